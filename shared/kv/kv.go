@@ -1,0 +1,287 @@
+// Package kv is the state port: everything Backchannel remembers goes through
+// a [Store], and every engine behind it (boltkv, dynamokv, rediskv) passes the
+// same contract suite (kvtest).
+//
+// # Partitions
+//
+// A partition is the consistency boundary. What must change together lives in
+// one partition (a room, a wallet, a team, a ticket) and changes in one
+// [Store.Commit]. Nothing spans two partitions; a larger effect travels from
+// one to the next as a job.
+//
+// # Revisions and repeats
+//
+// Every Commit carries op, the id of the logical operation. The revision of an
+// item is the op that wrote it last, so a caller that committed knows the new
+// revision without asking. When an answer was lost, repeat the Commit with the
+// same op: if the first try had worked, the repeat says so and changes nothing.
+// An item remembers its last [RememberedOps] ops, and a deleted item is
+// remembered for [TombstoneLife], so a repeat is recognised as long as one of
+// the items it wrote has seen fewer later commits than that.
+//
+// # Counting
+//
+// [Store.Tally] adds to counters exactly once per event id. Counters live first
+// in small segment items that the caller names; [Fold] moves closed segments
+// into totals, and [Totals] reads both. See [Store.Tally].
+//
+// # Expiry
+//
+// Engines delete expired items late, some after days. A Store never shows an
+// item whose expiry has passed, and treats its key as absent.
+package kv
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// The errors of a Store. Test with errors.Is. A cancelled or timed-out context
+// is returned as the context's own error, possibly wrapped; the outcome of a
+// write is then unknown and the same op may be repeated.
+var (
+	// ErrNotFound: there is no such item, or it has expired.
+	ErrNotFound = errors.New("kv: not found")
+	// ErrConflict: a condition did not hold. Nothing was changed. The error
+	// is a [*ConflictError] naming the key.
+	ErrConflict = errors.New("kv: conflict")
+	// ErrRange: a checked add would have left its bounds, or a counter would
+	// have left int64. Nothing was changed.
+	ErrRange = errors.New("kv: counter out of range")
+	// ErrInvalid: an argument breaks a limit of this package. Nothing was
+	// changed, and the call was not sent anywhere.
+	ErrInvalid = errors.New("kv: invalid argument")
+	// ErrUnavailable: the engine could not be reached or refused to work in
+	// time. The outcome of a write is unknown: repeat it with the same op or
+	// the same event.
+	ErrUnavailable = errors.New("kv: unavailable")
+)
+
+// ConflictError says which key's condition failed. It matches [ErrConflict].
+type ConflictError struct {
+	Partition, Key string
+}
+
+func (e *ConflictError) Error() string {
+	return "kv: conflict on " + e.Partition + " / " + e.Key
+}
+
+// Is reports whether target is ErrConflict.
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// Limits, the same on all engines. They keep every item and every Commit
+// inside what DynamoDB, the narrowest engine, accepts.
+const (
+	MaxPartition = 512       // bytes of a partition's name
+	MaxKey       = 512       // bytes of a key, a segment's name
+	MaxOp        = 64        // bytes of an operation's id
+	MaxEvent     = 128       // bytes of an event's id
+	MaxCounter   = 128       // bytes of a counter's name
+	MaxValue     = 256 << 10 // bytes of an item's value
+	MaxCounters  = 512       // counters in one item
+	MaxSeen      = 512       // event ids in one segment
+	MaxWrites    = 96        // writes in one Commit
+	MaxCommit    = 3 << 20   // bytes of keys, values and counter names in one Commit
+	MaxPage      = 1000      // items in one page
+)
+
+// What engines remember beyond the items themselves.
+const (
+	// RememberedOps is how many of its latest ops an item keeps.
+	RememberedOps = 8
+	// TombstoneLife is how long a deleted item remembers its ops.
+	TombstoneLife = time.Hour
+	// Horizon is how long after its own time an event may still be tallied.
+	Horizon = 24 * time.Hour
+	// HorizonSlack is how much longer a settled segment keeps its seen ids,
+	// so that clocks that differ by less never let an event count twice.
+	HorizonSlack = time.Hour
+)
+
+// Store keeps items in partitions. All methods are safe for concurrent use.
+//
+// Names (partition, key, op, event, counter) are non-empty valid UTF-8 without
+// NUL, within the limits above; anything else is ErrInvalid. Keys order by
+// their bytes.
+type Store interface {
+	// Get returns the item at key, or ErrNotFound. It sees every write
+	// acknowledged before it was called.
+	Get(ctx context.Context, partition, key string) (Item, error)
+
+	// List returns the live items of one partition in key order, a page at a
+	// time. A page may be shorter than asked, even empty, with more behind
+	// it: only Page.Next == "" means the end. It sees every write
+	// acknowledged before the call; writes made while paging may or may not
+	// be seen, but no item that stays is skipped or repeated. Segments are
+	// not items and are not listed.
+	List(ctx context.Context, partition string, r Range) (Page, error)
+
+	// Commit applies all writes or none. Each key may occur once. A Put or a
+	// Delete is always conditional; a Commit with an Add needs at least one
+	// conditional write beside or in it, so that a repeat is recognised.
+	//
+	// nil means the op is done, now or by an earlier try with the same op.
+	// ErrConflict, ErrRange and ErrInvalid mean it was not done. Any other
+	// error leaves the outcome unknown.
+	Commit(ctx context.Context, partition, op string, writes ...Write) error
+
+	// Tally adds deltas to the counters of a segment, once for this event,
+	// and says what became of it. The caller names the segment from the event
+	// itself, deterministically and so that at most MaxSeen events share one
+	// (a room's messages: MsgSeq>>5), because a redelivered event must meet
+	// the same segment. It costs one conditional update of one small item.
+	//
+	// An event older than Horizon is not counted and reported TooLate, since
+	// its segment may be gone. A counter that would leave int64 is ErrRange;
+	// a segment that is full, and an event from more than HorizonSlack/2 ahead
+	// of the store's clock, are ErrInvalid; all change nothing.
+	Tally(ctx context.Context, partition, segment string, e Event, deltas ...Delta) (Outcome, error)
+
+	// Open returns the segments of a partition that hold counts not yet
+	// settled, in order of name, at most limit of them, starting after the
+	// name given ("" for the start). It is as consistent as List.
+	Open(ctx context.Context, partition, after string, limit int) ([]Segment, error)
+
+	// Close releases the engine. Calls after it fail with ErrUnavailable.
+	Close() error
+}
+
+// Item is one stored item.
+type Item struct {
+	Key      string
+	Value    []byte           // what Put stored; nil if only adds made the item
+	Counters map[string]int64 // what adds made; nil if none did
+	Rev      string           // op of the Commit that wrote it last
+	Expires  time.Time        // zero: never; whole seconds
+}
+
+// Range selects keys with Prefix, strictly beyond After in the direction of
+// travel; the zero Range is everything, forwards.
+type Range struct {
+	Prefix  string
+	After   string // exclusive; a Page.Next, or any key
+	Reverse bool
+	Limit   int // items a page, 1..MaxPage; 0 means 100
+}
+
+// Page is one page of a List.
+type Page struct {
+	Items []Item
+	Next  string // Range.After of the next page; "" at the end
+}
+
+// Write is one change within a Commit: [Put], [Delete], [Add], [Check] or
+// [Settle].
+type Write interface{ write() }
+
+// Cond is a condition on one item: [Absent] or [Rev].
+type Cond struct {
+	rev    string
+	absent bool
+}
+
+// Absent holds when there is no live item at the key.
+func Absent() Cond { return Cond{absent: true} }
+
+// Rev holds when the item at the key is live and has this revision.
+func Rev(rev string) Cond { return Cond{rev: rev} }
+
+// IsZero reports that there is no condition.
+func (c Cond) IsZero() bool { return !c.absent && c.rev == "" }
+
+// WantsAbsent reports whether the condition is Absent.
+func (c Cond) WantsAbsent() bool { return c.absent }
+
+// WantedRev returns the revision of a Rev condition, otherwise "".
+func (c Cond) WantedRev() string { return c.rev }
+
+// Put stores a value and an expiry. Counters that the item has stay.
+type Put struct {
+	Key     string
+	Value   []byte
+	Expires time.Time // zero: never; rounded up to whole seconds
+	If      Cond      // required
+}
+
+// Delete removes an item with its counters.
+type Delete struct {
+	Key string
+	If  Cond // required, and a Rev
+}
+
+// Add adds to counters of an item, making it if it is absent. The value stays;
+// the expiry becomes Expires if that is set and otherwise stays.
+type Add struct {
+	Key     string
+	Deltas  []Delta
+	Expires time.Time
+	If      Cond // optional
+}
+
+// Check makes the Commit depend on an item it does not change (a lease).
+type Check struct {
+	Key string
+	If  Cond // required
+}
+
+// Settle takes a segment's counters to zero and lets the segment, with its seen
+// ids, expire Horizon plus HorizonSlack after it was last touched. An event
+// counted in it later opens it again and takes the expiry back. The Rev is that
+// of the [Segment] whose counters the same Commit added to totals. Only [Fold]
+// needs it.
+type Settle struct {
+	Segment string
+	Rev     string
+}
+
+func (Put) write()    {}
+func (Delete) write() {}
+func (Add) write()    {}
+func (Check) write()  {}
+func (Settle) write() {}
+
+// Delta is a change of one counter. Within one call each counter occurs once.
+type Delta struct {
+	Counter string
+	By      int64
+	// Floor, if set, makes the add checked: it is refused with ErrRange when
+	// the result would be below Floor. Not for Tally.
+	Floor *int64
+}
+
+// Event identifies what a Tally counts.
+type Event struct {
+	ID string    // unique among the events of its segment
+	At time.Time // when it happened, by the sender's clock; decides TooLate
+}
+
+// Outcome is what a Tally did with an event.
+type Outcome int
+
+const (
+	Counted   Outcome = iota + 1 // the event was new and was added
+	Duplicate                    // the event had been counted before
+	TooLate                      // the event is older than Horizon and was dropped
+)
+
+func (o Outcome) String() string {
+	switch o {
+	case Counted:
+		return "counted"
+	case Duplicate:
+		return "duplicate"
+	case TooLate:
+		return "too late"
+	}
+	return "unknown"
+}
+
+// Segment is a group of tallied events that has unsettled counts.
+type Segment struct {
+	Name     string
+	Rev      string // changes with every event counted in it
+	Counters map[string]int64
+	Events   int       // events seen since it was made, settled ones included
+	Touched  time.Time // when the store last counted an event in it
+}
