@@ -1,0 +1,108 @@
+// Package fault gives an error its two audiences: a [Code] for programs and a
+// sentence for people. Whatever carries no code is internal: logged whole,
+// shown as a bland sentence.
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Code classifies an error for programs. The string is what callers of our
+// routes see in error.code.
+type Code string
+
+// The codes, each with the HTTP status it becomes.
+const (
+	Invalid          Code = "invalid"            // 400
+	Unauthenticated  Code = "unauthenticated"    // 401
+	Forbidden        Code = "forbidden"          // 403
+	NotFound         Code = "not_found"          // 404
+	MethodNotAllowed Code = "method_not_allowed" // 405
+	Conflict         Code = "conflict"           // 409
+	TooLarge         Code = "too_large"          // 413
+	UnsupportedMedia Code = "unsupported_media"  // 415
+	Throttled        Code = "throttled"          // 429
+	Internal         Code = "internal"           // 500
+	Upstream         Code = "upstream"           // 502: a service we depend on answered badly
+	Unavailable      Code = "unavailable"        // 503
+	Timeout          Code = "timeout"            // 504
+)
+
+var statuses = map[Code]int{
+	Invalid:          http.StatusBadRequest,
+	Unauthenticated:  http.StatusUnauthorized,
+	Forbidden:        http.StatusForbidden,
+	NotFound:         http.StatusNotFound,
+	MethodNotAllowed: http.StatusMethodNotAllowed,
+	Conflict:         http.StatusConflict,
+	TooLarge:         http.StatusRequestEntityTooLarge,
+	UnsupportedMedia: http.StatusUnsupportedMediaType,
+	Throttled:        http.StatusTooManyRequests,
+	Internal:         http.StatusInternalServerError,
+	Upstream:         http.StatusBadGateway,
+	Unavailable:      http.StatusServiceUnavailable,
+	Timeout:          http.StatusGatewayTimeout,
+}
+
+// Error is an error whose message may be shown to the caller.
+type Error struct {
+	Code    Code
+	Message string // for people: what is wrong and what to do; no internals
+	// RetryAfter, if positive, tells the caller when to try again.
+	RetryAfter time.Duration
+	cause      error
+}
+
+// New makes an error with a public message.
+func New(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Wrap makes an error with a public message around a cause that only the log
+// will show.
+func Wrap(cause error, code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...), cause: cause}
+}
+
+// After sets RetryAfter and returns e.
+func (e *Error) After(d time.Duration) *Error {
+	e.RetryAfter = d
+	return e
+}
+
+func (e *Error) Error() string {
+	if e.cause != nil {
+		return e.Message + ": " + e.cause.Error()
+	}
+	return e.Message
+}
+
+func (e *Error) Unwrap() error { return e.cause }
+
+// Of returns the public face of any error: the [Error] in its chain if there
+// is one, Timeout for a deadline that passed, otherwise Internal with a bland
+// sentence.
+func Of(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return Wrap(err, Timeout, "this took too long, try again")
+	}
+	return Wrap(err, Internal, "something went wrong on our side")
+}
+
+// CodeOf returns the code of any non-nil error.
+func CodeOf(err error) Code { return Of(err).Code }
+
+// Status returns the HTTP status of a code.
+func (c Code) Status() int {
+	if s, ok := statuses[c]; ok {
+		return s
+	}
+	return http.StatusInternalServerError
+}
