@@ -27,8 +27,9 @@
 //
 // # Expiry
 //
-// Engines delete expired items late, some after days. A Store never shows an
-// item whose expiry has passed, and treats its key as absent.
+// Engines delete expired items late, some after days. A Store shows an item
+// while its clock is before the item's expiry, and from that second on treats
+// the key as absent.
 package kv
 
 import (
@@ -117,9 +118,11 @@ type Store interface {
 	// not items and are not listed.
 	List(ctx context.Context, partition string, r Range) (Page, error)
 
-	// Commit applies all writes or none. Each key may occur once. A Put or a
-	// Delete is always conditional; a Commit with an Add needs at least one
-	// conditional write beside or in it, so that a repeat is recognised.
+	// Commit applies all writes or none. Each key may occur once, and so may
+	// each segment; the two do not share names. A Put or a Delete is always
+	// conditional, and a Commit needs at least one Put, Delete or conditional
+	// Add, so that a repeat is recognised: unconditional Adds, Checks and
+	// Settles go beside one.
 	//
 	// nil means the op is done, now or by an earlier try with the same op.
 	// ErrConflict, ErrRange and ErrInvalid mean it was not done. Any other
@@ -134,8 +137,10 @@ type Store interface {
 	//
 	// An event older than Horizon is not counted and reported TooLate, since
 	// its segment may be gone. A counter that would leave int64 is ErrRange;
-	// a segment that is full, and an event from more than HorizonSlack/2 ahead
-	// of the store's clock, are ErrInvalid; all change nothing.
+	// a segment that is full (of ids, or of counters), and an event from more
+	// than HorizonSlack/2 ahead of the store's clock, are ErrInvalid; all change
+	// nothing. A seen event is a Duplicate even where a new one would not fit,
+	// and TooLate even where it was counted once.
 	Tally(ctx context.Context, partition, segment string, e Event, deltas ...Delta) (Outcome, error)
 
 	// Open returns the segments of a partition that hold counts not yet
@@ -204,14 +209,16 @@ type Put struct {
 	If      Cond      // required
 }
 
-// Delete removes an item with its counters.
+// Delete removes an item with its counters. Only its ops are remembered, for
+// TombstoneLife.
 type Delete struct {
 	Key string
 	If  Cond // required, and a Rev
 }
 
 // Add adds to counters of an item, making it if it is absent. The value stays;
-// the expiry becomes Expires if that is set and otherwise stays.
+// the expiry becomes Expires if that is set and otherwise stays. An item that
+// would hold more than MaxCounters counters is ErrInvalid.
 type Add struct {
 	Key     string
 	Deltas  []Delta
@@ -228,7 +235,8 @@ type Check struct {
 // Settle takes a segment's counters to zero and lets the segment, with its seen
 // ids, expire Horizon plus HorizonSlack after it was last touched. An event
 // counted in it later opens it again and takes the expiry back. The Rev is that
-// of the [Segment] whose counters the same Commit added to totals. Only [Fold]
+// of the [Segment] whose counters the same Commit added to totals; a segment
+// that is not open at that Rev is ErrConflict, naming the segment. Only [Fold]
 // needs it.
 type Settle struct {
 	Segment string
@@ -283,5 +291,12 @@ type Segment struct {
 	Rev      string // changes with every event counted in it
 	Counters map[string]int64
 	Events   int       // events seen since it was made, settled ones included
-	Touched  time.Time // when the store last counted an event in it
+	Touched  time.Time // when the store last counted an event in it; whole seconds
+}
+
+// Engine is how wiring finds an engine by the scheme of STATE_URL. Open gets
+// the whole URL, scheme included.
+type Engine struct {
+	Scheme string
+	Open   func(ctx context.Context, url string) (Store, error)
 }
