@@ -1,0 +1,190 @@
+package faastest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds every wait for a process. Nothing here takes a hundredth of
+// it unless it hangs.
+const patience = 30 * time.Second
+
+// Process is a function that runs.
+type Process struct {
+	cmd            *exec.Cmd
+	stdout, stderr output
+	exited         chan struct{} // closed once the process has ended
+}
+
+// start starts the program with env and nothing else. It ends with the test.
+func start(t testing.TB, bin string, env map[string]string, args ...string) *Process {
+	t.Helper()
+	p := &Process{cmd: exec.Command(bin, args...), exited: make(chan struct{})}
+	p.cmd.Env = []string{} // nil would mean: inherit
+	for name, value := range env {
+		p.cmd.Env = append(p.cmd.Env, name+"="+value)
+	}
+	p.stdout.more, p.stderr.more = make(chan struct{}), make(chan struct{})
+	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // the status is in ProcessState
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+	})
+	return p
+}
+
+// Pid is the process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Stdout returns what the process has written to stdout so far.
+func (p *Process) Stdout() string { return p.stdout.String() }
+
+// Stderr returns what the process has written to stderr so far.
+func (p *Process) Stderr() string { return p.stderr.String() }
+
+// Logs returns the lines on stdout so far, decoded; lines that are not JSON
+// objects are left out.
+func (p *Process) Logs() []map[string]any {
+	var lines []map[string]any
+	for line := range bytes.Lines([]byte(p.Stdout())) {
+		var fields map[string]any
+		if bytes.HasSuffix(line, []byte("\n")) && json.Unmarshal(line, &fields) == nil {
+			lines = append(lines, fields)
+		}
+	}
+	return lines
+}
+
+// WaitLog waits for a log line with this message and returns it. The test fails
+// if the process ends without it.
+func (p *Process) WaitLog(t testing.TB, msg string) map[string]any {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		more := p.stdout.next()
+		ended := closed(p.exited)
+		for _, line := range p.Logs() {
+			if line["msg"] == msg {
+				return line
+			}
+		}
+		if ended {
+			t.Fatalf("the process ended without logging %q\n%s", msg, p.output())
+		}
+		select {
+		case <-more:
+		case <-p.exited:
+		case <-late:
+			t.Fatalf("no line %q in the log\n%s", msg, p.output())
+		}
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// Signal sends a signal, such as syscall.SIGTERM.
+func (p *Process) Signal(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Stop sends SIGTERM and returns the exit status.
+func (p *Process) Stop(t testing.TB) int {
+	t.Helper()
+	p.Signal(t, syscall.SIGTERM)
+	return p.Wait(t)
+}
+
+// Wait waits until the process has ended by itself and returns the exit status,
+// -1 if a signal ended it.
+func (p *Process) Wait(t testing.TB) int {
+	t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		t.Fatalf("the process does not end\n%s", p.output())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// Alive reports whether the process is still running.
+func (p *Process) Alive() bool { return !closed(p.exited) }
+
+func (p *Process) output() string {
+	return "--- stdout\n" + p.Stdout() + "--- stderr\n" + p.Stderr()
+}
+
+// Result is a process that has ended.
+type Result struct {
+	Stdout, Stderr string
+	Code           int
+}
+
+// Run runs a program to its end: one that prints something, or that is expected
+// not to start. Give it a platform's variables to see it refuse to start there.
+func Run(t testing.TB, bin string, env map[string]string, args ...string) Result {
+	t.Helper()
+	p := start(t, bin, expand(t, env), args...)
+	code := p.Wait(t)
+	return Result{p.Stdout(), p.Stderr(), code}
+}
+
+// FunctionError is an invocation that the function answered with an error.
+type FunctionError struct {
+	Type, Message string
+	ShouldExit    bool // SCF: a panic reached the library
+}
+
+func (e *FunctionError) Error() string { return e.Type + ": " + e.Message }
+
+var errExited = errors.New("the process ended during the invocation")
+
+// output is what a process wrote.
+type output struct {
+	mu   sync.Mutex
+	b    bytes.Buffer
+	more chan struct{} // closed with the next write
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	close(o.more)
+	o.more = make(chan struct{})
+	return o.b.Write(p)
+}
+
+func (o *output) next() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.more
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
