@@ -94,6 +94,9 @@ type process struct {
 }
 
 func (p *process) begin(ctx context.Context, addr string) error {
+	if p.app.HTTP == nil && p.app.Run == nil && p.app.Tick == nil {
+		return errors.New("nothing to do: this function only takes jobs from a platform")
+	}
 	if p.app.HTTP != nil {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {

@@ -1,12 +1,12 @@
 package faastest
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
-	"sync"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -16,26 +16,36 @@ import (
 // it unless it hangs.
 const patience = 30 * time.Second
 
-// Process is a function that runs.
+// Process is a function that runs. It writes its log to files, so that what it
+// logged before an answer can be read once the answer is there.
 type Process struct {
 	cmd            *exec.Cmd
-	stdout, stderr output
+	stdout, stderr string        // paths
 	exited         chan struct{} // closed once the process has ended
 }
 
 // start starts the program with env and nothing else. It ends with the test.
 func start(t testing.TB, bin string, env map[string]string, args ...string) *Process {
 	t.Helper()
-	p := &Process{cmd: exec.Command(bin, args...), exited: make(chan struct{})}
+	dir := t.TempDir()
+	p := &Process{
+		cmd:    exec.Command(bin, args...),
+		stdout: filepath.Join(dir, "stdout"),
+		stderr: filepath.Join(dir, "stderr"),
+		exited: make(chan struct{}),
+	}
 	p.cmd.Env = []string{} // nil would mean: inherit
 	for name, value := range env {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
-	p.stdout.more, p.stderr.more = make(chan struct{}), make(chan struct{})
-	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
+	stdout, stderr := create(t, p.stdout), create(t, p.stderr)
+	p.cmd.Stdout, p.cmd.Stderr = stdout, stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	// The process has its own.
+	_ = stdout.Close()
+	_ = stderr.Close()
 	go func() {
 		_ = p.cmd.Wait() // the status is in ProcessState
 		close(p.exited)
@@ -47,22 +57,39 @@ func start(t testing.TB, bin string, env map[string]string, args ...string) *Pro
 	return p
 }
 
+func create(t testing.TB, path string) *os.File {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // Pid is the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Stdout returns what the process has written to stdout so far.
-func (p *Process) Stdout() string { return p.stdout.String() }
+func (p *Process) Stdout() string { return content(p.stdout) }
 
 // Stderr returns what the process has written to stderr so far.
-func (p *Process) Stderr() string { return p.stderr.String() }
+func (p *Process) Stderr() string { return content(p.stderr) }
+
+func content(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		panic(err) // the test's own folder is gone: it used a process that has ended with it
+	}
+	return string(b)
+}
 
 // Logs returns the lines on stdout so far, decoded; lines that are not JSON
 // objects are left out.
 func (p *Process) Logs() []map[string]any {
 	var lines []map[string]any
-	for line := range bytes.Lines([]byte(p.Stdout())) {
+	for line := range strings.Lines(p.Stdout()) {
 		var fields map[string]any
-		if bytes.HasSuffix(line, []byte("\n")) && json.Unmarshal(line, &fields) == nil {
+		if strings.HasSuffix(line, "\n") && json.Unmarshal([]byte(line), &fields) == nil {
 			lines = append(lines, fields)
 		}
 	}
@@ -73,22 +100,14 @@ func (p *Process) Logs() []map[string]any {
 // if the process ends without it.
 func (p *Process) WaitLog(t testing.TB, msg string) map[string]any {
 	t.Helper()
-	late := time.After(patience)
-	for {
-		more := p.stdout.next()
-		ended := closed(p.exited)
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) { // nothing announces a line
+		ended := closed(p.exited) // looked at first: what it wrote is there afterwards
 		for _, line := range p.Logs() {
 			if line["msg"] == msg {
 				return line
 			}
 		}
-		if ended {
-			t.Fatalf("the process ended without logging %q\n%s", msg, p.output())
-		}
-		select {
-		case <-more:
-		case <-p.exited:
-		case <-late:
+		if ended || time.Since(begin) > patience {
 			t.Fatalf("no line %q in the log\n%s", msg, p.output())
 		}
 	}
@@ -161,30 +180,3 @@ type FunctionError struct {
 func (e *FunctionError) Error() string { return e.Type + ": " + e.Message }
 
 var errExited = errors.New("the process ended during the invocation")
-
-// output is what a process wrote.
-type output struct {
-	mu   sync.Mutex
-	b    bytes.Buffer
-	more chan struct{} // closed with the next write
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	close(o.more)
-	o.more = make(chan struct{})
-	return o.b.Write(p)
-}
-
-func (o *output) next() <-chan struct{} {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.more
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
