@@ -1,0 +1,166 @@
+package deployment_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
+	"github.com/backchannel-im/backchannel/shared/config"
+)
+
+const serverlessYML = `app: backchannel
+stage: prod
+component: multi-scf
+name: im
+inputs:
+  src:
+    src: ./build/tencent
+    exclude: ['*.zip']
+  region: ap-guangzhou
+  runtime: Go1
+  type: event
+  memorySize: 128
+  timeout: 10
+  functions:
+    echo:
+      src: ./echo
+      handler: main
+      environment:
+        variables:
+          SECRET: ${env:SECRET}
+  triggers:
+    - type: http
+      function: echo
+      parameters:
+        name: url
+        authType: NONE
+        netConfig:
+          enableExtranet: true
+    - type: timer
+      function: echo
+      parameters:
+        name: minute
+        cronExpression: '0 * * * * * *'
+        enable: true
+`
+
+func repository(serverless string) fstest.MapFS {
+	return fstest.MapFS{
+		"serverless.yml":         {Data: []byte(serverless)},
+		"functions/echo/main.go": {Data: []byte("package main")},
+	}
+}
+
+func TestServerless(t *testing.T) {
+	got, err := deployment.Serverless(repository(serverlessYML), "serverless.yml")
+	if err != nil || len(got) != 1 || got[0].Name != "echo" || got[0].Line != 15 || got[0].Environment["SECRET"] != "${env:SECRET}" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestServerlessFaults(t *testing.T) {
+	for name, c := range map[string]struct{ old, with, want string }{
+		"unknown key":            {"  memorySize: 128", "  memorysize: 128", "line 12: field memorysize not found"},
+		"unknown key, function":  {"      handler: main", "      Handler: main", "line 17: field Handler not found"},
+		"unknown key, trigger":   {"        authType: NONE", "        authtype: NONE", "line 26: field authtype not found"},
+		"given twice":            {"  timeout: 10", "  timeout: 10\n  timeout: 20", `mapping key "timeout" already defined at line 13`},
+		"wrong type":             {"  timeout: 10", "  timeout: soon", "line 13: cannot unmarshal"},
+		"not YAML":               {"inputs:", "inputs: [", "yaml: line"},
+		"empty":                  {serverlessYML, "", "EOF"},
+		"other component":        {"multi-scf", "scf", "line 3: component must be multi-scf"},
+		"other source":           {"./build/tencent", "./", "src.src must be ./build/tencent"},
+		"no region":              {"  region: ap-guangzhou\n", "", "region must be set"},
+		"web function":           {"type: event", "type: web", "line 11: type must be event"},
+		"other runtime":          {"Go1", "CustomRuntime", "line 10: runtime must be Go1"},
+		"odd memory":             {"memorySize: 128", "memorySize: 100", "line 12: memorySize must be"},
+		"long timeout":           {"timeout: 10", "timeout: 901", "line 13: timeout must be"},
+		"no such program":        {"handler: main", "handler: index.main", "line 17: handler must be main"},
+		"no such folder":         {"    echo:\n", "    eco:\n", "functions/eco has no main.go"},
+		"other folder":           {"src: ./echo", "src: ./other", "line 16: src must be ./echo"},
+		"trigger of nobody":      {"    - type: http\n      function: echo", "    - type: http\n      function: eco", `line 22: there is no function "eco"`},
+		"retired trigger":        {"- type: http", "- type: apigw", "line 22: type must be http or timer"},
+		"unreachable URL":        {"enableExtranet: true", "enableExtranet: false", "line 22: a function URL needs authType NONE"},
+		"URL behind CAM":         {"authType: NONE", "authType: CAM", "line 22: a function URL needs authType NONE"},
+		"cron of five fields":    {"0 * * * * * *", "* * * * *", "line 29: cronExpression must have seven fields"},
+		"timer that never fires": {"        enable: true\n", "", "line 29: a timer must be enabled"},
+		"same name":              {"name: minute", "name: url", "line 29: a trigger needs a name of its own"},
+		"environment too large":  {"${env:SECRET}", strings.Repeat("x", 4096), "line 19: the environment has 4102 bytes"},
+	} {
+		if !strings.Contains(serverlessYML, c.old) {
+			t.Fatalf("%s: nothing to replace", name)
+		}
+		_, err := deployment.Serverless(repository(strings.Replace(serverlessYML, c.old, c.with, 1)), "serverless.yml")
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v; want %q", name, err, c.want)
+		}
+	}
+	all := strings.NewReplacer("handler: main", "handler: x", "type: event", "type: web").Replace(serverlessYML)
+	if _, err := deployment.Serverless(repository(all), "serverless.yml"); err == nil || strings.Count(err.Error(), "\nline ") != 2 {
+		t.Errorf("not all faults together: %v", err)
+	}
+}
+
+const samYAML = `Globals:
+  Function:
+    Environment:
+      Variables:
+        SDK_APP_ID: !Ref SdkAppId
+        LOG_LEVEL: info
+Resources:
+  Table:
+    Type: AWS::DynamoDB::Table
+  Echo:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: build/aws/echo
+      Environment:
+        Variables:
+          STATE_URL: !Sub dynamodb:${Table}
+          LOG_LEVEL: debug
+          PORT: 80
+`
+
+func TestSAM(t *testing.T) {
+	root := repository("")
+	root["template.yaml"] = &fstest.MapFile{Data: []byte(samYAML)}
+	got, err := deployment.SAM(root, "template.yaml")
+	if err != nil || len(got) != 1 || got[0].Name != "echo" || got[0].Line != 10 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	want := map[string]string{"SDK_APP_ID": "", "LOG_LEVEL": "debug", "STATE_URL": "", "PORT": "80"}
+	for name, value := range want {
+		if v, ok := got[0].Environment[name]; !ok || v != value {
+			t.Errorf("%s is %q, %v; want %q", name, v, ok, value)
+		}
+	}
+	if len(got[0].Environment) != len(want) {
+		t.Errorf("environment %v", got[0].Environment)
+	}
+	for old, c := range map[string]struct{ with, want string }{
+		"build/aws/echo": {"functions/echo", "line 10: the CodeUri of Echo must be build/aws/NAME"},
+		"aws/echo":       {"aws/eco", "functions/eco has no main.go"},
+		"  Table:\n    Type: AWS::DynamoDB::Table\n": {
+			"  Twin:\n    Type: AWS::Serverless::Function\n    Properties:\n      CodeUri: build/aws/echo\n", "line 12: functions/echo is here twice",
+		},
+	} {
+		root["template.yaml"].Data = []byte(strings.Replace(samYAML, old, c.with, 1))
+		if _, err := deployment.SAM(root, "template.yaml"); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v; want %q", c.with, err, c.want)
+		}
+	}
+}
+
+func TestCheckEnvironment(t *testing.T) {
+	settings := []config.Setting{{Name: "A", Required: true}, {Name: "B", Required: true}, {Name: "C"}}
+	f := deployment.Function{Name: "echo", Line: 7, Environment: map[string]string{"A": "", "B_FILE": "", "C": ""}}
+	if got := deployment.CheckEnvironment(f, settings); len(got) != 0 {
+		t.Errorf("faults %q", got)
+	}
+	f.Environment = map[string]string{"A": "", "D": ""}
+	want := []string{"line 7: echo needs B, which is not given", "line 7: echo is given D, which it does not read"}
+	if got := deployment.CheckEnvironment(f, settings); !slices.Equal(got, want) {
+		t.Errorf("faults %q", got)
+	}
+}

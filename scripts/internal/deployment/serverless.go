@@ -1,0 +1,190 @@
+package deployment
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// component is a serverless.yml of the multi-scf component (document
+// 1154/129052), with the keys that we use. What is not here is refused.
+type component struct {
+	App       string `yaml:"app"`
+	Stage     string `yaml:"stage"`
+	Component string `yaml:"component"`
+	Name      string `yaml:"name"`
+	Inputs    struct {
+		Src struct {
+			Src     string   `yaml:"src"`
+			Exclude []string `yaml:"exclude"`
+		} `yaml:"src"`
+		Region     string                 `yaml:"region"`
+		Runtime    string                 `yaml:"runtime"`
+		Namespace  string                 `yaml:"namespace"`
+		Type       string                 `yaml:"type"`
+		MemorySize int                    `yaml:"memorySize"`
+		Timeout    int                    `yaml:"timeout"`
+		Functions  map[string]scfFunction `yaml:"functions"`
+		Triggers   []struct {
+			Type       string     `yaml:"type"`
+			Function   string     `yaml:"function"`
+			Parameters parameters `yaml:"parameters"`
+		} `yaml:"triggers"`
+	} `yaml:"inputs"`
+}
+
+type scfFunction struct {
+	Name        string `yaml:"name"`
+	Src         string `yaml:"src"`
+	Handler     string `yaml:"handler"`
+	Description string `yaml:"description"`
+	Role        string `yaml:"role"`
+	MemorySize  int    `yaml:"memorySize"`
+	Timeout     int    `yaml:"timeout"`
+	VPC         *struct {
+		VPCID    string `yaml:"vpcId"`
+		SubnetID string `yaml:"subnetId"`
+	} `yaml:"vpc"`
+	Environment struct {
+		Variables map[string]string `yaml:"variables"`
+	} `yaml:"environment"`
+}
+
+// parameters are those of both kinds of trigger that we use: http is a function
+// URL, timer a schedule.
+type parameters struct {
+	Name      string `yaml:"name"`
+	Qualifier string `yaml:"qualifier"`
+	Enable    *bool  `yaml:"enable"`
+
+	AuthType  string `yaml:"authType"`
+	NetConfig struct {
+		EnableIntranet bool `yaml:"enableIntranet"`
+		EnableExtranet bool `yaml:"enableExtranet"`
+	} `yaml:"netConfig"`
+
+	CronExpression string `yaml:"cronExpression"`
+	Argument       string `yaml:"argument"`
+}
+
+const (
+	// SCF's bounds (document 583/11637).
+	maxEnvironment = 4 << 10
+	maxTimeout     = 900
+	maxMemory      = 3072
+	// maxName leaves room for the rest of the deployed name, 60 bytes at most.
+	maxName = 40
+	// builtInto is where scripts/build.sh leaves a folder for each function,
+	// and built the program's name in it.
+	builtInto = "./build/tencent"
+	built     = "main"
+)
+
+// Serverless reads a serverless.yml below root, "." being the repository. An
+// unknown key, a handler or source path that the build does not make, a
+// trigger without function and whatever SCF would refuse are faults, each with
+// its line; all are reported together.
+func Serverless(root fs.FS, file string) ([]Function, error) {
+	in, err := fs.ReadFile(root, file)
+	if err != nil {
+		return nil, err
+	}
+	var c component
+	dec := yaml.NewDecoder(bytes.NewReader(in))
+	dec.KnownFields(true)
+	if err := dec.Decode(&c); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	doc, err := document(in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	check := checker{root: root}
+	check.component(c, doc)
+	check.triggers(c, get(doc, "inputs", "triggers"))
+	var out []Function
+	for key, node := range pairs(get(doc, "inputs", "functions")) {
+		f := c.Inputs.Functions[key.Value]
+		check.function(key.Value, f, node)
+		out = append(out, Function{Name: key.Value, Environment: f.Environment.Variables, Line: key.Line})
+	}
+	if err := errors.Join(check.faults...); err != nil {
+		return nil, fmt.Errorf("%s:\n%w", file, err)
+	}
+	return out, nil
+}
+
+// checker collects what the types alone do not say.
+type checker struct {
+	root   fs.FS
+	faults []error
+}
+
+// want records a fault at the node unless ok.
+func (c *checker) want(ok bool, n *yaml.Node, format string, args ...any) {
+	if !ok {
+		c.faults = append(c.faults, fmt.Errorf("line %d: %s", n.Line, fmt.Sprintf(format, args...)))
+	}
+}
+
+func (c *checker) component(f component, doc *yaml.Node) {
+	in, n := f.Inputs, near(doc, "inputs")
+	c.want(f.Component == "multi-scf", near(doc, "component"), "component must be multi-scf")
+	c.want(f.App != "" && f.Stage != "" && f.Name != "", doc, "app, stage and name must be set")
+	c.want(in.Src.Src == builtInto, near(n, "src"), "src.src must be %s, where scripts/build.sh puts the programs", builtInto)
+	c.want(in.Region != "", n, "region must be set")
+	c.want(in.Runtime == "Go1", near(n, "runtime"), "runtime must be Go1")
+	c.want(in.Type == "event", near(n, "type"), "type must be event")
+	c.want(len(in.Functions) > 0, near(n, "functions"), "there is no function")
+	c.size(n, in.MemorySize, in.Timeout)
+}
+
+func (c *checker) triggers(f component, list *yaml.Node) {
+	taken := map[string]bool{}
+	for i, t := range f.Inputs.Triggers {
+		n, p := list.Content[i], t.Parameters
+		_, known := f.Inputs.Functions[t.Function]
+		c.want(known, n, "there is no function %q", t.Function)
+		c.want(p.Name != "" && !taken[t.Function+" "+p.Name], n, "a trigger needs a name of its own")
+		taken[t.Function+" "+p.Name] = true
+		switch t.Type {
+		case "http":
+			// The component's default is a function URL that nobody can reach.
+			c.want(p.AuthType == "NONE" && p.NetConfig.EnableExtranet, n,
+				"a function URL needs authType NONE, since IM does not sign as CAM asks, and netConfig.enableExtranet true")
+			c.want(p.CronExpression == "" && p.Argument == "", n, "a function URL takes no parameters of a timer")
+		case "timer":
+			c.want(len(strings.Fields(p.CronExpression)) == 7, n, "cronExpression must have seven fields, seconds first")
+			c.want(p.Enable != nil && *p.Enable, n, "a timer must be enabled; by default it is not")
+			c.want(p.AuthType == "" && !p.NetConfig.EnableExtranet, n, "a timer takes no parameters of a function URL")
+		default:
+			c.want(false, n, "type must be http or timer")
+		}
+	}
+}
+
+func (c *checker) function(name string, f scfFunction, n *yaml.Node) {
+	c.want(functionName.MatchString(name) && len(name) <= maxName, n, "%q: a name is lower-case words joined by -, at most %d bytes", name, maxName)
+	c.want(f.Src == "./"+name, near(n, "src"), "src must be ./%s, which scripts/build.sh makes", name)
+	c.want(f.Handler == built, near(n, "handler"), "handler must be %s, the program that scripts/build.sh makes", built)
+	_, err := fs.Stat(c.root, path.Join("functions", name, "main.go"))
+	c.want(err == nil, n, "functions/%s has no main.go", name)
+	c.size(n, f.MemorySize, f.Timeout)
+	size := 0
+	for key, value := range f.Environment.Variables {
+		size += len(key) + len(value)
+	}
+	c.want(size <= maxEnvironment, near(n, "environment"), "the environment has %d bytes; SCF takes %d", size, maxEnvironment)
+}
+
+// size checks memory in MB and timeout in seconds, where they are given.
+func (c *checker) size(n *yaml.Node, memory, timeout int) {
+	c.want(memory == 0 || memory == 64 || memory%128 == 0 && memory > 0 && memory <= maxMemory,
+		near(n, "memorySize"), "memorySize must be 64 or a multiple of 128 up to %d", maxMemory)
+	c.want(timeout >= 0 && timeout <= maxTimeout, near(n, "timeout"), "timeout must be 1 to %d seconds", maxTimeout)
+}

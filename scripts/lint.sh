@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Check formatting, common mistakes and the import law.
+#
+# usage: scripts/lint.sh
+#
+#   -h   show this
+#
+# It first gets gofumpt, staticcheck and shellcheck with scripts/setup.sh, runs
+# every check and fails if one of them found something.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+
+case ${1-} in
+  '') ;;
+  -h) usage; exit ;;
+  *) usage >&2; exit 2 ;;
+esac
+scripts/setup.sh gofumpt staticcheck shellcheck
+export PATH=$PWD/.tools/bin:$PATH
+
+failed=0
+# check NAME COMMAND...: it may neither fail nor print.
+check() {
+  local name=$1 found
+  shift
+  if ! found=$("$@" 2>&1) || [[ -n $found ]]; then
+    printf '%s:\n%s\n' "$name" "$found" >&2
+    failed=1
+  fi
+}
+
+# So that a download's notes are not taken for findings.
+go mod download
+mapfile -t go_files < <(git ls-files --cached --others --exclude-standard -- '*.go')
+mapfile -t shell_files < <(git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run)
+check gofumpt gofumpt -l "${go_files[@]}"
+check 'go vet' go vet ./...
+check staticcheck staticcheck ./...
+check shellcheck shellcheck "${shell_files[@]}"
+go test ./scripts/repotest -run Law || failed=1
+exit "$failed"

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Install what the tests and the linters need, beyond Go.
+#
+# usage: scripts/setup.sh [TOOL...]
+#
+#   TOOL   redis-server moto_server cfn-lint chromium node modules shellcheck
+#          gofumpt staticcheck; all of them unless named
+#   -h     show this
+#
+# On a Debian-like system, as root or in CI (CI=true), it installs what is
+# missing: packages with apt-get, the rest below .tools/ and scripts/node/.
+# Elsewhere it names each missing tool with the command that installs it, and
+# fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+
+gofumpt_version=v0.12.0
+staticcheck_version=v0.8.2
+moto_version=5.2.1
+cfn_lint_version=1.51.0
+
+tools=$PWD/.tools
+export PATH=$tools/bin:$tools/python/bin:$PATH
+
+# present TOOL: it is here, in the right version where formatting or findings
+# depend on it.
+present() {
+  case $1 in
+    gofumpt) [[ $(gofumpt --version 2>/dev/null) == "$gofumpt_version "* ]] ;;
+    staticcheck) [[ $(staticcheck -version 2>/dev/null) == *"(${staticcheck_version#v})" ]] ;;
+    modules) [[ ! -f scripts/node/package-lock.json || scripts/node/node_modules/.package-lock.json -nt scripts/node/package-lock.json ]] ;;
+    *) command -v "$1" >/dev/null ;;
+  esac
+}
+
+# command_for TOOL: the command that installs it.
+command_for() {
+  case $1 in
+    redis-server | chromium | shellcheck) echo "apt-get install -y --no-install-recommends $1" ;;
+    node) echo "apt-get install -y --no-install-recommends nodejs npm" ;;
+    modules) echo "npm ci --prefix scripts/node --no-audit --no-fund" ;;
+    gofumpt) echo "env GOBIN=$tools/bin timeout 300 go install mvdan.cc/gofumpt@$gofumpt_version" ;;
+    staticcheck) echo "env GOBIN=$tools/bin timeout 300 go install honnef.co/go/tools/cmd/staticcheck@$staticcheck_version" ;;
+    moto_server | cfn-lint) echo "$tools/python/bin/pip install moto[server]==$moto_version cfn-lint==$cfn_lint_version" ;;
+    *) echo "setup.sh: unknown tool $1" >&2; return 2 ;;
+  esac
+}
+
+install() {
+  local run
+  read -ra run <<<"$(command_for "$1")"
+  case ${run[0]} in
+    apt-get)
+      if [[ -z ${updated-} ]]; then
+        "${sudo[@]}" apt-get update -q
+        updated=1
+      fi
+      run=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "${run[@]}")
+      ;;
+    */pip)
+      python3 -m venv "$tools/python"
+      ;;
+  esac
+  echo "setup.sh: ${run[*]}"
+  "${run[@]}"
+}
+
+if [[ ${1-} == -h ]]; then
+  usage
+  exit
+fi
+wanted=("$@")
+if ((${#wanted[@]} == 0)); then
+  wanted=(redis-server moto_server cfn-lint chromium node modules shellcheck gofumpt staticcheck)
+fi
+
+sudo=()
+may_install=false
+if [[ -f /etc/debian_version ]]; then
+  if ((EUID == 0)); then
+    may_install=true
+  elif [[ ${CI-} == true ]] && sudo -n true 2>/dev/null; then
+    may_install=true
+    sudo=(sudo)
+  fi
+fi
+
+missing=()
+for tool in "${wanted[@]}"; do
+  command_for "$tool" >/dev/null
+  if present "$tool"; then
+    continue
+  fi
+  if $may_install; then
+    install "$tool" || true
+    hash -r
+  fi
+  present "$tool" || missing+=("$tool")
+done
+if ((${#missing[@]} > 0)); then
+  echo "setup.sh: missing, with the command that installs it on Debian:" >&2
+  for tool in "${missing[@]}"; do
+    printf '  %-13s %s\n' "$tool" "$(command_for "$tool")" >&2
+  done
+  exit 1
+fi

@@ -1,0 +1,204 @@
+// Command suites runs the tests of the whole repository, suite by suite, and
+// ends with a table of what each suite took and a line that counts the results.
+//
+//	go run ./scripts/suites [-short] [-race]
+//
+// A suite is a group of packages with a time budget for two cores; together
+// they stay below 30 minutes. A suite over its budget is marked, not failed:
+// the machine may be busy.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const module = "github.com/backchannel-im/backchannel/"
+
+// suite takes the packages whose path below the module starts with one of its
+// prefixes and that no earlier suite took.
+type suite struct {
+	name     string
+	prefixes []string
+	budget   time.Duration
+	// parallel is how many packages run at once: one where each starts servers
+	// of its own and would only slow the others down.
+	parallel string
+}
+
+var suites = []suite{
+	{"state", []string{"shared/kv"}, 9 * time.Minute, "1"},
+	{"jobs", []string{"shared/queue", "shared/due", "shared/mailbox", "shared/idem", "shared/schedule"}, 6 * time.Minute, "1"},
+	{"im", []string{"shared/im"}, 3 * time.Minute, "2"},
+	{"platforms", []string{"shared/faas"}, 2 * time.Minute, "2"},
+	{"functions", []string{"functions/"}, 3 * time.Minute, "2"},
+	{"scripts", []string{"scripts/"}, 4 * time.Minute, "2"},
+	{"rules", []string{""}, 2 * time.Minute, "2"},
+}
+
+func main() {
+	short := flag.Bool("short", false, "only what needs nothing but Go")
+	race := flag.Bool("race", false, "with the race detector")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var flags []string
+	if *short {
+		flags = append(flags, "-short")
+	}
+	if *race {
+		flags = append(flags, "-race")
+	}
+	if err := run(ctx, os.Stdout, flags, *short); err != nil {
+		fmt.Fprintln(os.Stderr, "suites:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, flags []string, short bool) error {
+	packages, err := assign(ctx)
+	if err != nil {
+		return err
+	}
+	var done []result
+	for _, s := range suites {
+		if len(packages[s.name]) == 0 {
+			continue
+		}
+		r, err := runGo(ctx, out, s, flags, packages[s.name])
+		if err != nil {
+			return err
+		}
+		done = append(done, r)
+	}
+	if !short {
+		r, err := runNode(ctx, out)
+		if err != nil {
+			return err
+		}
+		if r.packages > 0 {
+			done = append(done, r)
+		}
+	}
+	return summarise(out, done)
+}
+
+// assign lists the packages of each suite.
+func assign(ctx context.Context) (map[string][]string, error) {
+	list := exec.CommandContext(ctx, "go", "list", "./...")
+	list.Stderr = os.Stderr
+	text, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	out := map[string][]string{}
+	for pkg := range strings.FieldsSeq(string(text)) {
+		name := suiteOf(strings.TrimPrefix(pkg, module))
+		out[name] = append(out[name], pkg)
+	}
+	return out, nil
+}
+
+func suiteOf(pkg string) string {
+	for _, s := range suites {
+		for _, prefix := range s.prefixes {
+			if strings.HasPrefix(pkg, prefix) {
+				return s.name
+			}
+		}
+	}
+	panic("the last suite takes every package")
+}
+
+func runGo(ctx context.Context, out io.Writer, s suite, flags, packages []string) (result, error) {
+	fmt.Fprintf(out, "== %s\n", s.name)
+	args := append([]string{"test", "-json", "-count=1", "-p", s.parallel, "-timeout", "15m"}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
+	cmd.Stderr = os.Stderr
+	// An interrupt reaches the tests too; they stop the servers they started.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	pipe, err := cmd.StdoutPipe()
+	if err != nil {
+		return result{}, err
+	}
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		return result{}, err
+	}
+	r, err := read(pipe, out)
+	if err != nil {
+		return result{}, err
+	}
+	exit := cmd.Wait()
+	if ctx.Err() != nil {
+		return result{}, ctx.Err()
+	}
+	if exit != nil && r.failed == 0 {
+		r.failed++ // go test itself failed, and said why
+	}
+	r.name, r.packages, r.took, r.budget = s.name, len(packages), time.Since(start), s.budget
+	return r, nil
+}
+
+// nodeBudget is for the tests in scripts/node, if there are any.
+const nodeBudget = time.Minute
+
+func runNode(ctx context.Context, out io.Writer) (result, error) {
+	files, err := filepath.Glob("scripts/node/*.test.mjs")
+	if err != nil || len(files) == 0 {
+		return result{}, err
+	}
+	fmt.Fprintln(out, "== node")
+	start := time.Now()
+	cmd := exec.CommandContext(ctx, "node", append([]string{"--test", "--test-reporter=tap"}, files...)...)
+	var tap bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &tap, os.Stderr
+	exit := cmd.Run()
+	if _, ran := errors.AsType[*exec.ExitError](exit); exit != nil && !ran {
+		return result{}, exit
+	}
+	r := readTAP(tap.String())
+	if exit != nil {
+		out.Write(tap.Bytes())
+		r.failed = max(r.failed, 1)
+	}
+	r.name, r.packages, r.took, r.budget = "node", len(files), time.Since(start), nodeBudget
+	return r, nil
+}
+
+// summarise prints the table and the closing line.
+func summarise(out io.Writer, done []result) error {
+	var passed, failed int
+	fmt.Fprintf(out, "\n%-10s %8s %6s %7s %8s %8s\n", "suite", "packages", "tests", "skipped", "seconds", "budget")
+	for _, r := range done {
+		mark := ""
+		if r.failed > 0 {
+			mark = "  failed"
+		} else if r.took > r.budget {
+			mark = "  over budget"
+		}
+		fmt.Fprintf(out, "%-10s %8d %6d %7d %8.1f %8.0f%s\n",
+			r.name, r.packages, r.passed+r.failed, r.skipped, r.took.Seconds(), r.budget.Seconds(), mark)
+		passed += r.passed
+		failed += r.failed
+	}
+	fmt.Fprintf(out, "\n%d passed, %d failed\n", passed, failed)
+	switch {
+	case failed > 0:
+		return errors.New("there are failures")
+	case passed == 0:
+		return errors.New("no test ran")
+	}
+	return nil
+}

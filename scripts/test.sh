@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Run all tests.
+#
+# usage: scripts/test.sh [-short] [-race]
+#
+#   -short   only what needs nothing but Go
+#   -race    with the race detector, which takes several times as long
+#   -h       show this
+#
+# It first gets what the tests need with scripts/setup.sh, unless -short is
+# given. Failures are shown in full; the last line counts the results.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+
+short=false
+for arg in "$@"; do
+  case $arg in
+    -h) usage; exit ;;
+    -short) short=true ;;
+    -race) ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+$short || scripts/setup.sh redis-server moto_server cfn-lint chromium node modules shellcheck
+export PATH=$PWD/.tools/bin:$PWD/.tools/python/bin:$PATH
+exec go run ./scripts/suites "$@"
