@@ -54,7 +54,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 		rec.overflow = true
 		return 0, errReplyTooLarge
 	}
-	if _, ok := rec.sent["Content-Type"]; !ok && len(p) > 0 {
+	if _, ok := rec.sent["Content-Type"]; !ok && len(p) > 0 && rec.sent.Get("Content-Encoding") == "" {
 		rec.sent.Set("Content-Type", http.DetectContentType(p))
 	}
 	if rec.isHead {
@@ -115,7 +115,7 @@ func (out *reply) setHeaders(header http.Header, k kind) error {
 	}
 	out.Headers = make(map[string]string, len(header))
 	for name, values := range header {
-		if name == "Set-Cookie" && k == httpV2 {
+		if len(values) == 0 || name == "Set-Cookie" && k == httpV2 {
 			continue
 		}
 		out.Headers[name] = oneLine(strings.Join(values, ", "))

@@ -1,0 +1,245 @@
+package faas
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// What each event in testdata means. A request is written as it would be sent,
+// after the address of its client.
+var meanings = map[string]struct {
+	kind kind
+	want string
+}{
+	"http-api-v2.json": {httpV2, `203.0.113.7:0
+POST /im/s3cret?SdkAppid=1400000000&CallbackCommand=Group.CallbackAfterSendMsg&contenttype=json&ClientIP=198.51.100.4&OptPlatform=Web&RequestTime=1700000000&Sign=0a%2Bb aaaaaaaaaa.execute-api.eu-west-1.amazonaws.com
+Content-Length: [15]
+Content-Type: [application/json]
+User-Agent: [IM]
+X-Amzn-Trace-Id: [Root=1-5e9f0c65-1de4d666d4dd26aced652b6c]
+X-Forwarded-For: [192.0.2.66, 203.0.113.7]
+X-Forwarded-Port: [443]
+X-Forwarded-Proto: [https]
+"{\"MsgSeq\":\"1\"}"`},
+	"http-api-v2-stage.json": {httpV2, `[2001:db8::7]:0
+PUT /rooms/%40TGS%232ABC/stats?a=1&a=2&b aaaaaaaaaa.execute-api.eu-west-1.amazonaws.com
+Accept: [application/json]
+Cookie: [s=1; t=2]
+"\xff\x00\x80"`},
+	"function-url.json": {httpV2, `203.0.113.7:0
+POST /my/path?parameter1=value1&parameter1=value2&parameter2=value urlid.lambda-url.us-west-2.on.aws
+Cookie: [cookie1=1; cookie2=2]
+Header1: [value1]
+Header2: [value1,value2]
+"Hello from client!"`},
+	"rest-v1.json": {httpREST, `203.0.113.7:0
+POST /teams/red%20team?Sign=0a%2Bb&name=me&name=you gy415nuibc.execute-api.us-east-1.amazonaws.com
+Accept: [application/json text/html]
+Content-Type: [application/json]
+X-Forwarded-For: [192.0.2.66, 203.0.113.7]
+"{\r\n\t\"a\": 1\r\n}"`},
+	"rest-v1-bare.json": {httpREST, `203.0.113.7:0
+GET /healthz gy415nuibc.execute-api.us-east-1.amazonaws.com
+""`},
+	"scf-gateway.json": {httpTencent, `203.0.113.7:0
+POST /im/s3cret?RequestTime=1700000000&SdkAppid=1400000000&Sign=0a%2Bb%2F%3D&k=1&k=2 service-3ei3tii4-251000691.ap-guangzhou.apigateway.myqcloud.com
+Content-Type: [application/json]
+X-Scf-Remote-Addr: [192.0.2.66]
+"{\"MsgSeq\":\"1\"}"`},
+	"scf-function-url.json": {httpTencent, `203.0.113.7:0
+POST /usersig 1300000000-abcdefghij.ap-guangzhou.tencentscf.com
+Content-Type: [application/json]
+X-Forwarded-For: [192.0.2.66]
+X-Scf-Remote-Addr: [203.0.113.7]
+"{\"userID\":\"小明\"}"`},
+	"sqs.json":                   {jobBatch, `[{059f36b4-87a3-44ab-83d2-661975830a7d aws:sqs {"kind":"gift"}}]`},
+	"async-job.json":             {oneJob, `{"kind": "gift", "n": 12345678901234567890}`},
+	"eventbridge-rule.json":      {schedule, ""},
+	"eventbridge-scheduler.json": {schedule, ""},
+	"scf-timer.json":             {schedule, ""},
+}
+
+func TestEventsFromLife(t *testing.T) {
+	for name, payload := range eventFiles(t) {
+		t.Run(name, func(t *testing.T) {
+			meaning, ok := meanings[name]
+			if !ok {
+				t.Fatal("nobody says what this event means")
+			}
+			e, k, err := decodeEvent(payload)
+			if err != nil || k != meaning.kind {
+				t.Fatalf("kind %v, %v", k, err)
+			}
+			var got string
+			switch k {
+			case jobBatch:
+				got = fmt.Sprint(e.Records)
+			case oneJob:
+				got = string(e.Job)
+			case httpV2, httpREST, httpTencent:
+				r, err := e.request(context.Background(), k)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = describe(t, r)
+			}
+			if got != meaning.want {
+				t.Errorf("got\n%s\nwant\n%s", got, meaning.want)
+			}
+		})
+	}
+}
+
+func eventFiles(t testing.TB) map[string][]byte {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/*.json")
+	if err != nil || len(paths) != len(meanings) {
+		t.Fatalf("%d events, %d meanings, %v", len(paths), len(meanings), err)
+	}
+	out := make(map[string][]byte)
+	for _, path := range paths {
+		if out[filepath.Base(path)], err = os.ReadFile(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+func describe(t *testing.T, r *http.Request) string {
+	t.Helper()
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n%s %s %s\n", r.RemoteAddr, r.Method, r.RequestURI, r.Host)
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		fmt.Fprintf(&b, "%s: %s\n", name, r.Header[name])
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := fmt.Sprintf("%q", body)
+	return b.String() + quoted
+}
+
+func TestStageIsStrippedOnlyWhereTheGatewayPutIt(t *testing.T) {
+	tests := []struct{ stage, rawPath, want string }{
+		{"$default", "/$default/x", "/$default/x"},
+		{"prod", "/prod/x", "/x"},
+		{"prod", "/prod", "/"},
+		{"prod", "/prod/", "/"},
+		{"prod", "/production/x", "/production/x"},
+		{"prod", "/x", "/x"}, // a custom domain
+		{"", "/prod/x", "/prod/x"},
+	}
+	for _, tt := range tests {
+		e, k, err := decodeEvent(fmt.Appendf(nil, `{"rawPath":%q,"requestContext":{"stage":%q,"http":{"method":"GET"}}}`, tt.rawPath, tt.stage))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := e.request(context.Background(), k)
+		if err != nil || r.URL.Path != tt.want {
+			t.Errorf("stage %q: %q becomes %q, want %q (%v)", tt.stage, tt.rawPath, r.URL.Path, tt.want, err)
+		}
+	}
+}
+
+// Whatever comes is refused or becomes a request that net/http could have made,
+// and the answer is one that the gateway can read.
+func FuzzEvent(f *testing.F) {
+	for _, payload := range eventFiles(f) {
+		f.Add(payload)
+	}
+	f.Add([]byte(`{"httpMethod":"GET","path":"%zz?#","queryString":"a=%zz&b","headers":{"":null,"x y":[[1],{}]}}`))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		e, k, err := decodeEvent(payload)
+		if err != nil || !k.isHTTP() {
+			return
+		}
+		r, err := e.request(context.Background(), k)
+		if err != nil {
+			return
+		}
+		if !strings.HasPrefix(r.URL.Path, "/") || !strings.HasPrefix(r.RequestURI, "/") {
+			t.Errorf("path %q, uri %q", r.URL.Path, r.RequestURI)
+		}
+		if k == httpV2 && r.URL.RawQuery != e.RawQueryString {
+			t.Errorf("query %q became %q", e.RawQueryString, r.URL.RawQuery)
+		}
+		if _, err := netip.ParseAddrPort(r.RemoteAddr); err != nil && r.RemoteAddr != "" {
+			t.Errorf("client %q: %v", r.RemoteAddr, err)
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil || int64(len(body)) != r.ContentLength {
+			t.Errorf("body of %d bytes, length %d, %v", len(body), r.ContentLength, err)
+		}
+
+		app := &App{HTTP: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Path", r.URL.Path)
+			_, _ = io.Copy(w, r.Body)
+		})}
+		out, err := invocation{"fuzz", app, e, k}.handle(context.Background())
+		var answer reply
+		if err != nil || json.Unmarshal(out, &answer) != nil || answer.StatusCode == 0 {
+			t.Errorf("answer %q, %v", out, err)
+		}
+	})
+}
+
+// A request arrives as it was sent through every gateway that can carry it.
+func FuzzRequestRoundTrip(f *testing.F) {
+	f.Add("/im/s3cret", "CallbackCommand", "Group.CallbackBeforeSendMsg", []byte(`{"a":"<嗨>"}`))
+	f.Add("/rooms/@TGS#2/x%20", "Sign", "0a+b/= &?", []byte{0xff, 0})
+	f.Add("//a/../b;c", "", "\x00\n", []byte(nil))
+	f.Fuzz(func(t *testing.T, path, name, value string, body []byte) {
+		if !utf8.ValidString(path + name + value) {
+			return // no JSON holds it
+		}
+		path = "/" + path
+		rawPath := (&url.URL{Path: path}).EscapedPath()
+		values := url.Values{name: {value, "second"}}
+		encoded := base64.StdEncoding.EncodeToString(body)
+		gateways := map[kind]map[string]any{
+			httpV2: {
+				"rawPath": rawPath, "rawQueryString": values.Encode(),
+				"requestContext": map[string]any{"http": map[string]any{"method": "POST"}},
+			},
+			httpREST: {
+				"httpMethod": "POST", "path": rawPath, "multiValueHeaders": map[string][]string{},
+				"multiValueQueryStringParameters": values,
+			},
+			httpTencent: {"httpMethod": "POST", "path": rawPath, "queryString": values},
+		}
+		for want, fields := range gateways {
+			fields["body"], fields["isBase64Encoded"] = encoded, true
+			payload, err := json.Marshal(fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, k, err := decodeEvent(payload)
+			if err != nil || k != want {
+				t.Fatalf("%s: kind %v, %v", payload, k, err)
+			}
+			r, err := e.request(context.Background(), k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _ := io.ReadAll(r.Body)
+			if r.URL.Path != path || !bytes.Equal(got, body) || fmt.Sprint(r.URL.Query()) != fmt.Sprint(values) {
+				t.Errorf("kind %v: path %q, query %q, body %q", k, r.URL.Path, r.URL.Query(), got)
+			}
+		}
+	})
+}
