@@ -44,17 +44,21 @@ func BenchmarkStartToPoll(b *testing.B) {
 // BenchmarkInvoke is one request through a running function, the driver's own
 // cost included.
 func BenchmarkInvoke(b *testing.B) {
-	invocations := map[string]func() (*http.Response, error){}
 	bin := faastest.Build(b, testfunc)
 	env := map[string]string{"GREETING": "hello", "LOG_LEVEL": "error"}
 	lambda, scf, local := faastest.StartLambda(b, bin, env), faastest.StartSCF(b, bin, env), faastest.StartLocal(b, bin, env)
-	invocations["Lambda"] = func() (*http.Response, error) { return lambda.Do(faastest.HTTPAPIv2, get("/greeting")) }
-	invocations["SCF"] = func() (*http.Response, error) { return scf.Do(faastest.SCFFunctionURL, get("/greeting")) }
-	invocations["Local"] = func() (*http.Response, error) { return local.Do(faastest.Plain, get("/greeting")) }
-	for name, invoke := range invocations {
-		b.Run(name, func(b *testing.B) {
+	platforms := []struct {
+		name   string
+		invoke func(*http.Request) (*http.Response, error)
+	}{
+		{"Lambda", func(r *http.Request) (*http.Response, error) { return lambda.Do(faastest.HTTPAPIv2, r) }},
+		{"SCF", func(r *http.Request) (*http.Response, error) { return scf.Do(faastest.SCFFunctionURL, r) }},
+		{"Local", func(r *http.Request) (*http.Response, error) { return local.Do(faastest.Plain, r) }},
+	}
+	for _, p := range platforms {
+		b.Run(p.name, func(b *testing.B) {
 			for b.Loop() {
-				res, err := invoke()
+				res, err := p.invoke(get("/greeting"))
 				if err != nil || res.StatusCode != http.StatusOK {
 					b.Fatal(res, err)
 				}

@@ -1,6 +1,7 @@
 package faas
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 )
 
 // kind is what an event asks for, and for requests also the shape of its answer.
@@ -87,6 +89,10 @@ type list []string
 func (l *list) UnmarshalJSON(b []byte) error {
 	switch b[0] {
 	case '"':
+		if quoted := b[1 : len(b)-1]; bytes.IndexByte(quoted, '\\') < 0 && utf8.Valid(quoted) {
+			*l = list{string(quoted)} // most headers: nothing to decode
+			return nil
+		}
 		var s string
 		err := json.Unmarshal(b, &s)
 		*l = list{s}

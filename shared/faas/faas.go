@@ -57,8 +57,9 @@ type Build func(ctx context.Context, set *config.Reader) (*App, error)
 // App is what a function does. Leave nil what it does not do; an event of that
 // kind is then refused and logged.
 type App struct {
-	// HTTP answers requests. A [http.ServeMux] as the handler gives the log its
-	// route templates.
+	// HTTP answers requests. The log's route templates are the patterns of a
+	// [http.ServeMux]; what stands before the mux must hand it the request it
+	// got, for a copy takes the pattern away with it.
 	HTTP http.Handler
 	// Job does one queued job. The platform repeats a job whose error is not
 	// nil. Jobs of one SQS batch are done one after the other.

@@ -122,8 +122,15 @@ func (p *process) begin(ctx context.Context, addr string) error {
 	if p.app.Tick != nil {
 		p.work.Go(func() { p.tick(ctx) })
 	}
-	slog.Info("ready", "function", p.name, "address", addr)
+	announce("ready", slog.String("function", p.name), slog.String("address", addr))
 	return nil
+}
+
+// announce logs at any level what a supervisor may wait for.
+func announce(msg string, attrs ...slog.Attr) {
+	r := slog.NewRecord(time.Now(), slog.LevelInfo, msg, 0)
+	r.AddAttrs(attrs...)
+	_ = slog.Default().Handler().Handle(context.Background(), r)
 }
 
 func newServer(h http.Handler) *http.Server {
@@ -178,7 +185,7 @@ func (p *process) end(endWork context.CancelFunc) bool {
 			ok = false
 		}
 	}
-	slog.Info("stopped", "function", p.name)
+	announce("stopped", slog.String("function", p.name))
 	return ok
 }
 

@@ -140,3 +140,24 @@ func TestListenerBoundsHeaders(t *testing.T) {
 		t.Errorf("%v, %v", res, err)
 	}
 }
+
+func TestListenerAnnouncesItselfAtAnyLogLevel(t *testing.T) {
+	l := faastest.StartLocal(t, faastest.Build(t, testfunc), with("LOG_LEVEL", "error"))
+	if code := l.Stop(t); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+	l.WaitLog(t, "stopped")
+}
+
+// A method is the client's own word, however long.
+func TestStrangeMethodIsNotLogged(t *testing.T) {
+	l := faastest.StartLocal(t, faastest.Build(t, testfunc), greeting)
+	r := get("/echo/")
+	r.Method = "hush-" + strings.Repeat("X", 1000)
+	if _, err := l.Do(faastest.Plain, r); err != nil {
+		t.Fatal(err)
+	}
+	if line := l.WaitLog(t, "request"); line["method"] != "other" || strings.Contains(l.Stdout(), "hush") {
+		t.Errorf("logged %v", line)
+	}
+}

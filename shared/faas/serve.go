@@ -65,8 +65,12 @@ func logRequest(r *http.Request, status int, start time.Time) {
 	if status >= 500 {
 		level = slog.LevelError
 	}
+	method := r.Method
+	if !isMethod(method) { // a client may send anything over a plain socket
+		method = "other"
+	}
 	slog.LogAttrs(r.Context(), level, "request",
-		slog.String("method", r.Method),
+		slog.String("method", method),
 		slog.String("route", r.Pattern),
 		slog.Int("status", status),
 		slog.Float64("ms", milliseconds(start)))

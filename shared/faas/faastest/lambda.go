@@ -22,7 +22,8 @@ import (
 // runtimes".
 type Lambda struct {
 	*Process
-	// Timeout is how far off the deadline of an invocation is.
+	// Timeout is how far off the deadline of an invocation is. What has not
+	// answered by then is given up.
 	Timeout time.Duration
 
 	api  *runtimeAPI
@@ -64,12 +65,11 @@ func (l *Lambda) Invoke(payload []byte) ([]byte, error) {
 		deadline: time.Now().Add(l.Timeout),
 		answer:   make(chan runtimeAnswer, 1),
 	}
-	late := time.After(patience)
 	select {
 	case l.api.calls <- call:
 	case <-l.exited:
 		return nil, errExited
-	case <-late:
+	case <-time.After(patience):
 		return nil, fmt.Errorf("the function does not ask for its next invocation\n%s", l.output())
 	}
 	select {
@@ -77,8 +77,8 @@ func (l *Lambda) Invoke(payload []byte) ([]byte, error) {
 		return a.payload, a.err
 	case <-l.exited:
 		return nil, errExited
-	case <-late:
-		return nil, fmt.Errorf("the function does not answer\n%s", l.output())
+	case <-time.After(time.Until(call.deadline)):
+		return nil, fmt.Errorf("timed out after %v\n%s", l.Timeout, l.output())
 	}
 }
 

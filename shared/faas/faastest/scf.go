@@ -23,8 +23,9 @@ type SCF struct {
 	// Environment is delivered with every invocation, besides what the process
 	// was started with.
 	Environment map[string]string
-	// Timeout is how far off the deadline of an invocation is; 0 sends none,
-	// which the protocol expresses as 1970.
+	// Timeout is how far off the deadline of an invocation is; what has not
+	// answered by then is given up. 0 sends none, which the protocol expresses
+	// as 1970.
 	Timeout time.Duration
 
 	client *rpc.Client
@@ -82,7 +83,9 @@ func (s *SCF) Invoke(payload []byte) ([]byte, error) {
 		FunctionName: "test",
 		Namespace:    "default",
 	}
+	limit := patience
 	if s.Timeout > 0 {
+		limit = s.Timeout
 		deadline := time.Now().Add(s.Timeout)
 		req.Deadline = messages.InvokeRequest_Timestamp{Seconds: deadline.Unix(), Nanos: int64(deadline.Nanosecond())}
 	}
@@ -97,8 +100,8 @@ func (s *SCF) Invoke(payload []byte) ([]byte, error) {
 	call := s.client.Go("Function.Invoke", req, &res, make(chan *rpc.Call, 1))
 	select {
 	case <-call.Done:
-	case <-time.After(patience):
-		return nil, fmt.Errorf("the function does not answer\n%s", s.output())
+	case <-time.After(limit):
+		return nil, fmt.Errorf("timed out after %v\n%s", limit, s.output())
 	}
 	switch {
 	case errors.Is(call.Error, rpc.ErrShutdown):
