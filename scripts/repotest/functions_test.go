@@ -1,0 +1,183 @@
+package repotest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"go/scanner"
+	"go/token"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/backchannel-im/backchannel/scripts/internal/settings"
+	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+)
+
+// sections of a function's README, in this order and no others.
+var sections = []string{
+	"What it does",
+	"Callbacks to enable in the console",
+	"Settings",
+	"Try it",
+	"Deploy it",
+}
+
+// maxMain is how many lines of code a main may have: it wires and decides
+// nothing.
+const maxMain = 40
+
+func TestFunctions(t *testing.T) {
+	for _, name := range functions(t) {
+		t.Run(name, func(t *testing.T) {
+			dir := "functions/" + name
+			if n := codeLines(t, read(t, dir+"/main.go")); n > maxMain {
+				t.Errorf("main.go has %d lines of code; %d are enough for wiring", n, maxMain)
+			}
+			if !strings.Contains(read(t, dir+"/main_test.go"), "\nfunc Test") {
+				t.Error("main_test.go has no test")
+			}
+			list := settingsOf(t, name)
+			if read(t, dir+"/.env.example") != settings.Example(name, list) {
+				t.Errorf(".env.example differs from what the program reads: go run ./scripts/settings %s", name)
+			}
+			checkReadme(t, name, read(t, dir+"/README.md"), settings.Table(list))
+			checkEvents(t, filepath.Join(root, dir, "events"))
+		})
+	}
+}
+
+// codeLines counts lines that hold more than blanks and comments.
+func codeLines(t *testing.T, source string) int {
+	t.Helper()
+	var s scanner.Scanner
+	set := token.NewFileSet()
+	file := set.AddFile("", set.Base(), len(source))
+	s.Init(file, []byte(source), func(at token.Position, msg string) { t.Errorf("main.go:%d: %s", at.Line, msg) }, 0)
+	lines := map[int]bool{}
+	for {
+		at, tok, text := s.Scan()
+		if tok == token.EOF {
+			return len(lines)
+		}
+		if tok == token.SEMICOLON && text == "\n" {
+			continue // put in by the scanner
+		}
+		lines[file.Line(at)] = true
+	}
+}
+
+func checkReadme(t *testing.T, name, readme, table string) {
+	t.Helper()
+	if !strings.HasPrefix(readme, "# "+name+"\n") {
+		t.Errorf("README.md must begin with # %s", name)
+	}
+	var got []string
+	text := map[string]string{}
+	for part := range strings.SplitSeq(outsideCode(readme), "\n## ") {
+		if title, body, _ := strings.Cut(part, "\n"); !strings.HasPrefix(part, "# ") {
+			got = append(got, title)
+			text[title] = strings.TrimSpace(body)
+		}
+	}
+	if !slices.Equal(got, sections) {
+		t.Errorf("README.md has the sections %q, want %q", got, sections)
+	}
+	for title, body := range text {
+		if body == "" {
+			t.Errorf("README.md: %q is empty", title)
+		}
+	}
+	if again, err := settings.InReadme(readme, table); err != nil || again != readme {
+		t.Errorf("README.md: the settings table differs from what the program reads (%v): go run ./scripts/settings %s", err, name)
+	}
+}
+
+// outsideCode marks the lines of code blocks, so that a shell comment is no
+// heading.
+func outsideCode(markdown string) string {
+	lines := strings.Split(markdown, "\n")
+	inside := false
+	for i, line := range lines {
+		if strings.HasPrefix(line, "```") {
+			inside = !inside
+		} else if inside {
+			lines[i] = "\t" + line
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func checkEvents(t *testing.T, dir string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(names) == 0 {
+		t.Errorf("events/ has no *.json")
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		var object map[string]any
+		if err != nil || json.Unmarshal(text, &object) != nil || len(object) == 0 {
+			t.Errorf("events/%s is not a JSON object with something in it", filepath.Base(name))
+		}
+	}
+}
+
+var routeInText = regexp.MustCompile("`(GET|POST|PUT|DELETE) (/[^` ]*)`")
+
+// routes are those that a function's README names, and the one that all have.
+func routes(t *testing.T, name string) []*http.Request {
+	t.Helper()
+	out := []*http.Request{httptest.NewRequest(http.MethodGet, "/healthz", nil)}
+	for _, m := range routeInText.FindAllStringSubmatch(read(t, "functions/"+name+"/README.md"), -1) {
+		path := regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(m[2], "x")
+		var body io.Reader
+		if m[1] != http.MethodGet {
+			body = strings.NewReader("{}")
+		}
+		out = append(out, httptest.NewRequest(m[1], path, body))
+	}
+	return out
+}
+
+// TestRootReadme: the front page knows every function.
+func TestRootReadme(t *testing.T) {
+	readme := read(t, "README.md")
+	for _, name := range functions(t) {
+		if !strings.Contains(readme, "](functions/"+name+")") {
+			t.Errorf("README.md does not link functions/%s", name)
+		}
+	}
+}
+
+// TestDevelopmentValuesAreRefused: what scripts/dev uses, everybody knows, so
+// no deployed program accepts it.
+func TestDevelopmentValuesAreRefused(t *testing.T) {
+	key := sha256.Sum256([]byte("dev-api-key"))
+	sample := map[string]string{
+		"SECRET":         "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e",
+		"CALLBACK_TOKEN": "dev-callback-token",
+		"API_KEYS":       "shop:" + hex.EncodeToString(key[:]),
+	}
+	for _, name := range functions(t) {
+		for _, s := range settingsOf(t, name) {
+			value, known := sample[s.Name]
+			if !known {
+				continue
+			}
+			t.Run(name+"/"+s.Name, func(t *testing.T) {
+				out := faastest.Run(t, program(t, name), map[string]string{s.Name: value})
+				fault := regexp.MustCompile("(?m)^" + s.Name + ": .*(published|development)")
+				if out.Code != 2 || !fault.MatchString(out.Stderr) || strings.Contains(out.Stderr, value) {
+					t.Errorf("status %d:\n%s", out.Code, out.Stderr)
+				}
+			})
+		}
+	}
+}

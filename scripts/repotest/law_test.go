@@ -1,0 +1,225 @@
+package repotest
+
+import (
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// kind is a layer of the house.
+type kind string
+
+const (
+	function kind = "function"  // deployables
+	wiring   kind = "wiring"    // what opens adapters by settings
+	adapter  kind = "adapter"   // an engine or a service behind a port
+	rule     kind = "rule"      // what the product does
+	port     kind = "port"      // vocabulary, ports and mechanisms
+	edge     kind = "edge"      // platforms and settings
+	testOnly kind = "test-only" // what only tests import
+	script   kind = "script"    // everything that is not deployed
+)
+
+// ports and what each may import of the others.
+var ports = map[string][]string{
+	"shared/fault":       {},
+	"shared/kv":          {"shared/fault"},
+	"shared/queue":       {"shared/kv", "shared/fault"},
+	"shared/due":         {"shared/kv", "shared/queue", "shared/fault"},
+	"shared/mailbox":     {"shared/kv", "shared/queue", "shared/due", "shared/fault"},
+	"shared/idem":        {"shared/kv", "shared/fault"},
+	"shared/im":          {"shared/im/usersig", "shared/fault"},
+	"shared/im/callback": {"shared/im", "shared/fault"},
+	"shared/im/usersig":  {"shared/fault"},
+	"shared/api":         {"shared/im/usersig", "shared/idem", "shared/kv", "shared/fault"},
+}
+
+// edges know platforms and settings, and nothing of IM.
+var edges = map[string][]string{
+	"shared/config": {},
+	"shared/faas":   {"shared/config", "shared/fault"},
+}
+
+// foreign lists who may import code from outside beside the adapters, and what.
+var foreign = map[string][]string{
+	"shared/faas":           {"github.com/aws/aws-lambda-go/", "github.com/tencentyun/scf-go-lib/"},
+	"shared/im/usersig":     {"github.com/tencentyun/tls-sig-api-v2-golang/"},
+	"shared/wiring/secrets": {"github.com/aws/aws-sdk-go-v2/aws", "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"},
+}
+
+// engines are the packages that bring a store's or queue's client along; a
+// function links those named here and no others.
+var engines = []string{
+	"shared/kv/boltkv", "shared/kv/dynamokv", "shared/kv/rediskv",
+	"shared/queue/boltqueue", "shared/queue/sqsqueue", "shared/queue/scfqueue",
+}
+
+var linked = map[string][]string{
+	"bundle":             engines,
+	"callback-router":    {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
+	"before-send-filter": {},
+	"after-send-counter": {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
+	"usersig-issuer":     {"shared/kv/dynamokv", "shared/kv/rediskv"},
+	"job-worker":         {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
+	"clock":              {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
+}
+
+func kindOf(pkg string) kind {
+	_, isPort := ports[pkg]
+	_, isEdge := edges[pkg]
+	switch {
+	case strings.HasSuffix(pkg, "test"), strings.HasPrefix(path.Base(pkg), "test"):
+		return testOnly // kvtest, internal/testfunc
+	case isPort:
+		return port
+	case isEdge:
+		return edge
+	case strings.HasPrefix(pkg, "functions/"):
+		return function
+	case strings.HasPrefix(pkg, "shared/wiring/"):
+		return wiring
+	case strings.HasPrefix(pkg, "shared/") && strings.Count(pkg, "/") == 1:
+		return rule
+	case strings.HasPrefix(pkg, "shared/"):
+		return adapter // below its port: kv/dynamokv, moderation/tms
+	}
+	return script
+}
+
+// mayImport tells whether one package of ours may import another.
+func mayImport(from, to string) bool {
+	switch of := kindOf(to); kindOf(from) {
+	case port:
+		return slices.Contains(ports[from], to)
+	case edge:
+		return slices.Contains(edges[from], to)
+	case rule:
+		return of == port
+	case adapter:
+		// Its port, and what that is made of.
+		return of == port || to == path.Dir(from)
+	case wiring:
+		return of == wiring || of == adapter || of == rule || of == port || to == "shared/config"
+	case function:
+		return of == wiring || of == adapter || of == rule || of == port || of == edge
+	case testOnly:
+		return of != function && of != script
+	case script:
+		return of != function
+	}
+	return false
+}
+
+func TestLawOfImports(t *testing.T) {
+	for _, p := range listPackages(t) {
+		from := local(p.ImportPath)
+		for _, path := range p.Imports {
+			to := local(path)
+			switch {
+			case to != "":
+				if !mayImport(from, to) {
+					t.Errorf("%s (%s) may not import %s (%s)", from, kindOf(from), to, kindOf(to))
+				}
+			case !isStandard(path) && !mayImportForeign(from, path):
+				t.Errorf("%s (%s) may not import %s", from, kindOf(from), path)
+			}
+		}
+	}
+}
+
+// isStandard: only foreign paths have a dot in their first element.
+func isStandard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".")
+}
+
+func mayImportForeign(from, path string) bool {
+	switch kindOf(from) {
+	case adapter, testOnly, script:
+		return true
+	}
+	return slices.ContainsFunc(foreign[from], func(prefix string) bool { return strings.HasPrefix(path, prefix) })
+}
+
+// TestLawOfTestPackages: what exists for tests is imported by tests alone.
+func TestLawOfTestPackages(t *testing.T) {
+	for _, p := range listPackages(t) {
+		if from := local(p.ImportPath); kindOf(from) == function || kindOf(from) == wiring {
+			for _, dep := range p.Deps {
+				if dep == "testing" || local(dep) != "" && kindOf(local(dep)) == testOnly {
+					t.Errorf("%s links %s", from, dep)
+				}
+			}
+		}
+	}
+}
+
+func TestLawOfEngines(t *testing.T) {
+	for _, p := range listPackages(t) {
+		name, found := strings.CutPrefix(local(p.ImportPath), "functions/")
+		if !found {
+			continue
+		}
+		for _, dep := range p.Deps {
+			if slices.Contains(engines, local(dep)) && !slices.Contains(linked[name], local(dep)) {
+				t.Errorf("%s links %s: not in its list in scripts/repotest", name, local(dep))
+			}
+			if dep == "github.com/aws/aws-sdk-go-v2/config" {
+				t.Errorf("%s links %s, 2 MB for what the environment says", name, dep)
+			}
+		}
+	}
+}
+
+func TestLawOfNames(t *testing.T) {
+	for _, p := range listPackages(t) {
+		switch p.Name {
+		case "shared", "common", "util", "utils", "types", "models", "helpers", "misc":
+			t.Errorf("%s: the name %s says nothing", local(p.ImportPath), p.Name)
+		}
+		if p.Doc == "" && len(p.GoFiles) > 0 {
+			t.Errorf("%s has no package comment", local(p.ImportPath))
+		}
+	}
+}
+
+// TestLawItself keeps the table honest with imports that must stay forbidden.
+func TestLawItself(t *testing.T) {
+	for _, c := range []struct {
+		from, to string
+		ok       bool
+	}{
+		{"shared/moderation", "shared/im/callback", true},
+		{"shared/moderation", "shared/kv", true},
+		{"shared/moderation", "shared/kv/boltkv", false},
+		{"shared/moderation", "shared/config", false},
+		{"shared/moderation", "shared/faas", false},
+		{"shared/moderation", "shared/roomstats", false},
+		{"shared/kv/dynamokv", "shared/kv", true},
+		{"shared/kv/dynamokv", "shared/kv/boltkv", false},
+		{"shared/kv/dynamokv", "shared/config", false},
+		{"shared/kv", "shared/queue", false},
+		{"shared/faas", "shared/im/callback", false},
+		{"shared/faas", "shared/config", true},
+		{"shared/wiring/state", "shared/kv/dynamokv", true},
+		{"shared/wiring/state", "shared/faas", false},
+		{"functions/bundle", "shared/wiring/state", true},
+		{"functions/bundle", "functions/callback-router", false},
+		{"functions/bundle", "shared/kv/kvtest", false},
+		{"scripts/dev", "shared/im/imtest", true},
+		{"scripts/dev", "functions/bundle", false},
+	} {
+		if got := mayImport(c.from, c.to); got != c.ok {
+			t.Errorf("%s -> %s: %v, want %v", c.from, c.to, got, c.ok)
+		}
+	}
+	for path, ok := range map[string]bool{"net/http": true, "go.etcd.io/bbolt": false, "github.com/x/y": false} {
+		if isStandard(path) != ok {
+			t.Errorf("isStandard(%s) is %v", path, !ok)
+		}
+	}
+	if mayImportForeign("shared/moderation", "github.com/redis/go-redis/v9") || !mayImportForeign("shared/kv/rediskv", "github.com/redis/go-redis/v9") {
+		t.Error("a rule may import a client, or an adapter may not")
+	}
+}

@@ -1,0 +1,200 @@
+package repotest
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
+	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+)
+
+var readers = map[string]func(root fs.FS, file string) ([]deployment.Function, error){
+	"template.yaml":  deployment.SAM,
+	"serverless.yml": deployment.Serverless,
+}
+
+// deployed reads the functions of a deployment template.
+func deployed(t *testing.T, file string) []deployment.Function {
+	t.Helper()
+	list, err := readers[file](os.DirFS(root), file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// TestTemplates: both templates deploy every function and give each one what it
+// requires and nothing that it does not read.
+func TestTemplates(t *testing.T) {
+	for file := range readers {
+		t.Run(file, func(t *testing.T) {
+			var names []string
+			for _, f := range deployed(t, file) {
+				names = append(names, f.Name)
+				for _, fault := range deployment.CheckEnvironment(f, settingsOf(t, f.Name)) {
+					t.Error(fault)
+				}
+			}
+			slices.Sort(names)
+			if want := functions(t); !slices.Equal(names, want) {
+				t.Errorf("it deploys %q; there are %q", names, want)
+			}
+		})
+	}
+}
+
+func TestTemplatePassesCfnLint(t *testing.T) {
+	if testing.Short() {
+		t.Skip("cfn-lint is not part of -short")
+	}
+	needs(t, "cfn-lint")
+	cmd := exec.CommandContext(t.Context(), "cfn-lint", "template.yaml")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// values stand for what a deployment would fill in. Where a template computes
+// a value, such as the name of its table, this one takes its place.
+func values(redis string) map[string]string {
+	const nobody = "http://127.0.0.1:1/im"
+	return map[string]string{
+		"SDK_APP_ID":                 "1400000001",
+		"SECRET":                     strings.Repeat("5c", 32),
+		"CALLBACK_TOKEN":             "a-token-of-this-test",
+		"API_KEYS":                   "shop:" + strings.Repeat("ab", 32),
+		"USERSIG_MODE":               "server",
+		"ALLOWED_ORIGINS":            "https://shop.example.com",
+		"STATE_URL":                  redis,
+		"FORWARD_BEFORE_SEND_FILTER": nobody,
+		"FORWARD_AFTER_SEND_COUNTER": nobody,
+		"SECRETS_URL":                "",
+	}
+}
+
+// environment is exactly what the template names, filled in.
+func environment(t *testing.T, f deployment.Function, values map[string]string) map[string]string {
+	t.Helper()
+	env := map[string]string{}
+	for name, text := range f.Environment {
+		value, known := values[name]
+		switch {
+		case known:
+			env[name] = value
+		case text != "" && !strings.Contains(text, "${"):
+			env[name] = text
+		default:
+			t.Fatalf("the test has no value for %s of %s", name, f.Name)
+		}
+	}
+	return env
+}
+
+// TestDeployedFunctions starts every function of both templates from its built
+// binary with exactly what the template gives it, and calls it through every
+// event shape.
+func TestDeployedFunctions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("redis-server is not part of -short")
+	}
+	values := values(startRedis(t))
+	for file := range readers {
+		for _, f := range deployed(t, file) {
+			t.Run(file+"/"+f.Name, func(t *testing.T) {
+				env := environment(t, f, values)
+				faastest.Everywhere(t, program(t, f.Name), env, func(t *testing.T, do func(*http.Request) *http.Response) {
+					for _, r := range routes(t, f.Name) {
+						checkAnswer(t, r, do(r))
+					}
+				})
+			})
+		}
+	}
+}
+
+// checkAnswer: each route is there and, called by nobody in particular with
+// nothing in particular, answers in its own words.
+func checkAnswer(t *testing.T, r *http.Request, res *http.Response) {
+	t.Helper()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed
+	if missing || res.StatusCode >= 500 || r.URL.Path == "/healthz" && res.StatusCode != http.StatusOK {
+		t.Errorf("%s %s: status %d, %s", r.Method, r.URL.Path, res.StatusCode, body)
+	}
+}
+
+// TestSettingsAreEnforced: leaving out any one required setting that a template
+// names keeps the function from starting, and is named.
+func TestSettingsAreEnforced(t *testing.T) {
+	values := values("redis://127.0.0.1:1/0")
+	for _, f := range deployed(t, "serverless.yml") {
+		for _, s := range settingsOf(t, f.Name) {
+			if !s.Required {
+				continue
+			}
+			t.Run(f.Name+"/"+s.Name, func(t *testing.T) {
+				env := maps.Clone(environment(t, f, values))
+				delete(env, s.Name)
+				out := faastest.Run(t, program(t, f.Name), env)
+				if out.Code != 2 || !strings.Contains(out.Stderr, "\n"+s.Name+": required") {
+					t.Errorf("status %d:\n%s", out.Code, out.Stderr)
+				}
+			})
+		}
+	}
+}
+
+// startRedis returns the URL of a server of its own that ends with the test.
+func startRedis(t *testing.T) string {
+	t.Helper()
+	needs(t, "redis-server")
+	port := freePort(t)
+	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no")
+	cmd.Dir = t.TempDir()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			conn.Close()
+			return fmt.Sprintf("redis://127.0.0.1:%s/0", port)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("redis-server does not accept connections: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
