@@ -117,7 +117,7 @@ func (s *suite) lost(n int, try func() error) {
 // testConcurrentWriters lets many writers race for one item, round by round,
 // with answers lost: one wins each round and knows it, and the loser knows too.
 func testConcurrentWriters(t *testing.T, s *suite) {
-	store := newLossy(s.Store, 0.2, 1)
+	store := lossy(s.Store, 0.2)
 	rounds := max(3, s.h.Work/(2*writers))
 	cond := kv.Absent()
 	for round := range rounds {
@@ -149,7 +149,7 @@ func testConcurrentWriters(t *testing.T, s *suite) {
 
 // testConcurrentAdds spends a budget that is too small for all.
 func testConcurrentAdds(t *testing.T, s *suite) {
-	store := newLossy(s.Store, 0.2, 2)
+	store := lossy(s.Store, 0.2)
 	n := max(writers, s.h.Work/10)
 	budget := int64(n / 2)
 	s.commit(kv.Add{Key: "wallet", Deltas: []kv.Delta{by("coins", budget)}, If: kv.Absent()})

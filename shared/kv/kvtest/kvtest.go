@@ -7,7 +7,6 @@
 package kvtest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -94,6 +93,14 @@ func Run(t *testing.T, h Harness) {
 		{"ConcurrentWriters", testConcurrentWriters},
 		{"ConcurrentAdds", testConcurrentAdds},
 		{"ConcurrentTallies", testConcurrentTallies},
+		{"Fold", testFold},
+		{"FoldBatches", testFoldBatches},
+		{"FoldRefused", testFoldRefused},
+		{"FoldLateEvent", testFoldLateEvent},
+		{"FoldLosesAnswers", testFoldLosesAnswers},
+		{"FoldsAtOnce", testFoldsAtOnce},
+		{"TotalsDuringFold", testTotalsDuringFold},
+		{"AnyInterleaving", testAnyInterleaving},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &suite{T: t, h: h, clock: NewClock(), partition: fmt.Sprintf("kvtest/%s/%016x", c.name, rand.Uint64())}
@@ -270,37 +277,3 @@ func put(key, value string, cond kv.Cond) kv.Put {
 }
 
 func by(counter string, n int64) kv.Delta { return kv.Delta{Counter: counter, By: n} }
-
-// lossy is a store whose answers get lost on the way to the caller: one in
-// every few writes works and reports ErrUnavailable.
-type lossy struct {
-	kv.Store
-	mu   sync.Mutex
-	rand *rand.Rand
-	odds float64
-}
-
-func newLossy(s kv.Store, odds float64, seed uint64) *lossy {
-	return &lossy{Store: s, odds: odds, rand: rand.New(rand.NewPCG(seed, 0))}
-}
-
-func (l *lossy) lose() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.rand.Float64() < l.odds
-}
-
-func (l *lossy) Commit(ctx context.Context, partition, op string, writes ...kv.Write) error {
-	if err := l.Store.Commit(ctx, partition, op, writes...); err != nil || !l.lose() {
-		return err
-	}
-	return fmt.Errorf("%w: answer lost", kv.ErrUnavailable)
-}
-
-func (l *lossy) Tally(ctx context.Context, partition, segment string, e kv.Event, deltas ...kv.Delta) (kv.Outcome, error) {
-	o, err := l.Store.Tally(ctx, partition, segment, e, deltas...)
-	if err != nil || !l.lose() {
-		return o, err
-	}
-	return 0, fmt.Errorf("%w: answer lost", kv.ErrUnavailable)
-}
