@@ -12,9 +12,10 @@
 #   build/tencent/FUNCTION.zip     for Tencent SCF, Go1 on amd64, handler main
 #   build/tencent/FUNCTION/main    the same program, which serverless.yml names
 set -euo pipefail
-cd "$(dirname "$0")/.."
+script=$(realpath "$0")
+cd "$(dirname "$script")/.."
 
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$script"; }
 
 arch=arm64
 while [[ ${1-} == -* ]]; do

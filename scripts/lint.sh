@@ -8,9 +8,10 @@
 # It first gets gofumpt, staticcheck and shellcheck with scripts/setup.sh, runs
 # every check and fails if one of them found something.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+script=$(realpath "$0")
+cd "$(dirname "$script")/.."
 
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$script"; }
 
 case ${1-} in
   '') ;;

@@ -11,9 +11,10 @@
 # sample event, and enters it in template.yaml and serverless.yml. The tests
 # pass at once; replace the route with yours.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+script=$(realpath "$0")
+cd "$(dirname "$script")/.."
 
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$script"; }
 
 if [[ ${1-} == -h ]]; then
   usage

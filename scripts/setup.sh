@@ -12,9 +12,10 @@
 # Elsewhere it names each missing tool with the command that installs it, and
 # fails.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+script=$(realpath "$0")
+cd "$(dirname "$script")/.."
 
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$script"; }
 
 gofumpt_version=v0.12.0
 staticcheck_version=v0.8.2

@@ -10,9 +10,10 @@
 # It first gets what the tests need with scripts/setup.sh, unless -short is
 # given. Failures are shown in full; the last line counts the results.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+script=$(realpath "$0")
+cd "$(dirname "$script")/.."
 
-usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; }
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$script"; }
 
 short=false
 for arg in "$@"; do

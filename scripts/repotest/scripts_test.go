@@ -182,7 +182,7 @@ func TestSetupNamesWhatIsMissing(t *testing.T) {
 	if err := os.Mkdir(bin, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, tool := range []string{"bash", "dirname", "sed"} {
+	for _, tool := range []string{"bash", "dirname", "realpath", "sed"} {
 		path, err := exec.LookPath(tool)
 		if err != nil {
 			t.Fatal(err)
