@@ -26,4 +26,5 @@ for arg in "$@"; do
 done
 $short || scripts/setup.sh redis-server moto_server cfn-lint chromium node modules shellcheck
 export PATH=$PWD/.tools/bin:$PWD/.tools/python/bin:$PATH
-exec go run ./scripts/suites "$@"
+go build -o .tools/bin/suites ./scripts/suites
+exec suites "$@"

@@ -124,7 +124,7 @@ func (r *tests) finish(e event, total *result, out io.Writer) {
 	}
 	for _, test := range slices.Sorted(maps.Keys(r.output)) {
 		if r.outcome[test] == "skip" {
-			fmt.Fprintf(out, "skip  %s\n", strings.TrimSpace(r.output[test].String()))
+			fmt.Fprintf(out, "skip  %s.%s: %s\n", pkg, test, reason(r.output[test].String()))
 		}
 	}
 	total.passed += passed
@@ -139,6 +139,17 @@ func (r *tests) childFailed(test string) bool {
 		}
 	}
 	return false
+}
+
+// reason is what a skipped test said, without what the testing package adds.
+func reason(output string) string {
+	var words []string
+	for line := range strings.Lines(output) {
+		if !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(strings.TrimSpace(line), "--- ") {
+			words = append(words, strings.TrimSpace(line))
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 var tapCount = regexp.MustCompile(`(?m)^# (pass|fail|skipped) (\d+)$`)
