@@ -33,6 +33,11 @@
 // request, job and tick leaves one line in the log, with the route's template
 // and never the path or query. GET /healthz is answered here.
 //
+// A Tencent event function cannot answer with a binary body nor set two
+// cookies, and its function URL loses the bytes of a binary request. Such an
+// answer becomes a 500 that the log explains, as does one over the platforms'
+// 6 MiB. A Tencent web function can do both.
+//
 // What it may not rely on: the platforms freeze a function once it has
 // answered, so nothing may run past the answer; and nobody promises to call
 // Close, on a platform nobody does.

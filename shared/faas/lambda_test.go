@@ -14,20 +14,21 @@ import (
 
 func TestSettingsAreCheckedAtStart(t *testing.T) {
 	bin := faastest.Build(t, testfunc)
-	platforms := map[string]map[string]string{
-		"Lambda": {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"},
-		"Local":  {"HOST": "127.0.0.1", "PORT": "0"},
+	tests := []struct {
+		platform, name, value string
+		faults                []string
+	}{
+		{"Lambda", "AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1", nil},
+		{"listener", "HOST", "localhost", []string{"HOST: must be an IP address"}},
+		{"listener", "PORT", "http", []string{"PORT: must be"}},
 	}
-	for name, env := range platforms {
-		t.Run(name, func(t *testing.T) {
-			env["LIMIT"] = "12"
-			env["LOG_LEVEL"] = "loud"
-			env["DOES"] = "http"
-			got := faastest.Run(t, bin, env)
+	for _, tt := range tests {
+		t.Run(tt.platform+" "+tt.name, func(t *testing.T) {
+			got := faastest.Run(t, bin, map[string]string{tt.name: tt.value, "LIMIT": "12", "LOG_LEVEL": "loud"})
 			if got.Code != 2 || got.Stdout != "" {
 				t.Errorf("exit status %d, stdout %q", got.Code, got.Stdout)
 			}
-			for _, want := range []string{"testfunc", "GREETING: required", "LIMIT: must be", "LOG_LEVEL: must be one of"} {
+			for _, want := range append(tt.faults, "testfunc", "GREETING: required", "LIMIT: must be", "LOG_LEVEL: must be one of") {
 				if !strings.Contains(got.Stderr, want) {
 					t.Errorf("%q is missing in\n%s", want, got.Stderr)
 				}

@@ -17,7 +17,7 @@ func TestHelpNeedsNoSettings(t *testing.T) {
 	for _, want := range []string{
 		"testfunc is a function of Backchannel", "-settings",
 		"\nGREETING (required)\n    what GET /greeting answers\n    any text\n",
-		"\nTOKEN (secret)\n", "\nPORT (default 9000)\n", "\nLOG_LEVEL (default info)\n",
+		"\nTOKEN (secret)\n", "\nPORT (default 9000)\n", "\nHOST (default 0.0.0.0)\n", "\nLOG_LEVEL (default info)\n",
 	} {
 		if !strings.Contains(got.Stdout, want) {
 			t.Errorf("%q is missing in\n%s", want, got.Stdout)
