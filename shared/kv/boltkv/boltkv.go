@@ -200,9 +200,11 @@ func openError(path string, err error) error {
 }
 
 // full reports that there was no room: on the disk, in the quota, or within the
-// process's limit on file sizes.
+// process's limit on file sizes. bbolt keeps only the text of the error when it
+// cannot grow the file, which has no other cause.
 func full(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) ||
+		strings.HasPrefix(err.Error(), "file resize error")
 }
 
 func unavailable(err error) error {

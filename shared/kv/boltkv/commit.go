@@ -204,6 +204,7 @@ func (t *txn) settle(partition string, w kv.Settle) (func(), error) {
 		t.remove(t.open, name)
 		t.put(t.settled, name, g.encode())
 		t.index(g.expiry, settledBucket, name)
+		t.at("fold: settled")
 	}, nil
 }
 

@@ -150,6 +150,7 @@ func (s *Store) commit(group []*request) {
 			return errUnchanged
 		}
 		t.purge()
+		t.at("group: unsynced")
 		return t.fault
 	})
 	if err != nil && !errors.Is(err, errUnchanged) {
@@ -159,7 +160,7 @@ func (s *Store) commit(group []*request) {
 		}
 	}
 	if s.phase != nil {
-		s.phase("synced")
+		s.phase("group: synced")
 	}
 	for i, r := range group {
 		r.done <- answers[i]
