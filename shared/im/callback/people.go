@@ -1,0 +1,167 @@
+package callback
+
+import "encoding/json"
+
+// StateChange tells that a device of a user logged in or went away. A user with
+// several devices has several of these: keep a set, not a switch.
+// State.StateChange (1047/34357, 269/2570).
+type StateChange struct {
+	Base
+	Info         StateInfo `json:"Info"`
+	KickedDevice []Device  `json:"KickedDevice,omitempty"` // logged out by this login, without an event of their own
+	EventTime    Millis    `json:"EventTime,omitempty"`
+}
+
+func (*StateChange) happened() {}
+
+// StateInfo says what happened to whom. Actions other than Login, Logout and
+// Disconnect exist (a custom status): do not count them as logins.
+type StateInfo struct {
+	Action string `json:"Action"`
+	UserID string `json:"To_Account"`
+	Reason string `json:"Reason"` // Register, Unregister, LinkClose, TimeOut
+}
+
+// Device is a kind of device: iOS, Android, Web, Windows, iPad, Mac, Linux.
+type Device struct {
+	Platform string `json:"Platform"`
+}
+
+// ProfilePortraitSet tells that a profile changed. Profile.CallbackPortraitSet
+// (1047/48733).
+type ProfilePortraitSet struct {
+	Base
+	Operator    string        `json:"Operator_Account"`
+	From        string        `json:"From_Account"`
+	ProfileItem []ProfileItem `json:"ProfileItem"`
+	EventTime   Millis        `json:"EventTime,omitempty"`
+}
+
+func (*ProfilePortraitSet) happened() {}
+
+// ProfileItem is one field of a profile, text or number by its tag.
+type ProfileItem struct {
+	Tag   string          `json:"Tag"`
+	Value json.RawMessage `json:"Value"`
+}
+
+// friendTargets are events whose answer must list each target.
+type friendTargets interface{ targets() []string }
+
+// SnsPrevFriendAdd asks whether friends may be added; REST requests do not ask.
+// Sns.CallbackPrevFriendAdd (1047/43468).
+type SnsPrevFriendAdd struct {
+	Base
+	Requester     string       `json:"Requester_Account"`
+	From          string       `json:"From_Account"`
+	Friends       []FriendItem `json:"FriendItem"`
+	AddType       string       `json:"AddType"`
+	ForceAddFlags int          `json:"ForceAddFlags"`
+	EventTime     Millis       `json:"EventTime,omitempty"`
+}
+
+func (*SnsPrevFriendAdd) asks(FriendVerdict) {}
+
+func (e *SnsPrevFriendAdd) targets() []string {
+	ids := make([]string, len(e.Friends))
+	for i, f := range e.Friends {
+		ids[i] = f.To
+	}
+	return ids
+}
+
+// FriendItem is a friend to be added.
+type FriendItem struct {
+	To         string `json:"To_Account"`
+	Remark     string `json:"Remark,omitempty"`
+	GroupName  string `json:"GroupName,omitempty"`
+	AddSource  string `json:"AddSource,omitempty"`
+	AddWording string `json:"AddWording,omitempty"`
+}
+
+// SnsPrevFriendResponse asks whether the answers to friend requests may stand.
+// Sns.CallbackPrevFriendResponse (1047/43467).
+type SnsPrevFriendResponse struct {
+	Base
+	Requester string               `json:"Requester_Account"`
+	From      string               `json:"From_Account"`
+	Friends   []ResponseFriendItem `json:"ResponseFriendItem"`
+	EventTime Millis               `json:"EventTime,omitempty"`
+}
+
+func (*SnsPrevFriendResponse) asks(FriendVerdict) {}
+
+func (e *SnsPrevFriendResponse) targets() []string {
+	ids := make([]string, len(e.Friends))
+	for i, f := range e.Friends {
+		ids[i] = f.To
+	}
+	return ids
+}
+
+// ResponseFriendItem is an answer to one friend request.
+type ResponseFriendItem struct {
+	To             string `json:"To_Account"`
+	Remark         string `json:"Remark,omitempty"`
+	TagName        string `json:"TagName,omitempty"`
+	ResponseAction string `json:"ResponseAction"`
+}
+
+// Pair is one direction of a relation.
+type Pair struct {
+	From      string `json:"From_Account"`
+	To        string `json:"To_Account"`
+	Initiator string `json:"Initiator_Account,omitempty"`
+}
+
+// SnsFriendAdd tells of new friends; an import does not. Sns.CallbackFriendAdd
+// (1047/34359).
+type SnsFriendAdd struct {
+	Base
+	Pairs     []Pair `json:"PairList"`
+	ClientCmd string `json:"ClientCmd,omitempty"`
+	Admin     string `json:"Admin_Account,omitempty"`
+	ForceFlag int    `json:"ForceFlag,omitempty"`
+	EventTime Millis `json:"EventTime,omitempty"`
+}
+
+func (*SnsFriendAdd) happened() {}
+
+// SnsFriendDelete tells of ended friendships. Sns.CallbackFriendDelete
+// (1047/34360).
+type SnsFriendDelete struct {
+	Base
+	Pairs     []Pair `json:"PairList"`
+	EventTime Millis `json:"EventTime,omitempty"`
+}
+
+func (*SnsFriendDelete) happened() {}
+
+// SnsBlackListAdd tells who blocked whom. Sns.CallbackBlackListAdd
+// (1047/34361).
+type SnsBlackListAdd struct {
+	Base
+	Pairs     []Pair `json:"PairList"`
+	EventTime Millis `json:"EventTime,omitempty"`
+}
+
+func (*SnsBlackListAdd) happened() {}
+
+// SnsBlackListDelete tells who no longer blocks whom.
+// Sns.CallbackBlackListDelete (1047/34362).
+type SnsBlackListDelete struct {
+	Base
+	Pairs     []Pair `json:"PairList"`
+	EventTime Millis `json:"EventTime,omitempty"`
+}
+
+func (*SnsBlackListDelete) happened() {}
+
+// OfflinePush reports results of offline pushes, up to a hundred at once. Its
+// body names no command; only the query does. Push.OfflinePush.
+type OfflinePush struct {
+	Base
+	Events []json.RawMessage `json:"Events"`
+}
+
+func (*OfflinePush) happened() {}

@@ -1,0 +1,141 @@
+// Package im is the vocabulary of Tencent Cloud Chat (IM) and the client of its
+// REST API. Names are IM's own.
+package im
+
+import (
+	"encoding/json"
+	"iter"
+	"strings"
+)
+
+// GroupType is the kind of a group. IM's REST API and its client SDK name two
+// of them differently; compare after [GroupType.Normal].
+type GroupType string
+
+// The group types, under their REST names.
+const (
+	Work      GroupType = "Private" // "Work" in the SDK
+	Public    GroupType = "Public"
+	Meeting   GroupType = "ChatRoom" // "Meeting" in the SDK
+	AVRoom    GroupType = "AVChatRoom"
+	Community GroupType = "Community"
+	Live      GroupType = "Live" // rooms of LiveKit
+)
+
+// Normal returns the type under its REST name.
+func (t GroupType) Normal() GroupType {
+	switch t {
+	case "Work":
+		return Work
+	case "Meeting":
+		return Meeting
+	}
+	return t
+}
+
+// RobotPrefix starts the UserID of every chatbot (1047/55281).
+const RobotPrefix = "@RBT#"
+
+// IsRobot reports whether a UserID is that of a chatbot.
+func IsRobot(userID string) bool { return strings.HasPrefix(userID, RobotPrefix) }
+
+// NotFoundSender stands as From_Account in callbacks of a REST group message
+// that named no sender (seen in captured callbacks).
+const NotFoundSender = "@TLS#NOT_FOUND"
+
+// MsgBody is the body of a message: its elements in order (1047/33527).
+type MsgBody []Element
+
+// Element is one element of a message. The content stays as it came, so that
+// types and fields nobody here knows survive.
+type Element struct {
+	MsgType    string          `json:"MsgType"`
+	MsgContent json.RawMessage `json:"MsgContent"`
+}
+
+// The element types.
+const (
+	TextElem     = "TIMTextElem"
+	FaceElem     = "TIMFaceElem"
+	CustomElem   = "TIMCustomElem"
+	LocationElem = "TIMLocationElem"
+	ImageElem    = "TIMImageElem"
+	SoundElem    = "TIMSoundElem"
+	FileElem     = "TIMFileElem"
+	VideoElem    = "TIMVideoFileElem"
+	RelayElem    = "TIMRelayElem"
+	StreamElem   = "TIMStreamElem"
+)
+
+// Text returns a body with one text element.
+func Text(text string) MsgBody {
+	return MsgBody{element(TextElem, struct{ Text string }{text})}
+}
+
+// Custom returns a body with one custom element. IM allows one in a message,
+// and Data is a string, mostly JSON as text.
+func Custom(data, desc, ext string) MsgBody {
+	return MsgBody{element(CustomElem, struct{ Data, Desc, Ext string }{data, desc, ext})}
+}
+
+func element(kind string, content any) Element {
+	b, err := json.Marshal(content)
+	if err != nil {
+		panic("im: " + err.Error()) // strings always marshal
+	}
+	return Element{MsgType: kind, MsgContent: b}
+}
+
+// readable lists the text fields of each element type that people get to see.
+type readable struct {
+	Text, Data, Desc, Ext, FileName, Title, CompatibleText string
+	AbstractList                                           []string
+	MsgList                                                []struct{ MsgBody MsgBody }
+}
+
+// Texts yields every text in the body that a receiver may get to see, those of
+// custom, location, file and relayed elements included. A field that does not
+// fit its type is passed over; the others of its element are not.
+func (b MsgBody) Texts() iter.Seq[string] {
+	return func(yield func(string) bool) { b.texts(yield, 0) }
+}
+
+// relayDepth bounds how deep relayed messages are followed into one another.
+const relayDepth = 8
+
+func (b MsgBody) texts(yield func(string) bool, depth int) bool {
+	for _, e := range b {
+		switch e.MsgType {
+		case TextElem, CustomElem, LocationElem, FileElem, RelayElem, StreamElem:
+		default:
+			continue
+		}
+		var c readable
+		_ = json.Unmarshal(e.MsgContent, &c) // fills every field that fits
+		for _, s := range append([]string{c.Text, c.Data, c.Desc, c.Ext, c.FileName, c.Title, c.CompatibleText}, c.AbstractList...) {
+			if s != "" && !yield(s) {
+				return false
+			}
+		}
+		if depth < relayDepth {
+			for _, m := range c.MsgList {
+				if !m.MsgBody.texts(yield, depth+1) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// PlainText returns the text elements of the body, joined.
+func (b MsgBody) PlainText() string {
+	var out strings.Builder
+	for _, e := range b {
+		var c struct{ Text string }
+		if e.MsgType == TextElem && json.Unmarshal(e.MsgContent, &c) == nil {
+			out.WriteString(c.Text)
+		}
+	}
+	return out.String()
+}
