@@ -1,0 +1,162 @@
+// Package api is what all of Backchannel's own HTTP routes have in common: who
+// is calling, bounded JSON in, one shape of errors out, and which web pages may
+// call. IM's callbacks are not among them; see package callback.
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/backchannel-im/backchannel/shared/fault"
+)
+
+// MaxBody bounds a request's body, in bytes.
+const MaxBody = 64 << 10
+
+// HandlerFunc is an http.HandlerFunc that may fail. Its error is answered in
+// the shape that all routes share; see [WriteError]. It must not have written
+// anything then.
+type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
+
+// ServeHTTP implements http.Handler.
+func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := f(w, r); err != nil {
+		WriteError(w, r, err)
+	}
+}
+
+// WriteError answers {"error":{"code","message","requestId"}} with the status
+// of the error's code. What is not meant for the caller is only logged.
+func WriteError(w http.ResponseWriter, r *http.Request, err error) {
+	public := fault.Of(err)
+	if public.Code.Status() >= 500 {
+		slog.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "code", string(public.Code), "error", err.Error())
+	}
+	if public.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((public.RetryAfter+time.Second-1)/time.Second)))
+	}
+	type body struct {
+		Code      fault.Code `json:"code"`
+		Message   string     `json:"message"`
+		RequestID string     `json:"requestId"`
+	}
+	Reply(w, public.Code.Status(), struct {
+		Error body `json:"error"`
+	}{body{public.Code, public.Message, fault.RequestID(r.Context())}})
+}
+
+// Reply writes a JSON answer that no cache may keep.
+func Reply(w http.ResponseWriter, status int, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("api: an answer does not marshal: " + err.Error())
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(b, '\n'))
+}
+
+// Decode reads the request's body, one JSON object, into v. Fields that v does
+// not have are passed over; a body that is too large, no JSON, ambiguous or of
+// the wrong types is an error with a sentence that says what to do.
+func Decode(r *http.Request, v any) error {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/json" {
+		return fault.New(fault.UnsupportedMedia, "send JSON, with the header Content-Type: application/json")
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	switch {
+	case err != nil:
+		return fault.Wrap(err, fault.Invalid, "the body could not be read")
+	case len(body) > MaxBody:
+		return fault.New(fault.TooLarge, "the body is over %d KiB", MaxBody>>10)
+	case !utf8.Valid(body):
+		return fault.New(fault.Invalid, "the body is not UTF-8 text")
+	case !json.Valid(body) || bytes.TrimLeft(body, " \t\r\n")[0] != '{':
+		return fault.New(fault.Invalid, "the body is not a JSON object")
+	}
+	if name, twice := repeatedField(body); twice {
+		return fault.New(fault.Invalid, "the field %q occurs twice", name)
+	}
+	err = json.Unmarshal(body, v)
+	if wrong, is := errors.AsType[*json.UnmarshalTypeError](err); is {
+		return fault.New(fault.Invalid, "the field %q must be a %s", wrong.Field, kind(wrong))
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "a field of the body has the wrong form")
+	}
+	return nil
+}
+
+// kind names a Go type in JSON's words.
+func kind(e *json.UnmarshalTypeError) string {
+	switch e.Type.Kind().String()[0] {
+	case 's': // string, slice, struct
+		switch e.Type.Kind().String() {
+		case "string":
+			return "text"
+		case "slice":
+			return "list"
+		}
+		return "JSON object"
+	case 'b':
+		return "true or false"
+	case 'm':
+		return "JSON object"
+	}
+	return "number in range"
+}
+
+// repeatedField finds a field that an object of valid JSON has twice, at any
+// depth: two readers could see two different things.
+func repeatedField(body []byte) (string, bool) {
+	type level struct {
+		seen map[string]bool // nil in a list
+		key  bool            // the next token is a name
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var stack []level
+	for {
+		t, err := dec.Token()
+		if err != nil {
+			return "", false
+		}
+		var top *level
+		if len(stack) > 0 {
+			top = &stack[len(stack)-1]
+		}
+		if d, is := t.(json.Delim); is && (d == '}' || d == ']') {
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		if top != nil && top.seen != nil {
+			if top.key {
+				name := t.(string)
+				if top.seen[name] {
+					return name, true
+				}
+				top.seen[name], top.key = true, false
+				continue
+			}
+			top.key = true
+		}
+		switch t {
+		case json.Delim('{'):
+			stack = append(stack, level{seen: make(map[string]bool), key: true})
+		case json.Delim('['):
+			stack = append(stack, level{})
+		}
+	}
+}
