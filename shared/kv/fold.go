@@ -21,7 +21,7 @@ const FoldMarker = "kv/fold"
 const (
 	foldTries   = 8  // commits in a row that moved nothing
 	totalsTries = 10 // readings in a row that a fold disturbed
-	retryPause  = 10 * time.Millisecond
+	retryPause  = 5 * time.Millisecond
 )
 
 // FoldOptions says what to fold and where to.

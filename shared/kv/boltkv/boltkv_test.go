@@ -38,5 +38,6 @@ func TestContract(t *testing.T) {
 			return openFor(t, path, Options{Now: now})
 		},
 		NoLoseAnswers: "there is no wire to lose them on",
+		Work:          12000,
 	})
 }

@@ -234,6 +234,53 @@ func TestRefusedChangesNothing(t *testing.T) {
 	}
 }
 
+// TestBusyDisk has callers wait for the disk: one whose context ends comes back
+// at once, and a write that was not begun by then is not made.
+func TestBusyDisk(t *testing.T) {
+	begun, release, first := make(chan bool), make(chan bool), true
+	path := filepath.Join(t.TempDir(), "state")
+	s, err := open(path, Options{}, func(phase string) {
+		if first && phase == "commit: begun" {
+			first = false
+			begun <- true
+			<-release
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	answers := make(chan error)
+	commit := func(ctx context.Context, key string) {
+		answers <- s.Commit(ctx, "p", "op", put(key, "v"))
+	}
+	go commit(ctx, "begun")
+	<-begun
+	go commit(ctx, "queued")
+	for queued := 0; queued == 0; {
+		s.mu.Lock()
+		queued = len(s.queue)
+		s.mu.Unlock()
+	}
+	cancel()
+	for range 2 {
+		if err := <-answers; !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want %v", err, context.Canceled)
+		}
+	}
+	release <- true
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openFor(t, path, Options{})
+	if _, err := s.Get(t.Context(), "p", "begun"); err != nil {
+		t.Errorf("the commit under way: %v", err)
+	}
+	if _, err := s.Get(t.Context(), "p", "queued"); !errors.Is(err, kv.ErrNotFound) {
+		t.Errorf("the commit not begun: %v, want %v", err, kv.ErrNotFound)
+	}
+}
+
 // TestPurge lets everything expire and checks that later writes clear it all
 // away, the index with it.
 func TestPurge(t *testing.T) {
@@ -313,13 +360,13 @@ func FuzzRecords(f *testing.F) {
 		if i, err := decodeItem(b); err == nil {
 			again, err := decodeItem(i.encode())
 			if err != nil || !bytes.Equal(again.encode(), i.encode()) {
-				t.Errorf("item %x became %x", i.encode(), b)
+				t.Errorf("item %x became %x", b, i.encode())
 			}
 		}
 		if g, err := decodeSegment(b); err == nil {
 			again, err := decodeSegment(g.encode())
 			if err != nil || !bytes.Equal(again.encode(), g.encode()) {
-				t.Errorf("segment %x became %x", g.encode(), b)
+				t.Errorf("segment %x became %x", b, g.encode())
 			}
 		}
 	})

@@ -55,6 +55,7 @@ func testListOrder(t *testing.T, s *suite) {
 		{After: "\U0010ffff"},
 		{After: "\x01"},
 		{Prefix: "a/", After: "a/10"},
+		{Prefix: "a/", After: "!"},
 		{Prefix: "a/", After: "a"},
 		{Prefix: "a/", After: "b"},
 		{Prefix: "a", After: "a/\U0010ffff"},
