@@ -24,7 +24,7 @@ const (
 	retryPause  = 5 * time.Millisecond
 )
 
-// FoldOptions says what to fold and where to.
+// FoldOptions says what to fold and where to. Both functions are required.
 type FoldOptions struct {
 	// Closed reports that no more events are expected in a segment: a later
 	// one has been named, or it was touched long enough ago. It may be wrong:

@@ -154,6 +154,7 @@ func join(partition, key string) []byte {
 // never. Of the bucket's name the first letter is kept.
 func (t *txn) index(second int64, bucket, name []byte) {
 	if second != 0 {
+		t.doomed++
 		t.put(t.expiry, indexName(second, bucket, name), nil)
 	}
 }
@@ -173,7 +174,7 @@ func indexName(second int64, bucket, name []byte) []byte {
 
 // purge clears a few records whose second has come.
 func (t *txn) purge() {
-	for range purgeAtOnce {
+	for range purgeAtOnce + t.doomed {
 		at, _ := t.expiry.Cursor().First()
 		if at == nil || binary.BigEndian.Uint64(at) > uint64(t.now.Unix()) {
 			return

@@ -325,6 +325,28 @@ func TestPurge(t *testing.T) {
 	}
 }
 
+// TestPurgeKeepsUp deletes more at once than a transaction clears at its ease.
+func TestPurgeKeepsUp(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	s := openFor(t, filepath.Join(t.TempDir(), "state"), Options{Now: func() time.Time { return now }})
+	const items = kv.MaxWrites
+	for round := range 5 {
+		var puts, deletes []kv.Write
+		for n := range items {
+			key := fmt.Sprintf("%d/%d", round, n)
+			puts = append(puts, put(key, ""))
+			deletes = append(deletes, kv.Delete{Key: key, If: kv.Rev("put")})
+		}
+		if err := errors.Join(s.Commit(t.Context(), "p", "put", puts...), s.Commit(t.Context(), "p", "delete", deletes...)); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(dump(t, s), `"deleted":true`); n > items {
+			t.Fatalf("%d deleted items in round %d, want at most the last %d", n, round, items)
+		}
+		now = now.Add(2 * kv.TombstoneLife)
+	}
+}
+
 // TestDamaged reads records that are not what was written.
 func TestDamaged(t *testing.T) {
 	s := openFor(t, filepath.Join(t.TempDir(), "state"), Options{})

@@ -14,7 +14,8 @@ import (
 // fsync may lose to a full disk.
 const maxGroup = 128
 
-// purgeAtOnce is how many forgotten items and segments a transaction clears.
+// purgeAtOnce is how many forgotten items and segments a transaction clears
+// beyond as many as it adds to those to be forgotten, so that they never pile up.
 const purgeAtOnce = 4
 
 // request is one write waiting for the writer.
@@ -31,6 +32,7 @@ type txn struct {
 	now                          time.Time
 	phase                        func(string)
 	changed                      bool  // there is something to write
+	doomed                       int   // records given a second to be cleared at
 	fault                        error // the first failure of the file itself
 }
 
