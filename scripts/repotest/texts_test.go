@@ -2,6 +2,7 @@ package repotest
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -68,6 +69,26 @@ func TestDecisionsAreNumbered(t *testing.T) {
 		}
 		if !strings.Contains(text, "*Lost:*") {
 			t.Errorf("docs/decisions/%s does not say what lost", name)
+		}
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
+
+// TestLinksLeadSomewhere looks at the links between files; those to the world
+// outside cannot be followed here.
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, name := range files(t) {
+		if filepath.Ext(name) != ".md" {
+			continue
+		}
+		for _, m := range link.FindAllStringSubmatch(outsideCode(read(t, name)), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(root, filepath.Dir(name), m[1])); err != nil {
+				t.Errorf("%s links %s, which is not there", name, m[1])
+			}
 		}
 	}
 }
