@@ -69,6 +69,9 @@ var ErrListing = errors.New("settings were only listed")
 // Overlay adds values for settings that the environment does not give.
 func (r *Reader) Overlay(values map[string]string) { r.overlay = values }
 
+// Development reports whether values that the whole world knows are accepted.
+func (r *Reader) Development() bool { return r.development }
+
 // Listing reports whether the Reader only lists settings.
 func (r *Reader) Listing() bool { return r.listing }
 

@@ -132,7 +132,7 @@ func (i *Issuer) check(id string) error {
 		return fault.New(fault.Invalid, "userID is required")
 	case usersig.CheckUserID(id) != nil:
 		return fault.New(fault.Invalid, "userID must be 1 to %d bytes of printable ASCII without blanks", usersig.MaxUserID)
-	case strings.HasPrefix(id, "@"), strings.HasPrefix(id, GuestPrefix), slices.Contains(i.c.Reserved, id):
+	case strings.HasPrefix(id, "@"), strings.HasPrefix(id, GuestPrefix), slices.ContainsFunc(i.c.Reserved, func(r string) bool { return strings.EqualFold(r, id) }):
 		return fault.New(fault.Forbidden, "this userID is reserved")
 	}
 	return nil

@@ -1,0 +1,22 @@
+// Command bundle is all of Backchannel behind one URL.
+package main
+
+import (
+	"context"
+
+	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/faas"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/wiring/bundle"
+)
+
+func main() { faas.Main("bundle", build) }
+
+func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
+	b, err := bundle.Open(ctx, set, bundle.Options{States: []kv.Engine{boltkv.Engine}})
+	if err != nil {
+		return nil, err
+	}
+	return &faas.App{HTTP: b.HTTP, Close: b.Close}, nil
+}

@@ -1,0 +1,140 @@
+// Command dev runs everything on one machine: the bundle, its state in one
+// file, and a page that shows every callback as it comes.
+//
+//	go run ./scripts/dev [-fresh] [-addr HOST:PORT] [-state DIR] [-rules FILE]
+//
+// Its secrets are published development values, which the deployable programs
+// refuse. It calls no host but itself.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/wiring/access"
+	"github.com/backchannel-im/backchannel/shared/wiring/bundle"
+	"github.com/backchannel-im/backchannel/shared/wiring/door"
+)
+
+// appID is the development app's SDKAppID.
+const appID = 1400000000
+
+// stopTime is how long requests that are under way may take when it stops.
+const stopTime = 5 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "dev:", err)
+		os.Exit(1)
+	}
+}
+
+type options struct {
+	addr, state, rules string
+	fresh              bool
+}
+
+func parse(args []string, errs io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
+	flags.SetOutput(errs)
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`host:port` of the bundle and its page")
+	flags.StringVar(&o.state, "state", ".dev", "`folder` for the state")
+	flags.StringVar(&o.rules, "rules", "", "moderation rule set, a JSON `file`; the default is the one that ships")
+	flags.BoolVar(&o.fresh, "fresh", false, "start over: forget the state first")
+	flags.Usage = func() {
+		fmt.Fprintln(errs, "usage: go run ./scripts/dev [flags]\n\nRuns Backchannel on this machine, with a page to try it.")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q; see -h", flags.Arg(0))
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, out, errs io.Writer) error {
+	o, err := parse(args, errs)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(o.state, "state.db")
+	if o.fresh {
+		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	if err := os.MkdirAll(o.state, 0o700); err != nil {
+		return err
+	}
+	seen := newFeed()
+	b, err := bundle.Open(ctx, config.NewDevelopmentReader(settings(file, o.rules)), bundle.Options{
+		States:  []kv.Engine{boltkv.Engine},
+		Observe: seen.add,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", o.addr)
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w; is it running already? -addr takes another", err), b.Close())
+	}
+	addr := listener.Addr().String()
+	server := &http.Server{
+		Handler:           newDesk(b.HTTP, seen, addr),
+		ReadHeaderTimeout: 5 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im\n", addr, addr)
+	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, access.DevelopmentSecret, door.DevelopmentToken, access.DevelopmentKey)
+
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		stopping, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		if err = server.Shutdown(stopping); errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close()
+		}
+	}
+	return errors.Join(err, b.Close())
+}
+
+// settings are the development values, in place of an environment: nothing of
+// the machine's own leaks in.
+func settings(file, rules string) func(string) (string, bool) {
+	values := map[string]string{
+		"SDK_APP_ID":       fmt.Sprint(appID),
+		"SECRET":           access.DevelopmentSecret,
+		"CALLBACK_TOKEN":   door.DevelopmentToken,
+		"API_KEYS":         "dev:" + access.DevelopmentKeyHash,
+		"USERSIG_MODE":     "open",
+		"STATE_URL":        "bolt:" + file,
+		"MODERATION_RULES": rules,
+	}
+	return func(name string) (string, bool) {
+		v, ok := values[name]
+		return v, ok
+	}
+}
