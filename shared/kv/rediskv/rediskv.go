@@ -1,0 +1,152 @@
+// Package rediskv keeps state in Redis, version 6 or 7, alone or as a cluster.
+//
+//	redis://[user:password@]host:port[/db]   without TLS
+//	rediss://...                             with TLS, at least 1.2
+//	?ca=FILE                                 trust these CA certificates (PEM) instead of the system's
+//	?cluster=1                               the address is a node of a cluster
+//	?cluster=1&addr=host:port&addr=...       and so are these, should that one be down
+//
+// [Open] asks the server whether it will do: it must be a primary, and it must
+// not evict (maxmemory-policy noeviction), or items would vanish before their
+// time. How much a failure may take away is the server's affair: only with
+// "appendonly yes" and "appendfsync always" is an acknowledged write on disk, and
+// a failover to a replica may lose the latest ones whatever the settings.
+//
+// An ACL user needs the commands of [Commands] and the keys "bc:*".
+//
+// # How it is kept
+//
+// All keys of a partition carry it as their hash tag, so they live on one node
+// of a cluster. Every write is one script, to which all its keys are declared:
+// it reads and decides first, and changes what it changes at once. An item is a
+// hash, and so is a segment; two sorted sets per partition list its items in
+// order of their keys and of their expiry, a third its open segments.
+//
+// What has expired is hidden at its second. Its entry in the index is cleared,
+// an hour later, by the commits that follow in the partition, each clearing more
+// than it can add; its hash goes by Redis's own expiry, an hour after that, so
+// that clocks which differ by less lose nothing. The index of a partition where
+// everything expires has such an expiry too, and nothing of an abandoned one stays.
+package rediskv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/backchannel-im/backchannel/shared/kv"
+)
+
+// Engine opens "redis://..." and TLSEngine "rediss://...".
+var (
+	Engine    = kv.Engine{Scheme: "redis", Open: open}
+	TLSEngine = kv.Engine{Scheme: "rediss", Open: open}
+)
+
+// Commands are what an ACL user must be allowed, in the words of ACL SETUSER; a
+// cluster's needs "+cluster|slots" besides.
+const Commands = "+eval +evalsha +hgetall +hmget +hkeys +hset +hdel +hincrby +zadd +zrem +zcard " +
+	"+zrangebylex +zrevrangebylex +zrangebyscore +zrevrange +del +expireat +persist +info +select"
+
+// Options adjusts a Store; the zero value is right outside tests.
+type Options struct {
+	// Now is the clock that decides expiry and the horizon; nil is time.Now.
+	// Redis's own clock may differ from it by less than an hour.
+	Now func() time.Time
+}
+
+// Store is a [kv.Store] in Redis.
+type Store struct {
+	client redis.UniversalClient
+	now    func() time.Time
+}
+
+var _ kv.Store = (*Store)(nil)
+
+// What go-redis would print to stderr is in the errors it returns.
+func init() { logging.Disable() }
+
+func open(ctx context.Context, url string) (kv.Store, error) {
+	s, err := Open(ctx, url, Options{})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Open connects to the server and looks whether it is fit for state. The error
+// says what to change, and never holds the URL.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	t, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &Store{client: t.client(), now: o.Now}
+	if err := s.inspect(ctx); err != nil {
+		return nil, errors.Join(err, s.client.Close())
+	}
+	return s, nil
+}
+
+// Close lets go of the connections. Calls after it fail with
+// [kv.ErrUnavailable], and a second Close does nothing.
+func (s *Store) Close() error {
+	if err := s.client.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
+		return fmt.Errorf("rediskv: %w", err)
+	}
+	return nil
+}
+
+// inspect refuses a server that would lose state by design.
+func (s *Store) inspect(ctx context.Context) error {
+	var info string
+	err := s.persist(ctx, func() (err error) {
+		info, err = s.client.Info(ctx).Result()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	facts := map[string]string{}
+	for line := range strings.Lines(info) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			facts[name] = value
+		}
+	}
+	if major, _, _ := strings.Cut(facts["redis_version"], "."); slices.Contains([]string{"1", "2", "3", "4", "5"}, major) {
+		return fmt.Errorf("rediskv: the server is Redis %s; it has to be 6 or later", major)
+	}
+	if role := facts["role"]; role == "slave" {
+		return errors.New("rediskv: the server is a replica; give the address of the primary")
+	}
+	if policy := facts["maxmemory_policy"]; policy != "" && policy != "noeviction" {
+		return fmt.Errorf("rediskv: the server evicts keys when its memory is full (maxmemory-policy %s); set it to noeviction", policy)
+	}
+	return nil
+}
+
+// keys builds the names of a partition's keys.
+type keys struct{ prefix string }
+
+// escape keeps the end of the hash tag where it belongs. Redis takes as the tag
+// what lies between the first opening brace and the first closing one after it.
+var escape = strings.NewReplacer("%", "%25", "}", "%7D")
+
+func keysOf(partition string) keys {
+	return keys{"bc:{" + escape.Replace(partition) + "}"}
+}
+
+func (k keys) index() string              { return k.prefix + "index" }
+func (k keys) expiries() string           { return k.prefix + "expiries" }
+func (k keys) open() string               { return k.prefix + "open" }
+func (k keys) item(key string) string     { return k.prefix + "i:" + key }
+func (k keys) segment(name string) string { return k.prefix + "s:" + name }
