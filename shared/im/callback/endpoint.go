@@ -1,30 +1,25 @@
 package callback
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 )
 
 const (
-	// DefaultDeadline is how long an answer may take. IM waits 2 s.
+	// DefaultDeadline is how long an answer may take. IM waits 2 s (1047/34354);
+	// the rest is for the way there and back.
 	DefaultDeadline = 1500 * time.Millisecond
-	// DefaultMaxBody bounds a body, in bytes. A message is 12 KB at most, a
-	// group of members or pushes in one callback far below this.
-	DefaultMaxBody = 1 << 20
-	// deferTime is kept of the deadline for handing failed rules to the queue.
-	deferTime = 300 * time.Millisecond
-	maxQuery  = 8 << 10
+	// MaxBody bounds a body, in bytes. A message has 12 KB at most; a list of
+	// members or pushes is far below this.
+	MaxBody  = 1 << 20
+	maxQuery = 8 << 10
 )
 
 // Config makes an [Endpoint].
@@ -38,17 +33,18 @@ type Config struct {
 	// PathSecret, if set, must follow the route (the path value "secret").
 	PathSecret string
 
-	Mux *Mux // required
-	// Defer keeps an after-callback whose rule failed for later, durably. If
-	// it is nil or fails, IM gets a 500 and may repeat the callback, if its
-	// console says so.
+	// Mux has the rules; required. A Mux belongs to one Endpoint.
+	Mux *Mux
+	// Defer keeps an after-callback whose rule failed for later, durably, for
+	// [Mux.Redo]. If it is nil or fails, IM gets a 500 and may repeat the
+	// callback, if its console says so. A fifth of the deadline is kept for it.
 	Defer func(ctx context.Context, d Deferred) error
-	// Observe, if set, sees every exchange that was authenticated. It must not
-	// block.
+	// Observe, if set, sees every callback that was authenticated and
+	// understood, texts included. It must not block.
 	Observe func(Exchange)
 
 	Deadline time.Duration    // 0: DefaultDeadline
-	Now      func() time.Time // nil: time.Now
+	Now      func() time.Time // nil: time.Now. Signatures are judged by it
 	Log      *slog.Logger     // nil: slog.Default
 }
 
@@ -66,16 +62,19 @@ type Exchange struct {
 // Endpoint answers IM's callbacks. It is an http.Handler for the routes
 // POST /im and POST /im/{secret}.
 //
-// A request is bounded, then authenticated, then named, then decoded, and only
-// then reaches rules. Whatever is not IM gets a 403 that does not say why; the
-// log does. The token covers neither the body nor the query, so anybody who has
-// seen a URL could send other contents for a while: before-rules change
-// nothing, and after-rules know a repeated event by its own identity.
+// A request is bounded, then authenticated, then decoded, and only then reaches
+// rules; [Reason] lists what stops it on the way. The token covers neither the
+// body nor the rest of the query, so anybody who has seen a URL could send
+// other contents for a while: before-rules change nothing, and after-rules know
+// a repeated event by its own identity.
+//
+// Its log has one line for each refused request and each failed rule, and holds
+// no query, path, body or secret.
 type Endpoint struct {
 	c      Config
 	tokens []string
 	secret [sha256.Size]byte
-	Stats  Stats
+	tally  tally
 }
 
 // NewEndpoint checks a configuration.
@@ -87,6 +86,8 @@ func NewEndpoint(c Config) (*Endpoint, error) {
 		return nil, errors.New("callback: a previous token without a token")
 	case c.Token == "" && !c.AllowUnsigned:
 		return nil, errors.New("callback: without a token anybody could call; set the console's token, or allow unsigned callbacks explicitly")
+	case c.Deadline < 0:
+		return nil, errors.New("callback: the deadline is negative")
 	}
 	if c.Deadline == 0 {
 		c.Deadline = DefaultDeadline
@@ -97,266 +98,227 @@ func NewEndpoint(c Config) (*Endpoint, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	e := &Endpoint{c: c, secret: sha256.Sum256([]byte(c.PathSecret))}
+	ep := &Endpoint{c: c, secret: sha256.Sum256([]byte(c.PathSecret))}
 	for _, t := range []string{c.Token, c.PreviousToken} {
 		if t != "" {
-			e.tokens = append(e.tokens, t)
+			ep.tokens = append(ep.tokens, t)
 		}
 	}
-	return e, nil
+	c.Mux.resign = func(query string) string { return resign(query, c.Token, c.Now()) }
+	return ep, nil
 }
+
+// Stats returns what the Endpoint has seen so far.
+func (ep *Endpoint) Stats() Stats { return ep.tally.read() }
 
 // ServeHTTP implements http.Handler.
 func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := ep.c.Now()
 	ctx, cancel := context.WithTimeout(r.Context(), ep.c.Deadline)
 	defer cancel()
-	body, err := readBody(r)
+	body, err := readBody(w, r)
 	if err != nil {
-		ep.refuse(w, "", err)
+		ep.refuse(ctx, w, "", err)
 		return
 	}
 	q, err := ep.authenticate(r)
-	if err != nil {
-		ep.refuse(w, q.Command, err)
+	switch {
+	case err != nil:
+		ep.refuse(ctx, w, q.Command, err)
 		return
-	}
-	if q.Command == "" {
+	case q.Command == "":
 		write(w, http.StatusOK, okAnswer) // the console's "verify URL"
 		return
 	}
 	e, err := open(q, body)
 	if err != nil {
-		ep.refuse(w, q.Command, err)
+		ep.refuse(ctx, w, q.Command, err)
 		return
 	}
-	x := ep.dispatch(ctx, e, r)
+	hop := phase(r.Header.Get(ForwardedHeader))
+	if hop != "" && ep.c.Mux.forwards[q.Command] {
+		ep.refuse(ctx, w, q.Command, ErrLoop)
+		return
+	}
+	x := ep.dispatch(ctx, e, hop)
 	write(w, x.Status, x.Answer)
 	if ep.c.Observe != nil {
-		x.At, x.Command, x.Latency, x.Body = start, e.Command(), ep.c.Now().Sub(start), body
+		x.At, x.Command, x.Latency, x.Body = start, q.Command, ep.c.Now().Sub(start), body
 		ep.c.Observe(x)
 	}
 }
 
-// refusals are errors with the status and the words the sender gets. Those of
-// authentication are all alike.
-type refusal struct {
-	status int
-	text   string
-	cause  error
-}
-
-func (r *refusal) Error() string {
-	if r.cause != nil {
-		return r.cause.Error()
-	}
-	return "callback: " + r.text
-}
-func (r *refusal) Unwrap() error { return r.cause }
-
 // readBody bounds the request before anything else looks at it.
-func readBody(r *http.Request) ([]byte, error) {
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	switch {
 	case r.Method != http.MethodPost:
-		return nil, &refusal{status: http.StatusMethodNotAllowed, text: "callbacks are POST requests"}
+		return nil, ErrMethod
 	case len(r.URL.RawQuery) > maxQuery:
-		return nil, &refusal{status: http.StatusRequestURITooLong, text: "the query is too long"}
+		return nil, ErrLongQuery
+	case r.ContentLength > MaxBody:
+		return nil, ErrTooLarge
 	}
-	capacity := int64(512)
-	if r.ContentLength > capacity && r.ContentLength <= DefaultMaxBody {
-		capacity = r.ContentLength + 1
+	var b bytes.Buffer
+	b.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead)
+	_, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return nil, ErrTooLarge
 	}
-	body := make([]byte, 0, capacity)
-	for {
-		n, err := r.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		switch {
-		case len(body) > DefaultMaxBody:
-			return nil, &refusal{status: http.StatusRequestEntityTooLarge, text: "the body is over 1 MiB"}
-		case err == io.EOF:
-			return body, nil
-		case err != nil:
-			return nil, &refusal{status: http.StatusBadRequest, text: "the body could not be read", cause: err}
-		}
-		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
-		}
+	if err != nil {
+		return nil, ErrUnreadable
 	}
+	return b.Bytes(), nil
 }
 
-// authenticate makes sure that the request is IM's and for this app.
+// authenticate makes sure that the request is IM's and for this app. A query
+// without a command needs no signature: it reaches nothing.
 func (ep *Endpoint) authenticate(r *http.Request) (Query, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return Query{}, &refusal{status: http.StatusBadRequest, text: "the query cannot be read"}
+		return Query{}, ErrBadQuery
 	}
-	q := Query{Command: values.Get("CallbackCommand"), ClientIP: values.Get("ClientIP"), OptPlatform: values.Get("OptPlatform")}
+	for _, name := range []string{"SdkAppid", "CallbackCommand", "Sign", "RequestTime"} {
+		if len(values[name]) > 1 {
+			return Query{}, ErrBadQuery
+		}
+	}
+	q := queryOf(values, r.URL.RawQuery)
+	// Hashes have one length, so the time says nothing of the secret's.
 	given := sha256.Sum256([]byte(r.PathValue("secret")))
 	if subtle.ConstantTimeCompare(given[:], ep.secret[:]) != 1 {
-		return q, distrust(ErrPathSecret)
+		return q, ErrPathSecret
 	}
 	if q.Command == "" {
 		return q, nil
 	}
-	id, err := strconv.ParseUint(values.Get("SdkAppid"), 10, 32)
-	if err != nil || uint32(id) != ep.c.SDKAppID {
-		return q, distrust(ErrOtherApp)
-	}
-	q.SDKAppID = uint32(id)
-	for _, name := range []string{"SdkAppid", "CallbackCommand", "Sign", "RequestTime"} {
-		if len(values[name]) > 1 {
-			return q, &refusal{status: http.StatusBadRequest, text: name + " is given twice"}
-		}
+	if q.SDKAppID != ep.c.SDKAppID {
+		return q, ErrOtherApp
 	}
 	if len(ep.tokens) == 0 {
 		return q, nil
 	}
 	window := afterWindow
-	if table[q.Command].kind == before {
+	if lookUp(q.Command).kind == before {
 		window = beforeWindow
 	}
-	if err := verify(ep.tokens, values.Get("Sign"), values.Get("RequestTime"), ep.c.Now(), window); err != nil {
-		return q, distrust(err)
-	}
-	return q, nil
+	return q, verify(ep.tokens, values.Get("Sign"), values.Get("RequestTime"), ep.c.Now(), window)
 }
 
-func distrust(reason error) error {
-	return &refusal{status: http.StatusForbidden, text: "forbidden", cause: reason}
-}
-
-// open names and decodes an authenticated callback.
+// open decodes an authenticated callback and holds its two names together.
 func open(q Query, body []byte) (Event, error) {
-	fs, err := splitObject(body)
-	switch {
-	case err != nil:
-		return nil, &refusal{status: http.StatusBadRequest, text: strings.TrimPrefix(err.Error(), "callback: ")}
-	case fs.hasDuplicate():
-		return nil, &refusal{status: http.StatusBadRequest, text: "a field of the body occurs twice", cause: ErrDuplicateField}
-	}
-	named := fs.find("CallbackCommand")
-	switch {
-	case named == nil && table[q.Command].nameless:
-	case named == nil || !isText(named.value, q.Command):
-		return nil, &refusal{status: http.StatusBadRequest, text: "CallbackCommand differs between query and body"}
-	}
 	e, err := Decode(q.Command, body)
 	if err != nil {
-		return nil, &refusal{status: http.StatusBadRequest, text: "a field of the body has the wrong type", cause: err}
+		return nil, err
 	}
-	e.base().Query = q
+	b := e.base()
+	if b.CallbackCommand != q.Command && (b.CallbackCommand != "" || !lookUp(q.Command).nameless) {
+		return nil, ErrOtherCommand
+	}
+	b.Query = q
 	return e, nil
 }
 
-// isText reports whether a JSON value is this text.
-func isText(value []byte, text string) bool {
-	var s string
-	return json.Unmarshal(value, &s) == nil && s == text
-}
-
 // dispatch runs the rules and makes the answer.
-func (ep *Endpoint) dispatch(ctx context.Context, e Event, r *http.Request) Exchange {
-	command := e.Command()
-	switch t, known := table[command]; {
+func (ep *Endpoint) dispatch(ctx context.Context, e Event, hop phase) Exchange {
+	t, known := table[e.Command()]
+	switch {
 	case !known:
-		ep.Stats.unknown.Add(1)
-		ep.c.Log.Info("callback unknown", "command", shown(command))
+		ep.tally.add(&ep.tally.s.Unknown)
+		ep.c.Log.LogAttrs(ctx, slog.LevelInfo, "callback unknown", slog.String("command", printable(e.Command())))
 		return Exchange{Status: http.StatusOK, Verdict: "ok", Answer: okAnswer}
 	case t.kind == before:
-		return ep.decide(ctx, e, r)
+		return ep.decide(ctx, e, hop)
 	default:
-		return ep.acknowledge(ctx, e, r)
+		return ep.acknowledge(ctx, e)
 	}
 }
 
-func (ep *Endpoint) decide(ctx context.Context, e Event, r *http.Request) Exchange {
-	ctx = withRequest(ctx, r)
-	o := ep.c.Mux.ask(ctx, e, func(rule string, err error) { ep.ruleFailed(e, rule, err, &ep.Stats.beforeFailed) })
-	x := Exchange{Status: http.StatusOK, Verdict: o.name(), Answer: o.encode(e)}
-	if o.allows() {
-		ep.c.Mux.tellAllowed(ctx, e, func(rule string, err error) { ep.ruleFailed(e, rule, err, &ep.Stats.allowedLost) })
+func (ep *Endpoint) decide(ctx context.Context, e Event, hop phase) Exchange {
+	report := func(rule string, err error) { ep.ruleFailed(ctx, e, rule, err) }
+	verdict := new(outcome)
+	if hop != phaseAllowed {
+		verdict, e = ep.c.Mux.ask(ctx, e, report)
+	}
+	x := Exchange{Status: http.StatusOK, Verdict: verdict.name(), Answer: verdict.encode(e)}
+	if verdict.allows() && hop != phaseBefore {
+		ep.c.Mux.tellAllowed(ctx, e, report)
 	}
 	return x
 }
 
-// name is the verdict in a word.
-func (o *outcome) name() string {
-	switch {
-	case o.code == codeDrop:
-		return "drop"
-	case o.code != 0:
-		return "reject"
-	case o.refused != nil || o.denied != nil:
-		return "partly"
-	case o.body != nil || o.custom != nil:
-		return "rewrite"
-	}
-	return "allow"
-}
-
 // acknowledge runs after-rules. IM ignores what they answer and does not repeat
 // the callback unless its console says so: what failed is kept for later here.
-func (ep *Endpoint) acknowledge(ctx context.Context, e Event, r *http.Request) Exchange {
-	ok := Exchange{Status: http.StatusOK, Verdict: "ok", Answer: okAnswer}
-	lost := false
-	// IM hanging up does not undo what happened.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ep.c.Deadline)
+func (ep *Endpoint) acknowledge(ctx context.Context, e Event) Exchange {
+	// IM hanging up does not undo what happened; only the time bounds it.
+	deadline, _ := ctx.Deadline()
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
-	rules, cancelRules := context.WithTimeout(withRequest(ctx, r), ep.c.Deadline-deferTime)
+	rules, cancelRules := context.WithDeadline(ctx, deadline.Add(-ep.c.Deadline/5))
 	defer cancelRules()
+
+	lost := false
 	ep.c.Mux.tell(rules, e, func(rule string, err error) {
-		ep.ruleFailed(e, rule, err, &ep.Stats.afterFailed)
-		d := Deferred{Rule: rule, Query: e.base().Query, RawQuery: r.URL.RawQuery, Body: e.base().raw}
-		if ep.c.Defer == nil {
+		ep.ruleFailed(ctx, e, rule, err)
+		if err := ep.keep(ctx, e, rule); err != nil {
 			lost = true
+			ep.tally.add(&ep.tally.s.Lost)
+			ep.c.Log.LogAttrs(ctx, slog.LevelError, "callback not kept for later", slog.String("command", e.Command()),
+				slog.String("rule", rule), slog.String("error", err.Error()))
 			return
 		}
-		if err := guard(ctx, func(ctx context.Context) error { return ep.c.Defer(ctx, d) }); err != nil {
-			lost = true
-			ep.c.Log.Error("callback not kept for later", "command", e.Command(), "rule", rule, "error", err.Error())
-			return
-		}
-		ep.Stats.deferred.Add(1)
+		ep.tally.add(&ep.tally.s.Deferred)
 	})
 	if lost {
-		ep.Stats.lost.Add(1)
-		return Exchange{Status: http.StatusInternalServerError, Verdict: "error", Answer: failAnswer("try again")}
+		return Exchange{Status: http.StatusInternalServerError, Verdict: "error", Answer: failure("try again")}
 	}
-	return ok
+	return Exchange{Status: http.StatusOK, Verdict: "ok", Answer: okAnswer}
 }
 
-func (ep *Endpoint) ruleFailed(e Event, rule string, err error, count *counter) {
-	count.Add(1)
-	if errors.Is(err, context.DeadlineExceeded) {
-		ep.Stats.timeouts.Add(1)
+var errNoDefer = errors.New("callback: there is nowhere to keep it")
+
+// keep hands a callback that a rule failed on to the queue.
+func (ep *Endpoint) keep(ctx context.Context, e Event, rule string) error {
+	if ep.c.Defer == nil {
+		return errNoDefer
 	}
-	ep.c.Log.Error("callback rule failed", "command", shown(e.Command()), "rule", rule, "error", err.Error())
+	b := e.base()
+	d := Deferred{Rule: rule, Command: e.Command(), Query: b.Query.raw, Body: b.raw}
+	return guard(ctx, func(ctx context.Context) error { return ep.c.Defer(ctx, d) })
 }
 
-// refuse answers a request that reaches no rule, and says in the log why: the
-// reason, never the query, the body or the path.
-func (ep *Endpoint) refuse(w http.ResponseWriter, command string, err error) {
-	status, text := http.StatusBadRequest, "bad request"
-	if r, is := errors.AsType[*refusal](err); is {
-		status, text = r.status, r.text
+func (ep *Endpoint) ruleFailed(ctx context.Context, e Event, rule string, err error) {
+	ep.tally.failed(rule, err)
+	ep.c.Log.LogAttrs(ctx, slog.LevelError, "callback rule failed", slog.String("command", e.Command()),
+		slog.String("rule", rule), slog.String("error", err.Error()))
+}
+
+// refuse answers a request that reaches no rule, and says in the log why.
+func (ep *Endpoint) refuse(ctx context.Context, w http.ResponseWriter, command string, err error) {
+	reason, _ := errors.AsType[*Reason](err)
+	ep.tally.refused(reason.Code)
+	if _, known := table[command]; !known {
+		command = "" // anybody could have written it
 	}
-	ep.Stats.refused.Add(1)
-	ep.c.Log.Warn("callback refused", "command", shown(command), "status", status, "reason", err.Error())
-	if status == http.StatusMethodNotAllowed {
+	ep.c.Log.LogAttrs(ctx, slog.LevelWarn, "callback refused", slog.String("reason", reason.Code),
+		slog.String("detail", err.Error()), slog.String("command", command))
+	if reason == ErrMethod {
 		w.Header().Set("Allow", http.MethodPost)
 	}
-	write(w, status, failAnswer(text))
+	write(w, reason.Status, failure(reason.public()))
 }
 
-func failAnswer(text string) []byte {
-	return fmt.Appendf(nil, `{"ActionStatus":"FAIL","ErrorInfo":%q,"ErrorCode":1}`, text)
+func failure(text string) []byte {
+	b, err := marshal(answer{ActionStatus: "FAIL", ErrorInfo: text, ErrorCode: codeReject})
+	if err != nil {
+		panic("callback: " + err.Error()) // strings always marshal
+	}
+	return b
 }
 
 func write(w http.ResponseWriter, status int, body []byte) {
-	h := w.Header()
-	h["Content-Type"] = jsonType
+	w.Header()["Content-Type"] = jsonType
 	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	_, _ = w.Write(body) // IM hung up: nobody is left to tell
 }
 
 var jsonType = []string{"application/json"}

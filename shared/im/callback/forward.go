@@ -9,28 +9,23 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
-
-	"github.com/backchannel-im/backchannel/shared/im"
 )
 
-// ForwardedHeader marks a request that a router passed on. An Endpoint that
-// gets it forwards nothing, so that a URL that points back cannot loop.
+// ForwardedHeader marks a callback that another Endpoint passed on, and says
+// for which of its phases. An Endpoint that would have to pass it on again
+// answers 508 instead ([ErrLoop]), so that a URL that points back cannot loop.
 const ForwardedHeader = "X-Backchannel-Forwarded"
 
-var errLoop = errors.New("callback: this callback was forwarded already; does a FORWARD_ URL point back?")
+// phase is the kind of rules that a forwarded callback is meant for. It keeps
+// the other side's Allowed rules from running before the last word is spoken
+// here.
+type phase string
 
-type requestKey struct{}
-
-// request is what forwarding needs of the HTTP request.
-type request struct {
-	rawQuery  string
-	forwarded bool
-}
-
-func withRequest(ctx context.Context, r *http.Request) context.Context {
-	return context.WithValue(ctx, requestKey{}, request{r.URL.RawQuery, r.Header.Get(ForwardedHeader) != ""})
-}
+const (
+	phaseBefore  phase = "before"
+	phaseAllowed phase = "allowed"
+	phaseAfter   phase = "after"
+)
 
 // Forward passes callbacks to a function deployed on its own, at the URL of its
 // own callback route. register is what that function would have registered
@@ -39,27 +34,38 @@ func withRequest(ctx context.Context, r *http.Request) context.Context {
 // the rule's verdict; after-callbacks are a rule called function.
 //
 // A before-callback that cannot be forwarded is answered by the strictest
-// policy among the function's own rules for it.
+// policy among the function's own rules for it. The URL is a trusted setting:
+// it gets the query with IM's signature. The client should follow no redirects.
 func (m *Mux) Forward(function, target string, client *http.Client, register func(*Mux)) error {
 	u, err := url.Parse(target)
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Scheme != "http" && u.Scheme != "https" {
 		return fmt.Errorf("callback: the URL of %s must be absolute and without a query", function)
 	}
+	if client == nil {
+		return fmt.Errorf("callback: no client to forward to %s with", function)
+	}
 	f := &forwarder{target: target, client: client}
 	wants := NewMux()
 	register(wants)
-	for command := range table {
-		if rules := wants.before[command]; len(rules) > 0 || len(wants.allowed[command]) > 0 {
+	for _, command := range wants.Commands() {
+		m.forwards[command] = true
+		if rules := wants.before[command]; len(rules) > 0 {
 			policy := FailOpen
 			for _, r := range rules {
 				policy = max(policy, r.policy)
 			}
 			m.before[command] = append(m.before[command], beforeRule{function, policy, f.ask})
 		}
+		if len(wants.allowed[command]) > 0 {
+			m.allowed[command] = append(m.allowed[command], rule{function, f.tellAllowed})
+		}
 		if len(wants.after[command]) > 0 {
-			m.after[command] = append(m.after[command], rule{function, f.tell})
-			m.redoable(function, command, func(ctx context.Context, q Query, rawQuery string, body []byte) error {
-				_, err := f.send(ctx, rawQuery, body)
+			m.addAfter(command, rule{function, f.tell}, func(ctx context.Context, d Deferred) error {
+				query := d.Query
+				if m.resign != nil {
+					query = m.resign(query)
+				}
+				_, err := f.send(ctx, phaseAfter, query, d.Body)
 				return err
 			})
 		}
@@ -73,73 +79,70 @@ type forwarder struct {
 }
 
 func (f *forwarder) tell(ctx context.Context, e Event) error {
-	req, _ := ctx.Value(requestKey{}).(request)
-	if req.forwarded {
-		return errLoop
-	}
-	_, err := f.send(ctx, req.rawQuery, e.base().raw)
+	b := e.base()
+	_, err := f.send(ctx, phaseAfter, b.Query.raw, b.raw)
+	return err
+}
+
+func (f *forwarder) tellAllowed(ctx context.Context, e Event) error {
+	_, err := f.sendEvent(ctx, phaseAllowed, e)
 	return err
 }
 
 func (f *forwarder) ask(ctx context.Context, e Event) (*outcome, error) {
-	req, _ := ctx.Value(requestKey{}).(request)
-	if req.forwarded {
-		return nil, errLoop
-	}
-	// An earlier rule may have rewritten the message.
-	body, err := Encode(e)
+	reply, err := f.sendEvent(ctx, phaseBefore, e)
 	if err != nil {
 		return nil, err
 	}
-	reply, err := f.send(ctx, req.rawQuery, body)
-	if err != nil {
-		return nil, err
+	o := &outcome{
+		code: reply.ErrorCode, info: reply.ErrorInfo, body: reply.MsgBody, custom: reply.CloudCustomData,
+		refused: reply.RefusedMembers,
 	}
-	var a struct {
-		ErrorCode       *int
-		ErrorInfo       string
-		MsgBody         im.MsgBody
-		CloudCustomData *string
-		Refused         []string       `json:"RefusedMembers_Account"`
-		ResultItem      []friendResult `json:"ResultItem"`
-	}
-	if err := json.Unmarshal(reply, &a); err != nil || a.ErrorCode == nil {
-		return nil, errors.New("callback: the forwarded callback's answer is not IM's")
-	}
-	o := &outcome{code: *a.ErrorCode, info: a.ErrorInfo, body: a.MsgBody, custom: a.CloudCustomData, refused: a.Refused}
-	for _, r := range a.ResultItem {
+	for _, r := range reply.ResultItem {
 		if r.Code != 0 {
-			o.denied = append(o.denied, FriendDenial{r.To, r.Code, r.Info})
+			o.denied = append(o.denied, friendDenial{r.To, r.Code, r.Info})
 		}
 	}
 	return o, nil
 }
 
-// send passes a callback on with its original query, which carries IM's own
-// signature.
-func (f *forwarder) send(ctx context.Context, rawQuery string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.target+"?"+rawQuery, bytes.NewReader(body))
+// sendEvent passes on an event that an earlier rule may have rewritten.
+func (f *forwarder) sendEvent(ctx context.Context, p phase, e Event) (*answer, error) {
+	body, err := Encode(e)
+	if err != nil {
+		return nil, err
+	}
+	return f.send(ctx, p, e.base().Query.raw, body)
+}
+
+// send passes a callback on, with IM's own query.
+func (f *forwarder) send(ctx context.Context, p phase, query string, body []byte) (*answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.target+"?"+query, bytes.NewReader(body))
 	if err != nil {
 		return nil, errors.New("callback: the forwarding URL does not do")
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(ForwardedHeader, "1")
+	req.Header.Set(ForwardedHeader, string(p))
 	resp, err := f.client.Do(req)
 	if err != nil {
 		if e, is := errors.AsType[*url.Error](err); is {
-			err = e.Err // the URL holds the query
+			err = e.Err // without the URL, which holds the query
 		}
 		return nil, fmt.Errorf("callback: forwarding: %w", err)
 	}
 	defer resp.Body.Close()
-	reply, err := io.ReadAll(io.LimitReader(resp.Body, DefaultMaxBody+1))
+	reply, err := io.ReadAll(io.LimitReader(resp.Body, MaxBody))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("callback: forwarding: %w", err)
-	case resp.StatusCode != http.StatusOK || len(reply) > DefaultMaxBody:
-		return nil, fmt.Errorf("callback: forwarding: answered with status %d", resp.StatusCode)
-	case !strings.HasPrefix(strings.TrimSpace(string(reply)), "{"):
-		return nil, errors.New("callback: forwarding: the answer is not JSON")
+	case resp.StatusCode == http.StatusLoopDetected:
+		return nil, fmt.Errorf("callback: forwarding: %w", ErrLoop)
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("callback: forwarding: the answer has status %d", resp.StatusCode)
 	}
-	return reply, nil
+	var a answer
+	if json.Unmarshal(reply, &a) != nil || a.ActionStatus != "OK" {
+		return nil, errors.New("callback: forwarding: the answer is not IM's envelope")
+	}
+	return &a, nil
 }

@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
-
-	"github.com/backchannel-im/backchannel/shared/im"
 )
 
 // Policy says what a before-rule's failure means: an error, a panic, or time
@@ -39,21 +38,17 @@ const allowedTime = 300 * time.Millisecond
 // Mux knows which rules want which callbacks. Register everything before the
 // first callback arrives.
 type Mux struct {
-	before  map[string][]beforeRule
-	allowed map[string][]rule
-	after   map[string][]rule
-	byName  map[string]func(ctx context.Context, q Query, rawQuery string, body []byte) error
+	before   map[string][]beforeRule
+	allowed  map[string][]rule
+	after    map[string][]rule
+	redo     map[ruleKey]func(ctx context.Context, d Deferred) error
+	forwards map[string]bool // commands that go to another deployment
+
+	// resign gives a query a new signature; nil keeps the one it has.
+	resign func(query string) string
 }
 
-// NewMux returns a Mux without rules: everything is allowed and acknowledged.
-func NewMux() *Mux {
-	return &Mux{
-		before:  make(map[string][]beforeRule),
-		allowed: make(map[string][]rule),
-		after:   make(map[string][]rule),
-		byName:  make(map[string]func(context.Context, Query, string, []byte) error),
-	}
-}
+type ruleKey struct{ rule, command string }
 
 type beforeRule struct {
 	name   string
@@ -66,21 +61,21 @@ type rule struct {
 	run  func(ctx context.Context, e Event) error
 }
 
-// commandOf returns the wire name of an event type, and panics for a type that
-// is not in the table: a mistake of the program, found at its start.
-func commandOf[E Event]() string {
-	for name, t := range table {
-		if _, is := t.make().(E); is {
-			return name
-		}
+// NewMux returns a Mux without rules: everything is allowed and acknowledged.
+func NewMux() *Mux {
+	return &Mux{
+		before:   make(map[string][]beforeRule),
+		allowed:  make(map[string][]rule),
+		after:    make(map[string][]rule),
+		redo:     make(map[ruleKey]func(context.Context, Deferred) error),
+		forwards: make(map[string]bool),
 	}
-	var e E
-	panic(fmt.Sprintf("callback: no command has events of type %T", e))
 }
 
 // Before registers a rule that is asked before something happens. Rules are
 // asked in the order of registration and the first refusal wins; a rule sees
-// what earlier ones rewrote.
+// what earlier ones rewrote. When time has run out, the rules not asked yet
+// have failed too.
 //
 // A before-rule must change nothing. IM never repeats the question, may ignore
 // a late answer, and anybody who saw a callback's URL could send it again.
@@ -96,65 +91,71 @@ func Before[E BeforeEvent[V], V Verdict](m *Mux, name string, p Policy, f func(c
 }
 
 // Allowed registers a rule that runs once everything said yes, for what can
-// only be seen before sending. It cannot change the verdict, has 300 ms with
-// all others of its kind, and is not repeated: each effect needs a key of its
-// own, and a loss is only counted.
+// only be seen before sending, and sees the message as rewritten. It cannot
+// change the verdict, has 300 ms with all others of its kind, and is not
+// repeated: each effect needs a key of its own, and a loss is only counted.
 func Allowed[E BeforeEvent[V], V Verdict](m *Mux, name string, f func(context.Context, E) error) {
 	command := commandOf[E]()
 	m.allowed[command] = append(m.allowed[command], rule{name, func(ctx context.Context, e Event) error { return f(ctx, e.(E)) }})
 }
 
 // After registers a rule that is told after something happened. All rules of a
-// command run, each knows a repeated event by its own identity, and a rule that
-// fails is tried again later by itself ([Mux.Redo]). Names are unique within a
-// Mux.
+// command run, side by side; each knows a repeated event by its own identity,
+// and a rule that fails is tried again later by itself ([Mux.Redo]). One name
+// may stand for several commands, but not twice for one: that panics.
 func After[E AfterEvent](m *Mux, name string, f func(context.Context, E) error) {
 	command := commandOf[E]()
 	run := func(ctx context.Context, e Event) error { return f(ctx, e.(E)) }
-	m.after[command] = append(m.after[command], rule{name, run})
-	m.redoable(name, command, func(ctx context.Context, q Query, _ string, body []byte) error {
-		e, err := Decode(command, body)
+	m.addAfter(command, rule{name, run}, func(ctx context.Context, d Deferred) error {
+		e, err := Decode(command, d.Body)
 		if err != nil {
 			return err
 		}
-		e.base().Query = q
-		return guard(ctx, func(ctx context.Context) error { return run(ctx, e) })
+		values, err := url.ParseQuery(d.Query)
+		if err != nil {
+			return ErrBadQuery
+		}
+		e.base().Query = queryOf(values, d.Query)
+		return run(ctx, e)
 	})
 }
 
-// redoable remembers how a rule is tried again. One rule may want several
-// commands, each under the same name.
-func (m *Mux) redoable(name, command string, redo func(context.Context, Query, string, []byte) error) {
-	key := name + " " + command
-	if _, taken := m.byName[key]; taken {
-		panic("callback: two rules called " + name + " want " + command)
+func (m *Mux) addAfter(command string, r rule, redo func(context.Context, Deferred) error) {
+	key := ruleKey{r.name, command}
+	if m.redo[key] != nil {
+		panic("callback: two rules called " + r.name + " want " + command)
 	}
-	m.byName[key] = redo
+	m.redo[key] = redo
+	m.after[command] = append(m.after[command], r)
+}
+
+// Deferred is an after-callback that one rule failed on, as a job carries it.
+// It encodes to JSON. It holds texts and a signature: it belongs into no log.
+type Deferred struct {
+	Rule    string `json:"rule"`
+	Command string `json:"command"`
+	Query   string `json:"query"` // as received
+	// Body is as received, byte for byte, since some events are known by its
+	// hash alone.
+	Body []byte `json:"body"`
 }
 
 // ErrNoRule: the rule or the command that a job names does not exist, or no
-// longer.
+// longer. Trying again does not help.
 var ErrNoRule = errors.New("callback: no such rule")
 
-// Redo runs one after-rule again, with the callback it failed on.
+// Redo runs one after-rule again, with the callback it failed on. A callback
+// that goes to another deployment is signed anew, since its own signature may
+// have become too old. The error is the rule's, [ErrNoRule], or a [Reason].
 func (m *Mux) Redo(ctx context.Context, d Deferred) error {
-	redo := m.byName[d.Rule+" "+d.Query.Command]
+	redo := m.redo[ruleKey{d.Rule, d.Command}]
 	if redo == nil {
-		return fmt.Errorf("%w: %s for %s", ErrNoRule, d.Rule, shown(d.Query.Command))
+		return fmt.Errorf("%w: %s for %s", ErrNoRule, d.Rule, printable(d.Command))
 	}
-	return redo(ctx, d.Query, d.RawQuery, d.Body)
+	return guard(ctx, func(ctx context.Context) error { return redo(ctx, d) })
 }
 
-// Deferred is an after-callback that one rule could not handle in time, as a
-// job carries it. It encodes to JSON.
-type Deferred struct {
-	Rule     string          `json:"rule"`
-	Query    Query           `json:"query"`
-	RawQuery string          `json:"rawQuery"` // as signed, for forwarding
-	Body     json.RawMessage `json:"body"`
-}
-
-// Commands returns the commands that any rule wants.
+// Commands returns the commands that any rule wants, in order of name.
 func (m *Mux) Commands() []string {
 	var list []string
 	for name := range table {
@@ -162,54 +163,17 @@ func (m *Mux) Commands() []string {
 			list = append(list, name)
 		}
 	}
+	slices.Sort(list)
 	return list
 }
 
-// errPanic is the failure of a rule that panicked; the message is its stack.
-type errPanic struct{ stack string }
+// rewritable are events whose message a verdict may change. The event itself
+// stays as it is: a rule that ran out of time may still be reading it.
+type rewritable interface{ rewritten(o *outcome) Event }
 
-func (e *errPanic) Error() string { return "callback: a rule panicked: " + e.stack }
-
-// guarded runs f, turns a panic into an error, and stops waiting when ctx ends:
-// a rule that does not heed its context must not take the answer's time.
-func guarded[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result, 1)
-	go func() {
-		var r result
-		defer func() {
-			if p := recover(); p != nil {
-				r.err = &errPanic{fmt.Sprintf("%v\n%s", p, debug.Stack())}
-			}
-			done <- r
-		}()
-		r.value, r.err = f(ctx)
-	}()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
-	}
-}
-
-// guard is guarded for a function without a value.
-func guard(ctx context.Context, f func(context.Context) error) error {
-	_, err := guarded(ctx, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
-	return err
-}
-
-// rewritable are events whose message a verdict may change.
-type rewritable interface {
-	rewrite(body im.MsgBody, custom *string)
-}
-
-// ask runs the before-rules of an event and returns the final verdict.
-func (m *Mux) ask(ctx context.Context, e Event, report func(rule string, err error)) *outcome {
+// ask runs the before-rules of an event. It returns the final verdict and the
+// event as rewritten.
+func (m *Mux) ask(ctx context.Context, e Event, report func(rule string, err error)) (*outcome, Event) {
 	final := new(outcome)
 	for _, r := range m.before[e.Command()] {
 		said, err := guarded(ctx, func(ctx context.Context) (*outcome, error) { return r.run(ctx, e) })
@@ -225,24 +189,24 @@ func (m *Mux) ask(ctx context.Context, e Event, report func(rule string, err err
 		} else if said.fault != nil {
 			report(r.name, said.fault)
 		}
-		final.merge(said)
-		if !final.allows() {
-			return final
+		if final.merge(said); !final.allows() {
+			return final, e
 		}
-		if w, is := e.(rewritable); is {
-			w.rewrite(said.body, said.custom)
+		if w, is := e.(rewritable); is && (said.body != nil || said.custom != nil) {
+			e = w.rewritten(said)
 		}
 	}
-	return final
+	return final, e
 }
 
 // check refuses an outcome that cannot be written.
 func (o *outcome) check() error {
-	if o.body == nil {
-		return nil
+	for _, element := range o.body {
+		if !json.Valid(element.MsgContent) {
+			return errors.New("callback: a rewritten element's content is not JSON")
+		}
 	}
-	_, err := json.Marshal(o.body)
-	return err
+	return nil
 }
 
 // tellAllowed runs the rules of the Allowed kind.
@@ -261,7 +225,7 @@ func (m *Mux) tellAllowed(ctx context.Context, e Event, report func(rule string,
 }
 
 // tell runs all after-rules of an event side by side and calls failed for each
-// that failed.
+// that failed, one after the other.
 func (m *Mux) tell(ctx context.Context, e Event, failed func(rule string, err error)) {
 	rules := m.after[e.Command()]
 	if len(rules) == 1 {

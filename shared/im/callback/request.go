@@ -8,7 +8,9 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -59,6 +61,22 @@ func (s Signer) query(command string) string {
 	if s.Now != nil {
 		now = s.Now
 	}
-	t := strconv.FormatInt(now().Unix(), 10)
-	return q + "&Sign=" + Sign(s.Token, t) + "&RequestTime=" + t
+	return q + "&" + signature(s.Token, now())
+}
+
+// signature is the end of a signed query.
+func signature(token string, now time.Time) string {
+	t := strconv.FormatInt(now.Unix(), 10)
+	return "Sign=" + Sign(token, t) + "&RequestTime=" + t
+}
+
+// resign replaces the signature of a query; without a token it stays unsigned.
+func resign(query, token string, now time.Time) string {
+	if token == "" {
+		return query
+	}
+	kept := slices.DeleteFunc(strings.Split(query, "&"), func(part string) bool {
+		return strings.HasPrefix(part, "Sign=") || strings.HasPrefix(part, "RequestTime=")
+	})
+	return strings.Join(append(kept, signature(token, now)), "&")
 }

@@ -1,31 +1,66 @@
 package callback
 
-import "sync/atomic"
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+)
 
-type counter = atomic.Int64
-
-// Stats counts what an [Endpoint] saw since it was made.
+// Stats is what an [Endpoint] has seen since it was made.
 type Stats struct {
-	refused, unknown, beforeFailed, allowedLost, afterFailed, deferred, lost, timeouts counter
+	Refused  map[string]int64     // requests that reached no rule, by [Reason].Code
+	Unknown  int64                // authenticated callbacks of unknown commands
+	Deferred int64                // failures of after-rules that were kept for later
+	Lost     int64                // failures of after-rules that could not be kept
+	Rules    map[string]RuleStats // by name, the rules that failed at some time
 }
 
-// Counts is a reading of [Stats].
-type Counts struct {
-	Refused      int64 // requests that were not believed or not understood
-	Unknown      int64 // authenticated callbacks of unknown commands
-	BeforeFailed int64 // before-rules that failed, answered by their policy
-	AllowedLost  int64 // effects of Allowed rules that were lost
-	AfterFailed  int64 // after-rules that failed
-	Deferred     int64 // of these, kept for later
-	Lost         int64 // callbacks answered with 500 because they could not be kept
-	Timeouts     int64 // rules of any kind that ran out of time
+// RuleStats counts how often a rule failed, for any of its commands.
+type RuleStats struct {
+	Failed   int64
+	Timeouts int64 // of these, for lack of time
 }
 
-// Read returns the counts.
-func (s *Stats) Read() Counts {
-	return Counts{
-		Refused: s.refused.Load(), Unknown: s.unknown.Load(), BeforeFailed: s.beforeFailed.Load(),
-		AllowedLost: s.allowedLost.Load(), AfterFailed: s.afterFailed.Load(), Deferred: s.deferred.Load(),
-		Lost: s.lost.Load(), Timeouts: s.timeouts.Load(),
+// tally keeps Stats. Nothing is counted while all goes well.
+type tally struct {
+	mu sync.Mutex
+	s  Stats
+}
+
+func (t *tally) refused(code string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.s.Refused == nil {
+		t.s.Refused = make(map[string]int64)
 	}
+	t.s.Refused[code]++
+}
+
+func (t *tally) failed(rule string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.s.Rules == nil {
+		t.s.Rules = make(map[string]RuleStats)
+	}
+	r := t.s.Rules[rule]
+	r.Failed++
+	if errors.Is(err, context.DeadlineExceeded) {
+		r.Timeouts++
+	}
+	t.s.Rules[rule] = r
+}
+
+func (t *tally) add(count *int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	*count++
+}
+
+func (t *tally) read() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.s
+	s.Refused, s.Rules = maps.Clone(s.Refused), maps.Clone(s.Rules)
+	return s
 }

@@ -1,6 +1,11 @@
 package callback
 
-import "unicode/utf8"
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+)
 
 // kind is when a callback comes: before something, to be allowed, or after it.
 type kind int
@@ -11,9 +16,10 @@ const (
 )
 
 type entry struct {
-	kind kind
-	make func() Event
-	// nameless bodies carry no CallbackCommand; the query alone names them.
+	kind    kind
+	make    func() Event
+	readers func() map[string]reader
+	// nameless bodies may lack CallbackCommand; the query alone names them.
 	nameless bool
 }
 
@@ -22,7 +28,16 @@ func entryOf[T any, P interface {
 	Event
 }](k kind,
 ) entry {
-	return entry{kind: k, make: func() Event { return P(new(T)) }}
+	return entry{
+		kind:    k,
+		make:    func() Event { return P(new(T)) },
+		readers: sync.OnceValue(func() map[string]reader { return readersOf(reflect.TypeFor[T]()) }),
+	}
+}
+
+func (t entry) withoutName() entry {
+	t.nameless = true
+	return t
 }
 
 // table is every callback of the manual's list (1047/34355, 269/1523) by its
@@ -55,7 +70,7 @@ var table = map[string]entry{
 	"Group.CallbackAfterReadReceipt":        entryOf[GroupAfterReadReceipt](after),
 	"Group.CallbackAfterChangeGroupOwner":   entryOf[GroupAfterChangeOwner](after),
 	"Group.CallbackAfterGroupMsgExtension":  entryOf[GroupAfterMsgExtension](after),
-	"Group.CallbackOnDailyGroupQuotaAlarm":  entryOf[Unknown](after),
+	"Group.CallbackOnDailyGroupQuotaAlarm":  entryOf[GroupOnDailyQuotaAlarm](after),
 	"Group.CallbackBeforeCreateTopic":       entryOf[TopicBeforeCreate](before),
 	"Group.CallbackAfterCreateTopic":        entryOf[TopicAfterCreate](after),
 	"Group.CallbackAfterTopicDestroyed":     entryOf[TopicAfterDestroyed](after),
@@ -72,35 +87,45 @@ var table = map[string]entry{
 	"Bot.OnC2CMessage":   entryOf[BotOnC2CMessage](after),
 	"Bot.OnGroupMessage": entryOf[BotOnGroupMessage](after),
 
-	"Push.OfflinePush":                 {kind: after, make: func() Event { return new(OfflinePush) }, nameless: true},
-	"Push.AllMemberPush":               {kind: after, make: func() Event { return new(Unknown) }, nameless: true},
-	"Alert.RequestOverLimit":           entryOf[Unknown](after),
-	"ContentCallback.ResultNotify":     entryOf[Unknown](after),
-	"Chatbot.OnC2CSignalMessage":       entryOf[Unknown](after),
-	"Follow.CallbackAfterFollowAdd":    entryOf[Unknown](after),
-	"Follow.CallbackAfterFollowDelete": entryOf[Unknown](after),
+	"Push.OfflinePush":                 entryOf[OfflinePush](after).withoutName(),
+	"Push.AllMemberPush":               entryOf[AllMemberPush](after).withoutName(),
+	"Alert.RequestOverLimit":           entryOf[AlertRequestOverLimit](after),
+	"ContentCallback.ResultNotify":     entryOf[ContentResultNotify](after),
+	"Chatbot.OnC2CSignalMessage":       entryOf[ChatbotOnC2CSignalMessage](after),
+	"Follow.CallbackAfterFollowAdd":    entryOf[FollowAfterAdd](after),
+	"Follow.CallbackAfterFollowDelete": entryOf[FollowAfterDelete](after),
 }
 
-func newEvent(command string) Event {
+var unknown = entryOf[Unknown](after)
+
+func lookUp(command string) entry {
 	if t, known := table[command]; known {
-		return t.make()
+		return t
 	}
-	return new(Unknown)
+	return unknown
 }
 
-// shown is a command as it may appear in a log: those of the table as they are,
-// anything else only as far as it is short and plain.
-func shown(command string) string {
-	if _, known := table[command]; known {
-		return command
-	}
-	if len(command) > 64 || !utf8.ValidString(command) {
-		return "(unknown)"
-	}
-	for _, r := range command {
-		if r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') {
-			return "(unknown)"
+// commandOf returns the wire name of an event type. It panics for a type that
+// is not exactly one command's, such as an interface: a mistake of the program,
+// found at its start.
+func commandOf[E Event]() string {
+	var names []string
+	for name, t := range table {
+		if _, is := t.make().(E); is {
+			names = append(names, name)
 		}
+	}
+	if len(names) != 1 {
+		panic(fmt.Sprintf("callback: events of type %s belong to %d commands, not one", reflect.TypeFor[E](), len(names)))
+	}
+	return names[0]
+}
+
+// printable is a command that is not ours as it may appear in a log.
+func printable(command string) string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._"
+	if len(command) > 64 || strings.Trim(command, letters) != "" {
+		return "(not printable)"
 	}
 	return command
 }

@@ -1,8 +1,8 @@
 package callback
 
 import (
-	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/backchannel-im/backchannel/shared/im"
 )
@@ -19,7 +19,7 @@ type outcome struct {
 	body    im.MsgBody
 	custom  *string
 	refused []string
-	denied  []FriendDenial
+	denied  []friendDenial
 	fault   error // the rule asked for something IM does not allow
 }
 
@@ -154,11 +154,11 @@ func (v InviteVerdict) Refuse(userIDs ...string) InviteVerdict {
 	return v
 }
 
-// FriendDenial keeps one target of a friend request from being added.
-type FriendDenial struct {
-	To   string
-	Code int // 38000..39000
-	Text string
+// friendDenial keeps one target of a friend request from being added.
+type friendDenial struct {
+	to   string
+	code int
+	text string
 }
 
 // Deny keeps a target from being added; targets not named are allowed. The code
@@ -168,8 +168,23 @@ func (v FriendVerdict) Deny(to string, code int, text string) FriendVerdict {
 		v.o.fault = fmt.Errorf("callback: code %d is outside %d..%d", code, friendCodes.least, friendCodes.most)
 		code = friendCodes.least
 	}
-	v.o.denied = append(v.o.denied[:len(v.o.denied):len(v.o.denied)], FriendDenial{to, code, text})
+	v.o.denied = append(v.o.denied[:len(v.o.denied):len(v.o.denied)], friendDenial{to, code, text})
 	return v
+}
+
+// name is the verdict in a word.
+func (o *outcome) name() string {
+	switch {
+	case o.code == codeDrop:
+		return "drop"
+	case o.code != 0:
+		return "reject"
+	case o.refused != nil || o.denied != nil:
+		return "partly"
+	case o.body != nil || o.custom != nil:
+		return "rewrite"
+	}
+	return "allow"
 }
 
 // merge adds the verdict of a later rule to what earlier ones said.
@@ -185,7 +200,7 @@ func (o *outcome) merge(later *outcome) {
 	o.denied = append(o.denied, later.denied...)
 }
 
-// answer is what IM reads.
+// answer is what IM reads (1047/34354).
 type answer struct {
 	ActionStatus    string         `json:"ActionStatus"`
 	ErrorInfo       string         `json:"ErrorInfo"`
@@ -219,9 +234,9 @@ func (o *outcome) encode(e Event) []byte {
 	} else if o.allows() && o.body == nil && o.custom == nil && o.refused == nil {
 		return okAnswer
 	}
-	b, err := json.Marshal(a)
+	b, err := marshal(a)
 	if err != nil {
-		return okAnswer // a rewritten body that is no JSON; the rules' outcome was checked before
+		panic("callback: " + err.Error()) // rewritten bodies were checked
 	}
 	return b
 }
@@ -233,10 +248,8 @@ func (o *outcome) friendResults(targets []string) []friendResult {
 		if !o.allows() {
 			list[i].Code, list[i].Info = friendCodes.least, o.info
 		}
-		for _, d := range o.denied {
-			if d.To == to {
-				list[i].Code, list[i].Info = d.Code, d.Text
-			}
+		if n := slices.IndexFunc(o.denied, func(d friendDenial) bool { return d.to == to }); n >= 0 {
+			list[i].Code, list[i].Info = o.denied[n].code, o.denied[n].text
 		}
 	}
 	return list

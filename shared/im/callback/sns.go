@@ -1,50 +1,5 @@
 package callback
 
-import "encoding/json"
-
-// StateChange tells that a device of a user logged in or went away. A user with
-// several devices has several of these: keep a set, not a switch.
-// State.StateChange (1047/34357, 269/2570).
-type StateChange struct {
-	Base
-	Info         StateInfo `json:"Info"`
-	KickedDevice []Device  `json:"KickedDevice,omitempty"` // logged out by this login, without an event of their own
-	EventTime    Millis    `json:"EventTime,omitempty"`
-}
-
-func (*StateChange) happened() {}
-
-// StateInfo says what happened to whom. Actions other than Login, Logout and
-// Disconnect exist (a custom status): do not count them as logins.
-type StateInfo struct {
-	Action string `json:"Action"`
-	UserID string `json:"To_Account"`
-	Reason string `json:"Reason"` // Register, Unregister, LinkClose, TimeOut
-}
-
-// Device is a kind of device: iOS, Android, Web, Windows, iPad, Mac, Linux.
-type Device struct {
-	Platform string `json:"Platform"`
-}
-
-// ProfilePortraitSet tells that a profile changed. Profile.CallbackPortraitSet
-// (1047/48733).
-type ProfilePortraitSet struct {
-	Base
-	Operator    string        `json:"Operator_Account"`
-	From        string        `json:"From_Account"`
-	ProfileItem []ProfileItem `json:"ProfileItem"`
-	EventTime   Millis        `json:"EventTime,omitempty"`
-}
-
-func (*ProfilePortraitSet) happened() {}
-
-// ProfileItem is one field of a profile, text or number by its tag.
-type ProfileItem struct {
-	Tag   string          `json:"Tag"`
-	Value json.RawMessage `json:"Value"`
-}
-
 // friendTargets are events whose answer must list each target.
 type friendTargets interface{ targets() []string }
 
@@ -156,12 +111,3 @@ type SnsBlackListDelete struct {
 }
 
 func (*SnsBlackListDelete) happened() {}
-
-// OfflinePush reports results of offline pushes, up to a hundred at once. Its
-// body names no command; only the query does. Push.OfflinePush.
-type OfflinePush struct {
-	Base
-	Events []json.RawMessage `json:"Events"`
-}
-
-func (*OfflinePush) happened() {}
