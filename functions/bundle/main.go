@@ -8,13 +8,14 @@ import (
 	"github.com/backchannel-im/backchannel/shared/faas"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
 	"github.com/backchannel-im/backchannel/shared/wiring/bundle"
 )
 
 func main() { faas.Main("bundle", build) }
 
 func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
-	b, err := bundle.Open(ctx, set, bundle.Options{States: []kv.Engine{boltkv.Engine}})
+	b, err := bundle.Open(ctx, set, bundle.Options{States: []kv.Engine{boltkv.Engine, rediskv.Engine, rediskv.TLSEngine}})
 	if err != nil {
 		return nil, err
 	}

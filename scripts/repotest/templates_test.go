@@ -24,7 +24,7 @@ var readers = map[string]func(root fs.FS, file string) ([]deployment.Function, e
 }
 
 // deployed reads the functions of a deployment template.
-func deployed(t *testing.T, file string) []deployment.Function {
+func deployed(t testing.TB, file string) []deployment.Function {
 	t.Helper()
 	list, err := readers[file](os.DirFS(root), file)
 	if err != nil {
@@ -84,7 +84,7 @@ func values(redis string) map[string]string {
 }
 
 // environment is exactly what the template names, filled in.
-func environment(t *testing.T, f deployment.Function, values map[string]string) map[string]string {
+func environment(t testing.TB, f deployment.Function, values map[string]string) map[string]string {
 	t.Helper()
 	env := map[string]string{}
 	for name, text := range f.Environment {

@@ -1,0 +1,44 @@
+// Command callback-router is IM's one callback URL: it runs every rule itself
+// or forwards to functions of their own.
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/faas"
+	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
+	"github.com/backchannel-im/backchannel/shared/roomstats"
+	"github.com/backchannel-im/backchannel/shared/wiring/door"
+	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
+	"github.com/backchannel-im/backchannel/shared/wiring/state"
+	"github.com/backchannel-im/backchannel/shared/wiring/words"
+)
+
+func main() { faas.Main("callback-router", build) }
+
+func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
+	if err := secrets.Load(ctx, set); err != nil {
+		return nil, err
+	}
+	entrance := door.Read(set, "before-send-filter", "after-send-counter")
+	filter := words.Read(set)
+	openState := state.Read(set, rediskv.Engine, rediskv.TLSEngine)
+	if err := set.Err(); err != nil {
+		return nil, err
+	}
+	store, err := openState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	routes := http.NewServeMux()
+	_, err = entrance.Mount(routes,
+		door.Part{Function: "before-send-filter", Register: filter.Register},
+		door.Part{Function: "after-send-counter", Register: roomstats.New(store).Register})
+	if err != nil {
+		return nil, err
+	}
+	return &faas.App{HTTP: api.Routes(routes), Close: store.Close}, nil
+}

@@ -1,0 +1,62 @@
+package main_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+	"github.com/backchannel-im/backchannel/shared/redistest"
+	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
+)
+
+func TestRunsRulesItself(t *testing.T) {
+	env := kit.Settings(map[string]string{"STATE_URL": "redis://" + redistest.Start(t).Addr})
+	faastest.Everywhere(t, faastest.Build(t, "."), env, func(t *testing.T, do func(*http.Request) *http.Response) {
+		kit.Read(t, do(kit.Callback(t, kit.BeforeSend("join my casino")))).WantCode(t, 1)
+		kit.Read(t, do(kit.Callback(t, kit.BeforeSend("good evening")))).WantCode(t, 0)
+		kit.Read(t, do(kit.Callback(t, kit.AfterSend("alice", 1)))).WantCode(t, 0)
+	})
+}
+
+// TestForwards: with functions of their own, the router passes on and answers
+// what they answer.
+func TestForwards(t *testing.T) {
+	redis := redistest.Start(t)
+	env := kit.Settings(map[string]string{"STATE_URL": "redis://" + redis.Addr})
+	filter := faastest.StartLocal(t, faastest.Build(t, "github.com/backchannel-im/backchannel/functions/before-send-filter"), env)
+	counter := faastest.StartLocal(t, faastest.Build(t, "github.com/backchannel-im/backchannel/functions/after-send-counter"), env)
+	router := faastest.StartLocal(t, faastest.Build(t, "."), kit.Settings(map[string]string{
+		"STATE_URL":                  "redis://" + redis.Addr,
+		"FORWARD_BEFORE_SEND_FILTER": filter.URL + "/im",
+		"FORWARD_AFTER_SEND_COUNTER": counter.URL + "/im",
+	}))
+	do := func(p *faastest.Local, r *http.Request) kit.Answer {
+		t.Helper()
+		res, err := p.Do(faastest.Plain, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kit.Read(t, res)
+	}
+	do(router, kit.Callback(t, kit.BeforeSend("join my casino"))).WantCode(t, 1)
+	do(router, kit.Callback(t, kit.BeforeSend("buy followers"))).WantCode(t, 2)
+	do(router, kit.Callback(t, kit.BeforeSend("good evening"))).WantCode(t, 0)
+	for range 3 {
+		do(router, kit.Callback(t, kit.AfterSend("alice", 1))).WantCode(t, 0)
+	}
+	if a := do(counter, kit.Get("/rooms/lobby/stats", kit.Key)); a.JSON["messages"] != 1.0 {
+		t.Errorf("counted %s, want 1 message", a.Text)
+	}
+	if len(filter.Logs()) < 2 || len(counter.Logs()) < 2 {
+		t.Error("the functions did not see the callbacks")
+	}
+
+	// Without its filter the router lets messages pass, as the rule's policy
+	// says; without its counter it does not acknowledge.
+	filter.Stop(t)
+	counter.Stop(t)
+	do(router, kit.Callback(t, kit.BeforeSend("join my casino"))).WantCode(t, 0)
+	if a := do(router, kit.Callback(t, kit.AfterSend("alice", 2))); a.Status != 500 {
+		t.Errorf("without the counter: %d %s", a.Status, a.Text)
+	}
+}
