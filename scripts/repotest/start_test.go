@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+	"github.com/backchannel-im/backchannel/shared/redistest"
 )
 
 // BenchmarkStart measures how long each function takes from the start of its
@@ -13,7 +14,7 @@ import (
 //	go test -run '^$' -bench Start -benchtime 100x ./scripts/repotest
 func BenchmarkStart(b *testing.B) {
 	bare := faastest.Build(b, "github.com/backchannel-im/backchannel/shared/faas/internal/bare")
-	values := values("redis://127.0.0.1:1/0")
+	values := values("redis://" + redistest.Start(b).Addr)
 	for _, f := range deployed(b, "template.yaml") {
 		b.Run(f.Name, func(b *testing.B) {
 			env := environment(b, f, values)

@@ -1,21 +1,19 @@
 package repotest
 
 import (
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+	"github.com/backchannel-im/backchannel/shared/redistest"
 )
 
 var readers = map[string]func(root fs.FS, file string) ([]deployment.Function, error){
@@ -108,7 +106,7 @@ func TestDeployedFunctions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("redis-server is not part of -short")
 	}
-	values := values(startRedis(t))
+	values := values("redis://" + redistest.Start(t).Addr)
 	for file := range readers {
 		for _, f := range deployed(t, file) {
 			t.Run(file+"/"+f.Name, func(t *testing.T) {
@@ -156,45 +154,4 @@ func TestSettingsAreEnforced(t *testing.T) {
 			})
 		}
 	}
-}
-
-// startRedis returns the URL of a server of its own that ends with the test.
-func startRedis(t *testing.T) string {
-	t.Helper()
-	needs(t, "redis-server")
-	port := freePort(t)
-	cmd := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no")
-	cmd.Dir = t.TempDir()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			conn.Close()
-			return fmt.Sprintf("redis://127.0.0.1:%s/0", port)
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("redis-server does not accept connections: %v", err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
