@@ -1,0 +1,163 @@
+package repotest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
+)
+
+const openapiFile = "docs/openapi.yaml"
+
+// description is the OpenAPI document, as plain JSON values.
+type description struct {
+	paths   map[string]any
+	schemas *jsonschema.Compiler
+}
+
+func readOpenAPI(t *testing.T) description {
+	t.Helper()
+	var document any
+	if err := yaml.Unmarshal([]byte(read(t, openapiFile)), &document); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := description{plain.(map[string]any)["paths"].(map[string]any), jsonschema.NewCompiler()}
+	d.schemas.AssertFormat()
+	if err := d.schemas.AddResource("mem:openapi", plain); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// check holds one answer of the running bundle against the document.
+func (d description) check(method, path string, res kit.Answer) error {
+	pointer := "/paths/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(path) + "/" + strings.ToLower(method) + "/responses/" + strconv.Itoa(res.Status)
+	operation, _ := d.paths[path].(map[string]any)[strings.ToLower(method)].(map[string]any)
+	responses, _ := operation["responses"].(map[string]any)
+	response, documented := responses[strconv.Itoa(res.Status)].(map[string]any)
+	if !documented {
+		return fmt.Errorf("status %d is not documented", res.Status)
+	}
+	if ref, is := response["$ref"].(string); is {
+		pointer = strings.TrimPrefix(ref, "#")
+	}
+	schema, err := d.schemas.Compile("mem:openapi#" + url.PathEscape(pointer+"/content/application~1json/schema"))
+	if err != nil {
+		return err
+	}
+	body, err := jsonschema.UnmarshalJSON(strings.NewReader(res.Text))
+	if err != nil {
+		return err
+	}
+	return schema.Validate(body)
+}
+
+// TestOpenAPI holds docs/openapi.yaml against the running bundle: every
+// operation is called well and badly, and answers as described.
+func TestOpenAPI(t *testing.T) {
+	d := readOpenAPI(t)
+	p := faastest.StartLocal(t, program(t, "bundle"), kit.Settings(map[string]string{
+		"STATE_URL": "bolt:{dir}/state.db", "CALLBACK_PATH_SECRET": "",
+	}))
+	bad := func(path string) *http.Request { return kit.Post(path, "", "no JSON") }
+	large := kit.Post("/usersig", kit.Key, `{"userID":"`+strings.Repeat("x", 80<<10)+`"}`)
+	text := kit.Post("/usersig", kit.Key, `{"userID":"alice"}`)
+	text.Header.Set("Content-Type", "text/plain")
+	probe := httptest.NewRequest(http.MethodPost, "/im", strings.NewReader("{}"))
+	counted := kit.Callback(t, kit.AfterSend("alice", 1))
+	calls := []struct {
+		path    string
+		request *http.Request
+		status  int
+	}{
+		{"/healthz", kit.Get("/healthz", ""), 200},
+		{"/im", kit.Callback(t, kit.BeforeSend("join my casino")), 200},
+		{"/im", counted, 200},
+		{"/im", probe, 200},
+		{"/im", bad("/im?CallbackCommand=x"), 403},
+		{"/im", kit.Callback(t, `{"CallbackCommand":"Group.CallbackAfterSendMsg","MsgSeq":"seven"}`), 400},
+		{"/im/{secret}", bad("/im/guess?CallbackCommand=x"), 403},
+		{"/usersig", kit.Post("/usersig", kit.Key, `{"userID":"alice"}`), 200},
+		{"/usersig", kit.Post("/usersig", kit.Key, `{"userID":""}`), 400},
+		{"/usersig", kit.Post("/usersig", "", `{"userID":"alice"}`), 401},
+		{"/usersig", kit.Post("/usersig", kit.Key, `{"userID":"administrator"}`), 403},
+		{"/usersig", large, 413},
+		{"/usersig", text, 415},
+		{"/rooms/{id}/stats", kit.Get("/rooms/lobby/stats", kit.Key), 200},
+		{"/rooms/{id}/stats", kit.Get("/rooms/lobby/stats", ""), 401},
+		{"/rooms/{id}/stats", kit.Get("/rooms/"+strings.Repeat("x", 600)+"/stats", kit.Key), 400},
+		{"/rooms/{id}/stats/users/{userID}", kit.Get("/rooms/lobby/stats/users/alice", kit.Key), 200},
+		{"/rooms/{id}/stats/users/{userID}", kit.Get("/rooms/lobby/stats/users/alice", "guess"), 401},
+	}
+	called := map[string]bool{}
+	for _, call := range calls {
+		method := call.request.Method
+		called[call.path] = true
+		res, err := p.Do(faastest.Plain, call.request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := kit.Read(t, res)
+		if a.Status != call.status {
+			t.Errorf("%s %.60s: %d %s, want %d", method, call.request.URL.Path, a.Status, a.Text, call.status)
+			continue
+		}
+		if err := d.check(method, call.path, a); err != nil {
+			t.Errorf("%s %s answered %d %s: %v", method, call.path, a.Status, a.Text, err)
+		}
+	}
+	for path := range d.paths {
+		if !called[path] {
+			t.Errorf("%s is described and never called here", path)
+		}
+	}
+}
+
+// TestOpenAPINamesEveryRoute: what a function's page promises is described.
+func TestOpenAPINamesEveryRoute(t *testing.T) {
+	d := readOpenAPI(t)
+	for _, name := range functions(t) {
+		for _, m := range routeInText.FindAllStringSubmatch(read(t, "functions/"+name+"/README.md"), -1) {
+			path := regexp.MustCompile(`\?.*`).ReplaceAllString(m[2], "")
+			operations, _ := d.paths[path].(map[string]any)
+			if _, described := operations[strings.ToLower(m[1])]; !described {
+				t.Errorf("functions/%s names %s %s, which %s does not", name, m[1], m[2], openapiFile)
+			}
+		}
+	}
+}
+
+// TestOpenAPIHasAnIDForEveryOperation: tools that make clients need one.
+func TestOpenAPIHasAnIDForEveryOperation(t *testing.T) {
+	var ids []string
+	for path, item := range readOpenAPI(t).paths {
+		for method, operation := range item.(map[string]any) {
+			id, _ := operation.(map[string]any)["operationId"].(string)
+			if id == "" || slices.Contains(ids, id) {
+				t.Errorf("%s %s: operationId %q", method, path, id)
+			}
+			ids = append(ids, id)
+		}
+	}
+}
