@@ -35,6 +35,9 @@ func (s Signer) Request(ctx context.Context, target, command string, body []byte
 	if named.CallbackCommand != "" {
 		command = named.CallbackCommand
 	}
+	if command == "" {
+		return nil, errors.New("callback: neither the body nor the caller names the command")
+	}
 	u, err := url.Parse(target)
 	if err != nil {
 		return nil, err
