@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -17,40 +18,44 @@ import (
 )
 
 const (
-	tries      = 8                     // of one call
+	patience   = 5 * time.Second       // with a call whose caller set no deadline
 	firstPause = 10 * time.Millisecond // at most, doubled from try to try
 	lastPause  = 320 * time.Millisecond
 )
 
-// persist repeats a call until its outcome is known, the failure is not a
-// passing one, or there is no time left. A write may be repeated because its op,
-// or its event, is known from the first time.
+// persist repeats a call, until the caller's deadline, as long as it fails for a
+// reason that may pass. A write may be repeated because its op, or its event, is
+// known from the first time.
 func (s *Store) persist(ctx context.Context, try func() error) error {
-	for n := range tries {
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("rediskv: %w", err)
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(patience)
+	}
+	sentence := "not asked"
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		if err := ended(ctx); err != nil {
+			return fmt.Errorf("rediskv: %s: %w", sentence, err)
 		}
 		err := try()
 		if err == nil {
 			return nil
 		}
+		var passing bool
+		sentence, passing = explain(err)
 		if err := ended(ctx); err != nil {
-			return fmt.Errorf("rediskv: %w", err)
+			return fmt.Errorf("rediskv: %s: %w", sentence, err)
 		}
-		sentence, passing := explain(err)
-		pause := rand.N(min(firstPause<<n, lastPause))
-		deadline, bounded := ctx.Deadline()
-		if !passing || n == tries-1 || bounded && time.Until(deadline) <= pause {
+		wait := rand.N(pause)
+		if !passing || time.Until(deadline) <= wait {
 			return fmt.Errorf("%w: %s", kv.ErrUnavailable, sentence)
 		}
-		t := time.NewTimer(pause)
+		t := time.NewTimer(wait)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
 		}
 	}
-	panic("rediskv: the last try returns")
 }
 
 // ended is ctx.Err, and sees a deadline that a connection's own timer was quicker
@@ -124,10 +129,12 @@ func explain(err error) (sentence string, passing bool) {
 		return "the server's certificate is not valid: " + cert.Err.Error(), false
 	case errors.As(err, &record):
 		return "the server does not speak TLS; use redis://", false
-	case errors.Is(err, redis.ErrPoolTimeout):
-		return "all connections to the server are in use", true
 	case errors.As(err, &network) && network.Op == "dial":
 		return "cannot connect: " + network.Error(), true
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "no answer in time", true
+	case errors.Is(err, redis.ErrPoolTimeout):
+		return "all connections to the server are in use", true
 	}
 	return "the connection was lost: " + err.Error(), true
 }

@@ -44,27 +44,3 @@ func TestContract(t *testing.T) {
 		LoseAnswers: func(_ *testing.T, _ kv.Store, n int) { p.befall(loseAnswer, n) },
 	})
 }
-
-// TestContractCluster proves that no call leaves its slot: a node refuses keys of
-// another.
-func TestContractCluster(t *testing.T) {
-	servers := redistest.Cluster(t, 3)
-	url := "redis://" + servers[0].Addr + "?cluster=1"
-	kvtest.Run(t, kvtest.Harness{
-		Open: func(t *testing.T, now func() time.Time) kv.Store {
-			return openFor(t, url, Options{Now: now})
-		},
-		Reopen: func(t *testing.T, s kv.Store, now func() time.Time) kv.Store {
-			for _, server := range servers {
-				server.Kill()
-				server.Restart()
-			}
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			return openFor(t, url, Options{Now: now})
-		},
-		NoLoseAnswers: "the nodes give each other's addresses, past a proxy",
-		Work:          300,
-	})
-}

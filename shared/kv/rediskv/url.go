@@ -138,7 +138,7 @@ func (t target) client() redis.UniversalClient {
 // once makes a node's client try everything once.
 func once(o *redis.Options) *redis.Options {
 	o.MaxRetries = -1
-	o.DialerRetries = 1
+	o.DialerRetries, o.DialerRetryTimeout = 1, 1 // it also pauses after the last
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return o
 }
