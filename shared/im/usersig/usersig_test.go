@@ -1,0 +1,336 @@
+package usersig_test
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
+
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+)
+
+// The public sample key of Tencent's libraries.
+const (
+	appID = 1400000000
+	key   = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"
+)
+
+func newSigner(t testing.TB, at time.Time) *usersig.Signer {
+	t.Helper()
+	now := func() time.Time { return at }
+	if at.IsZero() {
+		now = time.Now
+	}
+	s, err := usersig.NewSignerAt(appID, key, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// ids are those that JSON, base64 or the signed text could treat in their own
+// way.
+var ids = []string{
+	"a", "alice", "g_abcdefghijklmnopqrstuvwxyz", strings.Repeat("x", usersig.MaxUserID), "@RBT#001",
+	`quo"te`, `back\slash`, "<tag>&amp;", "~!#$%^*()+{}|:?", "0", "TLS.identifier:bob",
+}
+
+// sameSecond runs both functions until they ran within one second, since the
+// library's clock cannot be set.
+func sameSecond(t *testing.T, ours, theirs func() (string, error)) (string, string) {
+	t.Helper()
+	for range 100 {
+		start := time.Now().Unix()
+		a, err := ours()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := theirs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().Unix() == start {
+			return a, b
+		}
+	}
+	t.Fatal("no hundred tries fell into one second")
+	return "", ""
+}
+
+func TestSameBytesAsTheLibrary(t *testing.T) {
+	s := newSigner(t, time.Time{})
+	for _, id := range ids {
+		for _, expire := range []int{1, 60, 86400, 15552000} {
+			span := time.Duration(expire) * time.Second
+			check := func(what string, ours, theirs func() (string, error)) {
+				t.Helper()
+				if a, b := sameSecond(t, ours, theirs); a != b {
+					t.Errorf("%s of %q for %d s:\n%s, the library:\n%s", what, id, expire, a, b)
+				}
+			}
+			check("UserSig",
+				func() (string, error) { return s.Sign(id, span) },
+				func() (string, error) { return tencentyun.GenUserSig(appID, key, id, expire) })
+			check("UserSig with buffer",
+				func() (string, error) { return s.SignWithBuf(id, span, []byte{1, 2, 3, 0xff}) },
+				func() (string, error) {
+					return tencentyun.GenUserSigWithBuf(appID, key, id, expire, []byte{1, 2, 3, 0xff})
+				})
+			check("UserSig with empty buffer",
+				func() (string, error) { return s.SignWithBuf(id, span, nil) },
+				func() (string, error) { return tencentyun.GenUserSigWithBuf(appID, key, id, expire, []byte{}) })
+			check("PrivateMapKey",
+				func() (string, error) { return s.PrivateMapKey(id, 4294967295, usersig.Host, span) },
+				func() (string, error) { return tencentyun.GenPrivateMapKey(appID, key, id, expire, 4294967295, 255) })
+			check("PrivateMapKey with a name",
+				func() (string, error) { return s.PrivateMapKeyForName(id, "room 7", usersig.Audience, span) },
+				func() (string, error) {
+					return tencentyun.GenPrivateMapKeyWithStringRoomID(appID, key, id, expire, "room 7", 42)
+				})
+		}
+	}
+}
+
+// inside returns the JSON of a UserSig.
+func inside(t *testing.T, sig string) map[string]any {
+	t.Helper()
+	packed, err := base64.StdEncoding.DecodeString(strings.NewReplacer("*", "+", "-", "/", "_", "=").Replace(sig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zlib.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(text, &fields); err != nil {
+		t.Fatal(err)
+	}
+	return fields
+}
+
+// pack is the reverse of inside.
+func pack(t *testing.T, text []byte) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := zlib.NewWriter(&b)
+	if _, err := z.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.NewReplacer("+", "*", "/", "-", "=", "_").Replace(base64.StdEncoding.EncodeToString(b.Bytes()))
+}
+
+// TestVector: signatures at a fixed time, as checked with the public key.
+func TestVector(t *testing.T) {
+	s := newSigner(t, time.Unix(1700000000, 0))
+	plain, err := s.Sign("alice", 24*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := inside(t, plain)["TLS.sig"]; got != "6GmjjJlI0ZfvdjC0qJyFjHknLqIVerI6rpJOgWxfg1k=" {
+		t.Errorf("TLS.sig is %v", got)
+	}
+	withBuf, err := s.SignWithBuf("alice", 24*time.Hour, []byte{1, 2, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := inside(t, withBuf)["TLS.sig"]; got != "yFq/p5UlZVERLU0Jh8Q5C2Zi2PuKK86xk6otx8VI5LI=" {
+		t.Errorf("TLS.sig with a buffer is %v", got)
+	}
+}
+
+func TestWhatIsNotSigned(t *testing.T) {
+	s := newSigner(t, time.Time{})
+	for _, id := range []string{"", strings.Repeat("x", 33), "two words", "line\nbreak", "nul\x00", "ünicode", "tab\t", "del\x7f"} {
+		if _, err := s.Sign(id, time.Hour); !errors.Is(err, usersig.ErrUserID) {
+			t.Errorf("UserID %q: %v", id, err)
+		}
+		if _, err := s.PrivateMapKey(id, 1, usersig.Audience, time.Hour); !errors.Is(err, usersig.ErrUserID) {
+			t.Errorf("PrivateMapKey of %q: %v", id, err)
+		}
+	}
+	for _, d := range []time.Duration{-time.Hour, 0, time.Second - 1, usersig.MaxExpire + 1} {
+		if _, err := s.Sign("alice", d); !errors.Is(err, usersig.ErrExpire) {
+			t.Errorf("for %v: %v", d, err)
+		}
+		if _, err := s.PrivateMapKeyForName("alice", "r", usersig.Audience, d); !errors.Is(err, usersig.ErrExpire) {
+			t.Errorf("PrivateMapKey for %v: %v", d, err)
+		}
+	}
+	for _, room := range []string{"", strings.Repeat("r", usersig.MaxRoom+1), "räum", "r\x00"} {
+		if _, err := s.PrivateMapKeyForName("alice", room, usersig.Audience, time.Hour); !errors.Is(err, usersig.ErrRoom) {
+			t.Errorf("room %q: %v", room, err)
+		}
+	}
+	if _, err := s.PrivateMapKey("alice", 0, usersig.Audience, time.Hour); !errors.Is(err, usersig.ErrRoom) {
+		t.Errorf("room 0: %v", err)
+	}
+	for _, tt := range []struct {
+		app uint32
+		key string
+	}{{0, key}, {appID, ""}, {appID, strings.Repeat("k", usersig.MaxKey+1)}} {
+		if _, err := usersig.NewSigner(tt.app, tt.key); !errors.Is(err, usersig.ErrKey) {
+			t.Errorf("app %d: %v", tt.app, err)
+		}
+	}
+}
+
+func TestVerify(t *testing.T) {
+	at := time.Unix(1700000000, 0)
+	s := newSigner(t, at)
+	sig, err := s.SignWithBuf("alice", time.Hour, []byte{1, 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Verify("alice", sig)
+	if err != nil || c.UserID != "alice" || !c.IssuedAt.Equal(at) || !c.Expires.Equal(at.Add(time.Hour)) || !bytes.Equal(c.Buf, []byte{1, 2}) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	library, err := tencentyun.GenUserSig(appID, key, "alice", 3600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newSigner(t, time.Time{}).Verify("alice", library); err != nil {
+		t.Errorf("one of the library's: %v", err)
+	}
+
+	otherKey, err := usersig.NewSignerAt(appID, strings.Repeat("0", 64), func() time.Time { return at })
+	if err != nil {
+		t.Fatal(err)
+	}
+	otherApp, err := usersig.NewSignerAt(appID+1, key, func() time.Time { return at })
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := func(change func(map[string]any)) string {
+		fields := inside(t, sig)
+		change(fields)
+		b, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pack(t, b)
+	}
+	must := func(sig string, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sig
+	}
+	for _, tt := range []struct {
+		name     string
+		verifier *usersig.Signer
+		user     string
+		sig      string
+		want     error
+	}{
+		{"empty", s, "alice", "", usersig.ErrMalformed},
+		{"no base64", s, "alice", "%%%%", usersig.ErrMalformed},
+		{"plain base64 alphabet", s, "alice", strings.NewReplacer("*", "+", "-", "/", "_", "=").Replace(sig) + "=", usersig.ErrMalformed},
+		{"cut short", s, "alice", sig[:len(sig)-12], usersig.ErrMalformed},
+		{"too long", s, "alice", strings.Repeat("A", 5000), usersig.ErrMalformed},
+		{"a bomb", s, "alice", pack(t, bytes.Repeat([]byte(" "), 1<<20)), usersig.ErrMalformed},
+		{"no JSON", s, "alice", pack(t, []byte("alice")), usersig.ErrMalformed},
+		{"text behind", s, "alice", pack(t, []byte(`{} {}`)), usersig.ErrMalformed},
+		{"unknown field", s, "alice", text(func(f map[string]any) { f["TLS.admin"] = true }), usersig.ErrMalformed},
+		{"other version", s, "alice", text(func(f map[string]any) { f["TLS.ver"] = "1.0" }), usersig.ErrMalformed},
+		{"endless", s, "alice", text(func(f map[string]any) { f["TLS.expire"] = 1e15 }), usersig.ErrMalformed},
+		{"for another app", otherApp, "alice", sig, usersig.ErrOtherApp},
+		{"for another user", s, "bob", sig, usersig.ErrOtherUser},
+		{"with another key", otherKey, "alice", sig, usersig.ErrSignature},
+		{"made longer", s, "alice", text(func(f map[string]any) { f["TLS.expire"] = 360000 }), usersig.ErrSignature},
+		{"made younger", s, "alice", text(func(f map[string]any) { f["TLS.time"] = 1700000100 }), usersig.ErrSignature},
+		{"other buffer", s, "alice", text(func(f map[string]any) { f["TLS.userbuf"] = "AQM=" }), usersig.ErrSignature},
+		{"without its buffer", s, "alice", text(func(f map[string]any) { delete(f, "TLS.userbuf") }), usersig.ErrSignature},
+		{"renamed", s, "bob", text(func(f map[string]any) { f["TLS.identifier"] = "bob" }), usersig.ErrSignature},
+		{"expired", newSigner(t, at.Add(time.Hour)), "alice", sig, usersig.ErrExpired},
+		{"from the future", newSigner(t, at.Add(-10*time.Minute)), "alice", must(s.Sign("alice", time.Hour)), usersig.ErrNotYet},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if c, err := tt.verifier.Verify(tt.user, tt.sig); !errors.Is(err, tt.want) || c.UserID != "" {
+				t.Errorf("%+v, %v; want %v", c, err, tt.want)
+			}
+		})
+	}
+	if _, err := newSigner(t, at.Add(time.Hour-time.Second)).Verify("alice", sig); err != nil {
+		t.Errorf("in its last second: %v", err)
+	}
+}
+
+// TestTampering: no single changed character makes a UserSig say something
+// else.
+func TestTampering(t *testing.T) {
+	at := time.Unix(1700000000, 0)
+	s := newSigner(t, at)
+	sig, err := s.Sign("alice", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range sig {
+		for _, c := range "A*-_z" {
+			changed := sig[:i] + string(c) + sig[i+1:]
+			if c, err := s.Verify("alice", changed); err == nil && (c.UserID != "alice" || !c.Expires.Equal(at.Add(time.Hour))) {
+				t.Fatalf("character %d: accepted as %+v", i, c)
+			}
+		}
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	s := newSigner(t, time.Unix(1700000000, 0))
+	var all sync.WaitGroup
+	for worker := range 16 {
+		all.Go(func() {
+			for i := range 50 {
+				id := fmt.Sprintf("user%d-%d", worker, i)
+				sig, err := s.Sign(id, time.Hour)
+				if err != nil {
+					t.Error(err)
+				}
+				if _, err := s.Verify(id, sig); err != nil {
+					t.Errorf("%s: %v", id, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func FuzzVerify(f *testing.F) {
+	at := time.Unix(1700000000, 0)
+	s := newSigner(f, at)
+	good, err := s.Sign("alice", time.Hour)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("alice", good)
+	f.Add("bob", good)
+	f.Add("alice", "eJyrVgrxCdYrSy1SslIy0jNQ0gHzM1NS80oy0zLBwpnFxaVQ4YwSAE*qDW8_")
+	f.Fuzz(func(t *testing.T, user, sig string) {
+		c, err := s.Verify(user, sig)
+		if err == nil && (c.UserID != "alice" || user != "alice") {
+			t.Errorf("%q for %q is accepted as %+v", sig, user, c)
+		}
+		if err != nil && !errors.Is(err, usersig.ErrMalformed) && !errors.Is(err, usersig.ErrOtherApp) && !errors.Is(err, usersig.ErrOtherUser) &&
+			!errors.Is(err, usersig.ErrSignature) && !errors.Is(err, usersig.ErrExpired) && !errors.Is(err, usersig.ErrNotYet) {
+			t.Errorf("an error of its own: %v", err)
+		}
+	})
+}
