@@ -18,7 +18,8 @@ import (
 // [ErrNotObject] and [ErrWrongType]. The event shares memory with body, which
 // must not be changed afterwards.
 func Decode(command string, body []byte) (Event, error) {
-	fs, err := splitObject(body)
+	var few [20]field // as many as events have, off the heap
+	fs, err := splitObject(body, few[:0])
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ func readInto(t reflect.Type) func(reflect.Value, []byte) error {
 	case t == reflect.TypeFor[im.MsgBody]():
 		return readElements
 	case reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()):
-		return readAny
+		return readByItself
 	}
 	switch t.Kind() {
 	case reflect.String:
@@ -119,6 +120,13 @@ func readUint(to reflect.Value, value []byte) error {
 	return nil
 }
 
+func readByItself(to reflect.Value, value []byte) error {
+	if to.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(value) != nil {
+		return ErrWrongType
+	}
+	return nil
+}
+
 func readAny(to reflect.Value, value []byte) error {
 	if json.Unmarshal(value, to.Addr().Interface()) != nil {
 		return ErrWrongType // the cause would quote the value
@@ -140,7 +148,8 @@ func readElements(to reflect.Value, value []byte) error {
 		if isNull(v) {
 			continue
 		}
-		fs, err := splitObject(v)
+		var few [4]field
+		fs, err := splitChecked(v, few[:0])
 		if err != nil {
 			return ErrWrongType
 		}

@@ -42,9 +42,9 @@ func merge(raw, was, is []byte) []byte {
 	if bytes.Equal(was, is) {
 		return raw
 	}
-	if r, err := splitObject(raw); err == nil {
-		w, werr := splitObject(was)
-		i, ierr := splitObject(is)
+	if r, err := splitChecked(raw, nil); err == nil {
+		w, werr := splitChecked(was, nil)
+		i, ierr := splitChecked(is, nil)
 		if werr == nil && ierr == nil {
 			return mergeObjects(r, w, i).join()
 		}

@@ -113,11 +113,16 @@ func (r *rig) request(command, body string) *http.Request {
 
 func (r *rig) do(req *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
+	r.routes().ServeHTTP(w, req)
+	return w
+}
+
+// routes are the endpoint's own, as deployed.
+func (r *rig) routes() http.Handler {
 	routes := http.NewServeMux()
 	routes.Handle("/im", r.ep)
 	routes.Handle("/im/{secret}", r.ep)
-	routes.ServeHTTP(w, req)
-	return w
+	return routes
 }
 
 // send delivers a callback and returns the answer.

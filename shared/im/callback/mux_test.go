@@ -223,7 +223,7 @@ func TestRefusedMembersAddUp(t *testing.T) {
 var fail = map[string]func(ctx) error{
 	"error":    func(ctx) error { return errors.New("the store is away") },
 	"panic":    func(ctx) error { panic("whisper") },
-	"nil":      func(ctx) error { var m map[string]int; m["x"] = 1; return nil },
+	"nil":      func(ctx) error { writeTo(nil); return nil },
 	"Goexit":   func(ctx) error { runtime.Goexit(); return nil },
 	"late":     func(c ctx) error { <-c.Done(); return c.Err() },
 	"careless": func(ctx) error { time.Sleep(time.Hour); return nil },
@@ -474,3 +474,5 @@ func TestTwoRulesOfOneName(t *testing.T) {
 	}()
 	After(m, "count", func(ctx, *GroupAfterSendMsg) error { return nil })
 }
+
+func writeTo(m map[string]int) { m["x"] = 1 }

@@ -65,34 +65,31 @@ func (fs fields) join() []byte {
 	return append(out, '}')
 }
 
-// splitObject takes a JSON object apart. Its error is ErrNotObject.
-func splitObject(b []byte) (fields, error) {
-	s := scanner{b: b}
-	if !s.next('{') {
-		return nil, ErrNotObject
-	}
-	out := make(fields, 0, 20)
-	for end := s.next('}'); !end; {
-		f, ok := s.field()
-		if !ok {
-			return nil, ErrNotObject
-		}
-		if out = append(out, f); len(out) > maxFields {
-			return nil, fmt.Errorf("%w: it has over %d fields", ErrNotObject, maxFields)
-		}
-		if end = s.next('}'); !end && !s.next(',') {
-			return nil, ErrNotObject
-		}
-	}
-	if s.space(); s.p != len(b) {
-		return nil, ErrNotObject
-	}
-	return out, nil
+// scanner is a place in a JSON text.
+type scanner struct {
+	b []byte
+	p int
+	// checked texts have been passed before: only their ends matter now.
+	checked bool
 }
 
-// splitArray takes a JSON array apart, and reports whether it was one.
-func splitArray(b []byte) (values [][]byte, ok bool) {
+// splitObject takes a JSON object apart, and appends its fields to out. Its
+// error is ErrNotObject.
+func splitObject(b []byte, out fields) (fields, error) {
 	s := scanner{b: b}
+	return s.object(out)
+}
+
+// splitChecked is splitObject for a value that the scanner has passed before.
+func splitChecked(b []byte, out fields) (fields, error) {
+	s := scanner{b: b, checked: true}
+	return s.object(out)
+}
+
+// splitArray takes a JSON array apart that the scanner has passed before, and
+// reports whether it was one.
+func splitArray(b []byte) (values [][]byte, ok bool) {
+	s := scanner{b: b, checked: true}
 	if !s.next('[') {
 		return nil, false
 	}
@@ -107,14 +104,29 @@ func splitArray(b []byte) (values [][]byte, ok bool) {
 			return nil, false
 		}
 	}
-	s.space()
-	return values, s.p == len(b)
+	return values, true
 }
 
-// scanner is a place in a JSON text.
-type scanner struct {
-	b []byte
-	p int
+func (s *scanner) object(out fields) (fields, error) {
+	if !s.next('{') {
+		return nil, ErrNotObject
+	}
+	for end := s.next('}'); !end; {
+		f, ok := s.field()
+		if !ok {
+			return nil, ErrNotObject
+		}
+		if out = append(out, f); len(out) > maxFields {
+			return nil, fmt.Errorf("%w: it has over %d fields", ErrNotObject, maxFields)
+		}
+		if end = s.next('}'); !end && !s.next(',') {
+			return nil, ErrNotObject
+		}
+	}
+	if s.space(); s.p != len(s.b) {
+		return nil, ErrNotObject
+	}
+	return out, nil
 }
 
 func (s *scanner) space() {
@@ -252,6 +264,9 @@ func (s *scanner) text() bool {
 	if !s.at('"') {
 		return false
 	}
+	if s.checked {
+		return s.textEnd()
+	}
 	for s.p++; s.p < len(s.b); {
 		if s.p+8 <= len(s.b) {
 			// Nearly all of a body is plain text: eight bytes at a time.
@@ -275,6 +290,26 @@ func (s *scanner) text() bool {
 		}
 	}
 	return false
+}
+
+// textEnd passes over a string that is known to be right.
+func (s *scanner) textEnd() bool {
+	from := s.p + 1
+	for s.p = from; ; {
+		n := bytes.IndexByte(s.b[s.p:], '"')
+		if n < 0 {
+			return false
+		}
+		end := s.p + n
+		s.p = end + 1
+		escapes := 0
+		for end-escapes > from && s.b[end-escapes-1] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return true
+		}
+	}
 }
 
 // plain returns how many of eight bytes, lowest first, come before one that
