@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"reflect"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -55,8 +56,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 
 // Reply writes a JSON answer that no cache may keep.
 func Reply(w http.ResponseWriter, status int, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // nosniff keeps browsers from reading it as HTML
+	if err := enc.Encode(v); err != nil {
 		panic("api: an answer does not marshal: " + err.Error())
 	}
 	h := w.Header()
@@ -64,7 +67,7 @@ func Reply(w http.ResponseWriter, status int, v any) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(b, '\n'))
+	_, _ = w.Write(b.Bytes())
 }
 
 // Decode reads the request's body, one JSON object, into v. Fields that v does
@@ -91,7 +94,7 @@ func Decode(r *http.Request, v any) error {
 	}
 	err = json.Unmarshal(body, v)
 	if wrong, is := errors.AsType[*json.UnmarshalTypeError](err); is {
-		return fault.New(fault.Invalid, "the field %q must be a %s", wrong.Field, kind(wrong))
+		return fault.New(fault.Invalid, "the field %q must be %s", wrong.Field, kind(wrong.Type))
 	}
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "a field of the body has the wrong form")
@@ -100,22 +103,18 @@ func Decode(r *http.Request, v any) error {
 }
 
 // kind names a Go type in JSON's words.
-func kind(e *json.UnmarshalTypeError) string {
-	switch e.Type.Kind().String()[0] {
-	case 's': // string, slice, struct
-		switch e.Type.Kind().String() {
-		case "string":
-			return "text"
-		case "slice":
-			return "list"
-		}
-		return "JSON object"
-	case 'b':
+func kind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "text"
+	case reflect.Bool:
 		return "true or false"
-	case 'm':
-		return "JSON object"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "a JSON object"
 	}
-	return "number in range"
+	return "a number in range"
 }
 
 // repeatedField finds a field that an object of valid JSON has twice, at any

@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
 )
@@ -68,5 +67,5 @@ func (h *headerOnly) WriteHeader(status int)      { h.status = status }
 var errNoRoute = fault.New(fault.NotFound, "there is nothing at this path")
 
 func methodNotAllowed(allow string) error {
-	return fault.New(fault.MethodNotAllowed, "use %s here", strings.ReplaceAll(allow, ",", " or"))
+	return fault.New(fault.MethodNotAllowed, "this path takes %s", allow)
 }
