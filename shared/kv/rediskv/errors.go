@@ -31,7 +31,7 @@ func (s *Store) persist(ctx context.Context, try func() error) error {
 	if !ok {
 		deadline = time.Now().Add(patience)
 	}
-	sentence := "not asked"
+	sentence := "no answer in time" // or why the last complete try failed
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		if err := ended(ctx); err != nil {
 			return fmt.Errorf("rediskv: %s: %w", sentence, err)
@@ -40,11 +40,11 @@ func (s *Store) persist(ctx context.Context, try func() error) error {
 		if err == nil {
 			return nil
 		}
-		var passing bool
-		sentence, passing = explain(err)
 		if err := ended(ctx); err != nil {
 			return fmt.Errorf("rediskv: %s: %w", sentence, err)
 		}
+		var passing bool
+		sentence, passing = explain(err)
 		wait := rand.N(pause)
 		if !passing || time.Until(deadline) <= wait {
 			return fmt.Errorf("%w: %s", kv.ErrUnavailable, sentence)

@@ -34,8 +34,8 @@ func TestBrokenConnections(t *testing.T) {
 				t.Helper()
 				p.befall(f, n)
 				err := call()
-				if _, left := p.next(); left {
-					t.Fatalf("%s: fewer than %d connections were broken", partition, n)
+				if left := p.befall(f, 0); left > 0 {
+					t.Fatalf("%s: %d of %d connections were not broken", partition, left, n)
 				}
 				return err
 			}
@@ -171,7 +171,7 @@ func TestKill9(t *testing.T) {
 		}
 	})
 	for range kills {
-		for seen := acknowledged.Load(); acknowledged.Load() < seen+40 && !t.Failed(); {
+		for seen := acknowledged.Load(); acknowledged.Load() < seen+30 && !t.Failed(); {
 			time.Sleep(time.Millisecond)
 		}
 		server.Kill()
@@ -218,12 +218,24 @@ func refused(t *testing.T, s *Store, sentence string) {
 			return err
 		},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		err := write(ctx)
+		err := inTime(t, write)
 		unknown := errors.Is(err, kv.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 		if !unknown || !strings.Contains(err.Error(), sentence) || strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: %v, want %v: %s", what, err, kv.ErrUnavailable, sentence)
+		}
+	}
+}
+
+// inTime gives a call as much time as it needs to learn why it cannot succeed,
+// which on a busy machine may be long.
+func inTime(t *testing.T, call func(context.Context) error) error {
+	t.Helper()
+	for limit := 50 * time.Millisecond; ; limit *= 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		err := call(ctx)
+		cancel()
+		if err == nil || limit > 10*time.Second || !strings.Contains(err.Error(), "no answer in time") {
+			return err
 		}
 	}
 }
@@ -287,5 +299,15 @@ func TestEvictingServer(t *testing.T) {
 	server := redistest.Start(t, redistest.Config("maxmemory-policy", "volatile-lru"))
 	if _, err := Open(t.Context(), "redis://"+server.Addr, Options{}); err == nil || !strings.Contains(err.Error(), "noeviction") {
 		t.Fatalf("open: %v, want an error that names noeviction", err)
+	}
+}
+
+func TestWrongClock(t *testing.T) {
+	server := redistest.Start(t)
+	for _, wrong := range []time.Duration{-time.Hour, time.Hour} {
+		now := func() time.Time { return time.Now().Add(wrong) }
+		if _, err := Open(t.Context(), "redis://"+server.Addr, Options{Now: now}); err == nil || !strings.Contains(err.Error(), "clock is 1h0m0s apart") {
+			t.Errorf("open with a clock %v off: %v", wrong, err)
+		}
 	}
 }

@@ -164,6 +164,27 @@ func TestLongExpired(t *testing.T) {
 	}
 }
 
+// TestLargestCommit adds to as many counters as one commit can hold.
+func TestLargestCommit(t *testing.T) {
+	server := redistest.Start(t)
+	s := openFor(t, "redis://"+server.Addr, Options{})
+	deltas := make([]kv.Delta, kv.MaxCounters)
+	for i := range deltas {
+		deltas[i] = kv.Delta{Counter: strconv.Itoa(i), By: int64(i)}
+	}
+	var writes []kv.Write
+	for i := range kv.MaxWrites {
+		writes = append(writes, kv.Add{Key: fmt.Sprint(i), Deltas: deltas, If: kv.Absent()})
+	}
+	if err := s.Commit(t.Context(), "p", "op", writes...); err != nil {
+		t.Fatal(err)
+	}
+	i, err := s.Get(t.Context(), "p", fmt.Sprint(kv.MaxWrites-1))
+	if err != nil || len(i.Counters) != kv.MaxCounters || i.Counters["511"] != 511 {
+		t.Fatalf("%d counters, %v", len(i.Counters), err)
+	}
+}
+
 // TestDamaged reads hashes that are not what was written.
 func TestDamaged(t *testing.T) {
 	server := redistest.Start(t)

@@ -58,11 +58,14 @@ func startProxy(t testing.TB, server string) *proxy {
 	return p
 }
 
-// befall lets a fault befall the next n scripts.
-func (p *proxy) befall(f fault, n int) {
+// befall lets a fault befall the next n scripts, and returns how many of those
+// before it befell none.
+func (p *proxy) befall(f fault, n int) (left int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	left = p.left
 	p.fault, p.left = f, n
+	return left
 }
 
 // next takes one of the faults.

@@ -6,9 +6,9 @@
 //	?cluster=1                               the address is a node of a cluster
 //	?cluster=1&addr=host:port&addr=...       and so are these, should that one be down
 //
-// [Open] asks the server whether it will do: it must be a primary, and it must
-// not evict (maxmemory-policy noeviction), or items would vanish before their
-// time. How much a failure may take away is the server's affair: only with
+// [Open] asks the server whether it will do: it must be a primary, it must not
+// evict (maxmemory-policy noeviction) and its clock must be about right, or items
+// would vanish before their time. How much a failure may take away is the server's affair: only with
 // "appendonly yes" and "appendfsync always" is an acknowledged write on disk, and
 // a failover to a replica may lose the latest ones whatever the settings.
 //
@@ -34,6 +34,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,7 +62,10 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Store is a [kv.Store] in Redis.
+// Store is a [kv.Store] in Redis. It repeats what failed for a passing reason
+// until the caller's deadline, or for five seconds if there is none. A
+// cancellation that is no deadline ends a call before its next try: after three
+// seconds at most, should the server not answer.
 type Store struct {
 	client redis.UniversalClient
 	now    func() time.Time
@@ -130,6 +134,11 @@ func (s *Store) inspect(ctx context.Context) error {
 	}
 	if policy := facts["maxmemory_policy"]; policy != "" && policy != "noeviction" {
 		return fmt.Errorf("rediskv: the server evicts keys when its memory is full (maxmemory-policy %s); set it to noeviction", policy)
+	}
+	if usec, err := strconv.ParseInt(facts["server_time_usec"], 10, 64); err == nil { // Redis 6.2 and later
+		if apart := s.now().Sub(time.UnixMicro(usec)).Abs(); apart > slack/2 {
+			return fmt.Errorf("rediskv: the server's clock is %v apart from ours; set them right", apart.Round(time.Minute))
+		}
 	}
 	return nil
 }

@@ -41,6 +41,10 @@ func TestContract(t *testing.T) {
 			}
 			return openFor(t, url, Options{Now: now})
 		},
-		LoseAnswers: func(_ *testing.T, _ kv.Store, n int) { p.befall(loseAnswer, n) },
+		LoseAnswers: func(t *testing.T, _ kv.Store, n int) {
+			if left := p.befall(loseAnswer, n); left > 0 {
+				t.Errorf("%d answers were not lost", left)
+			}
+		},
 	})
 }

@@ -33,7 +33,7 @@ type target struct {
 	tls            *tls.Config // nil: without
 }
 
-// parse reads a URL. No error repeats any of it: it holds a password.
+// parse reads a URL. No error repeats its user or password.
 func parse(raw string) (target, error) {
 	var t target
 	if raw == "" {

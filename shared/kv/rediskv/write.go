@@ -89,7 +89,7 @@ func (s *Store) Tally(ctx context.Context, partition, segment string, e kv.Event
 		return 0, err
 	}
 	if err := ctx.Err(); err != nil {
-		return 0, fmt.Errorf("rediskv: not asked: %w", err)
+		return 0, fmt.Errorf("rediskv: %w", err)
 	}
 	if now.Sub(e.At) > kv.Horizon {
 		return kv.TooLate, nil
