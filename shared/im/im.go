@@ -90,11 +90,13 @@ func element(kind string, content any) Element {
 type readable struct {
 	Text, Data, Desc, Ext, FileName, Title, CompatibleText string
 	AbstractList                                           []string
+	Chunks                                                 []struct{ Markdown string }
 	MsgList                                                []struct{ MsgBody MsgBody }
 }
 
 // Texts yields every text in the body that a receiver may get to see, those of
-// custom, location, file and relayed elements included. A field that does not
+// custom, location, file, streamed and relayed elements included; of messages
+// relayed within one another, eight levels. A field that does not
 // fit its type is passed over; the others of its element are not.
 func (b MsgBody) Texts() iter.Seq[string] {
 	return func(yield func(string) bool) { b.texts(yield, 0) }
@@ -114,6 +116,11 @@ func (b MsgBody) texts(yield func(string) bool, depth int) bool {
 		_ = json.Unmarshal(e.MsgContent, &c) // fills every field that fits
 		for _, s := range append([]string{c.Text, c.Data, c.Desc, c.Ext, c.FileName, c.Title, c.CompatibleText}, c.AbstractList...) {
 			if s != "" && !yield(s) {
+				return false
+			}
+		}
+		for _, chunk := range c.Chunks {
+			if chunk.Markdown != "" && !yield(chunk.Markdown) {
 				return false
 			}
 		}

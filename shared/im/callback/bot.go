@@ -4,7 +4,7 @@ import "github.com/backchannel-im/backchannel/shared/im"
 
 // BotOnC2CMessage tells that a user wrote to a robot. Bot.OnC2CMessage
 // (1047/68952). The same message also comes as C2C.CallbackAfterSendMsg if that
-// is switched on.
+// is switched on. Its identity is From, To and MsgKey, apart from those.
 type BotOnC2CMessage struct {
 	Base
 	From            string     `json:"From_Account"`
@@ -25,7 +25,8 @@ func (*BotOnC2CMessage) happened() {}
 
 // BotOnGroupMessage tells that robots were mentioned by name in a group;
 // mentioning everybody mentions no robot. Bot.OnGroupMessage (1047/68953,
-// 269/89994).
+// 269/89994). Its identity is GroupID, TopicID and MsgSeq, apart from that of
+// Group.CallbackAfterSendMsg.
 type BotOnGroupMessage struct {
 	Base
 	GroupID         string       `json:"GroupId"`

@@ -56,7 +56,8 @@ type C2CAfterSendMsg struct {
 func (*C2CAfterSendMsg) happened() {}
 
 // C2CAfterMsgReport tells that a user has read everything of a peer up to a
-// time. C2C.CallbackAfterMsgReport (1047/43465).
+// time. C2C.CallbackAfterMsgReport (1047/43465). It is no single event: of what
+// two users report, the latest LastReadTime counts.
 type C2CAfterMsgReport struct {
 	Base
 	Reporter     string  `json:"Report_Account"`
@@ -69,7 +70,8 @@ type C2CAfterMsgReport struct {
 func (*C2CAfterMsgReport) happened() {}
 
 // C2CAfterMsgWithDraw tells that a user or an admin recalled a message.
-// C2C.CallbackAfterMsgWithDraw (1047/43466).
+// C2C.CallbackAfterMsgWithDraw (1047/43466). Its identity is From, To and
+// MsgKey.
 type C2CAfterMsgWithDraw struct {
 	Base
 	From         string `json:"From_Account"`
@@ -82,7 +84,8 @@ type C2CAfterMsgWithDraw struct {
 func (*C2CAfterMsgWithDraw) happened() {}
 
 // C2CAfterMsgExtension tells that a message's extensions changed.
-// C2C.CallbackAfterC2CMsgExtension (1047/76006).
+// C2C.CallbackAfterC2CMsgExtension (1047/76006). Its identity is From, To,
+// MsgKey and Seq; only a newer Seq counts.
 type C2CAfterMsgExtension struct {
 	Base
 	From          string      `json:"From_Account"`

@@ -38,7 +38,8 @@ type GroupBeforeCreate struct {
 func (*GroupBeforeCreate) asks(EntryVerdict) {}
 
 // GroupAfterCreate tells of a new group. Group.CallbackAfterCreateGroup
-// (1047/34369).
+// (1047/34369). Its identity is GroupID and EventTime, since an id may be used
+// again.
 type GroupAfterCreate struct {
 	Base
 	GroupID     string       `json:"GroupId"`
@@ -79,7 +80,8 @@ type GroupBeforeInviteJoin struct {
 func (*GroupBeforeInviteJoin) asks(InviteVerdict) {}
 
 // GroupAfterNewMemberJoin tells who joined. Group.CallbackAfterNewMemberJoin
-// (1047/34372).
+// (1047/34372). It carries no identity but GroupID, EventTime and its whole
+// body; users may join again.
 type GroupAfterNewMemberJoin struct {
 	Base
 	GroupID    string       `json:"GroupId"`
@@ -94,7 +96,8 @@ func (*GroupAfterNewMemberJoin) happened() {}
 
 // GroupAfterMemberExit tells who left; only ExitMembers says whom.
 // Group.CallbackAfterMemberExit (1047/34373, 269/1668). A lost AVChatRoom
-// connection comes as [GroupOnMemberStateChange] instead.
+// connection comes as [GroupOnMemberStateChange] instead. It carries no
+// identity but GroupID, EventTime and its whole body.
 type GroupAfterMemberExit struct {
 	Base
 	GroupID     string       `json:"GroupId"`
@@ -108,7 +111,8 @@ type GroupAfterMemberExit struct {
 func (*GroupAfterMemberExit) happened() {}
 
 // GroupAfterFull tells that a join filled the group, and again of every join
-// that failed because it is full. Group.CallbackAfterGroupFull (1047/34376).
+// that failed because it is full. Group.CallbackAfterGroupFull (1047/34376). It
+// repeats by design: what follows from it happens once per group.
 type GroupAfterFull struct {
 	Base
 	GroupID   string `json:"GroupId"`
@@ -118,7 +122,8 @@ type GroupAfterFull struct {
 func (*GroupAfterFull) happened() {}
 
 // GroupAfterDestroyed tells that a group is gone.
-// Group.CallbackAfterGroupDestroyed (1047/34377).
+// Group.CallbackAfterGroupDestroyed (1047/34377). Its identity is GroupID and
+// EventTime.
 type GroupAfterDestroyed struct {
 	Base
 	GroupID    string       `json:"GroupId"`
@@ -132,7 +137,8 @@ type GroupAfterDestroyed struct {
 func (*GroupAfterDestroyed) happened() {}
 
 // GroupAfterInfoChanged tells what changed of a group's profile; what did not
-// is nil. Group.CallbackAfterGroupInfoChanged (1047/34378).
+// is nil. Group.CallbackAfterGroupInfoChanged (1047/34378). It carries no
+// identity but GroupID, EventTime and its whole body.
 type GroupAfterInfoChanged struct {
 	Base
 	GroupID      string       `json:"GroupId"`
@@ -148,8 +154,9 @@ type GroupAfterInfoChanged struct {
 func (*GroupAfterInfoChanged) happened() {}
 
 // GroupOnMemberStateChange tells that members of an AVChatRoom came online or
-// went offline there, over all their devices.
-// Group.CallbackOnMemberStateChange (1047/48734, 269/76156).
+// went offline there, over all their devices. Group.CallbackOnMemberStateChange
+// (1047/48734, 269/76156). Its identity is all it carries, EventTime included
+// where there is one.
 type GroupOnMemberStateChange struct {
 	Base
 	GroupID    string   `json:"GroupId"`
@@ -162,7 +169,8 @@ type GroupOnMemberStateChange struct {
 func (*GroupOnMemberStateChange) happened() {}
 
 // GroupAfterMemberFieldChanged tells that a member's role or name card changed.
-// Group.CallbackAfterMemberFieldChanged (1047/60393).
+// Group.CallbackAfterMemberFieldChanged (1047/60393). It carries no identity
+// but GroupID, EventTime and its whole body.
 type GroupAfterMemberFieldChanged struct {
 	Base
 	GroupID   string       `json:"GroupId"`
@@ -177,7 +185,8 @@ type GroupAfterMemberFieldChanged struct {
 func (*GroupAfterMemberFieldChanged) happened() {}
 
 // GroupAfterAttrChanged tells that a group's attributes changed.
-// Group.CallbackAfterGroupAttrChanged (1047/60394).
+// Group.CallbackAfterGroupAttrChanged (1047/60394). It carries no identity but
+// GroupID, EventTime and its whole body.
 type GroupAfterAttrChanged struct {
 	Base
 	GroupID    string       `json:"GroupId"`
@@ -197,7 +206,8 @@ type Attr struct {
 }
 
 // GroupAfterChangeOwner tells that a group has another owner.
-// Group.CallbackAfterChangeGroupOwner (1047/60396).
+// Group.CallbackAfterChangeGroupOwner (1047/60396). It carries no identity but
+// GroupID, EventTime and its whole body.
 type GroupAfterChangeOwner struct {
 	Base
 	GroupID   string       `json:"GroupId"`

@@ -66,6 +66,7 @@ type Mention struct {
 
 // GroupSendMsgException tells of a group message that could not be sent, and
 // why. Group.CallbackSendMsgException (1047/49462). Its query names no client.
+// Its identity is GroupID, From, Random and ErrorCode.
 type GroupSendMsgException struct {
 	Base
 	GroupID         string       `json:"GroupId"`
@@ -85,7 +86,8 @@ type GroupSendMsgException struct {
 func (*GroupSendMsgException) happened() {}
 
 // GroupAfterRecallMsg tells that group messages were recalled.
-// Group.CallbackAfterRecallMsg (1047/46979).
+// Group.CallbackAfterRecallMsg (1047/46979). Its identity is GroupID, TopicID
+// and each MsgSeq.
 type GroupAfterRecallMsg struct {
 	Base
 	Operator   string       `json:"Operator_Account"`
@@ -105,7 +107,8 @@ type MsgSeq struct {
 
 // GroupAfterReadReceipt tells who has read messages that asked for a receipt;
 // it also comes when such a message is sent. Group.CallbackAfterReadReceipt
-// (1047/60395).
+// (1047/60395). It is no single event: for each GroupID and MsgSeq, the
+// greatest ReadNum and all members ever named count.
 type GroupAfterReadReceipt struct {
 	Base
 	GroupID   string       `json:"GroupId"`
@@ -125,7 +128,8 @@ type Receipt struct {
 }
 
 // GroupAfterMsgExtension tells that a group message's extensions changed.
-// Group.CallbackAfterGroupMsgExtension (1047/76007).
+// Group.CallbackAfterGroupMsgExtension (1047/76007). Its identity is GroupID,
+// MsgSeq and Seq; only a newer Seq counts.
 type GroupAfterMsgExtension struct {
 	Base
 	GroupID       string      `json:"GroupId"`

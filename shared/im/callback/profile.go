@@ -3,7 +3,7 @@ package callback
 import "encoding/json"
 
 // ProfilePortraitSet tells that a profile changed. Profile.CallbackPortraitSet
-// (1047/48733).
+// (1047/48733). Its identity is From and EventTime.
 type ProfilePortraitSet struct {
 	Base
 	Operator    string        `json:"Operator_Account"`

@@ -70,7 +70,7 @@ type Pair struct {
 }
 
 // SnsFriendAdd tells of new friends; an import does not. Sns.CallbackFriendAdd
-// (1047/34359).
+// (1047/34359). Each pair is one direction, to be kept once.
 type SnsFriendAdd struct {
 	Base
 	Pairs     []Pair `json:"PairList"`
@@ -83,7 +83,7 @@ type SnsFriendAdd struct {
 func (*SnsFriendAdd) happened() {}
 
 // SnsFriendDelete tells of ended friendships. Sns.CallbackFriendDelete
-// (1047/34360).
+// (1047/34360). Each pair is one direction, to be removed once.
 type SnsFriendDelete struct {
 	Base
 	Pairs     []Pair `json:"PairList"`
@@ -93,7 +93,7 @@ type SnsFriendDelete struct {
 func (*SnsFriendDelete) happened() {}
 
 // SnsBlackListAdd tells who blocked whom. Sns.CallbackBlackListAdd
-// (1047/34361).
+// (1047/34361). Each pair is to be kept once.
 type SnsBlackListAdd struct {
 	Base
 	Pairs     []Pair `json:"PairList"`
@@ -103,7 +103,7 @@ type SnsBlackListAdd struct {
 func (*SnsBlackListAdd) happened() {}
 
 // SnsBlackListDelete tells who no longer blocks whom.
-// Sns.CallbackBlackListDelete (1047/34362).
+// Sns.CallbackBlackListDelete (1047/34362). Each pair is to be removed once.
 type SnsBlackListDelete struct {
 	Base
 	Pairs     []Pair `json:"PairList"`

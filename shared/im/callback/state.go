@@ -2,7 +2,8 @@ package callback
 
 // StateChange tells that a device of a user logged in or went away. A user with
 // several devices has several of these: keep a set, not a switch.
-// State.StateChange (1047/34357, 269/2570).
+// State.StateChange (1047/34357, 269/2570). Its identity is UserID, Action,
+// Reason, EventTime and the platform in Query.
 type StateChange struct {
 	Base
 	Info         StateInfo `json:"Info"`

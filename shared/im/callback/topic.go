@@ -14,7 +14,7 @@ type TopicBeforeCreate struct {
 func (*TopicBeforeCreate) asks(EntryVerdict) {}
 
 // TopicAfterCreate tells of a new topic. Group.CallbackAfterCreateTopic
-// (1047/49464).
+// (1047/49464). Its identity is GroupID and TopicID.
 type TopicAfterCreate struct {
 	Base
 	GroupID     string       `json:"GroupId"`
@@ -29,7 +29,8 @@ type TopicAfterCreate struct {
 func (*TopicAfterCreate) happened() {}
 
 // TopicAfterDestroyed tells that topics are gone.
-// Group.CallbackAfterTopicDestroyed (1047/49465).
+// Group.CallbackAfterTopicDestroyed (1047/49465). Its identity is GroupID and
+// each TopicID.
 type TopicAfterDestroyed struct {
 	Base
 	GroupID  string       `json:"GroupId"`
@@ -41,7 +42,7 @@ func (*TopicAfterDestroyed) happened() {}
 
 // TopicAfterInfoChanged tells what changed of a topic's profile; the documented
 // fields do not say of which topic. Group.CallbackAfterTopicInfoChanged
-// (1047/49466).
+// (1047/49466). It carries no identity.
 type TopicAfterInfoChanged struct {
 	Base
 	GroupID      string       `json:"GroupId"`
