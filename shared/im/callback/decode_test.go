@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,6 +53,25 @@ func TestEventTimeIsANumberOrText(t *testing.T) {
 		if _, err := Decode("Group.CallbackAfterGroupFull", []byte(`{"EventTime":`+wrong+`}`)); err == nil {
 			t.Errorf("EventTime %s was read", wrong)
 		}
+	}
+}
+
+func TestTimes(t *testing.T) {
+	if got := Millis(1670574414123).Time(); got.UnixMilli() != 1670574414123 {
+		t.Error(got)
+	}
+	if got := Seconds(1670574414).Time(); got.Unix() != 1670574414 {
+		t.Error(got)
+	}
+	if !Millis(0).Time().IsZero() || !Seconds(0).Time().IsZero() {
+		t.Error("no time became 1970")
+	}
+}
+
+func TestUserIDs(t *testing.T) {
+	e := mustDecode[*GroupAfterMemberExit](t, string(sample(t, "Group.CallbackAfterMemberExit")))
+	if got := UserIDs(e.ExitMembers); !slices.Equal(got, []string{"jared"}) {
+		t.Errorf("%q", got)
 	}
 }
 

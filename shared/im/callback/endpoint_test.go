@@ -41,6 +41,7 @@ func TestBadInput(t *testing.T) {
 		"two signatures":   {query(func(q url.Values) { q.Add("Sign", "7") }), ErrBadQuery},
 		"2 MiB":            {body(strings.Repeat(" ", 2<<20)), ErrTooLarge},
 		"2 MiB, unsaid":    {func(r *http.Request) { body(strings.Repeat(" ", 2<<20))(r); r.ContentLength = -1 }, ErrTooLarge},
+		"1 TiB, it says":   {func(r *http.Request) { r.ContentLength = 1 << 40 }, ErrTooLarge},
 		"hung up":          {func(r *http.Request) { r.Body = io.NopCloser(io.MultiReader(strings.NewReader("{"), broken{})) }, ErrUnreadable},
 		"other app":        {query(func(q url.Values) { q.Set("SdkAppid", "1400000002") }), ErrOtherApp},
 		"app beyond 32":    {query(func(q url.Values) { q.Set("SdkAppid", "5694967297") }), ErrOtherApp}, // app + 1<<32
@@ -233,12 +234,16 @@ func TestUnknownCommandsAreAcknowledgedAndCounted(t *testing.T) {
 		t.Errorf("%+v, %s", r.ep.Stats(), r.log)
 	}
 	r.send("", `{"CallbackCommand":"forged\nline"}`)
+	r.send("", `{"CallbackCommand":"forged.`+strings.Repeat("x", 100)+`"}`)
 	if r.noted("forged") != 0 {
 		t.Errorf("a strange name was logged: %s", r.log)
 	}
 	r.signer.Token = "wrong"
-	if w := r.send("", `{"CallbackCommand":"OfficialAccount.OnSomething"}`); w.Code != http.StatusForbidden {
+	if w := r.send("", `{"CallbackCommand":"Anybody.CanWriteThis"}`); w.Code != http.StatusForbidden {
 		t.Errorf("unauthenticated: %d", w.Code)
+	}
+	if r.noted("Anybody") != 0 {
+		t.Errorf("a stranger wrote the log: %s", r.log)
 	}
 }
 

@@ -12,8 +12,16 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 )
 
-// direct is a transport that brings requests to a handler without a network.
+// direct is a transport that brings requests to a handler without a network;
+// without a handler it never answers.
 type direct struct{ http.Handler }
+
+// unreachable is a transport without a network.
+type unreachable struct{}
+
+func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("connection refused")
+}
 
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	if d.Handler == nil {
@@ -146,8 +154,8 @@ func TestForwardingToAFunctionThatIsAway(t *testing.T) {
 	near, far := newRig(t, nil), newRig(t, nil)
 	counted := 0
 	register := func(m *Mux) {
-		Before(m, "lax", FailOpen, func(ctx, *GroupBeforeSendMsg) (v GroupVerdict, err error) { return v, nil })
 		Before(m, "strict", FailClosed, func(ctx, *GroupBeforeSendMsg) (v GroupVerdict, err error) { return v, nil })
+		Before(m, "lax", FailOpen, func(ctx, *GroupBeforeSendMsg) (v GroupVerdict, err error) { return v, nil })
 		Before(m, "lax", FailOpen, func(ctx, *C2CBeforeSendMsg) (v C2CVerdict, err error) { return v, nil })
 		After(m, "count", func(ctx, *GroupAfterSendMsg) error {
 			counted++
@@ -182,6 +190,22 @@ func TestForwardingToAFunctionThatIsAway(t *testing.T) {
 		t.Errorf("%v, counted %d; %s", err, counted, far.log)
 	}
 	near.quotesNothing("far.test", "red packet")
+}
+
+// The URL and the query, which carries the signature, are in no error.
+func TestForwardingFailsDiscreetly(t *testing.T) {
+	near := newRig(t, nil)
+	err := near.mux.Forward("far", "http://far.test/im/s3cret", &http.Client{Transport: unreachable{}}, func(m *Mux) {
+		After(m, "far", func(ctx, *GroupAfterSendMsg) error { return nil })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near.answers(afterSend, allows)
+	if near.noted("connection refused") != 1 {
+		t.Errorf("logged %s", near.log)
+	}
+	near.quotesNothing("far.test", "s3cret", "SdkAppid")
 }
 
 func TestForwardingStaysWithinTheDeadline(t *testing.T) {

@@ -346,13 +346,13 @@ func TestFailedAfterRulesAreDeferredOneByOne(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, nil)
 				var counted, archived atomic.Int64
-				broken := true
+				var mended atomic.Bool
 				After(r.mux, "count", func(_ ctx, e *GroupAfterSendMsg) error {
 					counted.Add(1)
 					return nil
 				})
 				After(r.mux, "archive", func(c ctx, e *GroupAfterSendMsg) error {
-					if broken {
+					if !mended.Load() {
 						return fail(c)
 					}
 					if e.MsgSeq != 123 || e.Query.OptPlatform != "Web" || e.Command() != afterSend || string(e.Raw()) != string(sample(t, afterSend)) {
@@ -383,7 +383,7 @@ func TestFailedAfterRulesAreDeferredOneByOne(t *testing.T) {
 						t.Error("a rule that still fails was done")
 					}
 				}
-				broken = false
+				mended.Store(true)
 				if err := r.mux.Redo(t.Context(), d); err != nil || archived.Load() != 1 || counted.Load() != 1 {
 					t.Errorf("%v, archived %d, counted %d", err, archived.Load(), counted.Load())
 				}
