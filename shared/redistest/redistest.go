@@ -211,8 +211,8 @@ func Cluster(t testing.TB, nodes int, options ...Option) []*Server {
 			add = append(add, strconv.Itoa(slot))
 		}
 		servers[i].Command(add...)
-		// Epochs decide between nodes that claim the same; here none do, but
-		// nodes that agree on them settle at once.
+		// Nodes that start with the same epoch take seconds to settle whose is
+		// the greater.
 		servers[i].Command("CLUSTER", "SET-CONFIG-EPOCH", strconv.Itoa(i+1))
 		if i > 0 {
 			servers[i].Command("CLUSTER", "MEET", "127.0.0.1", servers[0].port())

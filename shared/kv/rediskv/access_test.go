@@ -238,6 +238,9 @@ func TestAnswers(t *testing.T) {
 		"NOREPLICAS Not enough good replicas to write.":                              "min-replicas-to-write",
 		"ERR unknown command `evalsha`, with args beginning with: `" + secret + "` ": "the server answers ERR",
 		"WRONGTYPE " + secret: "the server answers WRONGTYPE",
+		// So does Redis 6 report what goes wrong within a script.
+		"ERR Error running script (call to f_0c): @user_script:9: @user_script: 9: -OOM command not allowed when used memory > 'maxmemory'.": "memory is full",
+		"ERR Error running script (call to f_0c): @user_script:9: @user_script: 9: The user executing the script can't run this command":     "ACL user lacks",
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			s := openFor(t, "redis://"+answering(t, answer), Options{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,12 +18,15 @@ import (
 // TestCluster proves that no call leaves its slot, since a node refuses the keys
 // of another, and that no call tells an untruth while a slot moves.
 func TestCluster(t *testing.T) {
-	servers := redistest.Cluster(t, 3)
-	proxies := make([]*proxy, len(servers))
-	for i, server := range servers {
-		proxies[i] = startProxy(t, server.Addr)
+	// Each node gives out the address of a proxy before it for its own.
+	var proxies []*proxy
+	behindProxy := func(s *redistest.Server) {
+		p := startProxy(t, s.Addr)
+		proxies = append(proxies, p)
+		redistest.Config("cluster-announce-port", portOf(t, p.addr, 0))(s)
+		redistest.Config("cluster-announce-bus-port", portOf(t, s.Addr, 10000))(s)
 	}
-	announce(t, servers, proxies)
+	servers := redistest.Cluster(t, 3, behindProxy)
 	url := "redis://" + servers[0].Addr + "?cluster=1"
 	t.Run("AnyName", func(t *testing.T) { testAnyName(t, openFor(t, url, Options{}), servers[0]) })
 	t.Run("WithoutCluster", func(t *testing.T) { testWithoutCluster(t, servers) })
@@ -54,7 +58,6 @@ func TestCluster(t *testing.T) {
 					server.Kill()
 					server.Restart()
 				}
-				announce(t, servers, proxies)
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
@@ -85,30 +88,14 @@ func TestCluster(t *testing.T) {
 	})
 }
 
-// announce has the nodes of a cluster give the proxies' addresses for their own,
-// and waits until they have told each other.
-func announce(t *testing.T, servers []*redistest.Server, proxies []*proxy) {
+// portOf returns the port of addr, that many further up.
+func portOf(t *testing.T, addr string, up int) string {
 	t.Helper()
-	for i, server := range servers {
-		_, port, _ := strings.Cut(proxies[i].addr, ":")
-		server.Command("CONFIG", "SET", "cluster-announce-port", port)
+	a, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for _, server := range servers {
-		for known := 0; known < len(proxies); {
-			if time.Now().After(deadline) {
-				t.Fatal("the nodes do not tell each other their addresses")
-			}
-			time.Sleep(10 * time.Millisecond) // in their own time
-			known = 0
-			nodes := server.Command("CLUSTER", "NODES")
-			for _, p := range proxies {
-				if strings.Contains(nodes, p.addr+"@") && !strings.Contains(nodes, "fail") {
-					known++
-				}
-			}
-		}
-	}
+	return strconv.Itoa(a.Port + up)
 }
 
 // testAnyName uses partitions whose names look like parts of a key.

@@ -94,6 +94,7 @@ var answers = []struct {
 	{"ERR invalid password", "the server refuses the user and password", false},
 	{"NOAUTH", "the server wants a user and password in the URL", false},
 	{"NOPERM", "the ACL user lacks a command or the keys bc:*", false},
+	{"The user executing the script", "the ACL user lacks a command or the keys bc:*", false},
 	{"ERR DB index", "the server has no such database", false},
 	{"ERR SELECT", "the server has no such database", false},
 }
@@ -114,8 +115,14 @@ func explain(err error) (sentence string, passing bool) {
 	case errors.Is(err, redis.ErrClosed):
 		return "the store is closed", false
 	case errors.As(err, &answer):
+		text := answer.Error()
+		// In Redis 6 an error within a script stands behind the place of it.
+		if _, within, ok := strings.Cut(text, "@user_script: "); ok {
+			_, within, _ = strings.Cut(within, ": ")
+			text = strings.TrimPrefix(within, "-")
+		}
 		for _, a := range answers {
-			if strings.HasPrefix(answer.Error(), a.prefix) {
+			if strings.HasPrefix(text, a.prefix) {
 				return a.sentence, a.passing
 			}
 		}
