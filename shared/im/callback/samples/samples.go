@@ -1,5 +1,6 @@
-// Package samples has the body of a callback for every command, as IM's pages
-// print it or, where the body was never published, the name alone.
+// Package samples has the body of a callback for every command, with the fields
+// that IM's page for it prints or, where a body was not published, the name
+// alone. The page is named at the event's type in package callback.
 package samples
 
 import (
