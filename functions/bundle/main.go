@@ -8,6 +8,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/faas"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
 	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
 	"github.com/backchannel-im/backchannel/shared/wiring/bundle"
 )
@@ -15,7 +16,7 @@ import (
 func main() { faas.Main("bundle", build) }
 
 func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
-	b, err := bundle.Open(ctx, set, bundle.Options{States: []kv.Engine{boltkv.Engine, rediskv.Engine, rediskv.TLSEngine}})
+	b, err := bundle.Open(ctx, set, bundle.Options{States: []kv.Engine{boltkv.Engine, dynamokv.Engine, rediskv.Engine, rediskv.TLSEngine}})
 	if err != nil {
 		return nil, err
 	}

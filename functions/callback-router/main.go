@@ -9,6 +9,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/faas"
+	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
 	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
@@ -25,7 +26,7 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 	}
 	entrance := door.Read(set, "before-send-filter", "after-send-counter")
 	filter := words.Read(set)
-	openState := state.Read(set, rediskv.Engine, rediskv.TLSEngine)
+	openState := state.Read(set, dynamokv.Engine, rediskv.Engine, rediskv.TLSEngine)
 	if err := set.Err(); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/faas"
+	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
 	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
@@ -21,7 +22,7 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 		return nil, err
 	}
 	newIssuer := access.Issuer(set)
-	openState := state.Read(set, rediskv.Engine, rediskv.TLSEngine)
+	openState := state.Read(set, dynamokv.Engine, rediskv.Engine, rediskv.TLSEngine)
 	if err := set.Err(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,186 @@
+// Package dynamotest stands between a test and a DynamoDB emulator: it takes
+// one request at a time, counts what each would cost, and makes things go wrong
+// on request.
+//
+// moto, the emulator, loses writes when requests overlap and reports no real
+// units, so no test should talk to it directly.
+package dynamotest
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Fault is what happens to a request.
+type Fault int
+
+const (
+	LoseAnswer Fault = iota + 1 // done, then the connection is cut
+	Reset                       // the connection is cut before anything is done
+	Throttle                    // refused for its rate
+	Conflict                    // refused for a transaction under way; only for writes
+)
+
+// Proxy is an http.Handler in front of an emulator.
+type Proxy struct {
+	URL string
+
+	target string
+	client *http.Client
+
+	mu     sync.Mutex
+	faults []Fault // of the next requests that write
+	units  Units
+	limit  float64 // write units a second and partition key; 0: none
+	priced bool    // units are counted, which costs the emulator a reading of every item
+	spent  map[string]*second
+	now    func() time.Time
+}
+
+type second struct {
+	at    int64
+	units float64
+}
+
+// Units is what requests cost.
+type Units struct {
+	Write, Read float64
+	Requests    int
+}
+
+// Start puts a proxy in front of the emulator at target until the test ends.
+func Start(t testing.TB, target string) *Proxy {
+	t.Helper()
+	p := &Proxy{target: target, spent: make(map[string]*second), now: time.Now, client: &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: 4, DisableCompression: true},
+	}}
+	server := httptest.NewServer(p)
+	t.Cleanup(server.Close)
+	p.URL = server.URL
+	return p
+}
+
+// Inject makes the next requests that write go wrong, one fault each.
+func (p *Proxy) Inject(faults ...Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults = append(p.faults, faults...)
+}
+
+// Limit sets how many write units a second one partition key takes; more are
+// throttled, as the service does at 1,000. 0 means no limit.
+func (p *Proxy) Limit(units float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = units
+}
+
+// Units returns what was spent since the last call. Counting begins with the
+// first one, since it doubles the emulator's work.
+func (p *Proxy) Units() Units {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.units
+	p.units, p.priced = Units{}, true
+	return u
+}
+
+// ServeHTTP implements http.Handler, one request at a time.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	fault := p.fault(operation)
+	switch fault {
+	case Reset:
+		panic(http.ErrAbortHandler)
+	case Throttle:
+		refuse(w, "ThrottlingException")
+		return
+	case Conflict:
+		conflict(w, operation)
+		return
+	}
+	var spent cost
+	if p.priced || p.limit > 0 {
+		spent = p.price(r, operation, body)
+	}
+	if p.over(spent) {
+		refuse(w, "ProvisionedThroughputExceededException")
+		return
+	}
+	answer, status, header, err := p.forward(r, body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	p.units.Write += spent.write
+	p.units.Read += readUnits(operation, answer)
+	p.units.Requests++
+	if fault == LoseAnswer {
+		panic(http.ErrAbortHandler)
+	}
+	for name, values := range header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(answer)
+}
+
+func (p *Proxy) fault(operation string) Fault {
+	if !writes[operation] || len(p.faults) == 0 {
+		return 0
+	}
+	f := p.faults[0]
+	p.faults = p.faults[1:]
+	return f
+}
+
+var writes = map[string]bool{"PutItem": true, "UpdateItem": true, "DeleteItem": true, "TransactWriteItems": true}
+
+func (p *Proxy) forward(r *http.Request, body []byte) ([]byte, int, http.Header, error) {
+	out, err := http.NewRequest(r.Method, p.target+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	out.Header = r.Header.Clone()
+	res, err := p.client.Do(out)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	header := res.Header.Clone()
+	header.Del("Content-Length")
+	return answer, res.StatusCode, header, err
+}
+
+func refuse(w http.ResponseWriter, code string) {
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	w.WriteHeader(http.StatusBadRequest)
+	_ = json.NewEncoder(w).Encode(map[string]any{"__type": "com.amazonaws.dynamodb.v20120810#" + code, "message": "as the test asked"})
+}
+
+func conflict(w http.ResponseWriter, operation string) {
+	if operation != "TransactWriteItems" {
+		refuse(w, "TransactionConflictException")
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	w.WriteHeader(http.StatusBadRequest)
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "message": "as the test asked",
+		"CancellationReasons": []map[string]string{{"Code": "TransactionConflict"}},
+	})
+}

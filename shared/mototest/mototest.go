@@ -1,0 +1,90 @@
+// Package mototest runs moto_server, the emulator of AWS services that tests
+// of DynamoDB and SQS talk to.
+package mototest
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience bounds the wait for the server, which imports half of Python first.
+const patience = 60 * time.Second
+
+var shared struct {
+	sync.Mutex
+	url string
+	err error
+}
+
+// Start returns the URL of a moto_server on the loopback. It is started once
+// for all tests of a test binary, so tests keep to tables and queues of their
+// own, and it ends with the binary. The test fails if there is no moto_server.
+//
+// moto loses writes when requests overlap: put package dynamotest's proxy in
+// front of it for DynamoDB.
+func Start(t testing.TB) string {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.url == "" && shared.err == nil {
+		shared.url, shared.err = start()
+	}
+	if shared.err != nil {
+		t.Fatalf("moto_server: %v; pip install 'moto[server]==5.2.1'", shared.err)
+	}
+	return shared.url
+}
+
+func start() (string, error) {
+	path, err := exec.LookPath("moto_server")
+	if err != nil {
+		return "", err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return "", err
+	}
+	if err := listener.Close(); err != nil {
+		return "", err
+	}
+	cmd := exec.Command(path, "-H", "127.0.0.1", "-p", port)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		// Pdeathsig follows the thread that started the process: keep it.
+		runtime.LockOSThread()
+		started <- cmd.Start()
+		_ = cmd.Wait()
+	}()
+	if err := <-started; err != nil {
+		return "", err
+	}
+	url := "http://127.0.0.1:" + port
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/moto-api/data.json", nil)
+		if err != nil {
+			return "", err
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err == nil {
+			return url, res.Body.Close()
+		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
