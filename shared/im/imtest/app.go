@@ -1,0 +1,140 @@
+package imtest
+
+import (
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+)
+
+// App is one app with everything in it.
+type App struct {
+	conf     AppConfig
+	clock    *Clock
+	started  time.Time
+	done     <-chan struct{}
+	post     *postman
+	chaos    *chaos
+	verifier *usersig.Signer
+
+	// mu guards everything below. It is never held while a callback is sent.
+	mu            sync.Mutex
+	rng           *rand.Rand
+	rates         map[string]*slidingWindow
+	accounts      map[string]*account
+	groups        map[string]*group
+	conversations map[string]*conversation
+	sessions      map[string]*Client // by token
+	sweeping      bool               // a check of heartbeats is due
+	named         int                // ids the server made
+	calls         []RESTCall
+	callCount     int
+}
+
+func newApp(s *Server, conf AppConfig) *App {
+	verifier, err := usersig.NewSignerAt(conf.SDKAppID, conf.Key, s.clock.Now)
+	if err != nil {
+		panic("imtest: " + err.Error())
+	}
+	h := fnv.New64a()
+	_, _ = h.Write(strconv.AppendUint(nil, uint64(conf.SDKAppID), 10))
+	seed := s.seed ^ h.Sum64()
+	a := &App{
+		conf: conf, clock: s.clock, started: s.clock.Now(), done: s.done, chaos: newChaos(seed), verifier: verifier,
+		rng:           rand.New(rand.NewPCG(seed, 2)),
+		rates:         make(map[string]*slidingWindow),
+		accounts:      make(map[string]*account),
+		groups:        make(map[string]*group),
+		conversations: make(map[string]*conversation),
+		sessions:      make(map[string]*Client),
+	}
+	a.post = newPostman(a)
+	for _, admin := range conf.Admins {
+		a.accounts[admin] = newAccount(admin)
+	}
+	return a
+}
+
+// Config returns how the app was made.
+func (a *App) Config() AppConfig { return a.conf }
+
+// account is one user of an app.
+type account struct {
+	id      string
+	deleted bool
+	robot   bool
+	profile map[string]any // Tag -> value
+	friends map[string]*friend
+	blocked map[string]bool
+	devices []*Client  // logged in, oldest first
+	seen    []*Message // everything that reached a device, once each
+	waiting []*Message // for the next login
+
+	c2cMutedUntil, groupMutedUntil time.Time
+	attributes                     map[string]any
+	tags                           []string
+	kicked                         time.Time // the last time
+}
+
+type friend struct {
+	remark, source, wording string
+	added                   time.Time
+}
+
+func newAccount(id string) *account {
+	return &account{
+		id: id, profile: make(map[string]any), friends: make(map[string]*friend),
+		blocked: make(map[string]bool), attributes: make(map[string]any),
+	}
+}
+
+// user returns a live account, or nil. The caller holds the lock.
+func (a *App) user(id string) *account {
+	if u := a.accounts[id]; u != nil && !u.deleted {
+		return u
+	}
+	return nil
+}
+
+// newID makes an id of the server's own, the same in the same run of a seed.
+// The caller holds the lock.
+func (a *App) newID() string {
+	a.named++
+	return strconv.FormatUint(uint64(a.rng.Uint32())|1<<32, 36) + strconv.FormatInt(int64(a.named), 36)
+}
+
+// RESTCall is a REST call that was performed or refused.
+type RESTCall struct {
+	N       int
+	At      time.Time
+	Command string // service/command
+	Body    string
+	Code    int      // 0: success
+	Unknown []string // fields that IM does not know and ignored
+}
+
+const callsKept = 2000
+
+func (a *App) noteREST(c RESTCall) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.callCount++
+	c.N, c.At = a.callCount, a.clock.Now()
+	a.calls = append(a.calls, c)
+	if len(a.calls) > 2*callsKept {
+		a.calls = slices.Clone(a.calls[len(a.calls)-callsKept:])
+	}
+}
+
+// Calls returns the latest REST calls, oldest first, at least the last two
+// thousand of them. Refusals before the command (a wrong UserSig, a rate) are
+// not among them.
+func (a *App) Calls() []RESTCall {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.calls)
+}

@@ -1,0 +1,108 @@
+package imtest
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Chaos is how often things go wrong, each from 0 (never) to 1 (always).
+type Chaos struct {
+	// After-callbacks.
+	Duplicate float64 // sent twice
+	Reorder   float64 // overtaken by the next one
+	Delay     float64 // held for DelayBy
+	Drop      float64 // never sent
+	DelayBy   time.Duration
+
+	// Before-callbacks.
+	SlowBefore float64 // sent DelayBy late
+
+	// REST calls.
+	LoseAnswer float64 // done, then the connection is cut
+	Refuse     float64 // answered with Code, not done
+	Code       int     // default 60008
+}
+
+// Fault is what happens to one REST call.
+type Fault struct {
+	LoseAnswer bool // done, then the connection is cut
+	Code       int  // answered with this code; not done unless Worked
+	Worked     bool // with Code: done all the same
+}
+
+// Misbehave sets how the app goes wrong from now on. The zero Chaos ends it.
+func (a *App) Misbehave(c Chaos) { a.chaos.set(c) }
+
+// FailNext makes the next calls of one REST command (service/command) go wrong,
+// one fault each, whatever the chaos says.
+func (a *App) FailNext(command string, faults ...Fault) { a.chaos.queue(command, faults) }
+
+type chaos struct {
+	mu   sync.Mutex
+	c    Chaos
+	rng  *rand.Rand
+	next map[string][]Fault
+}
+
+func newChaos(seed uint64) *chaos {
+	return &chaos{rng: rand.New(rand.NewPCG(seed, 1)), next: make(map[string][]Fault)}
+}
+
+func (c *chaos) set(to Chaos) {
+	if to.Code == 0 {
+		to.Code = 60008
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.c = to
+}
+
+func (c *chaos) queue(command string, faults []Fault) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next[command] = append(c.next[command], faults...)
+}
+
+func (c *chaos) happens(p float64) bool { return p > 0 && c.rng.Float64() < p }
+
+type plan struct {
+	drop, hold bool
+	copies     int
+	delay      time.Duration
+}
+
+func (c *chaos) afterPlan() plan {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := plan{drop: c.happens(c.c.Drop), hold: c.happens(c.c.Reorder)}
+	if c.happens(c.c.Duplicate) {
+		p.copies = 1
+	}
+	if p.hold || c.happens(c.c.Delay) {
+		p.delay = c.c.DelayBy
+	}
+	return p
+}
+
+func (c *chaos) beforeDelay() (time.Duration, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.c.DelayBy, c.happens(c.c.SlowBefore)
+}
+
+func (c *chaos) restFault(command string) Fault {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if q := c.next[command]; len(q) > 0 {
+		c.next[command] = q[1:]
+		return q[0]
+	}
+	switch {
+	case c.happens(c.c.Refuse):
+		return Fault{Code: c.c.Code}
+	case c.happens(c.c.LoseAnswer):
+		return Fault{LoseAnswer: true}
+	}
+	return Fault{}
+}

@@ -1,0 +1,303 @@
+package imtest
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Device is what a user logs in with. A user has one device of each platform:
+// logging in with another one kicks the first.
+type Device struct {
+	Platform string // iOS, Android, Web, ...; "" means Web
+	IP       string // "" means 127.0.0.1
+}
+
+// Client is a user on one device, as the client SDK would show it.
+type Client struct {
+	app      *App
+	userID   string
+	platform string
+	from     origin
+	token    string
+
+	// guarded by the app's lock
+	gone     bool // logged out, kicked or disconnected
+	dark     bool // without heartbeat
+	lastBeat time.Time
+	darkness int // how often it went dark
+
+	mu     sync.Mutex
+	events []*Event
+	more   chan struct{} // closed when events grow
+}
+
+// Event is what a device is told.
+type Event struct {
+	// Kind is message, modified, recalled, kickedOffline, left (taken out of a
+	// group), destroyed (the group), muted or unmuted.
+	Kind    string   `json:"kind"`
+	GroupID string   `json:"groupId,omitempty"`
+	Message *Message `json:"message,omitempty"`
+	// Until is the end of a mute.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Draft is a message about to be sent.
+type Draft struct {
+	Text string // one text element; or else
+	Body any    // the MsgBody, marshalled as it is
+
+	Random     uint32 // 0: drawn
+	Custom     string // CloudCustomData
+	Priority   Priority
+	OnlineOnly bool
+	TopicID    string
+	Mentions   []string // UserIDs, or @all
+}
+
+func (d Draft) body() (json.RawMessage, error) {
+	v := d.Body
+	if v == nil {
+		v = []object{{"MsgType", "TIMTextElem", "MsgContent", object{"Text", d.Text}}}
+	}
+	body, err := json.Marshal(v)
+	if err != nil {
+		return nil, fail(10004, "the body does not marshal")
+	}
+	return body, nil
+}
+
+// Login logs a user in. The account is made if it does not exist, as IM does.
+// It fails with the codes of a refused UserSig.
+func (a *App) Login(userID, sig string, d Device) (*Client, error) {
+	if err := a.checkSig(userID, sig); err != nil {
+		return nil, err
+	}
+	if d.Platform == "" {
+		d.Platform = "Web"
+	}
+	if d.IP == "" {
+		d.IP = "127.0.0.1"
+	}
+	c := &Client{
+		app: a, userID: userID, platform: d.Platform, from: origin{platform: d.Platform, ip: d.IP}, more: make(chan struct{}),
+	}
+	a.mu.Lock()
+	switch u := a.accounts[userID]; {
+	case u == nil:
+		a.accounts[userID] = newAccount(userID)
+	case u.deleted:
+		a.mu.Unlock()
+		return nil, fail(70399, "the account was deleted")
+	case u.robot:
+		a.mu.Unlock()
+		return nil, fail(70402, "a robot does not log in")
+	}
+	u := a.accounts[userID]
+	var kicked []object
+	for _, other := range slices.Clone(u.devices) {
+		if other.platform != c.platform {
+			continue
+		}
+		if !other.dark {
+			kicked = append(kicked, object{"Platform", other.platform})
+			other.push(&Event{Kind: "kickedOffline"})
+		}
+		a.unlink(other)
+	}
+	c.token = "c" + a.newID() + a.newID()
+	a.sessions[c.token] = c
+	u.devices = append(u.devices, c)
+	a.flush(c)
+	a.mu.Unlock()
+	a.stateChanged(c, "Login", "Register", kicked)
+	return c, nil
+}
+
+// flush gives a device what waited for its user. The caller holds the lock.
+func (a *App) flush(c *Client) {
+	u := a.accounts[c.userID]
+	for _, m := range u.waiting {
+		u.seen = append(u.seen, m)
+		c.push(&Event{Kind: "message", GroupID: m.GroupID, Message: m})
+	}
+	u.waiting = nil
+}
+
+// stateChanged tells the backend of a login or its end (1047/34357).
+func (a *App) stateChanged(c *Client, action, reason string, kicked []object) {
+	from := c.from
+	if from.platform == "iOS" {
+		from.platform = "IOS" // so spelt in this callback alone
+	}
+	body := object{"EventTime", a.eventTime(), "Info", object{"Action", action, "To_Account", c.userID, "Reason", reason}}
+	if len(kicked) > 0 {
+		body = body.with("KickedDevice", kicked)
+	}
+	a.after(notice{command: "State.StateChange", from: from, body: body})
+}
+
+// unlink ends a device's login. Rooms it is in learn of it by the missing
+// heartbeat. The caller holds the lock.
+func (a *App) unlink(c *Client) {
+	if c.gone {
+		return
+	}
+	c.gone = true
+	delete(a.sessions, c.token)
+	if u := a.accounts[c.userID]; u != nil {
+		u.devices = slices.DeleteFunc(u.devices, func(x *Client) bool { return x == c })
+	}
+	a.goDark(c)
+}
+
+// UserID returns who is logged in.
+func (c *Client) UserID() string { return c.userID }
+
+// Token names the device on the server's /client/ routes.
+func (c *Client) Token() string { return c.token }
+
+// push tells the device something.
+func (c *Client) push(e *Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.events = append(c.events, e)
+	close(c.more)
+	c.more = make(chan struct{})
+}
+
+// Events returns everything the device was told, oldest first.
+func (c *Client) Events() []Event {
+	events, _ := c.since(0)
+	list := make([]Event, len(events))
+	for i, e := range events {
+		list[i] = *e
+	}
+	return list
+}
+
+// since returns the events after the first n, and a channel that is closed when
+// there are more.
+func (c *Client) since(n int) ([]*Event, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.events[min(n, len(c.events)):]), c.more
+}
+
+// Received returns the messages the device was given, oldest first, as they
+// were then.
+func (c *Client) Received() []Message {
+	var list []Message
+	for _, e := range c.Events() {
+		if e.Kind == "message" {
+			list = append(list, *e.Message)
+		}
+	}
+	return list
+}
+
+// Await returns the first event, past or to come, that f accepts.
+func (c *Client) Await(ctx context.Context, f func(Event) bool) (Event, error) {
+	for n := 0; ; {
+		events, more := c.since(n)
+		n += len(events)
+		for _, e := range events {
+			if f(*e) {
+				return *e, nil
+			}
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return Event{}, ctx.Err()
+		}
+	}
+}
+
+// alive returns an error unless the device is logged in.
+func (c *Client) alive() error {
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	if c.gone {
+		return fail(6014, "not logged in")
+	}
+	return nil
+}
+
+// Send sends a message to a group. Its codes are those of the client SDK where
+// they come from the server: 10007, 10010, 10016, 10017, 80002 and so on.
+func (c *Client) Send(groupID string, d Draft) (Sent, error) {
+	if err := c.alive(); err != nil {
+		return Sent{}, err
+	}
+	body, err := d.body()
+	if err != nil {
+		return Sent{}, err
+	}
+	s := groupSend{
+		groupID: groupID, topicID: d.TopicID, sender: c.userID, operator: c.userID, random: c.random(d.Random),
+		body: body, custom: d.Custom, priority: d.Priority, onlineOnly: d.OnlineOnly, from: c.from,
+	}
+	for _, id := range d.Mentions {
+		if id == "@all" {
+			s.mentions = append(s.mentions, mention{GroupAtAllFlag: 1})
+		} else {
+			s.mentions = append(s.mentions, mention{GroupAt_Account: id})
+		}
+	}
+	return c.app.sendGroup(s)
+}
+
+// SendTo sends a message to a user.
+func (c *Client) SendTo(userID string, d Draft) (Sent, error) {
+	if err := c.alive(); err != nil {
+		return Sent{}, err
+	}
+	body, err := d.body()
+	if err != nil {
+		return Sent{}, err
+	}
+	return c.app.sendC2C(c2cSend{
+		sender: c.userID, receiver: userID, random: c.random(d.Random), body: body, custom: d.Custom,
+		onlineOnly: d.OnlineOnly, from: c.from,
+	})
+}
+
+func (c *Client) random(given uint32) uint32 {
+	if given != 0 {
+		return given
+	}
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	return c.app.rng.Uint32()
+}
+
+// Sent is what the sender of a message learns.
+type Sent struct {
+	Seq uint32    `json:"seq"`           // MsgSeq
+	At  time.Time `json:"at"`            // MsgTime
+	Key string    `json:"key,omitempty"` // MsgKey, one-to-one
+	ID  string    `json:"id,omitempty"`  // MsgId
+}
+
+// Logout ends the login.
+func (c *Client) Logout() { c.end("Logout", "Unregister") }
+
+// Disconnect closes the connection in a way that IM notices at once, as a
+// closed browser tab does.
+func (c *Client) Disconnect() { c.end("Disconnect", "LinkClose") }
+
+func (c *Client) end(action, reason string) {
+	a := c.app
+	a.mu.Lock()
+	if c.gone {
+		a.mu.Unlock()
+		return
+	}
+	a.unlink(c)
+	a.mu.Unlock()
+	a.stateChanged(c, action, reason, nil)
+}

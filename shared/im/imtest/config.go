@@ -1,0 +1,98 @@
+package imtest
+
+import "time"
+
+// Options make a [Server].
+type Options struct {
+	Clock *Clock // nil: the wall clock
+	Seed  uint64 // of every random choice; the same seed, the same choices
+	// Control serves /emu/: state, misbehaviour, clock and new apps over HTTP,
+	// for whoever can reach the server.
+	Control bool
+}
+
+// AppConfig describes an app as its console shows it.
+type AppConfig struct {
+	SDKAppID   uint32
+	Key        string   // the app's SecretKey
+	Admins     []string // nil: administrator
+	DataCentre string   // "" is the one served at the server's root
+
+	CallbackURL   string // "": no callbacks
+	CallbackToken string // "": callbacks carry no signature
+	// Callbacks are the commands switched on; nil means all of them.
+	Callbacks []string
+	// CallbackTimeout is IM's patience, in real time on any clock; 0 means the
+	// documented 2 s.
+	CallbackTimeout time.Duration
+	// CallbackConnections is how many after-callbacks are under way at once; 0
+	// means 64. With 1 they arrive in the order of what they tell of.
+	CallbackConnections int
+	// RetryCallbacks is the console's "retry upon callback failure or response
+	// timeout", for after-callbacks; off by default, as there.
+	RetryCallbacks bool
+	// BlockOnFailure are the console's switches that keep a message from being
+	// delivered when its before-callback failed; off by default: IM delivers.
+	BlockC2COnFailure, BlockGroupOnFailure bool
+
+	Edition Edition
+	// NoBan leaves the console's switch for banning members off (10007).
+	NoBan bool
+	// NoCommunity leaves the community switch off (11000).
+	NoCommunity bool
+	// NoPush leaves all-member push off (90045).
+	NoPush bool
+
+	Unknowns Unknowns
+	// RatePerAPI is how many calls a second each API takes; 0 means the
+	// documented number, negative no limit.
+	RatePerAPI int
+	// RoomRate is how many messages a second a group takes; 0 means the
+	// documented 40, negative no limit.
+	RoomRate int
+}
+
+// Edition is the plan the app has paid for.
+type Edition int
+
+// The plans, the largest first.
+const (
+	Enterprise Edition = iota // everything; the zero value
+	ProPlus
+	Pro
+	Standard
+	Trial
+)
+
+// Unknowns are switches for what the documentation leaves open. The zero value
+// is what its newest pages suggest.
+type Unknowns struct {
+	// DuplicateFails: a repeated send_group_msg (same Random) or sendmsg (same
+	// numbers) is answered with an error instead of the first answer.
+	DuplicateFails bool
+	// OverLimitFails: the 41st message of a second is refused with 10023 in
+	// groups of all types; otherwise AVChatRooms shed it while its sender sees
+	// success.
+	OverLimitFails bool
+	// RetryRenewsTime: a repeated callback carries a new RequestTime and
+	// signature instead of the first ones.
+	RetryRenewsTime bool
+	// EventTimeAsText: EventTime is written as a string.
+	EventTimeAsText bool
+	// NoMemberStateTime: OnMemberStateChange carries no EventTime.
+	NoMemberStateTime bool
+	// UndefinedVerdictRejects: a verdict outside the documented values refuses
+	// the message instead of letting it pass.
+	UndefinedVerdictRejects bool
+	// SDKTypeNames: groups are called Work and Meeting in callbacks instead of
+	// Private and ChatRoom.
+	SDKTypeNames bool
+	// MembersPerAdd is how many members add_group_member takes; 0 means 20.
+	MembersPerAdd int
+	// MissingReceiverIs90012: sendmsg to an account that does not exist is
+	// answered with 90012 instead of 20003.
+	MissingReceiverIs90012 bool
+	// KickVoidsSigs: after a kick, UserSigs made before it are refused with
+	// 70052.
+	KickVoidsSigs bool
+}

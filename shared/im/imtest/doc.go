@@ -1,0 +1,42 @@
+// Package imtest is an emulator of Tencent Cloud Chat (IM): what a backend and
+// a client see of it, on one machine, without an account.
+//
+// Make a [Server], add an [App], and point a REST client at the server's URL
+// and the app's callbacks at your own:
+//
+//	emu := imtest.NewServer(imtest.Options{})
+//	app := emu.AddApp(imtest.AppConfig{SDKAppID: 1400000000, Key: key, CallbackURL: bundle.URL + "/im", CallbackToken: token})
+//	web := httptest.NewServer(emu)
+//
+// The server answers the REST API under /v4/ with IM's documented codes and
+// limits, checks the UserSig of every call, and sends callbacks with IM's query
+// string, signature, two seconds of patience and verdicts. [App.Login] gives a
+// test a user with a device, in place of the client SDK; pages use the same over
+// HTTP under /client/. [App.Seen] and [App.State] tell what users really saw:
+// the ground truth that a test compares its own state with.
+//
+// # What is modelled
+//
+// Accounts, profiles, friends and blacklists, one-to-one messages, groups of all
+// types, AVChatRooms with presence by heartbeat, communities with topics,
+// messages with history, recall and modification, attributes, counters, mutes
+// and bans, robots, all-member push, and the callbacks of all these. Data
+// centres: an app lives in one, and is unknown (60026) in the others, which are
+// served under /dc/NAME/.
+//
+// # What nobody could establish
+//
+// Where the documentation is silent or contradicts itself, [Unknowns] has a
+// switch, so that a backend can be shown to work either way.
+//
+// # Misbehaviour
+//
+// [App.Misbehave] makes callbacks and REST answers come twice, late, out of
+// order, not at all, or fail after having worked, by chance from a seed or on
+// the next call.
+//
+// # Independence
+//
+// Nothing here uses a request or answer type of the REST client. The two meet
+// on the wire only, so that a misspelt field fails a test.
+package imtest

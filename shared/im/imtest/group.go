@@ -1,0 +1,384 @@
+package imtest
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The group types under their REST names.
+const (
+	typeWork      = "Private"
+	typePublic    = "Public"
+	typeMeeting   = "ChatRoom"
+	typeAVRoom    = "AVChatRoom"
+	typeCommunity = "Community"
+)
+
+// typeAliases are the names the client SDK uses for the same types.
+var typeAliases = map[string]string{
+	"Private": typeWork, "Work": typeWork, "Public": typePublic, "ChatRoom": typeMeeting,
+	"Meeting": typeMeeting, "AVChatRoom": typeAVRoom, "Community": typeCommunity,
+}
+
+type group struct {
+	id, kind, name, intro, notice, face string
+	owner                               string
+	created                             time.Time
+	maxMembers                          int
+	applyOption, inviteOption           string
+	muteAll                             bool
+	supportTopic                        bool
+	members                             map[string]*member
+	joinOrder                           []string
+	data                                map[string]string // AppDefinedData
+	attributes                          map[string]string
+	attributeWrites                     slidingWindow
+	counters                            map[string]int64
+	banned                              map[string]time.Time
+	line                                line // messages of the group itself
+	topics                              map[string]*topic
+	topicOrder                          []string
+	online                              map[string]*presence // AVChatRoom: who is in
+	admins                              []string             // of an AVChatRoom
+	muted                               map[string]time.Time // by forbid_send_msg
+	second                              slidingWindow        // messages of the group and its topics
+	waiting                             []*pendingMessage    // over the rate; important ones first
+	turning                             bool                 // a turn of those who wait is due
+	shed                                []Message
+	applicants                          []string // who wait for a leader's consent
+}
+
+type member struct {
+	id       string
+	role     string // Owner, Admin or Member
+	joined   time.Time
+	nameCard string
+	flag     string // MsgFlag
+	data     map[string]string
+}
+
+// line is a sequence of messages: a group's or a topic's.
+type line struct {
+	nextSeq uint32
+	history []*Message
+	repeats map[repeatKey]repeated // recent sends, to recognise a repetition
+	// repeatsKept is how many of them there were after the last clearing.
+	repeatsKept int
+}
+
+type repeatKey struct {
+	from   string
+	random uint32
+	sum    uint32
+}
+
+type repeated struct {
+	at     time.Time
+	answer Sent
+}
+
+type topic struct {
+	id, name, intro, notice, face, custom string
+	muteAll                               bool
+	muted                                 map[string]time.Time
+	line                                  line
+}
+
+// limits of a group's texts, in bytes of UTF-8 (269/9346).
+const (
+	maxGroupName   = 30
+	maxGroupIntro  = 240
+	maxGroupNotice = 300
+	maxGroupFace   = 100
+	maxGroupID     = 48
+	maxTopicName   = 30
+)
+
+// maxMembers is how many a group takes (1047/34381); 0 is no limit.
+func (e Edition) maxMembers(kind string) int {
+	switch kind {
+	case typeAVRoom:
+		return 0
+	case typeCommunity:
+		return 100000
+	}
+	return [...]int{Enterprise: 6000, ProPlus: 5000, Pro: 2000, Standard: 500, Trial: 20}[e]
+}
+
+// applyOptions are the types' defaults of ApplyJoinOption: our reading of how
+// the types differ (269/1502).
+var applyOptions = map[string]string{
+	typeWork: "DisableApply", typePublic: "NeedPermission", typeMeeting: "FreeAccess", typeCommunity: "FreeAccess", typeAVRoom: "FreeAccess",
+}
+
+// existing returns a group or IM's answer that there is none.
+func (a *App) existing(id string) (*group, error) {
+	switch g := a.groups[id]; {
+	case id == "":
+		return nil, fail(10004, "GroupId is missing")
+	case g == nil:
+		return nil, fail(10010, "the group does not exist")
+	default:
+		return g, nil
+	}
+}
+
+func (g *group) isAVRoom() bool { return g.kind == typeAVRoom }
+
+// present reports whether the user is a member, or in the AVChatRoom.
+func (g *group) present(id string) bool { return g.members[id] != nil || g.online[id] != nil }
+
+// leads reports whether the user is the owner or an admin.
+func (g *group) leads(id string) bool {
+	m := g.members[id]
+	return id == g.owner || m != nil && m.role == "Admin" || slices.Contains(g.admins, id)
+}
+
+func (g *group) full() bool { return g.maxMembers > 0 && len(g.members) >= g.maxMembers }
+
+func (g *group) add(id, role string, at time.Time) {
+	g.members[id] = &member{id: id, role: role, joined: at, data: make(map[string]string)}
+	g.joinOrder = append(g.joinOrder, id)
+}
+
+func (g *group) remove(id string) {
+	delete(g.members, id)
+	g.joinOrder = slices.DeleteFunc(g.joinOrder, func(x string) bool { return x == id })
+}
+
+// typeName is how callbacks name the group's type.
+func (a *App) typeName(g *group) string {
+	switch {
+	case a.conf.Unknowns.SDKTypeNames && g.kind == typeWork:
+		return "Work"
+	case a.conf.Unknowns.SDKTypeNames && g.kind == typeMeeting:
+		return "Meeting"
+	}
+	return g.kind
+}
+
+type keyValue struct{ Key, Value string }
+
+func checkGroupTexts(name, intro, notice, face *string) error {
+	for _, t := range []struct {
+		what  string
+		value *string
+		limit int
+	}{
+		{"Name", name, maxGroupName},
+		{"Introduction", intro, maxGroupIntro},
+		{"Notification", notice, maxGroupNotice},
+		{"FaceUrl", face, maxGroupFace},
+	} {
+		if t.value != nil && len(*t.value) > t.limit {
+			return fail(10004, t.what+" is too long")
+		}
+	}
+	return nil
+}
+
+func checkGroupID(id, kind string) error {
+	switch {
+	case id == "":
+		return nil
+	case len(id) > maxGroupID:
+		return fail(10015, "GroupId is over 48 bytes")
+	case strings.ContainsFunc(id, func(r rune) bool { return r < 0x20 || r > 0x7e }):
+		return fail(10015, "GroupId must be printable ASCII")
+	case kind == typeCommunity && !strings.HasPrefix(id, "@TGS#_"):
+		return fail(10015, "a Community's GroupId must start with @TGS#_")
+	case kind != typeCommunity && strings.HasPrefix(id, "@TGS#"):
+		return fail(10015, "GroupId must not start with @TGS#")
+	}
+	return nil
+}
+
+// creation is a group about to be made, by REST or by a client.
+type creation struct {
+	kind, id, name, intro, notice, face string
+	owner, operator                     string
+	maxMembers                          int
+	apply, invite                       string
+	members                             []newMember
+	data                                []keyValue
+	supportTopic                        bool
+	from                                origin
+}
+
+type newMember struct {
+	id, role string
+}
+
+// create makes a group: checks, the before-callback, the group, the
+// after-callback.
+func (a *App) create(c creation) (string, error) {
+	a.mu.Lock()
+	err := a.checkCreation(&c)
+	a.mu.Unlock()
+	if err != nil {
+		return "", err
+	}
+	ids := make([]string, len(c.members))
+	for i, m := range c.members {
+		ids[i] = m.id
+	}
+	v := a.before(notice{command: "Group.CallbackBeforeCreateGroup", from: c.from, body: object{
+		"Operator_Account", c.operator, "Owner_Account", c.owner, "Type", a.typeName(&group{kind: c.kind}), "Name", c.name,
+		"MemberList", accounts("Member_Account", ids), "EventTime", a.eventTime(),
+	}})
+	if err := a.groupVerdict(v); err != nil {
+		return "", err
+	}
+
+	a.mu.Lock()
+	if err := a.checkCreation(&c); err != nil { // somebody may have been faster
+		a.mu.Unlock()
+		return "", err
+	}
+	g := a.makeGroup(c)
+	a.mu.Unlock()
+
+	a.after(notice{command: "Group.CallbackAfterCreateGroup", from: c.from, body: object{
+		"GroupId", g.id, "Operator_Account", c.operator, "Owner_Account", c.owner, "Type", a.typeName(g), "Name", c.name,
+		"MemberList", accounts("Member_Account", ids), "UserDefinedDataList", keyValues(c.data), "EventTime", a.eventTime(),
+	}})
+	return g.id, nil
+}
+
+func keyValues(data []keyValue) []object {
+	list := make([]object, len(data))
+	for i, d := range data {
+		list[i] = object{"Key", d.Key, "Value", d.Value}
+	}
+	return list
+}
+
+// groupVerdict is what the caller gets for a verdict about a group: nil to go
+// on (1047/34368).
+func (a *App) groupVerdict(v verdict) error {
+	switch {
+	case v.failed || v.ErrorCode == 0:
+		return nil
+	case v.ErrorCode >= 10100 && v.ErrorCode <= 10200:
+		return fail(v.ErrorCode, v.ErrorInfo)
+	case v.ErrorCode == 1 || a.conf.Unknowns.UndefinedVerdictRejects:
+		return fail(10016, v.ErrorInfo)
+	}
+	return nil
+}
+
+func (a *App) checkCreation(c *creation) error {
+	kind, known := typeAliases[c.kind]
+	switch {
+	case !known:
+		return fail(10004, "Type is missing or unknown")
+	case c.name == "":
+		return fail(10004, "Name is missing")
+	case kind == typeCommunity && a.conf.NoCommunity:
+		return fail(11000, "communities are switched off for this app")
+	case kind == typeAVRoom && len(c.members) > 0:
+		return fail(10007, "an AVChatRoom takes no MemberList")
+	case len(c.members) > 100:
+		return fail(10005, "over 100 members")
+	case !slices.Contains([]string{"", "FreeAccess", "NeedPermission", "DisableApply"}, c.apply):
+		return fail(10004, "ApplyJoinOption is unknown")
+	case !slices.Contains([]string{"", "FreeAccess", "NeedPermission", "DisableInvite"}, c.invite):
+		return fail(10004, "InviteJoinOption is unknown")
+	case c.supportTopic && kind != typeCommunity:
+		return fail(10007, "only a Community has topics")
+	}
+	c.kind = kind
+	if err := checkGroupTexts(&c.name, &c.intro, &c.notice, &c.face); err != nil {
+		return err
+	}
+	if err := checkGroupID(c.id, kind); err != nil {
+		return err
+	}
+	if existing := a.groups[c.id]; c.id != "" && existing != nil {
+		if existing.owner == c.owner && c.owner != "" {
+			return fail(10025, "you own a group of this id already")
+		}
+		return fail(10021, "the GroupId is taken")
+	}
+	if c.owner != "" && a.user(c.owner) == nil {
+		return fail(10019, "the owner is not imported")
+	}
+	for _, m := range c.members {
+		if a.user(m.id) == nil {
+			return fail(10019, "a member is not imported")
+		}
+	}
+	if c.maxMembers < 0 || c.maxMembers > 0 && 1+len(c.members) > c.maxMembers && c.owner != "" {
+		return fail(10004, "MaxMemberCount does not fit")
+	}
+	return nil
+}
+
+func (a *App) makeGroup(c creation) *group {
+	if c.id == "" {
+		c.id = "@TGS#2" + a.newID()
+		if c.kind == typeCommunity {
+			c.id = "@TGS#_" + a.newID()
+		}
+	}
+	if c.maxMembers == 0 {
+		c.maxMembers = a.conf.Edition.maxMembers(c.kind)
+	}
+	if c.apply == "" {
+		c.apply = applyOptions[c.kind]
+	}
+	if c.invite == "" {
+		c.invite = "FreeAccess"
+	}
+	now := a.clock.Now()
+	g := &group{
+		id: c.id, kind: c.kind, name: c.name, intro: c.intro, notice: c.notice, face: c.face, owner: c.owner,
+		created: now, maxMembers: c.maxMembers, applyOption: c.apply, inviteOption: c.invite, supportTopic: c.supportTopic,
+		members: make(map[string]*member), data: make(map[string]string), attributes: make(map[string]string),
+		counters: make(map[string]int64), banned: make(map[string]time.Time), topics: make(map[string]*topic),
+		online: make(map[string]*presence), muted: make(map[string]time.Time),
+	}
+	if c.kind != typeAVRoom {
+		if c.owner != "" {
+			g.add(c.owner, "Owner", now)
+		}
+		for _, m := range c.members {
+			if g.members[m.id] == nil {
+				g.add(m.id, m.role, now)
+			}
+		}
+	}
+	for _, d := range c.data {
+		g.data[d.Key] = d.Value
+	}
+	a.groups[g.id] = g
+	return g
+}
+
+// destroy takes a group away with everything in it.
+func (a *App) destroy(id, operator string, from origin) error {
+	a.mu.Lock()
+	g, err := a.existing(id)
+	if err == nil && operator != "" && operator != g.owner {
+		err = fail(10007, "only the owner destroys the group")
+	}
+	if err != nil {
+		a.mu.Unlock()
+		return err
+	}
+	delete(a.groups, id)
+	a.tell(g, &Event{Kind: "destroyed", GroupID: id})
+	n := notice{command: "Group.CallbackAfterGroupDestroyed", from: from, body: object{
+		"GroupId", g.id, "Type", a.typeName(g), "Owner_Account", g.owner, "Name", g.name,
+		"MemberList", accounts("Member_Account", g.joinOrder), "EventTime", a.eventTime(),
+	}}
+	a.mu.Unlock()
+	a.after(n)
+	return nil
+}
+
+// sortedKeys returns a map's keys in order, so that answers are the same each
+// time.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,176 @@
+package imtest
+
+import (
+	"slices"
+	"time"
+)
+
+// Heartbeats of AVChatRooms and of connections (1047/48734, 1047/34357).
+const (
+	heartbeatCheck = 20 * time.Second
+	heartbeatLost  = 30 * time.Second
+	linkLostWeb    = 60 * time.Second
+	linkLost       = 400 * time.Second
+)
+
+// presence is one user in an AVChatRoom, over all devices.
+type presence struct {
+	devices []*Client
+	joined  time.Time
+	offline bool // the heartbeat was missed
+}
+
+// Vanish takes the device offline without a word, as a tunnel or a flat battery
+// does: IM notices by the missing heartbeat, AVChatRooms after 30 to 50
+// seconds, the account's state after a minute (Web) or 400 seconds.
+func (c *Client) Vanish() {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.gone || c.dark {
+		return
+	}
+	a.goDark(c)
+	patience := linkLost
+	if c.platform == "Web" {
+		patience = linkLostWeb
+	}
+	darkness := c.darkness
+	a.clock.after(patience, func() {
+		a.mu.Lock()
+		lost := !c.gone && c.dark && c.darkness == darkness
+		if lost {
+			a.unlink(c)
+		}
+		a.mu.Unlock()
+		if lost {
+			a.stateChanged(c, "Disconnect", "TimeOut", nil)
+		}
+	})
+}
+
+// goDark notes that heartbeats end now, and has them checked. The caller holds
+// the lock.
+func (a *App) goDark(c *Client) {
+	if !c.dark {
+		c.dark = true
+		c.darkness++
+		c.lastBeat = a.clock.Now()
+	}
+	if !a.sweeping {
+		a.sweeping = true
+		a.clock.after(a.untilCheck(), a.sweep)
+	}
+}
+
+// untilCheck is how long it is until heartbeats are checked the next time.
+func (a *App) untilCheck() time.Duration {
+	return heartbeatCheck - a.clock.Now().Sub(a.started)%heartbeatCheck
+}
+
+// sweep checks the heartbeats in all AVChatRooms, again and again as long as a
+// device is dark but not yet counted as offline.
+func (a *App) sweep() {
+	a.mu.Lock()
+	now := a.clock.Now()
+	var notices []notice
+	undecided := false
+	for _, id := range sortedKeys(a.groups) {
+		g := a.groups[id]
+		var lost []string
+		for _, user := range slices.Clone(g.joinOrder) {
+			p := g.online[user]
+			if p == nil || p.offline || slices.ContainsFunc(p.devices, func(c *Client) bool { return !c.dark }) {
+				continue
+			}
+			last := slices.MaxFunc(p.devices, func(x, y *Client) int { return x.lastBeat.Compare(y.lastBeat) }).lastBeat
+			if now.Sub(last) <= heartbeatLost {
+				undecided = true
+				continue
+			}
+			lost = append(lost, user)
+			p.offline = true
+			p.devices = slices.DeleteFunc(p.devices, func(c *Client) bool { return c.gone })
+			if len(p.devices) == 0 {
+				g.leaveRoom(user)
+			}
+		}
+		if len(lost) > 0 {
+			notices = append(notices, a.memberState(g, "Offline", "HeartbeatInterrupt", lost))
+		}
+	}
+	a.sweeping = undecided
+	if undecided {
+		a.clock.after(a.untilCheck(), a.sweep)
+	}
+	a.mu.Unlock()
+	a.afterAll(notices)
+}
+
+// Heartbeat ends what Vanish began. It fails when the connection was given up
+// in the meantime: log in again.
+func (c *Client) Heartbeat() error {
+	a := c.app
+	a.mu.Lock()
+	if c.gone {
+		a.mu.Unlock()
+		return fail(6014, "not logged in")
+	}
+	c.dark = false
+	c.lastBeat = a.clock.Now()
+	a.flush(c)
+	var notices []notice
+	for _, id := range sortedKeys(a.groups) {
+		g := a.groups[id]
+		if p := g.online[c.userID]; p != nil && p.offline && slices.Contains(p.devices, c) {
+			p.offline = false
+			notices = append(notices, a.memberState(g, "Online", "HeartbeatRecover", []string{c.userID}))
+		}
+	}
+	a.mu.Unlock()
+	a.afterAll(notices)
+	return nil
+}
+
+// memberState tells of users who came or went in an AVChatRoom (1047/48734). It
+// needs a plan with the online-member list.
+func (a *App) memberState(g *group, event, cause string, ids []string) notice {
+	n := notice{command: "Group.CallbackOnMemberStateChange", bare: true, body: object{
+		"GroupId", g.id, "EventType", event, "EventCause", cause, "MemberList", accounts("Member_Account", ids),
+	}}
+	if !a.conf.Unknowns.NoMemberStateTime {
+		n.body = n.body.with("EventTime", a.eventTime())
+	}
+	if a.conf.Edition > Pro {
+		n.command = ""
+	}
+	return n
+}
+
+func (a *App) afterAll(notices []notice) {
+	for _, n := range notices {
+		a.after(n)
+	}
+}
+
+// enterRoom notes a device in an AVChatRoom and reports whether it is the
+// user's first. The caller holds the lock.
+func (g *group) enterRoom(c *Client, now time.Time) (first bool) {
+	p := g.online[c.userID]
+	if p == nil {
+		p = &presence{joined: now}
+		g.online[c.userID] = p
+		g.joinOrder = append(g.joinOrder, c.userID)
+		first = true
+	}
+	if !slices.Contains(p.devices, c) {
+		p.devices = append(p.devices, c)
+	}
+	return first
+}
+
+// leaveRoom forgets a user in an AVChatRoom. The caller holds the lock.
+func (g *group) leaveRoom(id string) {
+	delete(g.online, id)
+	g.joinOrder = slices.DeleteFunc(g.joinOrder, func(x string) bool { return x == id })
+}
