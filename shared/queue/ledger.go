@@ -1,0 +1,392 @@
+package queue
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/kv"
+)
+
+// How jobs are tried. Our decision.
+const (
+	MaxAttempts = 8                // the last one is about two hours after the first
+	MaxLater    = 100              // times a handler may say Later
+	lease       = 15 * time.Minute // of a worker without a deadline: longer than any function may run
+	leaseSlack  = 5 * time.Second  // how much longer than its deadline a worker has a job
+	kept        = 24 * time.Hour   // a done job is known for so long
+	overdue     = 2 * time.Minute  // a job that has not come by then is pushed again
+	shards      = 16
+	firstPause  = 2 * time.Second
+	longestWait = time.Hour
+)
+
+// State is where a job stands.
+type State string
+
+// The states of a job.
+const (
+	Waiting State = "waiting" // to be carried out, or being so
+	Done    State = "done"
+	Dead    State = "dead" // laid aside after its last attempt
+)
+
+// Record is what the ledger knows of a job.
+type Record struct {
+	Job      Job       `json:"job"`
+	State    State     `json:"state"`
+	Attempts int       `json:"attempts"`
+	Laters   int       `json:"laters,omitempty"`
+	Due      time.Time `json:"due"`             // when it is to be carried out next
+	Pushed   time.Time `json:"pushed,omitzero"` // when the engine got it; zero if Due is too far ahead for it
+	Leased   time.Time `json:"leased,omitzero"` // a worker has it until then
+	Error    string    `json:"error,omitempty"` // of the last attempt
+}
+
+// Handler carries out jobs of one kind. It must be safe to repeat. The error's
+// text is kept for people to read, so it holds no message texts or secrets.
+type Handler func(ctx context.Context, j Job) error
+
+// Ledger puts jobs into an engine and carries them out, keeping a record of
+// each in the store.
+//
+// A record and the count of waiting jobs change in one Commit, so the count is
+// exact however often a job comes. The record is written before the engine gets
+// the job: a job the engine has not got, or has lost, is overdue and pushed
+// again by [Ledger.Sweep].
+type Ledger struct {
+	store    kv.Store
+	queue    Queue
+	handlers map[string]Handler
+	now      func() time.Time
+}
+
+// NewLedger returns a ledger over a store and an engine. now may be nil for
+// the wall clock. Register handlers before the first job comes.
+func NewLedger(store kv.Store, q Queue, now func() time.Time) *Ledger {
+	if now == nil {
+		now = time.Now
+	}
+	return &Ledger{store: store, queue: q, handlers: make(map[string]Handler), now: now}
+}
+
+// Handle registers the handler of a kind.
+func (l *Ledger) Handle(kind string, h Handler) { l.handlers[kind] = h }
+
+func partitionOf(id string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return partition(int(h.Sum32() % shards))
+}
+
+func partition(shard int) string { return fmt.Sprintf("jobs/%02d", shard) }
+
+const (
+	recordPrefix = "j/"
+	countKey     = "count"
+	countWaiting = "waiting"
+	countDead    = "dead"
+)
+
+// count changes the partition's counters beside a record's write.
+func count(waiting, dead int64) kv.Add {
+	var deltas []kv.Delta
+	if waiting != 0 {
+		deltas = append(deltas, kv.Delta{Counter: countWaiting, By: waiting})
+	}
+	if dead != 0 {
+		deltas = append(deltas, kv.Delta{Counter: countDead, By: dead})
+	}
+	return kv.Add{Key: countKey, Deltas: deltas}
+}
+
+func (l *Ledger) put(r Record, cond kv.Cond) (kv.Put, error) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return kv.Put{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	p := kv.Put{Key: recordPrefix + r.Job.ID, Value: b, If: cond}
+	if r.State == Done {
+		p.Expires = l.now().Add(kept)
+	}
+	return p, nil
+}
+
+func (l *Ledger) commit(ctx context.Context, id, op string, writes ...kv.Write) error {
+	err := l.store.Commit(ctx, partitionOf(id), op, writes...)
+	if errors.Is(err, kv.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+func (l *Ledger) get(ctx context.Context, id string) (Record, kv.Cond, error) {
+	item, err := l.store.Get(ctx, partitionOf(id), recordPrefix+id)
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return Record{}, kv.Cond{}, ErrNotFound
+	case errors.Is(err, kv.ErrUnavailable):
+		return Record{}, kv.Cond{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case err != nil:
+		return Record{}, kv.Cond{}, err
+	}
+	var r Record
+	if err := json.Unmarshal(item.Value, &r); err != nil {
+		return Record{}, kv.Cond{}, fmt.Errorf("queue: the record of a job does not decode: %w", err)
+	}
+	return r, kv.Rev(item.Rev), nil
+}
+
+// Put accepts a job. nil means that it will be carried out, now or because an
+// earlier Put with the same id was accepted. If the engine cannot be reached,
+// the job waits for the next Sweep; that is not an error.
+func (l *Ledger) Put(ctx context.Context, j Job) error {
+	if _, err := Encode(j); err != nil {
+		return err
+	}
+	if l.handlers[j.Kind] == nil {
+		return fmt.Errorf("%w: no handler for kind %q", ErrInvalid, j.Kind)
+	}
+	now := l.now()
+	r := Record{Job: j, State: Waiting}
+	l.schedule(&r, later(now, j.NotBefore))
+	record, err := l.put(r, kv.Absent())
+	if err != nil {
+		return err
+	}
+	err = l.commit(ctx, j.ID, "put/"+rand.Text(), record, count(1, 0))
+	if errors.Is(err, kv.ErrConflict) {
+		return nil // accepted before
+	}
+	if err != nil {
+		return err
+	}
+	l.push(ctx, r)
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// schedule sets when a job is due, and whether the engine gets it now: one that
+// is too far ahead for the engine waits for a Sweep.
+func (l *Ledger) schedule(r *Record, due time.Time) {
+	now := l.now()
+	r.Due, r.Pushed = due, time.Time{}
+	if due.Sub(now) <= l.queue.MaxDelay() {
+		r.Pushed = now
+	}
+}
+
+// push gives the engine a job that is scheduled so. A failure costs time only:
+// the job is overdue then, and a Sweep pushes it again.
+func (l *Ledger) push(ctx context.Context, r Record) {
+	if r.Pushed.IsZero() {
+		return
+	}
+	j := r.Job
+	j.NotBefore = later(r.Due, r.Leased)
+	if err := l.queue.Enqueue(ctx, j); err != nil {
+		slog.WarnContext(ctx, "job not pushed; a sweep does it", "kind", j.Kind, "error", err.Error())
+	}
+}
+
+// Perform carries out a job as an engine brought it. nil means that the engine
+// may forget this delivery; an error asks for another.
+func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
+	j, err := Decode(encoded)
+	if err != nil {
+		// A repetition would fare no better.
+		slog.ErrorContext(ctx, "a job that is none", "error", err.Error())
+		return nil
+	}
+	r, cond, err := l.get(ctx, j.ID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil // done long ago, or dropped
+	case err != nil:
+		return err
+	case r.State != Waiting:
+		return nil
+	}
+	now := l.now()
+	if r.Leased.After(now) {
+		return nil // in other hands; if those are dead, it is overdue when the lease ends
+	}
+	if r.Due.After(now) {
+		// It came before its time: the engine's clock is ahead, or it is a
+		// repetition of an earlier delivery.
+		return l.queue.Enqueue(ctx, withNotBefore(r.Job, r.Due))
+	}
+	// The attempt counts before it begins, so that a job which kills its
+	// worker is laid aside too.
+	r.Attempts++
+	r.Leased = now.Add(leaseOf(ctx))
+	record, err := l.put(r, cond)
+	if err != nil {
+		return err
+	}
+	op := "take/" + rand.Text()
+	switch err := l.commit(ctx, j.ID, op, record); {
+	case errors.Is(err, kv.ErrConflict):
+		return nil // another delivery was faster
+	case err != nil:
+		return err
+	}
+	return l.settle(ctx, r, kv.Rev(op), l.carryOut(ctx, r.Job))
+}
+
+func withNotBefore(j Job, t time.Time) Job {
+	j.NotBefore = t
+	return j
+}
+
+// leaseOf is how long a worker with this context keeps a job to itself. If it
+// dies, the job is free again then.
+func leaseOf(ctx context.Context) time.Duration {
+	if deadline, has := ctx.Deadline(); has {
+		return max(time.Until(deadline), 0) + leaseSlack
+	}
+	return lease
+}
+
+// carryOut calls the handler and makes an error of a panic.
+func (l *Ledger) carryOut(ctx context.Context, j Job) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			slog.ErrorContext(ctx, "job panicked", "kind", j.Kind, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = errors.New("the handler panicked")
+		}
+	}()
+	h := l.handlers[j.Kind]
+	if h == nil {
+		return fmt.Errorf("no handler for kind %q in this program", j.Kind)
+	}
+	return h(ctx, j)
+}
+
+// settleTime is how long writing down a result may take after the handler's
+// own time has run out.
+const settleTime = 2 * time.Second
+
+// settle writes down how an attempt ended.
+func (l *Ledger) settle(ctx context.Context, r Record, cond kv.Cond, result error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	now := l.now()
+	r.Leased = time.Time{}
+	writes := make([]kv.Write, 1, 2)
+	var wait Later
+	switch {
+	case result == nil:
+		r.State, r.Error = Done, ""
+		r.Job.Body = nil // nobody needs it any more
+		writes = append(writes, count(-1, 0))
+	case errors.As(result, &wait) && r.Laters < MaxLater:
+		r.Laters++
+		r.Attempts--
+		l.schedule(&r, now.Add(wait.After))
+	default:
+		r.Error = result.Error()
+		if r.Attempts >= MaxAttempts {
+			r.State = Dead
+			writes = append(writes, count(-1, 1))
+			slog.ErrorContext(ctx, "job is dead", "kind", r.Job.Kind, "attempts", r.Attempts, "error", r.Error)
+			break
+		}
+		l.schedule(&r, now.Add(pause(r.Attempts)))
+		slog.WarnContext(ctx, "job failed", "kind", r.Job.Kind, "attempt", r.Attempts, "error", r.Error)
+	}
+	record, err := l.put(r, cond)
+	if err != nil {
+		return err
+	}
+	writes[0] = record
+	switch err := l.commit(ctx, r.Job.ID, "settle/"+rand.Text(), writes...); {
+	case errors.Is(err, kv.ErrConflict):
+		// The lease ended before the handler did and somebody else has it.
+		return nil
+	case err != nil:
+		return err // the lease ends, and the job is carried out again
+	}
+	if r.State == Waiting {
+		l.push(ctx, r)
+	}
+	return nil
+}
+
+// pause is how long to wait after a failed attempt: twice as long each time, a
+// part of it by chance.
+func pause(attempts int) time.Duration {
+	d := min(firstPause<<(2*min(attempts-1, 8)), longestWait)
+	return d/2 + mathrand.N(d/2)
+}
+
+// Sweep pushes jobs again that are overdue: their push failed, their time was
+// too far ahead for the engine, their worker died, or the engine lost them. It
+// returns how many. Sweeps may overlap.
+func (l *Ledger) Sweep(ctx context.Context) (pushed int, err error) {
+	now := l.now()
+	err = l.each(ctx, func(shard int, item kv.Item, r Record) error {
+		free := later(r.Due, r.Leased)
+		switch {
+		case r.State != Waiting, free.Sub(now) > l.queue.MaxDelay():
+			return nil
+		case !r.Pushed.IsZero() && later(r.Pushed, free).Add(overdue).After(now):
+			return nil // on its way, or in hand
+		}
+		r.Pushed = now
+		record, err := l.put(r, kv.Rev(item.Rev))
+		if err != nil {
+			return err
+		}
+		err = l.store.Commit(ctx, partition(shard), "sweep/"+rand.Text(), record)
+		if errors.Is(err, kv.ErrConflict) {
+			return nil // somebody has it in hand
+		}
+		if err != nil {
+			return err
+		}
+		l.push(ctx, r)
+		pushed++
+		return nil
+	})
+	return pushed, err
+}
+
+// each calls f for every record there is.
+func (l *Ledger) each(ctx context.Context, f func(shard int, item kv.Item, r Record) error) error {
+	for shard := range shards {
+		for r := (kv.Range{Prefix: recordPrefix, Limit: 200}); ; {
+			page, err := l.store.List(ctx, partition(shard), r)
+			if err != nil {
+				return err
+			}
+			for _, item := range page.Items {
+				var record Record
+				if err := json.Unmarshal(item.Value, &record); err != nil {
+					return fmt.Errorf("queue: the record of a job does not decode: %w", err)
+				}
+				if err := f(shard, item, record); err != nil {
+					return err
+				}
+			}
+			if page.Next == "" {
+				break
+			}
+			r.After = page.Next
+		}
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+// Package queue is the job port: what must happen after the reply becomes a
+// [Job], and an engine behind [Queue] (boltqueue, sqsqueue, scfqueue) brings it
+// to a worker.
+//
+// # What engines promise
+//
+// Little, so that all three can keep it: a job whose Enqueue returned nil comes
+// at least once, not before its time, in any order, perhaps twice at once. A
+// handler therefore carries out a command that is safe to repeat, with the
+// commit's own op or event id as its identity.
+//
+// # What the ledger adds
+//
+// Programs do not put jobs into an engine themselves but into a [Ledger], which
+// keeps a record of each in the state store: a job with an id that is known is
+// the same job, a job whose engine lost it is found again by [Ledger.Sweep], a
+// job is carried out by one worker at a time, tried again with growing pauses,
+// and after the last attempt laid aside as dead, for a person to look at. So
+// the same commands show and redrive jobs on every engine.
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Lane keeps jobs that take long from those that must not wait for them.
+type Lane string
+
+// The lanes.
+const (
+	Fast Lane = "fast" // milliseconds: notices, gift messages, deferred callbacks
+	Slow Lane = "slow" // seconds: models, fan-outs
+)
+
+// Job is one piece of work.
+type Job struct {
+	// ID is the job's identity: putting the same id again is the same job.
+	// Derive it from the event or request that the work belongs to.
+	ID   string `json:"id"`
+	Kind string `json:"kind"` // which handler
+	Lane Lane   `json:"lane"`
+	// NotBefore is the earliest time; zero is now.
+	NotBefore time.Time       `json:"notBefore,omitzero"`
+	Body      json.RawMessage `json:"body,omitempty"`
+}
+
+// Limits, the same on all engines; the narrowest is an asynchronous invocation
+// on Tencent, of 128 KB.
+const (
+	MaxID   = 200       // bytes of a job's id
+	MaxKind = 64        // bytes of a kind
+	MaxJob  = 100 << 10 // bytes of an encoded job
+)
+
+// The errors of a Queue and a Ledger. Test with errors.Is.
+var (
+	// ErrInvalid: the job breaks a limit of this package, or its kind is not
+	// known. Nothing was done.
+	ErrInvalid = errors.New("queue: invalid job")
+	// ErrUnavailable: the engine or the store could not be reached. The job
+	// may come all the same.
+	ErrUnavailable = errors.New("queue: unavailable")
+	// ErrNotFound: there is no job with this id, or no longer.
+	ErrNotFound = errors.New("queue: no such job")
+)
+
+// Queue is an engine. It is safe for concurrent use.
+type Queue interface {
+	// Enqueue brings jobs to a worker. nil means that each of them will come;
+	// after an error some may. Its errors are ErrInvalid, ErrUnavailable and
+	// the context's own.
+	Enqueue(ctx context.Context, jobs ...Job) error
+	// MaxDelay is how far ahead NotBefore may be; the ledger keeps what is
+	// further away until then.
+	MaxDelay() time.Duration
+	// Close releases the engine. Calls after it fail with ErrUnavailable.
+	Close() error
+}
+
+// Engine opens queues whose URL it recognises.
+type Engine struct {
+	// Name says in an error which URLs the engine takes.
+	Name string
+	// Takes reports whether a URL is the engine's.
+	Takes func(url string) bool
+	Open  func(ctx context.Context, url string) (Queue, error)
+}
+
+// Encode checks a job and writes it as engines carry it.
+func Encode(j Job) ([]byte, error) {
+	switch {
+	case j.ID == "" || len(j.ID) > MaxID || !utf8.ValidString(j.ID) || strings.ContainsRune(j.ID, 0):
+		return nil, fmt.Errorf("%w: an id is 1 to %d bytes of text", ErrInvalid, MaxID)
+	case j.Kind == "" || len(j.Kind) > MaxKind:
+		return nil, fmt.Errorf("%w: a kind has 1 to %d bytes", ErrInvalid, MaxKind)
+	case j.Lane != Fast && j.Lane != Slow:
+		return nil, fmt.Errorf("%w: the lane must be fast or slow", ErrInvalid)
+	case !j.NotBefore.IsZero() && (j.NotBefore.Year() < 2000 || j.NotBefore.Year() > 2999):
+		// Seconds taken for milliseconds, or the other way round.
+		return nil, fmt.Errorf("%w: its time is in the year %d", ErrInvalid, j.NotBefore.Year())
+	}
+	b, err := json.Marshal(j)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the body is not JSON", ErrInvalid)
+	}
+	if len(b) > MaxJob {
+		return nil, fmt.Errorf("%w: %d bytes, %d allowed", ErrInvalid, len(b), MaxJob)
+	}
+	return b, nil
+}
+
+// Decode reads a job as an engine brought it.
+func Decode(b []byte) (Job, error) {
+	var j Job
+	if len(b) > MaxJob {
+		return j, fmt.Errorf("%w: %d bytes, %d allowed", ErrInvalid, len(b), MaxJob)
+	}
+	if err := json.Unmarshal(b, &j); err != nil {
+		return j, fmt.Errorf("%w: it does not decode", ErrInvalid)
+	}
+	_, err := Encode(j)
+	return j, err
+}
+
+// Later is what a handler returns when it can only look and finds nothing yet,
+// or finds the work in other hands: the job comes again after the pause, and
+// the attempt does not count, up to [MaxLater] times.
+type Later struct{ After time.Duration }
+
+func (l Later) Error() string { return fmt.Sprintf("queue: again in %v", l.After) }
