@@ -30,6 +30,7 @@ type App struct {
 	conversations map[string]*conversation
 	sessions      map[string]*Client // by token
 	sweeping      bool               // a check of heartbeats is due
+	batched       slidingWindow      // receivers of batchsendmsg
 	named         int                // ids the server made
 	calls         []RESTCall
 	callCount     int

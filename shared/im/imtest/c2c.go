@@ -82,11 +82,8 @@ func (a *App) sendC2C(s c2cSend) (Sent, error) {
 		return a.repeatedC2C(first)
 	}
 
-	key := fmt.Sprintf("%d_%d_%d", s.seq, s.random, now.Unix())
-	m := &Message{
-		From: s.sender, To: s.receiver, Seq: s.seq, Random: s.random, Time: now.Truncate(time.Second), Key: key,
-		ID: "144115" + key, Body: s.body, Custom: s.custom, Online: s.onlineOnly, ByREST: s.byREST,
-	}
+	key := msgKey(s.seq, s.random, now)
+	m := s.message(key, now)
 	done := Sent{Seq: s.seq, At: m.Time, Key: key, ID: m.ID}
 	fields := object{
 		"From_Account", s.sender, "To_Account", s.receiver, "MsgSeq", s.seq, "MsgRandom", s.random,
@@ -122,6 +119,18 @@ func (a *App) sendC2C(s c2cSend) (Sent, error) {
 		a.after(notice{command: "Bot.OnC2CMessage", from: s.from, body: after.with("EventTime", a.eventTime())})
 	}
 	return done, nil
+}
+
+// msgKey is how IM names a one-to-one message.
+func msgKey(seq, random uint32, at time.Time) string {
+	return fmt.Sprintf("%d_%d_%d", seq, random, at.Unix())
+}
+
+func (s c2cSend) message(key string, now time.Time) *Message {
+	return &Message{
+		From: s.sender, To: s.receiver, Seq: s.seq, Random: s.random, Time: now.Truncate(time.Second), Key: key,
+		ID: "144115" + key, Body: s.body, Custom: s.custom, Online: s.onlineOnly, ByREST: s.byREST,
+	}
 }
 
 // deliverC2C stores a message, hands it to both, and returns how many the

@@ -33,7 +33,7 @@ type origin struct {
 	ip       string
 }
 
-var byREST = origin{platform: "RESTAPI", ip: "127.0.0.1"}
+var fromREST = origin{platform: "RESTAPI", ip: "127.0.0.1"}
 
 // notice is a callback on its way.
 type notice struct {

@@ -76,7 +76,7 @@ func (a *App) deliver(userID string, e *Event) {
 		}
 	}
 	switch {
-	case e.Message == nil:
+	case e.Kind != "message":
 	case reached:
 		u.seen = append(u.seen, e.Message)
 	case !e.Message.Online:
@@ -97,7 +97,7 @@ func (a *App) deliverInRoom(g *group, userID string, e *Event) {
 			reached = true
 		}
 	}
-	if u := a.user(userID); reached && u != nil && e.Message != nil && e.Kind == "message" {
+	if u := a.user(userID); reached && u != nil && e.Kind == "message" {
 		u.seen = append(u.seen, e.Message)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // object is a JSON object that keeps the order of its fields, as IM writes
@@ -71,13 +72,21 @@ func (r *reader) read(raw json.RawMessage, into any) error {
 	return r.value(raw, reflect.ValueOf(into).Elem(), "", 0)
 }
 
+// misfit is a field of the wrong type.
+type misfit struct{ path, want string }
+
+func (m *misfit) Error() string { return m.path + " must be " + m.want }
+
+// top returns the request's own field that holds the misfit.
+func (m *misfit) top() string { return m.path[:strings.IndexAny(m.path+".", ".[")] }
+
 var rawMessage = reflect.TypeFor[json.RawMessage]()
 
 func (r *reader) value(raw json.RawMessage, v reflect.Value, path string, depth int) error {
 	t := v.Type()
 	switch {
 	case depth > maxDepth:
-		return fmt.Errorf("%s is nested too deep", path)
+		return &misfit{path, "less deep"}
 	case t == rawMessage:
 		v.SetBytes(slices.Clone(raw))
 		return nil
@@ -91,7 +100,7 @@ func (r *reader) value(raw json.RawMessage, v reflect.Value, path string, depth 
 	case t.Kind() == reflect.Slice:
 		var items []json.RawMessage
 		if json.Unmarshal(raw, &items) != nil {
-			return fmt.Errorf("%s must be an array", path)
+			return &misfit{path, "an array"}
 		}
 		v.Set(reflect.MakeSlice(t, len(items), len(items)))
 		for i, item := range items {
@@ -101,7 +110,7 @@ func (r *reader) value(raw json.RawMessage, v reflect.Value, path string, depth 
 		}
 		return nil
 	case json.Unmarshal(raw, v.Addr().Interface()) != nil:
-		return fmt.Errorf("%s must be a %s", path, t.Kind())
+		return &misfit{path, "a " + t.Kind().String()}
 	}
 	return nil
 }
@@ -109,12 +118,15 @@ func (r *reader) value(raw json.RawMessage, v reflect.Value, path string, depth 
 func (r *reader) fields(raw json.RawMessage, v reflect.Value, path string, depth int) error {
 	var given map[string]json.RawMessage
 	if json.Unmarshal(raw, &given) != nil {
-		return fmt.Errorf("%s must be an object", path)
+		return &misfit{path, "an object"}
 	}
 	if path != "" {
 		path += "."
 	}
-	for f := range v.Type().Fields() {
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		if f.Anonymous {
+			continue
+		}
 		name := f.Tag.Get("json")
 		if name == "" {
 			name = f.Name

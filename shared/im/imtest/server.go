@@ -117,19 +117,30 @@ type command struct {
 	do   func(a *App, by string, body []byte) (answer object, unknown []string, err error)
 }
 
-// decoded makes a command of a function with a typed request. badJSON is the
-// code for a body that does not fit: the services differ.
-func decoded[T any](badJSON int, f func(a *App, in T) (object, error)) command {
-	return decodedBy(badJSON, func(a *App, _ string, in T) (object, error) { return f(a, in) })
+// misfits are a command's codes for fields of the wrong type, by the field's
+// name; "" stands for all others.
+type misfits map[string]int
+
+func (m misfits) code(err error) int {
+	var bad *misfit
+	if errors.As(err, &bad) && m[bad.top()] != 0 {
+		return m[bad.top()]
+	}
+	return m[""]
+}
+
+// decoded makes a command of a function with a typed request.
+func decoded[T any](codes misfits, f func(a *App, in T) (object, error)) command {
+	return decodedBy(codes, func(a *App, _ string, in T) (object, error) { return f(a, in) })
 }
 
 // decodedBy is decoded for a command that depends on the admin who calls it.
-func decodedBy[T any](badJSON int, f func(a *App, by string, in T) (object, error)) command {
+func decodedBy[T any](codes misfits, f func(a *App, by string, in T) (object, error)) command {
 	return command{do: func(a *App, by string, body []byte) (object, []string, error) {
 		var in T
 		var r reader
 		if err := r.read(body, &in); err != nil {
-			return nil, nil, fail(badJSON, "the request does not fit: "+err.Error())
+			return nil, nil, fail(codes.code(err), "the request does not fit: "+err.Error())
 		}
 		out, err := f(a, by, in)
 		return out, r.unknown, err
@@ -297,15 +308,22 @@ type slidingWindow struct{ times []time.Time }
 
 // take counts one more unless the span already holds limit.
 func (w *slidingWindow) take(now time.Time, span time.Duration, limit int) bool {
+	return w.takeMany(now, span, limit, 1)
+}
+
+// takeMany is take for n at once: all or none.
+func (w *slidingWindow) takeMany(now time.Time, span time.Duration, limit, n int) bool {
 	start := now.Add(-span)
 	i := 0
 	for i < len(w.times) && !w.times[i].After(start) {
 		i++
 	}
 	w.times = w.times[i:]
-	if len(w.times) >= limit {
+	if len(w.times)+n > limit {
 		return false
 	}
-	w.times = append(w.times, now)
+	for range n {
+		w.times = append(w.times, now)
+	}
 	return true
 }
