@@ -21,6 +21,7 @@ const (
 	MaxLater    = 100              // times a handler may say Later
 	lease       = 15 * time.Minute // of a worker without a deadline: longer than any function may run
 	leaseSlack  = 5 * time.Second  // how much longer than its deadline a worker has a job
+	shortWait   = 3 * time.Second  // how long a worker waits for a job's time, where the engine cannot
 	kept        = 24 * time.Hour   // a done job is known for so long
 	overdue     = 2 * time.Minute  // a job that has not come by then is pushed again
 	shards      = 16
@@ -224,6 +225,12 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 	if r.Leased.After(now) {
 		return nil // in other hands; if those are dead, it is overdue when the lease ends
 	}
+	if wait := r.Due.Sub(now); wait > 0 && wait <= shortWait {
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		now = l.now()
+	}
 	if r.Due.After(now) {
 		// It came before its time: the engine's clock is ahead, or it is a
 		// repetition of an earlier delivery.
@@ -245,6 +252,17 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 		return err
 	}
 	return l.settle(ctx, r, kv.Rev(op), l.carryOut(ctx, r.Job))
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func withNotBefore(j Job, t time.Time) Job {
