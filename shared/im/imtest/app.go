@@ -1,6 +1,7 @@
 package imtest
 
 import (
+	"encoding/json"
 	"hash/fnv"
 	"math/rand/v2"
 	"slices"
@@ -22,18 +23,22 @@ type App struct {
 	verifier *usersig.Signer
 
 	// mu guards everything below. It is never held while a callback is sent.
-	mu            sync.Mutex
-	rng           *rand.Rand
-	rates         map[string]*slidingWindow
-	accounts      map[string]*account
-	groups        map[string]*group
-	conversations map[string]*conversation
-	sessions      map[string]*Client // by token
-	sweeping      bool               // a check of heartbeats is due
-	batched       slidingWindow      // receivers of batchsendmsg
-	named         int                // ids the server made
-	calls         []RESTCall
-	callCount     int
+	mu             sync.Mutex
+	rng            *rand.Rand
+	rates          map[string]*slidingWindow
+	accounts       map[string]*account
+	groups         map[string]*group
+	conversations  map[string]*conversation
+	sessions       map[string]*Client // by token
+	sweeping       bool               // a check of heartbeats is due
+	pushes         map[uint32]push    // by MsgRandom
+	pushNames      map[string]string
+	broadcasts     line
+	broadcastTimes slidingWindow
+	batched        slidingWindow // receivers of batchsendmsg
+	named          int           // ids the server made
+	calls          []RESTCall
+	callCount      int
 }
 
 func newApp(s *Server, conf AppConfig) *App {
@@ -52,6 +57,8 @@ func newApp(s *Server, conf AppConfig) *App {
 		groups:        make(map[string]*group),
 		conversations: make(map[string]*conversation),
 		sessions:      make(map[string]*Client),
+		pushes:        make(map[uint32]push),
+		pushNames:     make(map[string]string),
 	}
 	a.post = newPostman(a)
 	for _, admin := range conf.Admins {
@@ -76,20 +83,20 @@ type account struct {
 	waiting []*Message // for the next login
 
 	c2cMutedUntil, groupMutedUntil time.Time
-	attributes                     map[string]any
+	attributes                     map[string]json.RawMessage // of all-member push
 	tags                           []string
 	kicked                         time.Time // the last time
 }
 
 type friend struct {
-	remark, source, wording string
-	added                   time.Time
+	remark, source string
+	added          time.Time
 }
 
 func newAccount(id string) *account {
 	return &account{
 		id: id, profile: make(map[string]any), friends: make(map[string]*friend),
-		blocked: make(map[string]bool), attributes: make(map[string]any),
+		blocked: make(map[string]bool), attributes: make(map[string]json.RawMessage),
 	}
 }
 

@@ -36,11 +36,13 @@ type Client struct {
 
 // Event is what a device is told.
 type Event struct {
-	// Kind is message, modified, recalled, kickedOffline, left (taken out of a
-	// group), destroyed (the group), muted or unmuted.
+	// Kind is message, broadcast (to all AVChatRooms), modified, recalled,
+	// notification (of the system), kickedOffline, left (taken out of a group),
+	// destroyed (the group), muted or unmuted.
 	Kind    string   `json:"kind"`
 	GroupID string   `json:"groupId,omitempty"`
 	Message *Message `json:"message,omitempty"`
+	Notice  string   `json:"notice,omitempty"` // a notification's content
 	// Until is the end of a mute.
 	Until time.Time `json:"until,omitzero"`
 }

@@ -25,7 +25,7 @@ var typeAliases = map[string]string{
 type group struct {
 	id, kind, name, intro, notice, face string
 	owner                               string
-	created                             time.Time
+	created, changed                    time.Time
 	maxMembers                          int
 	applyOption, inviteOption           string
 	muteAll                             bool
@@ -42,11 +42,14 @@ type group struct {
 	topicOrder                          []string
 	online                              map[string]*presence // AVChatRoom: who is in
 	admins                              []string             // of an AVChatRoom
+	onlineNum                           int                  // as it was at onlineAt
+	onlineAt                            time.Time
 	muted                               map[string]time.Time // by forbid_send_msg
 	second                              slidingWindow        // messages of the group and its topics
 	waiting                             []*pendingMessage    // over the rate; important ones first
 	turning                             bool                 // a turn of those who wait is due
 	shed                                []Message
+	permissions                         map[string]*permissionGroup
 	applicants                          []string // who wait for a leader's consent
 }
 
@@ -112,6 +115,12 @@ func (e Edition) maxMembers(kind string) int {
 var applyOptions = map[string]string{
 	typeWork: "DisableApply", typePublic: "NeedPermission", typeMeeting: "FreeAccess", typeCommunity: "FreeAccess", typeAVRoom: "FreeAccess",
 }
+
+// The values of ApplyJoinOption and InviteJoinOption.
+var (
+	applyValues  = []string{"FreeAccess", "NeedPermission", "DisableApply"}
+	inviteValues = []string{"FreeAccess", "NeedPermission", "DisableInvite"}
+)
 
 // existing returns a group or IM's answer that there is none.
 func (a *App) existing(id string) (*group, error) {
@@ -282,9 +291,9 @@ func (a *App) checkCreation(c *creation) error {
 		return fail(10007, "an AVChatRoom takes no MemberList")
 	case len(c.members) > 100:
 		return fail(10005, "over 100 members")
-	case !slices.Contains([]string{"", "FreeAccess", "NeedPermission", "DisableApply"}, c.apply):
+	case !slices.Contains(applyValues, c.apply) && c.apply != "":
 		return fail(10004, "ApplyJoinOption is unknown")
-	case !slices.Contains([]string{"", "FreeAccess", "NeedPermission", "DisableInvite"}, c.invite):
+	case !slices.Contains(inviteValues, c.invite) && c.invite != "":
 		return fail(10004, "InviteJoinOption is unknown")
 	case c.supportTopic && kind != typeCommunity:
 		return fail(10007, "only a Community has topics")
@@ -335,10 +344,10 @@ func (a *App) makeGroup(c creation) *group {
 	now := a.clock.Now()
 	g := &group{
 		id: c.id, kind: c.kind, name: c.name, intro: c.intro, notice: c.notice, face: c.face, owner: c.owner,
-		created: now, maxMembers: c.maxMembers, applyOption: c.apply, inviteOption: c.invite, supportTopic: c.supportTopic,
+		created: now, changed: now, maxMembers: c.maxMembers, applyOption: c.apply, inviteOption: c.invite, supportTopic: c.supportTopic,
 		members: make(map[string]*member), data: make(map[string]string), attributes: make(map[string]string),
 		counters: make(map[string]int64), banned: make(map[string]time.Time), topics: make(map[string]*topic),
-		online: make(map[string]*presence), muted: make(map[string]time.Time),
+		online: make(map[string]*presence), muted: make(map[string]time.Time), permissions: make(map[string]*permissionGroup),
 	}
 	if c.kind != typeAVRoom {
 		if c.owner != "" {

@@ -25,9 +25,9 @@ type Message struct {
 	Priority Priority        `json:"priority"`
 	Online   bool            `json:"online,omitempty"` // not stored
 	Recalled bool            `json:"recalled,omitempty"`
+	Deleted  bool            `json:"deleted,omitempty"`
 	Mentions []string        `json:"mentions,omitempty"`
 	ByREST   bool            `json:"byRest,omitempty"`
-	Notice   string          `json:"notice,omitempty"` // a system notification instead of a body
 }
 
 // Priority of a group message. Lower ones are shed first.

@@ -1,0 +1,261 @@
+package imtest
+
+import (
+	"slices"
+	"time"
+)
+
+// Members come, go and are silenced (269/1621, 269/1622, 269/1623, 1047/34951).
+
+type addRequest struct {
+	GroupId    string //nolint:revive // IM's spelling
+	Silence    int
+	MemberList []struct {
+		Member_Account string //nolint:revive // IM's spelling
+	}
+}
+
+func addGroupMember(a *App, by string, in addRequest) (object, error) {
+	most := a.conf.Unknowns.MembersPerAdd
+	if most == 0 {
+		most = 20
+	}
+	switch n := len(in.MemberList); {
+	case n == 0:
+		return nil, fail(10004, "MemberList is missing")
+	case n > most:
+		return nil, fail(10005, "too many members at once")
+	}
+	ids := make([]string, len(in.MemberList))
+	for i, m := range in.MemberList {
+		ids[i] = m.Member_Account
+	}
+	result, err := a.addMembers(in.GroupId, by, ids, fromREST)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]object, len(ids))
+	for i, id := range ids {
+		list[i] = object{"Member_Account", id, "Result", result[id]}
+	}
+	return ok.with("MemberList", list), nil
+}
+
+type removeRequest struct {
+	GroupId             string   //nolint:revive // IM's spelling
+	MemberToDel_Account []string //nolint:revive // IM's spelling
+	Silence             int
+	Reason              string
+}
+
+func deleteGroupMember(a *App, by string, in removeRequest) (object, error) {
+	switch n := len(in.MemberToDel_Account); {
+	case n == 0:
+		return nil, fail(10004, "MemberToDel_Account is missing")
+	case n > 100:
+		return nil, fail(10005, "over 100 members at once")
+	}
+	return ok, a.removeMembers(in.GroupId, by, in.MemberToDel_Account, fromREST)
+}
+
+type modifyMember struct {
+	GroupId, Member_Account string //nolint:revive // IM's spelling
+	Role, NameCard, MsgFlag *string
+	MuteTime                *uint32
+	AppMemberDefinedData    []keyValue
+}
+
+func modifyGroupMemberInfo(a *App, by string, in modifyMember) (object, error) {
+	switch {
+	case in.Role != nil && *in.Role != "Admin" && *in.Role != "Member":
+		return nil, fail(10004, "Role must be Admin or Member")
+	case in.NameCard != nil && len(*in.NameCard) > 50:
+		return nil, fail(10004, "NameCard is over 50 bytes")
+	case in.MsgFlag != nil && !slices.Contains([]string{"AcceptAndNotify", "AcceptNotNotify", "Discard"}, *in.MsgFlag):
+		return nil, fail(10004, "MsgFlag is unknown")
+	}
+	a.mu.Lock()
+	g, err := a.membered(in.GroupId)
+	switch {
+	case err != nil:
+	case g.members[in.Member_Account] == nil:
+		err = fail(10004, "Member_Account is not a member")
+	case in.Role != nil && in.Member_Account == g.owner:
+		err = fail(10007, "the owner keeps its role")
+	case in.Role != nil && *in.Role == "Admin" && g.kind == typeWork:
+		err = fail(10007, "a Work group has no admins")
+	case in.MuteTime != nil && g.kind == typeWork:
+		err = fail(10007, "a Work group has no mute")
+	}
+	if err != nil {
+		a.mu.Unlock()
+		return nil, err
+	}
+	m := g.members[in.Member_Account]
+	var changed object
+	if in.Role != nil && *in.Role != m.role {
+		m.role = *in.Role
+		changed = changed.with("Role", m.role)
+	}
+	if in.NameCard != nil && *in.NameCard != m.nameCard {
+		m.nameCard = *in.NameCard
+		changed = changed.with("NameCard", m.nameCard)
+	}
+	if in.MsgFlag != nil {
+		m.flag = *in.MsgFlag
+	}
+	if in.MuteTime != nil {
+		a.mute(g, g.muted, in.Member_Account, *in.MuteTime)
+	}
+	for _, d := range in.AppMemberDefinedData {
+		m.data[d.Key] = d.Value
+	}
+	a.mu.Unlock()
+	if len(changed) > 0 {
+		a.after(notice{command: "Group.CallbackAfterMemberFieldChanged", from: fromREST, body: object{
+			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by, "Member_Account", in.Member_Account,
+		}.with(changed...).with("EventTime", a.eventTime())})
+	}
+	return ok, nil
+}
+
+// mute silences a user for some seconds and tells the devices. The caller holds
+// the lock.
+func (a *App) mute(g *group, muted map[string]time.Time, id string, seconds uint32) {
+	if seconds == 0 {
+		delete(muted, id)
+		a.tellUser(g, id, &Event{Kind: "unmuted", GroupID: g.id})
+		return
+	}
+	muted[id] = a.until(seconds)
+	a.tellUser(g, id, &Event{Kind: "muted", GroupID: g.id, Until: muted[id]})
+}
+
+type forbidRequest struct {
+	GroupId, TopicId string   //nolint:revive // IM's spelling
+	Members_Account  []string //nolint:revive // IM's spelling
+	MuteTime         *uint32
+}
+
+func forbidSendMsg(a *App, in forbidRequest) (object, error) {
+	switch n := len(in.Members_Account); {
+	case n == 0 || in.MuteTime == nil:
+		return nil, fail(10004, "Members_Account or MuteTime is missing")
+	case n > 500:
+		return nil, fail(10005, "over 500 members at once")
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g, err := a.existing(in.GroupId)
+	if err != nil {
+		return nil, err
+	}
+	if g.kind == typeWork {
+		return nil, fail(10007, "a Work group has no mute")
+	}
+	if _, err := g.lineOf(in.TopicId); err != nil {
+		return nil, err
+	}
+	muted := g.muted
+	if in.TopicId != "" {
+		muted = g.topics[in.TopicId].muted
+	}
+	for _, id := range in.Members_Account {
+		a.mute(g, muted, id, *in.MuteTime)
+	}
+	return ok, nil
+}
+
+// getGroupMutedAccount lists the muted; list and end are the names of the
+// fields, of which there are an old and a new set.
+func getGroupMutedAccount(list, end string) func(*App, groupID) (object, error) {
+	return func(a *App, in groupID) (object, error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		g, err := a.existing(in.GroupId)
+		if err != nil {
+			return nil, err
+		}
+		items := []object{}
+		for _, id := range sortedKeys(g.muted) {
+			if until := g.muted[id]; until.After(a.clock.Now()) {
+				items = append(items, object{"Member_Account", id, end, until.Unix()})
+			}
+		}
+		return ok.with("GroupId", g.id, list, items), nil
+	}
+}
+
+type banRequest struct {
+	GroupId         string   //nolint:revive // IM's spelling
+	Members_Account []string //nolint:revive // IM's spelling
+	Duration        uint32
+	Description     string
+}
+
+func (in banRequest) check() error {
+	switch n := len(in.Members_Account); {
+	case n == 0:
+		return fail(10004, "Members_Account is missing")
+	case n > 20:
+		return fail(10005, "over 20 members at once")
+	case len(in.Description) > 1000:
+		return fail(10004, "Description is over 1000 bytes")
+	}
+	return nil
+}
+
+func banGroupMember(a *App, by string, in banRequest) (object, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	if in.Duration == 0 {
+		return nil, fail(10004, "Duration is missing")
+	}
+	return ok, a.ban(in.GroupId, by, in.Members_Account, a.until(in.Duration), fromREST)
+}
+
+func unbanGroupMember(a *App, in banRequest) (object, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g, err := a.mayBan(in.GroupId)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range in.Members_Account {
+		delete(g.banned, id)
+	}
+	return ok, nil
+}
+
+type bannedQuery struct {
+	GroupId       string //nolint:revive // IM's spelling
+	Limit, Offset int
+}
+
+func getGroupBanMember(a *App, in bannedQuery) (object, error) {
+	if in.Limit < 1 || in.Limit > 100 || in.Offset < 0 {
+		return nil, fail(10004, "Limit is 1 to 100")
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g, err := a.mayBan(in.GroupId)
+	if err != nil {
+		return nil, err
+	}
+	ids := slices.DeleteFunc(sortedKeys(g.banned), func(id string) bool { return !g.banned[id].After(a.clock.Now()) })
+	from := min(in.Offset, len(ids))
+	end := min(from+in.Limit, len(ids))
+	items := []object{}
+	for _, id := range ids[from:end] {
+		items = append(items, object{"Member_Account", id, "BannedUntil", g.banned[id].Unix()})
+	}
+	next := 0
+	if end < len(ids) {
+		next = end
+	}
+	return ok.with("BannedAccountList", items, "NextOffset", next), nil
+}

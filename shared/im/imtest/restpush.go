@@ -1,0 +1,351 @@
+package imtest
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+)
+
+// Robots (269/89991, 1047/55281) and all-member push (1047/37166, 269/45934).
+
+// maxRobots is how many robots an app has.
+const maxRobots = 20
+
+type robotRequest struct {
+	UserID, Nick, FaceUrl, SelfSignature string //nolint:revive // IM's spelling
+	Robot_Account                        string //nolint:revive // IM's spelling
+}
+
+func createRobot(a *App, in robotRequest) (object, error) {
+	if !strings.HasPrefix(in.UserID, robotPrefix) || usersig.CheckUserID(in.UserID) != nil || len(in.SelfSignature) > 500 {
+		return nil, fail(10004, "UserID must start with @RBT#, or SelfSignature is over 500 bytes")
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.user(in.UserID)
+	if u == nil {
+		if len(a.robots()) >= maxRobots {
+			return nil, fail(10008, "over 20 robots")
+		}
+		u = newAccount(in.UserID)
+		u.robot = true
+		a.accounts[in.UserID] = u
+	}
+	for tag, value := range map[string]string{tagNick: in.Nick, tagImage: in.FaceUrl, "Tag_Profile_IM_SelfSignature": in.SelfSignature} {
+		if value != "" {
+			u.profile[tag] = value
+		}
+	}
+	return ok, nil
+}
+
+// robots are the app's robots in order; a deleted one still counts. The caller
+// holds the lock.
+func (a *App) robots() []string {
+	return slices.DeleteFunc(sortedKeys(a.accounts), func(id string) bool { return !a.accounts[id].robot })
+}
+
+func getAllRobots(a *App, _ struct{}) (object, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := slices.DeleteFunc(a.robots(), func(id string) bool { return a.user(id) == nil })
+	return ok.with("Robot_Account", list), nil
+}
+
+// deleteRobot ends a robot; its id is not freed.
+func deleteRobot(a *App, in robotRequest) (object, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.user(in.Robot_Account)
+	if u == nil || !u.robot {
+		return nil, fail(10004, "no such robot")
+	}
+	u.deleted = true
+	return ok, nil
+}
+
+// push is an all-member push that was made.
+type push struct {
+	task string
+	at   time.Time
+}
+
+// Limits of all-member push (269/45934).
+const (
+	pushesPerDay   = 100
+	pushKnownFor   = 7 * 24 * time.Hour
+	maxConditions  = 10
+	maxTag         = 50
+	maxAttributeNo = 10
+)
+
+type pushCondition struct {
+	TagsOr, TagsAnd   []string
+	AttrsOr, AttrsAnd map[string]json.RawMessage
+}
+
+type pushRequest struct {
+	From_Account    string //nolint:revive // IM's spelling
+	MsgRandom       *uint32
+	MsgLifeTime     *int64
+	Condition       *pushCondition
+	MsgBody         json.RawMessage
+	CloudCustomData string
+	OfflinePushInfo json.RawMessage
+}
+
+var pushMisfits = misfits{"": 90001, "MsgRandom": 90005, "MsgBody": 90007, "From_Account": 90008, "Condition": 90033, "MsgLifeTime": 90044}
+
+func (c *pushCondition) check() error {
+	if c == nil {
+		return nil
+	}
+	kinds := 0
+	for _, n := range []int{len(c.TagsOr), len(c.TagsAnd), len(c.AttrsOr), len(c.AttrsAnd)} {
+		if n > 0 {
+			kinds++
+		}
+		if n > maxConditions {
+			return fail(90032, "over 10 conditions")
+		}
+	}
+	if kinds != 1 {
+		return fail(90033, "exactly one of TagsOr, TagsAnd, AttrsOr, AttrsAnd")
+	}
+	for _, tag := range slices.Concat(c.TagsOr, c.TagsAnd) {
+		if tag == "" || len(tag) > maxTag {
+			return fail(90020, "a tag has 1 to 50 bytes")
+		}
+	}
+	return nil
+}
+
+// meets reports whether the condition covers a user.
+func (c *pushCondition) meets(u *account) bool {
+	if c == nil {
+		return true
+	}
+	hasTag := func(tag string) bool { return slices.Contains(u.tags, tag) }
+	hasAttr := func(name string, want json.RawMessage) bool { return string(u.attributes[name]) == string(want) }
+	switch {
+	case len(c.TagsOr) > 0:
+		return slices.ContainsFunc(c.TagsOr, hasTag)
+	case len(c.TagsAnd) > 0:
+		return !slices.ContainsFunc(c.TagsAnd, func(tag string) bool { return !hasTag(tag) })
+	case len(c.AttrsOr) > 0:
+		for name, want := range c.AttrsOr {
+			if hasAttr(name, want) {
+				return true
+			}
+		}
+		return false
+	}
+	for name, want := range c.AttrsAnd {
+		if !hasAttr(name, want) {
+			return false
+		}
+	}
+	return true
+}
+
+// imPush reaches all users, or those of a condition: who is online, and with a
+// MsgLifeTime those too who log in later. It makes no callbacks, and a repeated
+// MsgRandom no second push for seven days.
+func imPush(a *App, by string, in pushRequest) (object, error) {
+	switch {
+	case a.conf.NoPush || a.conf.Edition > Pro:
+		return nil, fail(90045, "all-member push is not switched on")
+	case in.MsgRandom == nil:
+		return nil, fail(90005, "MsgRandom is missing")
+	case in.MsgLifeTime != nil && (*in.MsgLifeTime < 0 || *in.MsgLifeTime > maxLifeTime):
+		return nil, fail(90026, "MsgLifeTime is over 7 days")
+	}
+	if err := in.Condition.check(); err != nil {
+		return nil, err
+	}
+	if err := checkBody(in.MsgBody, in.CloudCustomData, c2cBody); err != nil {
+		return nil, err
+	}
+	if in.From_Account == "" {
+		in.From_Account = by
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.clock.Now()
+	if a.user(in.From_Account) == nil {
+		return nil, fail(90008, "From_Account is not imported")
+	}
+	if first, again := a.pushes[*in.MsgRandom]; again && now.Sub(first.at) < pushKnownFor {
+		return ok.with("TaskId", first.task), nil
+	}
+	today := 0
+	for _, p := range a.pushes {
+		switch ago := now.Sub(p.at); {
+		case ago < time.Second:
+			return nil, fail(90024, "pushes must be over a second apart")
+		case ago < 24*time.Hour:
+			today++
+		}
+	}
+	if today >= pushesPerDay {
+		return nil, fail(90047, "over 100 pushes a day")
+	}
+	p := push{task: "task_" + a.newID(), at: now}
+	a.pushes[*in.MsgRandom] = p
+	for _, id := range sortedKeys(a.accounts) {
+		u := a.user(id)
+		if u == nil || u.robot || !in.Condition.meets(u) {
+			continue
+		}
+		a.deliver(id, &Event{Kind: "message", Message: &Message{
+			From: in.From_Account, To: id, Random: *in.MsgRandom, Time: now.Truncate(time.Second), ID: p.task, Body: in.MsgBody,
+			Custom: in.CloudCustomData, ByREST: true, Online: in.MsgLifeTime == nil || *in.MsgLifeTime == 0,
+		}})
+	}
+	return ok.with("TaskId", p.task), nil
+}
+
+type attrNames struct{ AttrNames map[string]string }
+
+func setAttrName(a *App, in attrNames) (object, error) {
+	for number, name := range in.AttrNames {
+		if len(number) != 1 || number < "0" || number > "9" || len(name) > maxTag {
+			return nil, fail(90001, "AttrNames has the numbers 0 to 9")
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for number, name := range in.AttrNames {
+		a.pushNames[number] = name
+	}
+	return ok, nil
+}
+
+func getAttrName(a *App, _ struct{}) (object, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	names := object{}
+	for _, number := range sortedKeys(a.pushNames) {
+		names = names.with(number, a.pushNames[number])
+	}
+	return ok.with("AttrNames", names), nil
+}
+
+type userAttrs struct {
+	UserAttrs []struct {
+		To_Account string //nolint:revive // IM's spelling
+		Attrs      json.RawMessage
+	}
+	UserTags []struct {
+		To_Account string //nolint:revive // IM's spelling
+		Tags       []string
+	}
+	To_Account []string //nolint:revive // IM's spelling
+}
+
+// ids are the accounts a request names.
+func (in userAttrs) ids() (list []string) {
+	for _, u := range in.UserAttrs {
+		list = append(list, u.To_Account)
+	}
+	for _, u := range in.UserTags {
+		list = append(list, u.To_Account)
+	}
+	return append(list, in.To_Account...)
+}
+
+// onUsers makes a command that looks at or changes accounts, one after another;
+// nothing happens unless all exist.
+func onUsers(result string, f func(u *account, in userAttrs, i int) (object, error)) func(*App, userAttrs) (object, error) {
+	return func(a *App, in userAttrs) (object, error) {
+		ids := in.ids()
+		if len(ids) == 0 || len(ids) > 100 {
+			return nil, fail(90001, "1 to 100 accounts")
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for _, id := range ids {
+			if a.user(id) == nil {
+				return nil, fail(90048, "an account is not imported")
+			}
+		}
+		list := []object{}
+		for i, id := range ids {
+			item, err := f(a.user(id), in, i)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, item)
+		}
+		if result == "" {
+			return ok, nil
+		}
+		return ok.with(result, list), nil
+	}
+}
+
+func setAttr(u *account, in userAttrs, i int) (object, error) {
+	var attrs map[string]json.RawMessage
+	if i >= len(in.UserAttrs) || json.Unmarshal(in.UserAttrs[i].Attrs, &attrs) != nil || len(attrs) > maxAttributeNo {
+		return nil, fail(90001, "Attrs is an object of at most 10 attributes")
+	}
+	for name, value := range attrs {
+		u.attributes[name] = value
+	}
+	return nil, nil
+}
+
+func getAttr(u *account, _ userAttrs, _ int) (object, error) {
+	attrs := object{}
+	for _, name := range sortedKeys(u.attributes) {
+		attrs = attrs.with(name, u.attributes[name])
+	}
+	return object{"To_Account", u.id, "Attrs", attrs}, nil
+}
+
+// removeAttr takes a list of names where the others take an object.
+func removeAttr(u *account, in userAttrs, i int) (object, error) {
+	var names []string
+	if i >= len(in.UserAttrs) || json.Unmarshal(in.UserAttrs[i].Attrs, &names) != nil {
+		return nil, fail(90001, "Attrs is a list of names")
+	}
+	for _, name := range names {
+		delete(u.attributes, name)
+	}
+	return nil, nil
+}
+
+func addTag(u *account, in userAttrs, i int) (object, error) {
+	if i >= len(in.UserTags) || len(in.UserTags[i].Tags) > maxConditions {
+		return nil, fail(90001, "at most 10 tags")
+	}
+	for _, tag := range in.UserTags[i].Tags {
+		if tag == "" || len(tag) > maxTag {
+			return nil, fail(90020, "a tag has 1 to 50 bytes")
+		}
+		if !slices.Contains(u.tags, tag) {
+			u.tags = append(u.tags, tag)
+		}
+	}
+	return nil, nil
+}
+
+func getTag(u *account, _ userAttrs, _ int) (object, error) {
+	return object{"To_Account", u.id, "Tags", append([]string{}, u.tags...)}, nil
+}
+
+func removeTag(u *account, in userAttrs, i int) (object, error) {
+	if i >= len(in.UserTags) {
+		return nil, fail(90001, "UserTags is missing")
+	}
+	u.tags = slices.DeleteFunc(u.tags, func(tag string) bool { return slices.Contains(in.UserTags[i].Tags, tag) })
+	return nil, nil
+}
+
+func removeAllTags(u *account, _ userAttrs, _ int) (object, error) {
+	u.tags = nil
+	return nil, nil
+}
