@@ -61,7 +61,8 @@ type Handler func(ctx context.Context, j Job) error
 // A record and the count of waiting jobs change in one Commit, so the count is
 // exact however often a job comes. The record is written before the engine gets
 // the job: a job the engine has not got, or has lost, is overdue and pushed
-// again by [Ledger.Sweep].
+// again by [Ledger.Sweep]. Only while the store is away the engine gets a job
+// without a record, which the worker writes then.
 type Ledger struct {
 	store    kv.Store
 	queue    Queue
@@ -147,7 +148,8 @@ func (l *Ledger) get(ctx context.Context, id string) (Record, kv.Cond, error) {
 
 // Put accepts a job. nil means that it will be carried out, now or because an
 // earlier Put with the same id was accepted. If the engine cannot be reached,
-// the job waits for the next Sweep; that is not an error.
+// the job waits for the next Sweep; if the store cannot, half of the context's
+// time is left for the engine to take it. After ErrUnavailable neither could.
 func (l *Ledger) Put(ctx context.Context, j Job) error {
 	if _, err := Encode(j); err != nil {
 		return err
@@ -155,22 +157,42 @@ func (l *Ledger) Put(ctx context.Context, j Job) error {
 	if l.handlers[j.Kind] == nil {
 		return fmt.Errorf("%w: no handler for kind %q", ErrInvalid, j.Kind)
 	}
-	now := l.now()
+	recording, cancel := halfOf(ctx)
+	r, err := l.record(recording, j)
+	cancel()
+	switch {
+	case err == nil:
+		l.push(ctx, r)
+		return nil
+	case errors.Is(err, kv.ErrConflict):
+		return nil // accepted before
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		j.Unrecorded = true
+		return l.queue.Enqueue(ctx, j)
+	}
+	return err
+}
+
+// halfOf is a context with half of the time that ctx has left.
+func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, has := ctx.Deadline(); has {
+		return context.WithTimeout(ctx, time.Until(deadline)/2)
+	}
+	return context.WithCancel(ctx)
+}
+
+// record writes a new job's record. kv.ErrConflict means that there is one.
+func (l *Ledger) record(ctx context.Context, j Job) (Record, error) {
+	j.Unrecorded = false
 	r := Record{Job: j, State: Waiting}
-	l.schedule(&r, later(now, j.NotBefore))
+	l.schedule(&r, later(l.now(), j.NotBefore))
 	record, err := l.put(r, kv.Absent())
 	if err != nil {
-		return err
+		return r, err
 	}
-	err = l.commit(ctx, j.ID, "put/"+rand.Text(), record, count(1, 0))
-	if errors.Is(err, kv.ErrConflict) {
-		return nil // accepted before
-	}
-	if err != nil {
-		return err
-	}
-	l.push(ctx, r)
-	return nil
+	return r, l.commit(ctx, j.ID, "put/"+rand.Text(), record, count(1, 0))
 }
 
 func later(a, b time.Time) time.Time {
@@ -213,6 +235,12 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 		return nil
 	}
 	r, cond, err := l.get(ctx, j.ID)
+	if errors.Is(err, ErrNotFound) && j.Unrecorded {
+		if _, err := l.record(ctx, j); err != nil && !errors.Is(err, kv.ErrConflict) {
+			return err
+		}
+		r, cond, err = l.get(ctx, j.ID)
+	}
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil // done long ago, or dropped
@@ -233,7 +261,11 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 	}
 	if r.Due.After(now) {
 		// It came before its time: the engine's clock is ahead, or it is a
-		// repetition of an earlier delivery.
+		// repetition of an earlier delivery. One that is too far ahead for the
+		// engine is a sweep's.
+		if r.Due.Sub(now) > l.queue.MaxDelay() {
+			return nil
+		}
 		return l.queue.Enqueue(ctx, withNotBefore(r.Job, r.Due))
 	}
 	// The attempt counts before it begins, so that a job which kills its

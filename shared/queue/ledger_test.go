@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/queue"
@@ -80,8 +81,10 @@ func newBench(t *testing.T) *bench {
 }
 
 // another is another process over the same store and engine.
-func (b *bench) another() *queue.Ledger {
-	l := queue.NewLedger(b.store, b.engine, b.clock.Now)
+func (b *bench) another() *queue.Ledger { return b.over(b.store) }
+
+func (b *bench) over(store kv.Store) *queue.Ledger {
+	l := queue.NewLedger(store, b.engine, b.clock.Now)
 	l.Handle("work", func(_ context.Context, j queue.Job) error {
 		b.ran[j.ID]++
 		if b.result != nil {
@@ -165,7 +168,7 @@ func TestFailuresAreTriedAgainThenLaidAside(t *testing.T) {
 		t.Errorf("ran %d times, want %d", b.ran["a"], queue.MaxAttempts)
 	}
 	b.want(0, 1)
-	dead, err := b.ledger.DeadJobs(t.Context())
+	dead, err := b.ledger.DeadJobs(t.Context(), 100)
 	if err != nil || len(dead) != 1 || dead[0].Error != "the desk is closed" || string(dead[0].Job.Body) != `{"n":1}` {
 		t.Errorf("%+v, %v", dead, err)
 	}
@@ -253,6 +256,69 @@ func TestAnEngineThatWasAway(t *testing.T) {
 	}
 	b.deliver()
 	b.want(0, 0)
+}
+
+// outage is a store that can be made unreachable.
+type outage struct {
+	kv.Store
+	on bool
+}
+
+func (o *outage) Commit(ctx context.Context, partition, op string, writes ...kv.Write) error {
+	if o.on {
+		return kv.ErrUnavailable
+	}
+	return o.Store.Commit(ctx, partition, op, writes...)
+}
+
+func (o *outage) Get(ctx context.Context, partition, key string) (kv.Item, error) {
+	if o.on {
+		return kv.Item{}, kv.ErrUnavailable
+	}
+	return o.Store.Get(ctx, partition, key)
+}
+
+// TestAStoreThatWasAway: the engine keeps what was accepted meanwhile, however
+// often it was, and the records are made up for; with both away the caller is
+// told.
+func TestAStoreThatWasAway(t *testing.T) {
+	b := newBench(t)
+	store := &outage{Store: b.store, on: true}
+	b.ledger = b.over(store)
+	far := job("far")
+	far.NotBefore = b.clock.Now().Add(time.Hour)
+	for _, j := range []queue.Job{job("a"), job("a"), far} {
+		b.must(b.ledger.Put(t.Context(), j))
+	}
+	b.engine.down = true
+	if err := b.ledger.Put(t.Context(), job("b")); !errors.Is(err, queue.ErrUnavailable) {
+		t.Errorf("with both away: %v", err)
+	}
+	b.engine.down = false
+	b.clock.Advance(time.Second)
+	for _, encoded := range b.engine.take(b.clock.Now()) {
+		if err := b.ledger.Perform(t.Context(), encoded); !errors.Is(err, queue.ErrUnavailable) {
+			t.Errorf("performed without a store: %v", err)
+		}
+		store.on = false
+		b.must(b.ledger.Perform(t.Context(), encoded))
+		store.on = true
+	}
+	store.on = false
+	early, err := queue.Encode(queue.Job{ID: far.ID, Kind: far.Kind, Lane: far.Lane, NotBefore: far.NotBefore, Unrecorded: true})
+	b.must(err)
+	b.must(b.ledger.Perform(t.Context(), early)) // an engine that cannot hold it back so long
+	b.want(1, 0)
+	b.must(b.ledger.Put(t.Context(), job("a")))
+	for range 70 {
+		b.deliver()
+		b.sweep()
+		b.clock.Advance(time.Minute)
+	}
+	b.want(0, 0)
+	if b.ran["a"] != 1 || b.ran["far"] != 1 || b.ran["b"] != 0 {
+		t.Errorf("ran %v", b.ran)
+	}
 }
 
 func TestFarAheadWaitsInTheLedger(t *testing.T) {

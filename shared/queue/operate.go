@@ -30,17 +30,25 @@ func (l *Ledger) Overview(ctx context.Context) (Overview, error) {
 	return o, nil
 }
 
-// DeadJobs returns the jobs that were laid aside.
-func (l *Ledger) DeadJobs(ctx context.Context) ([]Record, error) {
+// DeadJobs returns jobs that were laid aside, at most limit.
+func (l *Ledger) DeadJobs(ctx context.Context, limit int) ([]Record, error) {
 	var out []Record
 	err := l.each(ctx, func(_ int, _ kv.Item, r Record) error {
 		if r.State == Dead {
 			out = append(out, r)
 		}
+		if len(out) == limit {
+			return errEnough
+		}
 		return nil
 	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return out, err
 }
+
+var errEnough = errors.New("queue: enough")
 
 // Show returns a job's record, or ErrNotFound.
 func (l *Ledger) Show(ctx context.Context, id string) (Record, error) {

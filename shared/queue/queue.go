@@ -16,7 +16,9 @@
 // the same job, a job whose engine lost it is found again by [Ledger.Sweep], a
 // job is carried out by one worker at a time, tried again with growing pauses,
 // and after the last attempt laid aside as dead, for a person to look at. So
-// the same commands show and redrive jobs on every engine.
+// the same commands show and redrive jobs on every engine. While the store is
+// away the engine alone keeps new jobs, and while the engine is away the store
+// does: a job is lost to the caller only if both are.
 package queue
 
 import (
@@ -48,6 +50,8 @@ type Job struct {
 	// NotBefore is the earliest time; zero is now.
 	NotBefore time.Time       `json:"notBefore,omitzero"`
 	Body      json.RawMessage `json:"body,omitempty"`
+	// Unrecorded is the ledger's own: the worker is to write the record first.
+	Unrecorded bool `json:"unrecorded,omitempty"`
 }
 
 // Limits, the same on all engines; the narrowest is an asynchronous invocation

@@ -33,6 +33,10 @@ const (
 // go out in their turn, with the time that remains, and the answer counts as
 // the rule's verdict; after-callbacks are a rule called function.
 //
+// [Mux.Redo] knows the function's own after-rules as well and runs them here, so
+// that one worker does again both what could not be forwarded and what the
+// function itself laid aside.
+//
 // A before-callback that cannot be forwarded is answered by the strictest
 // policy among the function's own rules for it. The URL is a trusted setting:
 // it gets the query with IM's signature. The client should follow no redirects.
@@ -68,6 +72,11 @@ func (m *Mux) Forward(function, target string, client *http.Client, register fun
 				_, err := f.send(ctx, phaseAfter, query, d.Body)
 				return err
 			})
+		}
+	}
+	for key, redo := range wants.redo {
+		if m.redo[key] == nil { // a rule named as its function is forwarded
+			m.redo[key] = redo
 		}
 	}
 	return nil
