@@ -3,7 +3,8 @@
 //
 // A room is a partition, so its counts agree with one another. A message is
 // known by its topic and MsgSeq, counted in the segment that 32 neighbouring
-// MsgSeq share, and folded into totals a while later; see package kv.
+// MsgSeq share, and folded into totals a while later; see package kv. A list of
+// the rooms that are talked in tells the clock what to fold.
 package roomstats
 
 import (
@@ -35,12 +36,15 @@ const quiet = time.Minute
 
 // Stats counts rooms in a store.
 type Stats struct {
-	store kv.Store
-	now   func() time.Time
+	store   kv.Store
+	now     func() time.Time
+	entered entered
 }
 
 // New returns the statistics kept in a store.
-func New(store kv.Store) *Stats { return &Stats{store: store, now: time.Now} }
+func New(store kv.Store) *Stats {
+	return &Stats{store: store, now: time.Now, entered: entered{rooms: make(map[string]time.Time)}}
+}
 
 // Register adds the rule that counts delivered group messages.
 func (s *Stats) Register(m *callback.Mux) { callback.After(m, "count", s.count) }
@@ -67,7 +71,11 @@ func (s *Stats) count(ctx context.Context, e *callback.GroupAfterSendMsg) error 
 	at := cmp.Or(e.MsgTime.Time(), e.EventTime.Time(), s.now())
 	seq := strconv.FormatUint(uint64(e.MsgSeq), 10)
 	segment := fmt.Sprintf("m/%s/%08x", e.TopicID, e.MsgSeq>>segmentBits)
-	outcome, err := s.store.Tally(ctx, partition(e.GroupID), segment, kv.Event{ID: seq, At: at}, deltas...)
+	err := s.enter(ctx, e.GroupID)
+	var outcome kv.Outcome
+	if err == nil {
+		outcome, err = s.store.Tally(ctx, partition(e.GroupID), segment, kv.Event{ID: seq, At: at}, deltas...)
+	}
 	switch {
 	case errors.Is(err, kv.ErrInvalid):
 		// A repetition would fare no better: the callback is not one of IM's.
