@@ -8,13 +8,11 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/faas"
-	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
-	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
+	"github.com/backchannel-im/backchannel/shared/wiring/cloud"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
-	"github.com/backchannel-im/backchannel/shared/wiring/state"
 )
 
 func main() { faas.Main("after-send-counter", build) }
@@ -24,19 +22,20 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 		return nil, err
 	}
 	entrance, gate := door.Read(set), access.Gate(set)
-	openState := state.Read(set, dynamokv.Engine, rediskv.Engine, rediskv.TLSEngine)
+	open := cloud.Read(set)
 	if err := set.Err(); err != nil {
 		return nil, err
 	}
-	store, err := openState(ctx)
+	work, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
+	entrance.Jobs = work.Ledger
 	routes := http.NewServeMux()
-	stats := roomstats.New(store)
+	stats := roomstats.New(work.Store)
 	stats.Routes(routes, gate)
-	if _, err := entrance.Mount(routes, door.Part{Function: "after-send-counter", Register: stats.Register}); err != nil {
+	if err := entrance.Mount(routes, door.Part{Function: "after-send-counter", Register: stats.Register}); err != nil {
 		return nil, err
 	}
-	return &faas.App{HTTP: api.Routes(routes), Close: store.Close}, nil
+	return &faas.App{HTTP: api.Routes(routes), Close: work.Close}, nil
 }

@@ -26,7 +26,7 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 		return nil, err
 	}
 	routes := http.NewServeMux()
-	if _, err := entrance.Mount(routes, door.Part{Function: "before-send-filter", Register: filter.Register}); err != nil {
+	if err := entrance.Mount(routes, door.Part{Function: "before-send-filter", Register: filter.Register}); err != nil {
 		return nil, err
 	}
 	return &faas.App{HTTP: api.Routes(routes)}, nil

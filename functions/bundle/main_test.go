@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +15,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/boltqueue"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
@@ -125,6 +129,47 @@ func TestBadCallbacksChangeNothing(t *testing.T) {
 	}
 	if after := dump(t, state); !bytes.Equal(before, after) {
 		t.Errorf("the store changed:\n%s\n%s", before, after)
+	}
+}
+
+// TestDoesItsOwnJobs: jobs that a process left in its file when it died, one
+// whose record was not even written, are done by the next.
+func TestDoesItsOwnJobs(t *testing.T) {
+	dir := t.TempDir()
+	env := kit.Settings(map[string]string{"STATE_URL": "bolt:" + dir + "/state.db", "QUEUE_URL": "bolt:" + dir + "/jobs.db"})
+	jobs, err := boltqueue.Open(dir+"/jobs.db", boltqueue.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := range 3 {
+		failed, err := json.Marshal(callback.Deferred{Rule: "count", Command: "Group.CallbackAfterSendMsg", Body: []byte(kit.AfterSend("alice", seq))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := queue.Job{ID: fmt.Sprint("left-", seq), Kind: "callback", Lane: queue.Fast, Body: failed, Unrecorded: true}
+		if err := jobs.Enqueue(t.Context(), left, left); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := jobs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := faastest.StartLocal(t, faastest.Build(t, "."), env)
+	p.WaitLog(t, "tick")
+	for done := false; !done; {
+		done = true
+		for seq := range 3 {
+			done = done && answer(t, p, kit.Get(fmt.Sprint("/jobs/left-", seq), kit.Key)).JSON["state"] == "done"
+		}
+	}
+	if a := answer(t, p, kit.Get("/rooms/lobby/stats", kit.Key)); a.JSON["messages"] != 3.0 {
+		t.Errorf("counted %s, want 3 messages", a.Text)
+	}
+	if a := answer(t, p, kit.Get("/jobs", kit.Key)); a.JSON["waiting"] != 0.0 || a.JSON["dead"] != 0.0 {
+		t.Errorf("left over: %s", a.Text)
+	}
+	if code := p.Stop(t); code != 0 {
+		t.Errorf("stopped with %d", code)
 	}
 }
 

@@ -9,12 +9,10 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/faas"
-	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
-	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
+	"github.com/backchannel-im/backchannel/shared/wiring/cloud"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
-	"github.com/backchannel-im/backchannel/shared/wiring/state"
 	"github.com/backchannel-im/backchannel/shared/wiring/words"
 )
 
@@ -26,20 +24,21 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 	}
 	entrance := door.Read(set, "before-send-filter", "after-send-counter")
 	filter := words.Read(set)
-	openState := state.Read(set, dynamokv.Engine, rediskv.Engine, rediskv.TLSEngine)
+	open := cloud.Read(set)
 	if err := set.Err(); err != nil {
 		return nil, err
 	}
-	store, err := openState(ctx)
+	work, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
+	entrance.Jobs = work.Ledger
 	routes := http.NewServeMux()
-	_, err = entrance.Mount(routes,
+	err = entrance.Mount(routes,
 		door.Part{Function: "before-send-filter", Register: filter.Register},
-		door.Part{Function: "after-send-counter", Register: roomstats.New(store).Register})
+		door.Part{Function: "after-send-counter", Register: roomstats.New(work.Store).Register})
 	if err != nil {
 		return nil, err
 	}
-	return &faas.App{HTTP: api.Routes(routes), Close: store.Close}, nil
+	return &faas.App{HTTP: api.Routes(routes), Close: work.Close}, nil
 }

@@ -18,12 +18,15 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/boltqueue"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/bundle"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
@@ -51,6 +54,9 @@ type options struct {
 	fresh              bool
 }
 
+func (o options) stateFile() string { return filepath.Join(o.state, "state.db") }
+func (o options) queueFile() string { return filepath.Join(o.state, "jobs.db") }
+
 func parse(args []string, errs io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
@@ -77,18 +83,20 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(o.state, "state.db")
 	if o.fresh {
-		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+		for _, file := range []string{o.stateFile(), o.queueFile()} {
+			if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
 		}
 	}
 	if err := os.MkdirAll(o.state, 0o700); err != nil {
 		return err
 	}
 	seen := newFeed()
-	b, err := bundle.Open(ctx, config.NewDevelopmentReader(settings(file, o.rules)), bundle.Options{
+	b, err := bundle.Open(ctx, config.NewDevelopmentReader(settings(o)), bundle.Options{
 		States:  []kv.Engine{boltkv.Engine},
+		Queues:  []queue.Engine{boltqueue.Engine},
 		Observe: seen.add,
 	})
 	if err != nil {
@@ -104,13 +112,22 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		ReadHeaderTimeout: 5 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	ended := make(chan error, 2)
+	go func() { ended <- server.Serve(listener) }()
+	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	var work sync.WaitGroup
+	work.Go(func() {
+		if err := b.Run(working); err != nil {
+			ended <- fmt.Errorf("the worker: %w", err)
+		}
+	})
+	work.Go(func() { tick(working, b.Tick, errs) })
 	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im\n", addr, addr)
 	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, access.DevelopmentSecret, door.DevelopmentToken, access.DevelopmentKey)
 
 	select {
-	case err = <-served:
+	case err = <-ended:
 	case <-ctx.Done():
 		stopping, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()
@@ -118,20 +135,39 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 			err = server.Close()
 		}
 	}
+	stopWork()
+	work.Wait()
 	return errors.Join(err, b.Close())
+}
+
+// tick is the clock: at start and every minute, as on the platforms.
+func tick(ctx context.Context, do func(context.Context) error, errs io.Writer) {
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
+	for {
+		if err := do(ctx); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(errs, "dev: the clock:", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-minute.C:
+		}
+	}
 }
 
 // settings are the development values, in place of an environment: nothing of
 // the machine's own leaks in.
-func settings(file, rules string) func(string) (string, bool) {
+func settings(o options) func(string) (string, bool) {
 	values := map[string]string{
 		"SDK_APP_ID":       fmt.Sprint(appID),
 		"SECRET":           access.DevelopmentSecret,
 		"CALLBACK_TOKEN":   door.DevelopmentToken,
 		"API_KEYS":         "dev:" + access.DevelopmentKeyHash,
 		"USERSIG_MODE":     "open",
-		"STATE_URL":        "bolt:" + file,
-		"MODERATION_RULES": rules,
+		"STATE_URL":        "bolt:" + o.stateFile(),
+		"QUEUE_URL":        "bolt:" + o.queueFile(),
+		"MODERATION_RULES": o.rules,
 	}
 	return func(name string) (string, bool) {
 		v, ok := values[name]

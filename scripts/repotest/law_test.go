@@ -26,6 +26,7 @@ var ports = map[string][]string{
 	"shared/fault":       {},
 	"shared/kv":          {"shared/fault"},
 	"shared/queue":       {"shared/kv", "shared/fault"},
+	"shared/schedule":    {},
 	"shared/due":         {"shared/kv", "shared/queue", "shared/fault"},
 	"shared/mailbox":     {"shared/kv", "shared/queue", "shared/due", "shared/fault"},
 	"shared/idem":        {"shared/kv", "shared/fault"},

@@ -2,21 +2,27 @@ package repotest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/queue"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
@@ -77,9 +83,16 @@ func (d description) check(method, path string, res kit.Answer) error {
 // operation is called well and badly, and answers as described.
 func TestOpenAPI(t *testing.T) {
 	d := readOpenAPI(t)
+	state := filepath.Join(t.TempDir(), "state.db")
+	layAside(t, state, "one", "another")
 	p := faastest.StartLocal(t, program(t, "bundle"), kit.Settings(map[string]string{
-		"STATE_URL": "bolt:{dir}/state.db", "CALLBACK_PATH_SECRET": "",
+		"STATE_URL": "bolt:" + state, "QUEUE_URL": "bolt:{dir}/jobs.db", "CALLBACK_PATH_SECRET": "",
 	}))
+	drop := func(id, key string) *http.Request {
+		r := kit.Get("/jobs/"+id, key)
+		r.Method = http.MethodDelete
+		return r
+	}
 	bad := func(path string) *http.Request { return kit.Post(path, "", "no JSON") }
 	large := kit.Post("/usersig", kit.Key, `{"userID":"`+strings.Repeat("x", 80<<10)+`"}`)
 	text := kit.Post("/usersig", kit.Key, `{"userID":"alice"}`)
@@ -109,6 +122,16 @@ func TestOpenAPI(t *testing.T) {
 		{"/rooms/{id}/stats", kit.Get("/rooms/"+strings.Repeat("x", 600)+"/stats", kit.Key), 400},
 		{"/rooms/{id}/stats/users/{userID}", kit.Get("/rooms/lobby/stats/users/alice", kit.Key), 200},
 		{"/rooms/{id}/stats/users/{userID}", kit.Get("/rooms/lobby/stats/users/alice", "guess"), 401},
+		{"/jobs", kit.Get("/jobs", kit.Key), 200},
+		{"/jobs", kit.Get("/jobs", ""), 401},
+		{"/jobs/{id}", kit.Get("/jobs/one", kit.Key), 200},
+		{"/jobs/{id}", kit.Get("/jobs/none", kit.Key), 404},
+		{"/jobs/{id}/redrive", kit.Post("/jobs/one/redrive", kit.Key, ""), 200},
+		{"/jobs/{id}/redrive", kit.Post("/jobs/none/redrive", kit.Key, ""), 404},
+		{"/jobs/{id}", drop("another", ""), 401},
+		{"/jobs/{id}", drop("one", kit.Key), 409},
+		{"/jobs/{id}", drop("another", kit.Key), 200},
+		{"/jobs/{id}", drop("another", kit.Key), 404},
 	}
 	called := map[string]bool{}
 	for _, call := range calls {
@@ -131,6 +154,42 @@ func TestOpenAPI(t *testing.T) {
 		if !called[path] {
 			t.Errorf("%s is described and never called here", path)
 		}
+	}
+}
+
+// nowhere is a queue that keeps nothing.
+type nowhere struct{}
+
+func (nowhere) Enqueue(context.Context, ...queue.Job) error { return nil }
+func (nowhere) MaxDelay() time.Duration                     { return time.Hour }
+func (nowhere) Close() error                                { return nil }
+
+// layAside makes a store in which these jobs are dead.
+func layAside(t *testing.T, state string, ids ...string) {
+	t.Helper()
+	store, err := boltkv.Open(state, boltkv.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	l := queue.NewLedger(store, nowhere{}, func() time.Time { return now })
+	l.Handle("work", func(context.Context, queue.Job) error { return errors.New("it never works") })
+	for _, id := range ids {
+		job := queue.Job{ID: id, Kind: "work", Lane: queue.Slow}
+		encoded, err := queue.Encode(job)
+		if err == nil {
+			err = l.Put(t.Context(), job)
+		}
+		for range queue.MaxAttempts {
+			now = now.Add(2 * time.Hour)
+			err = errors.Join(err, l.Perform(t.Context(), encoded))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -77,6 +77,7 @@ func values(redis string) map[string]string {
 		"STATE_URL":                  redis,
 		"FORWARD_BEFORE_SEND_FILTER": nobody,
 		"FORWARD_AFTER_SEND_COUNTER": nobody,
+		"QUEUE_URL":                  "http://127.0.0.1:1/123456789012/jobs",
 		"SECRETS_URL":                "",
 	}
 }
@@ -84,7 +85,7 @@ func values(redis string) map[string]string {
 // environment is exactly what the template names, filled in.
 func environment(t testing.TB, f deployment.Function, values map[string]string) map[string]string {
 	t.Helper()
-	env := map[string]string{}
+	env := map[string]string{"AWS_REGION": "eu-central-1"} // which the platform sets
 	for name, text := range f.Environment {
 		value, known := values[name]
 		switch {

@@ -10,24 +10,33 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/jobdesk"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
+	"github.com/backchannel-im/backchannel/shared/wiring/jobs"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
 	"github.com/backchannel-im/backchannel/shared/wiring/state"
+	"github.com/backchannel-im/backchannel/shared/wiring/timetable"
 	"github.com/backchannel-im/backchannel/shared/wiring/words"
 )
 
 // Options are what the program decides and no setting does.
 type Options struct {
 	States  []kv.Engine             // where state may be kept
+	Queues  []queue.Engine          // where work for later may be put
 	Observe func(callback.Exchange) // sees every callback; nil for nobody
 }
 
-// Bundle is everything, opened.
+// Bundle is everything, opened. Its fields mean what they mean in an App of
+// package faas.
 type Bundle struct {
 	HTTP  http.Handler
+	Job   func(ctx context.Context, body []byte) error // nil without QUEUE_URL
+	Tick  func(ctx context.Context) error
+	Run   func(ctx context.Context) error // nil unless jobs are carried out in this process
 	Close func() error
 }
 
@@ -40,29 +49,37 @@ func Open(ctx context.Context, set *config.Reader, o Options) (*Bundle, error) {
 	gate := access.Gate(set)
 	newIssuer := access.Issuer(set)
 	filter := words.Read(set)
-	openState := state.Read(set, o.States...)
+	open := jobs.Read(set, state.Read(set, o.States...), o.Queues...)
 	if err := set.Err(); err != nil {
 		return nil, err
 	}
 
-	store, err := openState(ctx)
+	work, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	routes := http.NewServeMux()
-	stats := roomstats.New(store)
+	stats := roomstats.New(work.Store)
 	stats.Routes(routes, gate)
-	issuer, err := newIssuer(store)
+	issuer, err := newIssuer(work.Store)
 	if err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, work.Close())
 	}
 	issuer.Routes(routes)
-	entrance.Observe = o.Observe
-	_, err = entrance.Mount(routes,
+	entrance.Observe, entrance.Jobs = o.Observe, work.Ledger
+	err = entrance.Mount(routes,
 		door.Part{Function: "before-send-filter", Register: filter.Register},
 		door.Part{Function: "after-send-counter", Register: stats.Register})
 	if err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, work.Close())
 	}
-	return &Bundle{HTTP: api.Routes(routes), Close: store.Close}, nil
+	b := &Bundle{HTTP: api.Routes(routes), Tick: timetable.New(stats, work.Ledger).Tick, Close: work.Close}
+	if work.Ledger != nil {
+		jobdesk.Routes(routes, gate, work.Ledger)
+		b.Job = work.Ledger.Perform
+	}
+	if work.Local() {
+		b.Run = work.Run
+	}
+	return b, nil
 }

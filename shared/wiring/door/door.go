@@ -4,6 +4,9 @@ package door
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 )
 
@@ -20,8 +24,10 @@ const DevelopmentToken = "dev-callback-token"
 
 // Door is what the settings say of the endpoint.
 type Door struct {
-	// Defer and Observe go to the endpoint; see [callback.Config].
-	Defer   func(context.Context, callback.Deferred) error
+	// Jobs gets what an after-rule failed on, and has it done again. Without
+	// it such a callback is answered with status 500.
+	Jobs *queue.Ledger
+	// Observe goes to the endpoint; see [callback.Config].
 	Observe func(callback.Exchange)
 
 	config   callback.Config
@@ -71,9 +77,25 @@ func Read(set *config.Reader, forwardable ...string) *Door {
 	return d
 }
 
-// Mount adds the endpoint's routes, with the rules of the parts behind it. The
-// Mux that it returns can do deferred callbacks again.
-func (d *Door) Mount(routes *http.ServeMux, parts ...Part) (*callback.Mux, error) {
+// Mount adds the endpoint's routes, with the rules of the parts behind it.
+func (d *Door) Mount(routes *http.ServeMux, parts ...Part) error {
+	endpoint, err := d.endpoint(parts)
+	if err != nil {
+		return err
+	}
+	routes.Handle("/im", endpoint)
+	routes.Handle("/im/{secret}", endpoint)
+	return nil
+}
+
+// Redo prepares Jobs to run the rules of the parts again, in a program that
+// serves no callbacks itself.
+func (d *Door) Redo(parts ...Part) error {
+	_, err := d.endpoint(parts)
+	return err
+}
+
+func (d *Door) endpoint(parts []Part) (http.Handler, error) {
 	rules := callback.NewMux()
 	client := &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 55 * time.Second},
@@ -89,12 +111,29 @@ func (d *Door) Mount(routes *http.ServeMux, parts ...Part) (*callback.Mux, error
 			return nil, fmt.Errorf("forwarding: %w", err)
 		}
 	}
-	d.config.Mux, d.config.Defer, d.config.Observe = rules, d.Defer, d.Observe
-	endpoint, err := callback.NewEndpoint(d.config)
-	if err != nil {
-		return nil, err
+	d.config.Mux, d.config.Observe = rules, d.Observe
+	if d.Jobs != nil {
+		d.config.Defer = d.put
+		d.Jobs.Handle(deferredKind, func(ctx context.Context, j queue.Job) error {
+			var again callback.Deferred
+			if err := json.Unmarshal(j.Body, &again); err != nil {
+				return errors.New("the job holds no callback")
+			}
+			return rules.Redo(ctx, again)
+		})
 	}
-	routes.Handle("/im", endpoint)
-	routes.Handle("/im/{secret}", endpoint)
-	return rules, nil
+	return callback.NewEndpoint(d.config)
+}
+
+// deferredKind is the kind of a job that runs one after-rule again.
+const deferredKind = "callback"
+
+// put makes a job of what a rule failed on. Its id is its own: the rule knows a
+// repeated event, so two jobs for one do no harm.
+func (d *Door) put(ctx context.Context, failed callback.Deferred) error {
+	body, err := json.Marshal(failed)
+	if err != nil {
+		return err
+	}
+	return d.Jobs.Put(ctx, queue.Job{ID: rand.Text(), Kind: deferredKind, Lane: queue.Fast, Body: body})
 }

@@ -1,0 +1,32 @@
+// Command clock does what happens on a schedule.
+package main
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/faas"
+	"github.com/backchannel-im/backchannel/shared/roomstats"
+	"github.com/backchannel-im/backchannel/shared/wiring/cloud"
+	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
+	"github.com/backchannel-im/backchannel/shared/wiring/timetable"
+)
+
+func main() { faas.Main("clock", build) }
+
+func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
+	if err := secrets.Load(ctx, set); err != nil {
+		return nil, err
+	}
+	open := cloud.Require(set)
+	if err := set.Err(); err != nil {
+		return nil, err
+	}
+	work, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	table := timetable.New(roomstats.New(work.Store), work.Ledger)
+	return &faas.App{HTTP: http.NotFoundHandler(), Tick: table.Tick, Close: work.Close}, nil
+}

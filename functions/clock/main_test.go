@@ -1,0 +1,77 @@
+package main_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
+	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/redistest"
+	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
+)
+
+// nowhere is a queue whose engine is away.
+type nowhere struct{}
+
+func (nowhere) Enqueue(context.Context, ...queue.Job) error { return queue.ErrUnavailable }
+func (nowhere) MaxDelay() time.Duration                     { return time.Minute }
+func (nowhere) Close() error                                { return nil }
+
+// TestPushesOverdueJobs: a job whose push failed ten minutes ago is pushed by
+// the next tick, by one of two that overlap, on every platform.
+func TestPushesOverdueJobs(t *testing.T) {
+	event, err := os.ReadFile("events/schedule.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tick := range map[string]func(t *testing.T, env map[string]string){
+		"Lambda": func(t *testing.T, env map[string]string) {
+			if _, err := faastest.StartLambda(t, faastest.Build(t, "."), env).Invoke(event); err != nil {
+				t.Error(err)
+			}
+		},
+		"SCF": func(t *testing.T, env map[string]string) {
+			if err := faastest.StartSCF(t, faastest.Build(t, "."), env).Timer(); err != nil {
+				t.Error(err)
+			}
+		},
+		"a process": func(t *testing.T, env map[string]string) {
+			faastest.StartLocal(t, faastest.Build(t, "."), env).WaitLog(t, "tick")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := kit.StartQueue(t)
+			url := "redis://" + redistest.Start(t).Addr
+			store, err := rediskv.Engine.Open(t.Context(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			forget(t, store)
+			env := q.Env
+			env["STATE_URL"] = url
+			tick(t, env)
+			if jobs := q.Take(); len(jobs) != 1 {
+				t.Errorf("%d jobs pushed by the first tick, want 1", len(jobs))
+			}
+			tick(t, env)
+			if jobs := q.Take(); len(jobs) != 0 {
+				t.Errorf("%d jobs pushed by the next tick", len(jobs))
+			}
+		})
+	}
+}
+
+// forget accepts a job ten minutes ago that no engine got.
+func forget(t *testing.T, store kv.Store) {
+	t.Helper()
+	l := queue.NewLedger(store, nowhere{}, func() time.Time { return time.Now().Add(-10 * time.Minute) })
+	l.Handle("work", func(context.Context, queue.Job) error { return nil })
+	if err := l.Put(t.Context(), queue.Job{ID: "a", Kind: "work", Lane: queue.Fast}); err != nil {
+		t.Fatal(err)
+	}
+}
