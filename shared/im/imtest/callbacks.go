@@ -123,9 +123,7 @@ func (a *App) before(n notice) verdict {
 	}
 	signedAt := a.clock.Now()
 	if delay, ok := a.chaos.beforeDelay(); ok {
-		late := make(chan struct{})
-		a.clock.after(delay, func() { close(late) })
-		<-late
+		a.clock.sleep(context.Background(), delay)
 	}
 	record := a.post.send(posting{n, signedAt, 1})
 	v := verdict{failed: record.Failed}

@@ -20,15 +20,18 @@ type Chaos struct {
 
 	// REST calls.
 	LoseAnswer float64 // done, then the connection is cut
+	SlowAnswer float64 // done, then answered DelayBy late
 	Refuse     float64 // answered with Code, not done
 	Code       int     // default 60008
 }
 
 // Fault is what happens to one REST call.
 type Fault struct {
-	LoseAnswer bool // done, then the connection is cut
-	Code       int  // answered with this code; not done unless Worked
-	Worked     bool // with Code: done all the same
+	LoseAnswer bool          // done, then the connection is cut
+	Late       time.Duration // done, then answered so much later
+	Code       int           // answered with this code; not done unless Worked
+	Status     int           // answered with this HTTP status and no JSON; not done unless Worked
+	Worked     bool          // with Code or Status: done all the same
 }
 
 // Misbehave sets how the app goes wrong from now on. The zero Chaos ends it.
@@ -103,6 +106,8 @@ func (c *chaos) restFault(command string) Fault {
 		return Fault{Code: c.c.Code}
 	case c.happens(c.c.LoseAnswer):
 		return Fault{LoseAnswer: true}
+	case c.happens(c.c.SlowAnswer):
+		return Fault{Late: c.c.DelayBy}
 	}
 	return Fault{}
 }

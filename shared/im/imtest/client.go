@@ -41,6 +41,7 @@ type Event struct {
 	// destroyed (the group), muted or unmuted.
 	Kind    string   `json:"kind"`
 	GroupID string   `json:"groupId,omitempty"`
+	TopicID string   `json:"topicId,omitempty"` // of a mute; a message has its own
 	Message *Message `json:"message,omitempty"`
 	Notice  string   `json:"notice,omitempty"` // a notification's content
 	// Until is the end of a mute.

@@ -2,6 +2,7 @@ package imtest
 
 import (
 	"container/heap"
+	"context"
 	"sync"
 	"time"
 )
@@ -78,6 +79,16 @@ func (c *Clock) after(d time.Duration, f func()) {
 	defer c.mu.Unlock()
 	c.made++
 	heap.Push(&c.timers, &timer{at: c.now.Add(d), order: c.made, f: f})
+}
+
+// sleep waits until d has passed or ctx ends.
+func (c *Clock) sleep(ctx context.Context, d time.Duration) {
+	over := make(chan struct{})
+	c.after(d, func() { close(over) })
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
 }
 
 type timer struct {

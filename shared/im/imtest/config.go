@@ -92,6 +92,12 @@ type Unknowns struct {
 	// MissingReceiverIs90012: sendmsg to an account that does not exist is
 	// answered with 90012 instead of 20003.
 	MissingReceiverIs90012 bool
+	// StreamsCallBack: a stream's first chunk makes the callbacks that a sendmsg
+	// makes; otherwise streams make none.
+	StreamsCallBack bool
+	// NextAsNumber: the cursor of a Community's members is a number instead of
+	// a text.
+	NextAsNumber bool
 	// KickVoidsSigs: after a kick, UserSigs made before it are refused with
 	// 70052.
 	KickVoidsSigs bool

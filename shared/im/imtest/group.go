@@ -170,6 +170,43 @@ func (a *App) typeName(g *group) string {
 
 type keyValue struct{ Key, Value string }
 
+// ownFields bounds the fields that an app defines, in bytes (269/9346).
+type ownFields struct{ most, key, value int }
+
+var (
+	groupFields  = ownFields{most: 10, key: 16, value: 512}
+	memberFields = ownFields{most: 5, key: 16, value: 64}
+)
+
+func checkOwnFields(data []keyValue, limit ownFields) error {
+	for _, d := range data {
+		if d.Key == "" || len(d.Key) > limit.key || len(d.Value) > limit.value {
+			return fail(10004, "a Key or Value of your own fields is missing or too long")
+		}
+	}
+	return nil
+}
+
+// setFields changes fields; an empty value takes one away.
+func setFields(fields map[string]string, data []keyValue) {
+	for _, d := range data {
+		if d.Value == "" {
+			delete(fields, d.Key)
+		} else {
+			fields[d.Key] = d.Value
+		}
+	}
+}
+
+// fits reports whether the fields are still few enough after a change.
+func fits(fields map[string]string, data []keyValue, limit ownFields) bool {
+	fields = maps.Clone(fields)
+	next := make(map[string]string)
+	maps.Copy(next, fields)
+	setFields(next, data)
+	return len(next) <= limit.most
+}
+
 func checkGroupTexts(name, intro, notice, face *string) error {
 	for _, t := range []struct {
 		what  string
@@ -299,7 +336,13 @@ func (a *App) checkCreation(c *creation) error {
 		return fail(10007, "only a Community has topics")
 	}
 	c.kind = kind
+	if err := a.checkQuota(kind); err != nil {
+		return err
+	}
 	if err := checkGroupTexts(&c.name, &c.intro, &c.notice, &c.face); err != nil {
+		return err
+	}
+	if err := checkOwnFields(c.data, groupFields); err != nil {
 		return err
 	}
 	if err := checkGroupID(c.id, kind); err != nil {
@@ -319,11 +362,37 @@ func (a *App) checkCreation(c *creation) error {
 			return fail(10019, "a member is not imported")
 		}
 	}
-	if c.maxMembers < 0 || c.maxMembers > 0 && 1+len(c.members) > c.maxMembers && c.owner != "" {
+	most := a.conf.Edition.maxMembers(kind)
+	switch members := len(c.members) + flag(c.owner != ""); {
+	case !fits(nil, c.data, groupFields):
+		return fail(10004, "over 10 fields of your own")
+	case c.maxMembers < 0, most > 0 && c.maxMembers > most, c.maxMembers > 0 && members > c.maxMembers:
 		return fail(10004, "MaxMemberCount does not fit")
+	case most > 0 && members > most:
+		return fail(10014, "the edition has no groups of this size")
 	}
 	return nil
 }
+
+// checkQuota holds the app to how many groups its edition has (269/9346).
+func (a *App) checkQuota(kind string) error {
+	rooms := 0
+	for _, g := range a.groups {
+		rooms += flag(g.isAVRoom())
+	}
+	switch most := maxRooms[a.conf.Edition]; {
+	case a.conf.Edition == Trial && len(a.groups) >= maxTrialGroups:
+		return fail(10058, "over 100 groups in the trial edition")
+	case kind == typeAVRoom && most > 0 && rooms >= most:
+		return fail(10036, "over the edition's number of AVChatRooms")
+	}
+	return nil
+}
+
+// How many groups an app of a small edition has.
+const maxTrialGroups = 100
+
+var maxRooms = map[Edition]int{Trial: 10, Standard: 50}
 
 func (a *App) makeGroup(c creation) *group {
 	if c.id == "" {
@@ -359,9 +428,7 @@ func (a *App) makeGroup(c creation) *group {
 			}
 		}
 	}
-	for _, d := range c.data {
-		g.data[d.Key] = d.Value
-	}
+	setFields(g.data, c.data)
 	a.groups[g.id] = g
 	return g
 }

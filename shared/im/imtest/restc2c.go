@@ -43,7 +43,7 @@ func (b sendBody) send(by string) (c2cSend, error) {
 	case b.SyncOtherMachine != nil && *b.SyncOtherMachine != 1 && *b.SyncOtherMachine != 2:
 		return c2cSend{}, fail(90031, "SyncOtherMachine must be 1 or 2")
 	}
-	if err := checkForbidden(b.ForbidCallbackControl, b.SendMsgControl, 90001); err != nil {
+	if err := checkControls(b.ForbidCallbackControl, b.SendMsgControl, c2cControls, 90001); err != nil {
 		return c2cSend{}, err
 	}
 	s := c2cSend{
@@ -70,15 +70,21 @@ const (
 	forbidAfter  = "ForbidAfterSendMsgCallback"
 )
 
-// checkForbidden refuses values that IM has not: values are as exact as names.
-func checkForbidden(forbid, control []string, code int) error {
+// The values of SendMsgControl.
+var (
+	groupControls = []string{"NoUnread", "NoLastMsg"}
+	c2cControls   = append([]string{"WithMuteNotifications"}, groupControls...)
+)
+
+// checkControls refuses values that IM has not: values are as exact as names.
+func checkControls(forbid, control, controls []string, code int) error {
 	for _, f := range forbid {
 		if f != forbidBefore && f != forbidAfter {
 			return fail(code, "ForbidCallbackControl has an unknown value")
 		}
 	}
 	for _, c := range control {
-		if c != "NoUnread" && c != "NoLastMsg" && c != "WithMuteNotifications" {
+		if !slices.Contains(controls, c) {
 			return fail(code, "SendMsgControl has an unknown value")
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Groups and their members (269/1615 to 269/1621, 1047/34962, 269/112002).
@@ -163,7 +164,7 @@ func (g *group) memberInfo(id string) object {
 type memberQuery struct {
 	GroupId                                                              string //nolint:revive // IM's spelling
 	Limit, Offset                                                        int
-	Next                                                                 string
+	Next                                                                 json.RawMessage
 	MemberInfoFilter, MemberRoleFilter, AppDefinedDataFilter_GroupMember []string //nolint:revive // IM's spelling
 }
 
@@ -193,10 +194,10 @@ func getGroupMemberInfo(a *App, in memberQuery) (object, error) {
 	}
 	from := in.Offset
 	if g.kind == typeCommunity {
-		if from = 0; in.Next != "" {
-			if from, err = strconv.Atoi(in.Next); err != nil || from < 0 {
-				return nil, fail(10004, "Next is not of ours")
-			}
+		// The documentation has Next as a text and as a number.
+		next := strings.Trim(string(in.Next), `"`)
+		if from, err = strconv.Atoi(next); next != "" && (err != nil || from < 0) {
+			return nil, fail(10004, "Next is not of ours")
 		}
 	}
 	ids := slices.Clone(g.joinOrder)
@@ -211,11 +212,16 @@ func getGroupMemberInfo(a *App, in memberQuery) (object, error) {
 	}
 	out := ok.with("MemberNum", len(g.joinOrder), "MemberList", list)
 	if g.kind == typeCommunity {
-		next := ""
-		if end < len(ids) {
-			next = strconv.Itoa(end)
+		switch more := end < len(ids); {
+		case a.conf.Unknowns.NextAsNumber && more:
+			out = out.with("Next", end)
+		case a.conf.Unknowns.NextAsNumber:
+			out = out.with("Next", 0)
+		case more:
+			out = out.with("Next", strconv.Itoa(end))
+		default:
+			out = out.with("Next", "")
 		}
-		out = out.with("Next", next)
 	}
 	return out, nil
 }
@@ -227,8 +233,8 @@ type specifiedQuery struct {
 }
 
 func getSpecifiedMembers(a *App, in specifiedQuery) (object, error) {
-	if n := len(in.Member_List_Account); n == 0 || n > 50 {
-		return nil, fail(10004, "1 to 50 members")
+	if err := checkMany(len(in.Member_List_Account), 50); err != nil {
+		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -245,14 +251,25 @@ func getSpecifiedMembers(a *App, in specifiedQuery) (object, error) {
 	return ok.with("MemberList", list), nil
 }
 
+// checkMany checks how many accounts a call names.
+func checkMany(n, most int) error {
+	switch {
+	case n == 0:
+		return fail(10004, "the list of accounts is missing or empty")
+	case n > most:
+		return fail(10005, "at most "+strconv.Itoa(most)+" accounts")
+	}
+	return nil
+}
+
 type roleQuery struct {
 	GroupId      string   //nolint:revive // IM's spelling
 	User_Account []string //nolint:revive // IM's spelling
 }
 
 func getRoleInGroup(a *App, in roleQuery) (object, error) {
-	if n := len(in.User_Account); n == 0 || n > 500 {
-		return nil, fail(10004, "1 to 500 users")
+	if err := checkMany(len(in.User_Account), 500); err != nil {
+		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -348,8 +365,9 @@ func modifyGroupBaseInfo(a *App, by string, in modifyGroup) (object, error) {
 		return nil, fail(10004, "ApplyJoinOption is unknown")
 	case in.InviteJoinOption != nil && !slices.Contains(inviteValues, *in.InviteJoinOption):
 		return nil, fail(10004, "InviteJoinOption is unknown")
-	case len(in.AppDefinedData) > 10:
-		return nil, fail(10004, "over 10 fields of your own")
+	}
+	if err := checkOwnFields(in.AppDefinedData, groupFields); err != nil {
+		return nil, err
 	}
 	if err := checkGroupTexts(in.Name, in.Introduction, in.Notification, in.FaceUrl); err != nil {
 		return nil, err
@@ -365,6 +383,10 @@ func modifyGroupBaseInfo(a *App, by string, in modifyGroup) (object, error) {
 		err = fail(10007, "a Work group has no mute")
 	case in.MaxMemberNum != nil && (*in.MaxMemberNum < len(g.members) || *in.MaxMemberNum < 1):
 		err = fail(10004, "MaxMemberNum is below the number of members")
+	case in.MaxMemberNum != nil && !g.isAVRoom() && *in.MaxMemberNum > a.conf.Edition.maxMembers(g.kind):
+		err = fail(10004, "MaxMemberNum is above what the edition has")
+	case !fits(g.data, in.AppDefinedData, groupFields):
+		err = fail(10004, "over 10 fields of your own")
 	}
 	if err != nil {
 		a.mu.Unlock()
@@ -398,13 +420,7 @@ func modifyGroupBaseInfo(a *App, by string, in modifyGroup) (object, error) {
 	if in.MuteAllMember != nil {
 		g.muteAll = *in.MuteAllMember == "On"
 	}
-	for _, d := range in.AppDefinedData {
-		if d.Value == "" {
-			delete(g.data, d.Key)
-		} else {
-			g.data[d.Key] = d.Value
-		}
-	}
+	setFields(g.data, in.AppDefinedData)
 	g.changed = a.clock.Now()
 	a.mu.Unlock()
 	if len(changed) > 0 {

@@ -34,7 +34,7 @@ func sendGroupMsg(a *App, by string, in groupMsgRequest) (object, error) {
 	case len(in.To_Account) > 0 && a.conf.Edition > ProPlus:
 		return nil, fail(10007, "directed messages are not in this edition")
 	}
-	if err := checkForbidden(in.ForbidCallbackControl, in.SendMsgControl, 10004); err != nil {
+	if err := checkControls(in.ForbidCallbackControl, in.SendMsgControl, groupControls, 10004); err != nil {
 		return nil, err
 	}
 	s := groupSend{
@@ -63,8 +63,11 @@ type systemNotice struct {
 // sendSystemNotification reaches only who is online, and leaves no history
 // (269/1630).
 func sendSystemNotification(a *App, in systemNotice) (object, error) {
-	if in.Content == "" || len(in.ToMembers_Account) > 50 {
-		return nil, fail(10004, "Content is missing or over 50 members")
+	switch {
+	case in.Content == "":
+		return nil, fail(10004, "Content is missing")
+	case len(in.ToMembers_Account) > 50:
+		return nil, fail(10005, "over 50 members")
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

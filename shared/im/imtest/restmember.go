@@ -2,7 +2,6 @@ package imtest
 
 import (
 	"slices"
-	"time"
 )
 
 // Members come, go and are silenced (269/1621, 269/1622, 269/1623, 1047/34951).
@@ -20,11 +19,8 @@ func addGroupMember(a *App, by string, in addRequest) (object, error) {
 	if most == 0 {
 		most = 20
 	}
-	switch n := len(in.MemberList); {
-	case n == 0:
-		return nil, fail(10004, "MemberList is missing")
-	case n > most:
-		return nil, fail(10005, "too many members at once")
+	if err := checkMany(len(in.MemberList), most); err != nil {
+		return nil, err
 	}
 	ids := make([]string, len(in.MemberList))
 	for i, m := range in.MemberList {
@@ -49,11 +45,8 @@ type removeRequest struct {
 }
 
 func deleteGroupMember(a *App, by string, in removeRequest) (object, error) {
-	switch n := len(in.MemberToDel_Account); {
-	case n == 0:
-		return nil, fail(10004, "MemberToDel_Account is missing")
-	case n > 100:
-		return nil, fail(10005, "over 100 members at once")
+	if err := checkMany(len(in.MemberToDel_Account), 100); err != nil {
+		return nil, err
 	}
 	return ok, a.removeMembers(in.GroupId, by, in.MemberToDel_Account, fromREST)
 }
@@ -74,6 +67,9 @@ func modifyGroupMemberInfo(a *App, by string, in modifyMember) (object, error) {
 	case in.MsgFlag != nil && !slices.Contains([]string{"AcceptAndNotify", "AcceptNotNotify", "Discard"}, *in.MsgFlag):
 		return nil, fail(10004, "MsgFlag is unknown")
 	}
+	if err := checkOwnFields(in.AppMemberDefinedData, memberFields); err != nil {
+		return nil, err
+	}
 	a.mu.Lock()
 	g, err := a.membered(in.GroupId)
 	switch {
@@ -86,6 +82,8 @@ func modifyGroupMemberInfo(a *App, by string, in modifyMember) (object, error) {
 		err = fail(10007, "a Work group has no admins")
 	case in.MuteTime != nil && g.kind == typeWork:
 		err = fail(10007, "a Work group has no mute")
+	case !fits(g.members[in.Member_Account].data, in.AppMemberDefinedData, memberFields):
+		err = fail(10004, "over 5 fields of your own")
 	}
 	if err != nil {
 		a.mu.Unlock()
@@ -105,11 +103,9 @@ func modifyGroupMemberInfo(a *App, by string, in modifyMember) (object, error) {
 		m.flag = *in.MsgFlag
 	}
 	if in.MuteTime != nil {
-		a.mute(g, g.muted, in.Member_Account, *in.MuteTime)
+		a.mute(g, "", in.Member_Account, *in.MuteTime)
 	}
-	for _, d := range in.AppMemberDefinedData {
-		m.data[d.Key] = d.Value
-	}
+	setFields(m.data, in.AppMemberDefinedData)
 	a.mu.Unlock()
 	if len(changed) > 0 {
 		a.after(notice{command: "Group.CallbackAfterMemberFieldChanged", from: fromREST, body: object{
@@ -119,16 +115,20 @@ func modifyGroupMemberInfo(a *App, by string, in modifyMember) (object, error) {
 	return ok, nil
 }
 
-// mute silences a user for some seconds and tells the devices. The caller holds
-// the lock.
-func (a *App) mute(g *group, muted map[string]time.Time, id string, seconds uint32) {
+// mute silences a user for some seconds, in a group or in a topic of it, and
+// tells the devices. The caller holds the lock.
+func (a *App) mute(g *group, topicID, id string, seconds uint32) {
+	muted := g.muted
+	if topicID != "" {
+		muted = g.topics[topicID].muted
+	}
 	if seconds == 0 {
 		delete(muted, id)
-		a.tellUser(g, id, &Event{Kind: "unmuted", GroupID: g.id})
+		a.tellUser(g, id, &Event{Kind: "unmuted", GroupID: g.id, TopicID: topicID})
 		return
 	}
 	muted[id] = a.until(seconds)
-	a.tellUser(g, id, &Event{Kind: "muted", GroupID: g.id, Until: muted[id]})
+	a.tellUser(g, id, &Event{Kind: "muted", GroupID: g.id, TopicID: topicID, Until: muted[id]})
 }
 
 type forbidRequest struct {
@@ -138,11 +138,11 @@ type forbidRequest struct {
 }
 
 func forbidSendMsg(a *App, in forbidRequest) (object, error) {
-	switch n := len(in.Members_Account); {
-	case n == 0 || in.MuteTime == nil:
-		return nil, fail(10004, "Members_Account or MuteTime is missing")
-	case n > 500:
-		return nil, fail(10005, "over 500 members at once")
+	if err := checkMany(len(in.Members_Account), 500); err != nil {
+		return nil, err
+	}
+	if in.MuteTime == nil {
+		return nil, fail(10004, "MuteTime is missing")
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -156,12 +156,8 @@ func forbidSendMsg(a *App, in forbidRequest) (object, error) {
 	if _, err := g.lineOf(in.TopicId); err != nil {
 		return nil, err
 	}
-	muted := g.muted
-	if in.TopicId != "" {
-		muted = g.topics[in.TopicId].muted
-	}
 	for _, id := range in.Members_Account {
-		a.mute(g, muted, id, *in.MuteTime)
+		a.mute(g, in.TopicId, id, *in.MuteTime)
 	}
 	return ok, nil
 }
@@ -194,15 +190,10 @@ type banRequest struct {
 }
 
 func (in banRequest) check() error {
-	switch n := len(in.Members_Account); {
-	case n == 0:
-		return fail(10004, "Members_Account is missing")
-	case n > 20:
-		return fail(10005, "over 20 members at once")
-	case len(in.Description) > 1000:
+	if len(in.Description) > 1000 {
 		return fail(10004, "Description is over 1000 bytes")
 	}
-	return nil
+	return checkMany(len(in.Members_Account), 20)
 }
 
 func banGroupMember(a *App, by string, in banRequest) (object, error) {

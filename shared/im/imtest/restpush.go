@@ -2,6 +2,7 @@ package imtest
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -25,15 +26,15 @@ func createRobot(a *App, in robotRequest) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	u := a.user(in.UserID)
+	u := a.accounts[in.UserID]
 	if u == nil {
 		if len(a.robots()) >= maxRobots {
 			return nil, fail(10008, "over 20 robots")
 		}
 		u = newAccount(in.UserID)
-		u.robot = true
 		a.accounts[in.UserID] = u
 	}
+	u.robot, u.deleted = true, false
 	for tag, value := range map[string]string{tagNick: in.Nick, tagImage: in.FaceUrl, "Tag_Profile_IM_SelfSignature": in.SelfSignature} {
 		if value != "" {
 			u.profile[tag] = value
@@ -55,7 +56,7 @@ func getAllRobots(a *App, _ struct{}) (object, error) {
 	return ok.with("Robot_Account", list), nil
 }
 
-// deleteRobot ends a robot; its id is not freed.
+// deleteRobot ends a robot; it still counts, and may be made again.
 func deleteRobot(a *App, in robotRequest) (object, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -234,118 +235,131 @@ func getAttrName(a *App, _ struct{}) (object, error) {
 	return ok.with("AttrNames", names), nil
 }
 
-type userAttrs struct {
+// forUsers is the step that the commands on users share: 1 to 100 accounts, all
+// of which must exist before any is touched. The caller holds the lock.
+func (a *App) forUsers(ids []string, f func(i int, u *account)) error {
+	if len(ids) == 0 || len(ids) > 100 {
+		return fail(90001, "1 to 100 accounts")
+	}
+	for _, id := range ids {
+		if a.user(id) == nil {
+			return fail(90048, "an account is not imported")
+		}
+	}
+	for i, id := range ids {
+		f(i, a.user(id))
+	}
+	return nil
+}
+
+type attrsRequest struct {
 	UserAttrs []struct {
 		To_Account string //nolint:revive // IM's spelling
-		Attrs      json.RawMessage
+		Attrs      map[string]json.RawMessage
 	}
-	UserTags []struct {
-		To_Account string //nolint:revive // IM's spelling
-		Tags       []string
-	}
-	To_Account []string //nolint:revive // IM's spelling
 }
 
-// ids are the accounts a request names.
-func (in userAttrs) ids() (list []string) {
-	for _, u := range in.UserAttrs {
-		list = append(list, u.To_Account)
-	}
-	for _, u := range in.UserTags {
-		list = append(list, u.To_Account)
-	}
-	return append(list, in.To_Account...)
-}
-
-// onUsers makes a command that looks at or changes accounts, one after another;
-// nothing happens unless all exist.
-func onUsers(result string, f func(u *account, in userAttrs, i int) (object, error)) func(*App, userAttrs) (object, error) {
-	return func(a *App, in userAttrs) (object, error) {
-		ids := in.ids()
-		if len(ids) == 0 || len(ids) > 100 {
-			return nil, fail(90001, "1 to 100 accounts")
+func setAttr(a *App, in attrsRequest) (object, error) {
+	var ids []string
+	for _, item := range in.UserAttrs {
+		if len(item.Attrs) == 0 || len(item.Attrs) > maxAttributeNo {
+			return nil, fail(90001, "Attrs has 1 to 10 attributes")
 		}
+		ids = append(ids, item.To_Account)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return ok, a.forUsers(ids, func(i int, u *account) { maps.Copy(u.attributes, in.UserAttrs[i].Attrs) })
+}
+
+// attrNamesRequest has a list of names where its sibling has an object.
+type attrNamesRequest struct {
+	UserAttrs []struct {
+		To_Account string //nolint:revive // IM's spelling
+		Attrs      []string
+	}
+}
+
+func removeAttr(a *App, in attrNamesRequest) (object, error) {
+	var ids []string
+	for _, item := range in.UserAttrs {
+		ids = append(ids, item.To_Account)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return ok, a.forUsers(ids, func(i int, u *account) {
+		for _, name := range in.UserAttrs[i].Attrs {
+			delete(u.attributes, name)
+		}
+	})
+}
+
+type accountList struct{ To_Account []string } //nolint:revive // IM's spelling
+
+// describeUsers makes a command that tells something of each account.
+func describeUsers(list string, describe func(u *account) object) func(*App, accountList) (object, error) {
+	return func(a *App, in accountList) (object, error) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		for _, id := range ids {
-			if a.user(id) == nil {
-				return nil, fail(90048, "an account is not imported")
-			}
-		}
-		list := []object{}
-		for i, id := range ids {
-			item, err := f(a.user(id), in, i)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, item)
-		}
-		if result == "" {
-			return ok, nil
-		}
-		return ok.with(result, list), nil
+		items := []object{}
+		err := a.forUsers(in.To_Account, func(_ int, u *account) { items = append(items, object{"To_Account", u.id}.with(describe(u)...)) })
+		return ok.with(list, items), err
 	}
 }
 
-func setAttr(u *account, in userAttrs, i int) (object, error) {
-	var attrs map[string]json.RawMessage
-	if i >= len(in.UserAttrs) || json.Unmarshal(in.UserAttrs[i].Attrs, &attrs) != nil || len(attrs) > maxAttributeNo {
-		return nil, fail(90001, "Attrs is an object of at most 10 attributes")
-	}
-	for name, value := range attrs {
-		u.attributes[name] = value
-	}
-	return nil, nil
-}
-
-func getAttr(u *account, _ userAttrs, _ int) (object, error) {
+func (u *account) attrs() object {
 	attrs := object{}
 	for _, name := range sortedKeys(u.attributes) {
 		attrs = attrs.with(name, u.attributes[name])
 	}
-	return object{"To_Account", u.id, "Attrs", attrs}, nil
+	return object{"Attrs", attrs}
 }
 
-// removeAttr takes a list of names where the others take an object.
-func removeAttr(u *account, in userAttrs, i int) (object, error) {
-	var names []string
-	if i >= len(in.UserAttrs) || json.Unmarshal(in.UserAttrs[i].Attrs, &names) != nil {
-		return nil, fail(90001, "Attrs is a list of names")
+func (u *account) tagList() object { return object{"Tags", append([]string{}, u.tags...)} }
+
+type tagsRequest struct {
+	UserTags []struct {
+		To_Account string //nolint:revive // IM's spelling
+		Tags       []string
 	}
-	for _, name := range names {
-		delete(u.attributes, name)
-	}
-	return nil, nil
 }
 
-func addTag(u *account, in userAttrs, i int) (object, error) {
-	if i >= len(in.UserTags) || len(in.UserTags[i].Tags) > maxConditions {
-		return nil, fail(90001, "at most 10 tags")
-	}
-	for _, tag := range in.UserTags[i].Tags {
-		if tag == "" || len(tag) > maxTag {
-			return nil, fail(90020, "a tag has 1 to 50 bytes")
+// writeTags makes a command that changes the tags of users.
+func writeTags(change func(old, given []string) []string) func(*App, tagsRequest) (object, error) {
+	return func(a *App, in tagsRequest) (object, error) {
+		var ids []string
+		for _, item := range in.UserTags {
+			if len(item.Tags) == 0 || len(item.Tags) > maxConditions {
+				return nil, fail(90001, "1 to 10 tags")
+			}
+			for _, tag := range item.Tags {
+				if tag == "" || len(tag) > maxTag {
+					return nil, fail(90020, "a tag has 1 to 50 bytes")
+				}
+			}
+			ids = append(ids, item.To_Account)
 		}
-		if !slices.Contains(u.tags, tag) {
-			u.tags = append(u.tags, tag)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return ok, a.forUsers(ids, func(i int, u *account) { u.tags = change(u.tags, in.UserTags[i].Tags) })
+	}
+}
+
+func addTags(old, given []string) []string {
+	for _, tag := range given {
+		if !slices.Contains(old, tag) {
+			old = append(old, tag)
 		}
 	}
-	return nil, nil
+	return old
 }
 
-func getTag(u *account, _ userAttrs, _ int) (object, error) {
-	return object{"To_Account", u.id, "Tags", append([]string{}, u.tags...)}, nil
+func removeTags(old, given []string) []string {
+	return slices.DeleteFunc(old, func(tag string) bool { return slices.Contains(given, tag) })
 }
 
-func removeTag(u *account, in userAttrs, i int) (object, error) {
-	if i >= len(in.UserTags) {
-		return nil, fail(90001, "UserTags is missing")
-	}
-	u.tags = slices.DeleteFunc(u.tags, func(tag string) bool { return slices.Contains(in.UserTags[i].Tags, tag) })
-	return nil, nil
-}
-
-func removeAllTags(u *account, _ userAttrs, _ int) (object, error) {
-	u.tags = nil
-	return nil, nil
+func removeAllTags(a *App, in accountList) (object, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return ok, a.forUsers(in.To_Account, func(_ int, u *account) { u.tags = nil })
 }

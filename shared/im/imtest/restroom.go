@@ -33,25 +33,47 @@ func getOnlineMemberNum(a *App, in groupID) (object, error) {
 	return ok.with("OnlineMemberNum", g.onlineNum), nil
 }
 
-// avRoom returns an AVChatRoom whose edition has the list of online members.
-// The caller holds the lock.
+// avRoom returns an AVChatRoom. The caller holds the lock.
 func (a *App) avRoom(id string) (*group, error) {
 	g, err := a.existing(id)
+	if err == nil && !g.isAVRoom() {
+		err = fail(10007, "only AVChatRooms have this")
+	}
+	return g, err
+}
+
+type roomCheck struct {
+	GroupId        string   //nolint:revive // IM's spelling
+	Member_Account []string //nolint:revive // IM's spelling
+}
+
+// checkRoomMembers tells which users are in an AVChatRoom, beyond the newest
+// thousand too (1047/60523).
+func checkRoomMembers(a *App, in roomCheck) (object, error) {
+	if err := checkMany(len(in.Member_Account), 500); err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g, err := a.avRoom(in.GroupId)
 	switch {
 	case err != nil:
 		return nil, err
-	case !g.isAVRoom():
-		return nil, fail(10007, "only AVChatRooms have this")
 	case a.conf.Edition > Pro:
 		return nil, fail(10007, "not in this edition")
 	}
-	return g, nil
+	return ok.with("Member_Account", slices.DeleteFunc(in.Member_Account, func(id string) bool {
+		p := g.online[id]
+		return p == nil || p.offline
+	})), nil
 }
 
-// The list of online members: the newest, by pages (269/77266).
+// The list of online members: the newest, fewer in small editions, by pages
+// (269/77266).
 const (
 	onlinePage = 250
 	onlineMost = 1000
+	onlineFew  = 30
 )
 
 type roomMembers struct {
@@ -72,7 +94,11 @@ func getRoomMembers(a *App, in roomMembers) (object, error) {
 	}
 	ids := slices.DeleteFunc(slices.Clone(g.joinOrder), func(id string) bool { return g.online[id].offline })
 	slices.Reverse(ids)
-	ids = ids[:min(len(ids), onlineMost)]
+	most := onlineMost
+	if a.conf.Edition > Pro {
+		most = onlineFew
+	}
+	ids = ids[:min(len(ids), most)]
 	from := int(min(*in.Timestamp, int64(len(ids)))) // our cursor is the place in the list
 	end := min(from+onlinePage, len(ids))
 	list := []object{}
@@ -99,8 +125,11 @@ type roomAdmins struct {
 }
 
 func modifyRoomAdmin(a *App, in roomAdmins) (object, error) {
-	if n := len(in.Admin_Account); n == 0 || n > 5 || in.CommandType != 1 && in.CommandType != 2 {
-		return nil, fail(10004, "1 to 5 admins, and CommandType 1 or 2")
+	if in.CommandType != 1 && in.CommandType != 2 {
+		return nil, fail(10004, "CommandType must be 1 or 2")
+	}
+	if err := checkMany(len(in.Admin_Account), 5); err != nil {
+		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

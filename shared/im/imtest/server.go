@@ -171,17 +171,22 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, dc string) {
 		return
 	}
 	fault := app.chaos.restFault(name)
-	if fault.Code != 0 && !fault.Worked {
-		answer(w, nil, fail(fault.Code, "as the test asked"))
-		return
+	var out object
+	if fault.Code == 0 && fault.Status == 0 || fault.Worked {
+		var unknown []string
+		out, unknown, err = c.do(app, r.URL.Query().Get("identifier"), body)
+		app.noteREST(RESTCall{Command: name, Body: string(body), Code: Code(err), Unknown: unknown})
 	}
-	out, unknown, err := c.do(app, r.URL.Query().Get("identifier"), body)
-	app.noteREST(RESTCall{Command: name, Body: string(body), Code: Code(err), Unknown: unknown})
+	if fault.Late > 0 {
+		s.clock.sleep(r.Context(), fault.Late)
+	}
 	switch {
 	case fault.LoseAnswer:
 		panic(http.ErrAbortHandler)
+	case fault.Status != 0:
+		w.WriteHeader(fault.Status)
 	case fault.Code != 0:
-		answer(w, nil, fail(fault.Code, "as the test asked, after it was done"))
+		answer(w, nil, fail(fault.Code, "as the test asked"))
 	default:
 		answer(w, out, err)
 	}
