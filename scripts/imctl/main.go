@@ -1,0 +1,122 @@
+// Command imctl is the operator's and developer's tool: it sends callbacks as
+// IM would, records and replays them, and looks after jobs.
+//
+//	go run ./scripts/imctl COMMAND [flags] [arguments]
+//
+// Each command explains itself with -h. Without flags the commands talk to what
+// scripts/dev runs, with its published values; for anything else name the URL
+// and give secrets in the environment, not in flags, which other users of the
+// machine can see.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// command is one thing that imctl does. Its run gets the arguments after the
+// command's name.
+type command struct {
+	name, usage, about string
+	run                func(ctx context.Context, t *tool, args []string) error
+}
+
+var commands = []command{
+	{"trigger", "trigger COMMAND [-set path=value]... [-n N]", "send a correctly signed callback", trigger},
+	{"record", "record FILE -to URL", "pass callbacks on and keep them in a file, without secrets", record},
+	{"replay", "replay FILE [-filter PATTERN] [-speed N]", "send recorded callbacks again, signed anew", replay},
+	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "look after jobs that wait or were laid aside", jobs},
+}
+
+// tool is what commands work with.
+type tool struct {
+	command
+	out, errs io.Writer
+	getenv    func(string) string
+}
+
+// errUsage: the command line is wrong, and it was said how.
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, os.Getenv))
+}
+
+// run returns the status to exit with: 2 for a wrong command line.
+func run(ctx context.Context, args []string, out, errs io.Writer, getenv func(string) string) int {
+	if len(args) == 0 || args[0] == "-h" || args[0] == "--help" || args[0] == "help" {
+		help(out)
+		if len(args) == 0 {
+			return 2
+		}
+		return 0
+	}
+	for _, c := range commands {
+		if c.name != args[0] {
+			continue
+		}
+		err := c.run(ctx, &tool{c, out, errs, getenv}, args[1:])
+		switch {
+		case err == nil, errors.Is(err, flag.ErrHelp):
+			return 0
+		case errors.Is(err, errUsage):
+			return 2
+		}
+		fmt.Fprintf(errs, "imctl %s: %v\n", c.name, err)
+		return 1
+	}
+	fmt.Fprintf(errs, "imctl: there is no command %q\n\n", args[0])
+	help(errs)
+	return 2
+}
+
+func help(w io.Writer) {
+	fmt.Fprint(w, "usage: go run ./scripts/imctl COMMAND [flags] [arguments]\n\n")
+	for _, c := range commands {
+		fmt.Fprintf(w, "  %-52s %s\n", c.usage, c.about)
+	}
+	fmt.Fprint(w, "\nimctl COMMAND -h says more.\n")
+}
+
+// flags returns the command's flag set, which explains the command with -h.
+func (t *tool) flags(more string) *flag.FlagSet {
+	f := flag.NewFlagSet("imctl "+t.name, flag.ContinueOnError)
+	f.SetOutput(t.errs)
+	f.Usage = func() {
+		fmt.Fprintf(t.errs, "usage: imctl %s\n\n%s\n\n", t.usage, strings.TrimSpace(more))
+		f.PrintDefaults()
+	}
+	return f
+}
+
+// parse reads flags that may stand before, between and after the arguments. It
+// returns the arguments, least to most of them; -1 is any number.
+func (t *tool) parse(f *flag.FlagSet, args []string, least, most int) ([]string, error) {
+	var rest []string
+	for {
+		if err := f.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, errUsage // the flag set has said what is wrong
+		}
+		if f.NArg() == 0 {
+			break
+		}
+		rest, args = append(rest, f.Arg(0)), f.Args()[1:]
+	}
+	if len(rest) < least || most >= 0 && len(rest) > most {
+		fmt.Fprintf(t.errs, "imctl %s: %d arguments given\nusage: imctl %s\n", t.name, len(rest), t.usage)
+		return nil, errUsage
+	}
+	return rest, nil
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"time"
+)
+
+const replayHelp = `
+Sends the callbacks of a file that imctl record made, in their order, signed
+anew, and says which are answered otherwise than they were.
+
+  imctl replay callbacks.jsonl -filter 'Group.*SendMsg' -speed 10
+
+With -speed 1 pauses are as they were, with 10 a tenth, with 0 there are none.`
+
+func replay(ctx context.Context, t *tool, args []string) error {
+	f := t.flags(replayHelp)
+	to := t.endpointFlags(f)
+	filter := f.String("filter", "*", "`pattern` of commands to send; * stands for anything")
+	speed := f.Float64("speed", 0, "how many times as fast as it was; 0 does not wait")
+	rest, err := t.parse(f, args, 1, 1)
+	if err != nil {
+		return err
+	}
+	if _, err := path.Match(*filter, ""); err != nil || *speed < 0 {
+		fmt.Fprintln(t.errs, "imctl replay: -filter must be a pattern and -speed not below 0")
+		return errUsage
+	}
+	signer, err := to.signer()
+	if err != nil {
+		return err
+	}
+	var last time.Time
+	sent, differ := 0, 0
+	err = readTape(rest[0], func(e entry) error {
+		if wanted, _ := path.Match(*filter, e.Command); !wanted {
+			return nil
+		}
+		if *speed > 0 && !last.IsZero() {
+			if err := sleep(ctx, time.Duration(float64(e.At.Sub(last)) / *speed)); err != nil {
+				return err
+			}
+		}
+		last = e.At
+		r, err := signer.Request(ctx, to.url, e.Command, e.Body)
+		if err != nil {
+			return err
+		}
+		a, err := send(r)
+		if err != nil {
+			return err
+		}
+		sent++
+		was := answer{status: e.Status, body: e.Answer}.verdict()
+		if now := a.verdict(); now != was {
+			differ++
+			fmt.Fprintf(t.out, "%s of %s: %s, was %s\n", e.Command, e.At.Format(time.RFC3339Nano), now, was)
+		}
+		return nil
+	})
+	fmt.Fprintf(t.out, "%d sent, %d answered otherwise\n", sent, differ)
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

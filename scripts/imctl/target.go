@@ -1,0 +1,167 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/wiring/access"
+	"github.com/backchannel-im/backchannel/shared/wiring/door"
+)
+
+// The app that scripts/dev runs.
+const devAppID = 1400000000
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 1 << 20
+
+// client waits a little longer than IM does.
+var client = &http.Client{
+	Timeout:       10 * time.Second,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+// isLocal reports whether a URL is this machine's, where the published
+// development values may stand in for secrets.
+func isLocal(target string) bool {
+	u, err := url.Parse(target)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// endpoint is where callbacks are sent, and as whose.
+type endpoint struct {
+	url    string
+	app    uint
+	getenv func(string) string
+}
+
+func (t *tool) endpointFlags(f *flag.FlagSet) *endpoint {
+	e := &endpoint{getenv: t.getenv}
+	f.StringVar(&e.url, "url", "http://127.0.0.1:8080/im", "callback `URL` to send to; CALLBACK_TOKEN in the environment signs")
+	f.UintVar(&e.app, "app", 0, "SDKAppID; default SDK_APP_ID, on this machine the development app")
+	return e
+}
+
+// signer returns what signs for the endpoint.
+func (e *endpoint) signer() (callback.Signer, error) {
+	s := callback.Signer{SDKAppID: uint32(e.app), Token: e.getenv("CALLBACK_TOKEN")}
+	if text := e.getenv("SDK_APP_ID"); s.SDKAppID == 0 && text != "" {
+		id, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return s, errors.New("SDK_APP_ID is not an app's number")
+		}
+		s.SDKAppID = uint32(id)
+	}
+	if isLocal(e.url) {
+		s.SDKAppID, s.Token = cmp.Or(s.SDKAppID, devAppID), cmp.Or(s.Token, door.DevelopmentToken)
+	}
+	if s.SDKAppID == 0 {
+		return s, errors.New("whose callbacks? Give -app or SDK_APP_ID")
+	}
+	return s, nil
+}
+
+// answer is an endpoint's answer to a callback.
+type answer struct {
+	status  int
+	body    []byte
+	latency time.Duration
+}
+
+// verdict is the answer in a word.
+func (a answer) verdict() string {
+	var im struct {
+		ErrorCode *int
+		MsgBody   []json.RawMessage
+	}
+	switch {
+	case a.status != http.StatusOK:
+		return "status " + strconv.Itoa(a.status)
+	case json.Unmarshal(a.body, &im) != nil || im.ErrorCode == nil:
+		return "not IM's envelope"
+	case *im.ErrorCode != 0:
+		return "ErrorCode " + strconv.Itoa(*im.ErrorCode)
+	case im.MsgBody != nil:
+		return "rewritten"
+	}
+	return "ok"
+}
+
+// send sends a request and reads the answer.
+func send(r *http.Request) (answer, error) {
+	start := time.Now()
+	resp, err := client.Do(r)
+	if err != nil {
+		return answer{}, withoutURL(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	return answer{resp.StatusCode, body, time.Since(start)}, err
+}
+
+// withoutURL keeps the query, which holds a signature, out of an error.
+func withoutURL(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+// server is where our own routes are, and the key to them.
+type server struct {
+	url    string
+	getenv func(string) string
+}
+
+func (t *tool) serverFlags(f *flag.FlagSet) *server {
+	s := &server{getenv: t.getenv}
+	f.StringVar(&s.url, "url", "http://127.0.0.1:8080", "`URL` of the bundle or job-worker; API_KEY in the environment opens it")
+	return s
+}
+
+// call calls one of our own routes and decodes its answer.
+func (s *server) call(ctx context.Context, method, path string, into any) error {
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(s.url, "/")+path, nil)
+	if err != nil {
+		return err
+	}
+	key := s.getenv("API_KEY")
+	if key == "" && isLocal(s.url) {
+		key = access.DevelopmentKey
+	}
+	if key == "" {
+		return errors.New("set API_KEY in the environment to a key that API_KEYS names")
+	}
+	r.Header.Set("Authorization", "Bearer "+key)
+	a, err := send(r)
+	if err != nil {
+		return err
+	}
+	if a.status != http.StatusOK {
+		var refused struct {
+			Error struct{ Message string }
+		}
+		_ = json.Unmarshal(a.body, &refused)
+		return fmt.Errorf("status %d %s", a.status, refused.Error.Message)
+	}
+	if err := json.Unmarshal(a.body, into); err != nil {
+		return fmt.Errorf("the answer is not what was expected; is %s the bundle or job-worker?", s.url)
+	}
+	return nil
+}
