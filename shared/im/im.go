@@ -79,7 +79,7 @@ func Custom(data, desc, ext string) MsgBody {
 }
 
 func element(kind string, content any) Element {
-	b, err := json.Marshal(content)
+	b, err := encode(content)
 	if err != nil {
 		panic("im: " + err.Error()) // strings always marshal
 	}
