@@ -36,13 +36,17 @@ func Admin(set *config.Reader) string {
 	})
 }
 
-// Signer reads SDK_APP_ID and SECRET. It is nil after a fault.
-func Signer(set *config.Reader) *usersig.Signer {
-	id := AppID(set)
-	secret := set.Text(config.Setting{
+// Secret reads SECRET.
+func Secret(set *config.Reader) string {
+	return set.Text(config.Setting{
 		Name: "SECRET", Meaning: "the app's SecretKey", Format: "text, as IM's console shows it",
 		Required: true, Secret: true, Public: []string{DevelopmentSecret},
 	})
+}
+
+// Signer reads SDK_APP_ID and SECRET. It is nil after a fault.
+func Signer(set *config.Reader) *usersig.Signer {
+	id, secret := AppID(set), Secret(set)
 	if id == 0 || secret == "" {
 		return nil
 	}
