@@ -1,5 +1,5 @@
 // Command imctl is the operator's and developer's tool: it sends callbacks as
-// IM would, records and replays them, and looks after jobs.
+// IM would, records and replays them, imports users, and looks after jobs.
 //
 //	go run ./scripts/imctl COMMAND [flags] [arguments]
 //
@@ -32,6 +32,7 @@ var commands = []command{
 	{"trigger", "trigger COMMAND [-set path=value]... [-n N]", "send a correctly signed callback", trigger},
 	{"record", "record FILE -to URL", "pass callbacks on and keep them in a file, without secrets", record},
 	{"replay", "replay FILE [-filter PATTERN] [-speed N]", "send recorded callbacks again, signed anew", replay},
+	{"accounts", "accounts import FILE", "import users into the app", accounts},
 	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "look after jobs that wait or were laid aside", jobs},
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/callback/samples"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/jobdesk"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/queue"
@@ -157,7 +159,7 @@ func TestTriggerElsewhere(t *testing.T) {
 	imctl(t, "trigger", "Group.CallbackAfterSendMsg", "-url", a.url).want(t, 1, "status 403", "1 of 1")
 	env := map[string]string{"CALLBACK_TOKEN": "a token of one's own", "SDK_APP_ID": "1400000000"}
 	imctlWith(t, env, "trigger", "Group.CallbackAfterSendMsg", "-url", a.url).want(t, 0, "ok")
-	imctl(t, "trigger", "Group.CallbackAfterSendMsg", "-url", "http://elsewhere.invalid/im").want(t, 1, "SDK_APP_ID")
+	imctl(t, "trigger", "Group.CallbackAfterSendMsg", "-url", "http://elsewhere.invalid/im").want(t, 1, "which app")
 }
 
 // TestMistakes: each is answered with what to do, and secrets are in no
@@ -269,6 +271,53 @@ type nowhere struct{}
 func (nowhere) Enqueue(context.Context, ...queue.Job) error { return nil }
 func (nowhere) MaxDelay() time.Duration                     { return time.Hour }
 func (nowhere) Close() error                                { return nil }
+
+// TestAccounts: the emulator has every user of the file afterwards, and a file
+// with a fault in it imports nobody.
+func TestAccounts(t *testing.T) {
+	emulator := imtest.NewServer(imtest.Options{})
+	defer emulator.Close()
+	app := emulator.AddApp(imtest.AppConfig{SDKAppID: devAppID, Key: access.DevelopmentSecret})
+	server := httptest.NewServer(emulator)
+	defer server.Close()
+	users := len(app.State().Users)
+	write := func(text string) string {
+		file := filepath.Join(t.TempDir(), "users.csv")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	var many strings.Builder
+	many.WriteString("userID,nick,faceUrl\n")
+	for i := range 250 {
+		fmt.Fprintf(&many, "user%d,\"Nick, %d\"\n", i, i)
+	}
+	for name, tt := range map[string]struct{ text, says string }{
+		"nobody":    {"userID\n", "no user in it"},
+		"too long":  {"a\nb\n" + strings.Repeat("x", 33) + "\n", ":3:"},
+		"twice":     {"a\nb\na\n", "a is on line 1 already"},
+		"no CSV":    {"a,\"b\n", "users.csv"},
+		"no binary": {"a\x00b\n", ":1:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			imctl(t, "accounts", "import", write(tt.text), "-domain", server.URL).want(t, 1, tt.says)
+		})
+	}
+	if n := len(app.State().Users); n != users {
+		t.Errorf("%d users imported from files with faults", n-users)
+	}
+	for range 2 {
+		imctl(t, "accounts", "import", write(many.String()), "-domain", server.URL).want(t, 0, "250 of 250 done")
+	}
+	state := app.State()
+	if n := len(state.Users); n != users+250 || state.User("user7").Profile["Tag_Profile_IM_Nick"] != "Nick, 7" {
+		t.Errorf("%d users imported; %+v", n-users, state.User("user7"))
+	}
+	imctlWith(t, map[string]string{"SECRET": "0123456789"}, "accounts", "import", write("a"), "-domain", server.URL).want(t, 1, "70009")
+	imctl(t, "accounts", "import", write("a"), "-domain", "elsewhere.invalid", "-app", "1").want(t, 1, "SECRET")
+	imctl(t, "accounts", "export", write("a")).want(t, 2, "usage")
+}
 
 func TestJobs(t *testing.T) {
 	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state.db"), boltkv.Options{})

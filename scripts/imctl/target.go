@@ -59,21 +59,31 @@ func (t *tool) endpointFlags(f *flag.FlagSet) *endpoint {
 
 // signer returns what signs for the endpoint.
 func (e *endpoint) signer() (callback.Signer, error) {
-	s := callback.Signer{SDKAppID: uint32(e.app), Token: e.getenv("CALLBACK_TOKEN")}
-	if text := e.getenv("SDK_APP_ID"); s.SDKAppID == 0 && text != "" {
-		id, err := strconv.ParseUint(text, 10, 32)
-		if err != nil {
-			return s, errors.New("SDK_APP_ID is not an app's number")
-		}
-		s.SDKAppID = uint32(id)
-	}
+	app, err := appID(e.app, e.url, e.getenv)
+	s := callback.Signer{SDKAppID: app, Token: e.getenv("CALLBACK_TOKEN")}
 	if isLocal(e.url) {
-		s.SDKAppID, s.Token = cmp.Or(s.SDKAppID, devAppID), cmp.Or(s.Token, door.DevelopmentToken)
+		s.Token = cmp.Or(s.Token, door.DevelopmentToken)
 	}
-	if s.SDKAppID == 0 {
-		return s, errors.New("whose callbacks? Give -app or SDK_APP_ID")
+	return s, err
+}
+
+// appID is the app that a flag, the environment, or a target on this machine
+// names.
+func appID(given uint, target string, getenv func(string) string) (uint32, error) {
+	text := getenv("SDK_APP_ID")
+	switch {
+	case given != 0:
+		text = strconv.FormatUint(uint64(given), 10)
+	case text == "" && isLocal(target):
+		return devAppID, nil
+	case text == "":
+		return 0, errors.New("which app? Give -app, or SDK_APP_ID in the environment")
 	}
-	return s, nil
+	id, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || id == 0 {
+		return 0, errors.New("an SDKAppID is a number from 1 to 4294967295")
+	}
+	return uint32(id), nil
 }
 
 // answer is an endpoint's answer to a callback.
