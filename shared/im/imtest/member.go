@@ -47,7 +47,7 @@ func (a *App) addMembers(groupID, operator string, ids []string, from origin) (m
 		"GroupId", groupID, "Type", a.typeName(g), "Operator_Account", operator,
 		"DestinationMembers", accounts("Member_Account", wanted), "EventTime", a.eventTime(),
 	}})
-	if err := a.groupVerdict(v); err != nil {
+	if err := a.refusal(groupVerdicts, v); err != nil {
 		return nil, err
 	}
 
@@ -101,7 +101,7 @@ func (c *Client) Join(groupID string) error {
 	v := a.before(notice{command: "Group.CallbackBeforeApplyJoinGroup", from: c.from, body: object{
 		"GroupId", groupID, "Type", a.typeName(g), "Requestor_Account", c.userID, "EventTime", a.eventTime(),
 	}})
-	if err := a.groupVerdict(v); err != nil {
+	if err := a.refusal(groupVerdicts, v); err != nil {
 		return err
 	}
 

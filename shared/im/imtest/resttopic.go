@@ -95,7 +95,7 @@ func createTopic(a *App, by string, in topicFields) (object, error) {
 	v := a.before(notice{command: "Group.CallbackBeforeCreateTopic", from: fromREST, body: object{
 		"Operator_Account", by, "Type", a.typeName(g), "Name", *in.TopicName,
 	}})
-	if err := a.groupVerdict(v); err != nil {
+	if err := a.refusal(groupVerdicts, v); err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
