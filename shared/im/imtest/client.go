@@ -202,12 +202,15 @@ func (c *Client) Await(ctx context.Context, f func(Event) bool) (Event, error) {
 	}
 }
 
+// errLoggedOut is the client SDK's code for a device that is not logged in.
+var errLoggedOut = fail(6014, "not logged in")
+
 // alive returns an error unless the device is logged in.
 func (c *Client) alive() error {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
 	if c.gone {
-		return fail(6014, "not logged in")
+		return errLoggedOut
 	}
 	return nil
 }
