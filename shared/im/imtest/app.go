@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"hash/fnv"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
@@ -18,6 +18,7 @@ type App struct {
 	clock    *Clock
 	started  time.Time
 	done     <-chan struct{}
+	console  atomic.Pointer[Console]
 	post     *postman
 	chaos    *chaos
 	verifier *usersig.Signer
@@ -37,8 +38,7 @@ type App struct {
 	broadcastTimes slidingWindow
 	batched        slidingWindow // receivers of batchsendmsg
 	named          int           // ids the server made
-	calls          []RESTCall
-	callCount      int
+	calls          journal[RESTCall]
 }
 
 func newApp(s *Server, conf AppConfig) *App {
@@ -59,7 +59,12 @@ func newApp(s *Server, conf AppConfig) *App {
 		sessions:      make(map[string]*Client),
 		pushes:        make(map[uint32]push),
 		pushNames:     make(map[string]string),
+		calls:         journal[RESTCall]{keep: callsKept},
 	}
+	a.SetConsole(Console{
+		CallbackURL: conf.CallbackURL, CallbackToken: conf.CallbackToken, Callbacks: conf.Callbacks, RetryCallbacks: conf.RetryCallbacks,
+		BlockC2COnFailure: conf.BlockC2COnFailure, BlockGroupOnFailure: conf.BlockGroupOnFailure,
+	})
 	a.post = newPostman(a)
 	for _, admin := range conf.Admins {
 		a.accounts[admin] = newAccount(admin)
@@ -117,32 +122,25 @@ func (a *App) newID() string {
 
 // RESTCall is a REST call that was performed or refused.
 type RESTCall struct {
-	N       int
-	At      time.Time
-	Command string // service/command
-	Body    string
-	Code    int      // 0: success
-	Unknown []string // fields that IM does not know and ignored
+	N       int       `json:"n"`
+	At      time.Time `json:"at"`
+	Command string    `json:"command"` // service/command
+	Body    string    `json:"body"`
+	Code    int       `json:"code"`              // 0: success
+	Unknown []string  `json:"unknown,omitempty"` // fields that IM does not know and ignored
 }
 
 const callsKept = 2000
 
 func (a *App) noteREST(c RESTCall) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.callCount++
-	c.N, c.At = a.callCount, a.clock.Now()
-	a.calls = append(a.calls, c)
-	if len(a.calls) > 2*callsKept {
-		a.calls = slices.Clone(a.calls[len(a.calls)-callsKept:])
-	}
+	c.At = a.clock.Now()
+	a.calls.add(func(n int) RESTCall {
+		c.N = n
+		return c
+	})
 }
 
 // Calls returns the latest REST calls, oldest first, at least the last two
 // thousand of them. Refusals before the command (a wrong UserSig, a rate) are
 // not among them.
-func (a *App) Calls() []RESTCall {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clone(a.calls)
-}
+func (a *App) Calls() []RESTCall { return a.calls.all() }

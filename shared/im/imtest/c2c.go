@@ -95,7 +95,7 @@ func (a *App) sendC2C(s c2cSend) (Sent, error) {
 		if v.drops() {
 			return done, nil
 		}
-		if err := a.applyVerdict(v, m, a.conf.BlockC2COnFailure, 20006, 120001, 130000); err != nil {
+		if err := a.applyVerdict(c2cVerdicts, v, m, a.console.Load().BlockC2COnFailure); err != nil {
 			return Sent{}, err
 		}
 	}

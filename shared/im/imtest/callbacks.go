@@ -55,23 +55,14 @@ type Callback struct {
 	Query   string          `json:"query"`  // with the signature
 	Request json.RawMessage `json:"request"`
 	Answer  json.RawMessage `json:"answer,omitempty"`
-}
+	// Verdict is what a before-callback's answer means: allow, reject, drop,
+	// rewrite (also: some members refused) or failed.
+	Verdict string `json:"verdict,omitempty"`
+	// ReplayOf is the number of the callback that Replay sent again.
+	ReplayOf int `json:"replayOf,omitempty"`
 
-// verdict is an answer to a before-callback.
-type verdict struct {
-	failed bool // none came, or none that could be read
-
-	ActionStatus           string
-	ErrorCode              int
-	ErrorInfo              string
-	MsgBody                json.RawMessage
-	CloudCustomData        *string
-	RefusedMembers_Account []string //nolint:revive // IM's spelling
-	ResultItem             []struct {
-		To_Account string //nolint:revive // IM's spelling
-		ResultCode int
-		ResultInfo string
-	}
+	from origin // with Command and Request, what a replay needs
+	bare bool
 }
 
 // postman sends an app's callbacks: the after-callbacks in the order of what
@@ -85,10 +76,9 @@ type postman struct {
 	queue   []posting
 	working int     // senders
 	held    *notice // waits for the next one to overtake it
-	sent    []Callback
-	count   int
 	byName  map[string]int
-	watch   []func(Callback)
+
+	sent journal[Callback]
 }
 
 // posting is an after-callback in the queue.
@@ -96,11 +86,12 @@ type posting struct {
 	notice
 	signedAt time.Time
 	try      int
+	replayOf *Callback // whose request it repeats, instead of the notice's body
 }
 
 func newPostman(a *App) *postman {
 	p := &postman{
-		app: a, byName: make(map[string]int),
+		app: a, byName: make(map[string]int), sent: journal[Callback]{keep: callbacksKept},
 		client: &http.Client{
 			Transport:     &http.Transport{MaxIdleConnsPerHost: callbackConnections},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -112,7 +103,8 @@ func newPostman(a *App) *postman {
 
 // wants reports whether the console has the command switched on.
 func (a *App) wants(command string) bool {
-	return a.conf.CallbackURL != "" && command != "" && (a.conf.Callbacks == nil || slices.Contains(a.conf.Callbacks, command))
+	c := a.console.Load()
+	return c.CallbackURL != "" && command != "" && (c.Callbacks == nil || slices.Contains(c.Callbacks, command))
 }
 
 // before asks the backend and waits for its verdict. It must be called without
@@ -125,14 +117,7 @@ func (a *App) before(n notice) verdict {
 	if delay, ok := a.chaos.beforeDelay(); ok {
 		a.clock.sleep(context.Background(), delay)
 	}
-	record := a.post.send(posting{n, signedAt, 1})
-	v := verdict{failed: record.Failed}
-	if !v.failed {
-		if err := json.Unmarshal(record.Answer, &v); err != nil {
-			v = verdict{failed: true}
-		}
-	}
-	return v
+	return readVerdict(a.post.send(posting{notice: n, signedAt: signedAt, try: 1}).Answer)
 }
 
 // after sends a callback whose answer IM ignores. It does not wait; see
@@ -176,7 +161,7 @@ func (p *postman) releaseHeld(which *notice) {
 }
 
 func (p *postman) launch(n notice, delay time.Duration) {
-	post := posting{n, p.app.clock.Now(), 1}
+	post := posting{notice: n, signedAt: p.app.clock.Now(), try: 1}
 	if delay > 0 {
 		p.app.clock.after(delay, func() { p.enqueue(post) })
 		return
@@ -225,7 +210,7 @@ func (p *postman) sendAfter(post posting) {
 	default:
 	}
 	record := p.send(post)
-	if !record.Failed || !p.app.conf.RetryCallbacks || post.try > callbackRetries {
+	if !record.Failed || !p.app.console.Load().RetryCallbacks || post.try > callbackRetries {
 		return
 	}
 	post.try++
@@ -239,15 +224,17 @@ func (p *postman) sendAfter(post posting) {
 
 // send makes one HTTP request and remembers what came of it.
 func (p *postman) send(post posting) Callback {
-	body, err := json.Marshal(object{"CallbackCommand", post.command}.with(post.body...))
-	if err != nil {
-		panic("imtest: a callback does not marshal: " + err.Error())
+	record := Callback{At: p.app.clock.Now(), Command: post.command, Try: post.try, Failed: true, from: post.from, bare: post.bare}
+	if post.replayOf != nil {
+		record.Request, record.ReplayOf = post.replayOf.Request, post.replayOf.N
+	} else {
+		var err error
+		if record.Request, err = json.Marshal(object{"CallbackCommand", post.command}.with(post.body...)); err != nil {
+			panic("imtest: a callback does not marshal: " + err.Error())
+		}
 	}
 	address := p.app.callbackURL(post.notice, post.signedAt)
-	record := Callback{
-		At: p.app.clock.Now(), Command: post.command, Try: post.try, Query: address[strings.LastIndexByte(address, '?')+1:],
-		Request: body, Failed: true,
-	}
+	record.Query = address[strings.LastIndexByte(address, '?')+1:]
 	timeout := p.app.conf.CallbackTimeout
 	if timeout == 0 {
 		timeout = defaultCallbackTimeout
@@ -255,7 +242,7 @@ func (p *postman) send(post posting) Callback {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	start := time.Now()
-	if req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body)); err == nil {
+	if req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(record.Request)); err == nil {
 		req.Header.Set("Content-Type", "application/json")
 		if resp, err := p.client.Do(req); err == nil {
 			answer, err := io.ReadAll(io.LimitReader(resp.Body, maxCallbackAnswer))
@@ -268,31 +255,24 @@ func (p *postman) send(post posting) Callback {
 		}
 	}
 	record.Millis = float64(time.Since(start).Microseconds()) / 1000
-	p.remember(&record)
-	return record
-}
-
-func (p *postman) remember(record *Callback) {
+	if f, before := families[post.command]; before {
+		record.Verdict = p.app.word(f, readVerdict(record.Answer))
+	}
 	p.mu.Lock()
-	p.count++
-	record.N = p.count
 	p.byName[record.Command]++
-	p.sent = append(p.sent, *record)
-	if len(p.sent) > 2*callbacksKept {
-		p.sent = slices.Clone(p.sent[len(p.sent)-callbacksKept:])
-	}
-	watch := p.watch
 	p.mu.Unlock()
-	for _, f := range watch {
-		f(*record)
-	}
+	return p.sent.add(func(n int) Callback {
+		record.N = n
+		return record
+	})
 }
 
 // callbackURL appends IM's query to the configured URL, in IM's order.
 func (a *App) callbackURL(n notice, signedAt time.Time) string {
+	c := a.console.Load()
 	var q strings.Builder
-	q.WriteString(a.conf.CallbackURL)
-	if strings.Contains(a.conf.CallbackURL, "?") {
+	q.WriteString(c.CallbackURL)
+	if strings.Contains(c.CallbackURL, "?") {
 		q.WriteByte('&')
 	} else {
 		q.WriteByte('?')
@@ -302,9 +282,9 @@ func (a *App) callbackURL(n notice, signedAt time.Time) string {
 	if !n.bare {
 		q.WriteString("&ClientIP=" + url.QueryEscape(n.from.ip) + "&OptPlatform=" + url.QueryEscape(n.from.platform))
 	}
-	if a.conf.CallbackToken != "" {
+	if c.CallbackToken != "" {
 		t := strconv.FormatInt(signedAt.Unix(), 10)
-		sum := sha256.Sum256([]byte(a.conf.CallbackToken + t))
+		sum := sha256.Sum256([]byte(c.CallbackToken + t))
 		q.WriteString("&Sign=" + hex.EncodeToString(sum[:]) + "&RequestTime=" + t)
 	}
 	return q.String()
@@ -343,10 +323,26 @@ func (a *App) Settle(ctx context.Context) error {
 
 // Callbacks returns the latest callbacks sent, oldest first, at least the last
 // two thousand of them.
-func (a *App) Callbacks() []Callback {
-	a.post.mu.Lock()
-	defer a.post.mu.Unlock()
-	return slices.Clone(a.post.sent)
+func (a *App) Callbacks() []Callback { return a.post.sent.all() }
+
+// CallbacksSince returns the callbacks sent after the one with number n, as far
+// as they are kept, and a channel that is closed when there are more.
+func (a *App) CallbacksSince(n int) ([]Callback, <-chan struct{}) {
+	list, _, more := a.post.sent.since(n)
+	return list, more
+}
+
+// Replay sends a kept callback once more, with a signature of now, and returns
+// what came of it. It changes nothing in the app, whatever the answer.
+func (a *App) Replay(n int) (Callback, error) {
+	list, first, _ := a.post.sent.since(n - 1)
+	if len(list) == 0 || first != n {
+		return Callback{}, fail(10004, "no such callback is kept")
+	}
+	old := list[0]
+	return a.post.send(posting{
+		notice: notice{command: old.Command, from: old.from, bare: old.bare}, signedAt: a.clock.Now(), try: 1, replayOf: &old,
+	}), nil
 }
 
 // CallbackCount returns how often a command was sent, repetitions included.
@@ -354,11 +350,4 @@ func (a *App) CallbackCount(command string) int {
 	a.post.mu.Lock()
 	defer a.post.mu.Unlock()
 	return a.post.byName[command]
-}
-
-// WatchCallbacks calls f after each callback that is sent from now on.
-func (a *App) WatchCallbacks(f func(Callback)) {
-	a.post.mu.Lock()
-	defer a.post.mu.Unlock()
-	a.post.watch = append(slices.Clone(a.post.watch), f)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -29,9 +28,7 @@ type Client struct {
 	lastBeat time.Time
 	darkness int // how often it went dark
 
-	mu     sync.Mutex
-	events []*Event
-	more   chan struct{} // closed when events grow
+	events journal[*Event]
 }
 
 // Event is what a device is told.
@@ -85,9 +82,7 @@ func (a *App) Login(userID, sig string, d Device) (*Client, error) {
 	if d.IP == "" {
 		d.IP = "127.0.0.1"
 	}
-	c := &Client{
-		app: a, userID: userID, platform: d.Platform, from: origin{platform: d.Platform, ip: d.IP}, more: make(chan struct{}),
-	}
+	c := &Client{app: a, userID: userID, platform: d.Platform, from: origin{platform: d.Platform, ip: d.IP}}
 	a.mu.Lock()
 	switch u := a.accounts[userID]; {
 	case u == nil:
@@ -150,6 +145,7 @@ func (a *App) unlink(c *Client) {
 		return
 	}
 	c.gone = true
+	c.events.end()
 	delete(a.sessions, c.token)
 	if u := a.accounts[c.userID]; u != nil {
 		u.devices = slices.DeleteFunc(u.devices, func(x *Client) bool { return x == c })
@@ -164,30 +160,16 @@ func (c *Client) UserID() string { return c.userID }
 func (c *Client) Token() string { return c.token }
 
 // push tells the device something.
-func (c *Client) push(e *Event) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.events = append(c.events, e)
-	close(c.more)
-	c.more = make(chan struct{})
-}
+func (c *Client) push(e *Event) { c.events.add(func(int) *Event { return e }) }
 
 // Events returns everything the device was told, oldest first.
 func (c *Client) Events() []Event {
-	events, _ := c.since(0)
+	events := c.events.all()
 	list := make([]Event, len(events))
 	for i, e := range events {
 		list[i] = *e
 	}
 	return list
-}
-
-// since returns the events after the first n, and a channel that is closed when
-// there are more.
-func (c *Client) since(n int) ([]*Event, <-chan struct{}) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.events[min(n, len(c.events)):]), c.more
 }
 
 // Received returns the messages the device was given, oldest first, as they
@@ -205,7 +187,7 @@ func (c *Client) Received() []Message {
 // Await returns the first event, past or to come, that f accepts.
 func (c *Client) Await(ctx context.Context, f func(Event) bool) (Event, error) {
 	for n := 0; ; {
-		events, more := c.since(n)
+		events, _, more := c.events.since(n)
 		n += len(events)
 		for _, e := range events {
 			if f(*e) {
@@ -220,12 +202,15 @@ func (c *Client) Await(ctx context.Context, f func(Event) bool) (Event, error) {
 	}
 }
 
+// errLoggedOut is the client SDK's code for a device that is not logged in.
+var errLoggedOut = fail(6014, "not logged in")
+
 // alive returns an error unless the device is logged in.
 func (c *Client) alive() error {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
 	if c.gone {
-		return fail(6014, "not logged in")
+		return errLoggedOut
 	}
 	return nil
 }

@@ -1,6 +1,9 @@
 package imtest
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Options make a [Server].
 type Options struct {
@@ -9,6 +12,25 @@ type Options struct {
 	// Control serves /emu/: state, misbehaviour, clock and new apps over HTTP,
 	// for whoever can reach the server.
 	Control bool
+}
+
+// Console are the settings of an app's console that may change while it runs.
+type Console struct {
+	CallbackURL   string // see AppConfig, as of the others
+	CallbackToken string
+	Callbacks     []string
+
+	RetryCallbacks                         bool
+	BlockC2COnFailure, BlockGroupOnFailure bool
+}
+
+// Console returns the settings as they are now.
+func (a *App) Console() Console { return *a.console.Load() }
+
+// SetConsole changes the settings; it takes effect with the next callback.
+func (a *App) SetConsole(c Console) {
+	c.Callbacks = slices.Clone(c.Callbacks)
+	a.console.Store(&c)
 }
 
 // AppConfig describes an app as its console shows it.

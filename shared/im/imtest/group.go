@@ -274,7 +274,7 @@ func (a *App) create(c creation) (string, error) {
 		"Operator_Account", c.operator, "Owner_Account", c.owner, "Type", a.typeName(&group{kind: c.kind}), "Name", c.name,
 		"MemberList", accounts("Member_Account", ids), "EventTime", a.eventTime(),
 	}})
-	if err := a.groupVerdict(v); err != nil {
+	if err := a.refusal(groupVerdicts, v); err != nil {
 		return "", err
 	}
 
@@ -299,20 +299,6 @@ func keyValues(data []keyValue) []object {
 		list[i] = object{"Key", d.Key, "Value", d.Value}
 	}
 	return list
-}
-
-// groupVerdict is what the caller gets for a verdict about a group: nil to go
-// on (1047/34368).
-func (a *App) groupVerdict(v verdict) error {
-	switch {
-	case v.failed || v.ErrorCode == 0:
-		return nil
-	case v.ErrorCode >= 10100 && v.ErrorCode <= 10200:
-		return fail(v.ErrorCode, v.ErrorInfo)
-	case v.ErrorCode == 1 || a.conf.Unknowns.UndefinedVerdictRejects:
-		return fail(10016, v.ErrorInfo)
-	}
-	return nil
 }
 
 func (a *App) checkCreation(c *creation) error {

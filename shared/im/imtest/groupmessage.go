@@ -93,7 +93,7 @@ func (a *App) sendGroup(s groupSend) (Sent, error) {
 		if v.drops() {
 			return Sent{At: now.Truncate(time.Second), ID: id}, nil
 		}
-		if err := a.applyVerdict(v, m, a.conf.BlockGroupOnFailure, 10016, 10100, 10200); err != nil {
+		if err := a.applyVerdict(messageVerdicts, v, m, a.console.Load().BlockGroupOnFailure); err != nil {
 			return Sent{}, err
 		}
 	}
@@ -106,32 +106,6 @@ func (a *App) repeated(first Sent) (Sent, error) {
 		return Sent{}, fail(10004, "a message with this Random was sent already")
 	}
 	return first, nil
-}
-
-// drops reports whether the message vanishes while its sender sees success.
-func (v verdict) drops() bool { return !v.failed && v.ErrorCode == 2 }
-
-// applyVerdict turns a verdict into what the sender gets, or changes the message
-// as it says (1047/34364, 1047/34374). Codes of one's own lie between least and
-// most.
-func (a *App) applyVerdict(v verdict, m *Message, blockOnFailure bool, reject, least, most int) error {
-	switch {
-	case v.failed && blockOnFailure:
-		return fail(80003, "the before-callback failed, and the console says to block")
-	case v.failed:
-		return nil
-	case v.ErrorCode >= least && v.ErrorCode <= most:
-		return fail(v.ErrorCode, v.ErrorInfo)
-	case v.ErrorCode == 1, v.ErrorCode != 0 && a.conf.Unknowns.UndefinedVerdictRejects:
-		return fail(reject, v.ErrorInfo)
-	}
-	if len(v.MsgBody) > 0 && string(v.MsgBody) != "null" {
-		m.Body = v.MsgBody
-	}
-	if v.CloudCustomData != nil {
-		m.Custom = *v.CloudCustomData
-	}
-	return nil
 }
 
 // checkGroupSend checks a send against group, sender and message. The caller

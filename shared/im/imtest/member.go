@@ -47,7 +47,7 @@ func (a *App) addMembers(groupID, operator string, ids []string, from origin) (m
 		"GroupId", groupID, "Type", a.typeName(g), "Operator_Account", operator,
 		"DestinationMembers", accounts("Member_Account", wanted), "EventTime", a.eventTime(),
 	}})
-	if err := a.groupVerdict(v); err != nil {
+	if err := a.refusal(groupVerdicts, v); err != nil {
 		return nil, err
 	}
 
@@ -101,7 +101,7 @@ func (c *Client) Join(groupID string) error {
 	v := a.before(notice{command: "Group.CallbackBeforeApplyJoinGroup", from: c.from, body: object{
 		"GroupId", groupID, "Type", a.typeName(g), "Requestor_Account", c.userID, "EventTime", a.eventTime(),
 	}})
-	if err := a.groupVerdict(v); err != nil {
+	if err := a.refusal(groupVerdicts, v); err != nil {
 		return err
 	}
 
@@ -147,7 +147,7 @@ func (a *App) mayApply(c *Client, groupID string) (*group, error) {
 	g, err := a.existing(groupID)
 	switch {
 	case c.gone:
-		return g, fail(6014, "not logged in")
+		return g, errLoggedOut
 	case err != nil:
 		return nil, err
 	case g.members[c.userID] != nil:
@@ -178,7 +178,7 @@ func (c *Client) Admit(groupID, userID string) error {
 	switch {
 	case err != nil:
 	case c.gone:
-		err = fail(6014, "not logged in")
+		err = errLoggedOut
 	case !g.leads(c.userID):
 		err = fail(10007, "only the group's leaders let people in")
 	case !slices.Contains(g.applicants, userID):
@@ -210,7 +210,7 @@ func (c *Client) Invite(groupID string, userIDs ...string) (map[string]int, erro
 	g, err := a.existing(groupID)
 	switch {
 	case c.gone:
-		err = fail(6014, "not logged in")
+		err = errLoggedOut
 	case err != nil:
 	case !g.present(c.userID), g.inviteOption == "DisableInvite":
 		err = fail(10007, "the user may not invite")
@@ -229,7 +229,7 @@ func (c *Client) Quit(groupID string) error {
 	g, err := a.existing(groupID)
 	switch {
 	case c.gone:
-		err = fail(6014, "not logged in")
+		err = errLoggedOut
 	case err != nil:
 	case !g.present(c.userID):
 		err = fail(10007, "not in the group")

@@ -114,7 +114,7 @@ func (c *Client) Heartbeat() error {
 	a.mu.Lock()
 	if c.gone {
 		a.mu.Unlock()
-		return fail(6014, "not logged in")
+		return errLoggedOut
 	}
 	c.dark = false
 	c.lastBeat = a.clock.Now()

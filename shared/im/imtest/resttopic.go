@@ -95,7 +95,7 @@ func createTopic(a *App, by string, in topicFields) (object, error) {
 	v := a.before(notice{command: "Group.CallbackBeforeCreateTopic", from: fromREST, body: object{
 		"Operator_Account", by, "Type", a.typeName(g), "Name", *in.TopicName,
 	}})
-	if err := a.groupVerdict(v); err != nil {
+	if err := a.refusal(groupVerdicts, v); err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
@@ -430,8 +430,8 @@ type permissionMembers struct {
 // group, or out of it.
 func changePermissionMembers(in bool) func(*App, permissionMembers) (object, error) {
 	return func(a *App, req permissionMembers) (object, error) {
-		if n := len(req.MemberList); n == 0 || n > maxPermissionMembers {
-			return nil, fail(10004, "1 to 100 members")
+		if err := checkMany(len(req.MemberList), maxPermissionMembers); err != nil {
+			return nil, err
 		}
 		a.mu.Lock()
 		defer a.mu.Unlock()

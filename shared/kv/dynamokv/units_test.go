@@ -9,9 +9,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// chat tallies messages of a room as IM numbers them: 32 share a segment, a
-// message counts for the room and adds counters of its sender.
-func chat(t testing.TB, s kv.Store, messages, users, counters int) {
+// chat tallies messages of a room as IM numbers them: so many share a segment,
+// a message counts for the room and adds counters of its sender.
+func chat(t testing.TB, s kv.Store, room string, messages, users, counters, perSegment int) {
 	t.Helper()
 	for seq := range messages {
 		user := fmt.Sprintf("u/user%04d/", rand.IntN(users))
@@ -20,16 +20,16 @@ func chat(t testing.TB, s kv.Store, messages, users, counters int) {
 			deltas = append(deltas, kv.Delta{Counter: fmt.Sprintf("%sc%d", user, c), By: 1})
 		}
 		event := kv.Event{ID: fmt.Sprint(seq), At: time.Now()}
-		outcome, err := s.Tally(t.Context(), "room/lobby", fmt.Sprintf("m/%08x", seq>>5), event, deltas...)
+		outcome, err := s.Tally(t.Context(), room, fmt.Sprintf("m/%08x", seq/perSegment), event, deltas...)
 		if err != nil || outcome != kv.Counted {
 			t.Fatal(outcome, err)
 		}
 	}
 }
 
-func fold(t testing.TB, s kv.Store) {
+func fold(t testing.TB, s kv.Store, room string) {
 	t.Helper()
-	_, err := kv.Fold(t.Context(), s, "room/lobby", kv.FoldOptions{
+	_, err := kv.Fold(t.Context(), s, room, kv.FoldOptions{
 		Closed: func(kv.Segment) bool { return true },
 		Into: func(counter string) string {
 			if counter == "messages" {
@@ -53,9 +53,9 @@ func TestUnits(t *testing.T) {
 	s := openAt(t, endpoint, table(t, endpoint), time.Now)
 	const messages = 640
 	proxy.Units()
-	chat(t, s, messages, 60, 2)
+	chat(t, s, "room/lobby", messages, 60, 2, 32)
 	counted := proxy.Units().Write / messages
-	fold(t, s)
+	fold(t, s, "room/lobby")
 	folded := proxy.Units().Write / messages
 	t.Logf("write units a message: %.2f counted, %.2f folded", counted, folded)
 	if counted+folded > 2 {
@@ -63,32 +63,5 @@ func TestUnits(t *testing.T) {
 	}
 	if counted < 1 {
 		t.Errorf("%.2f units: the proxy does not count", counted)
-	}
-}
-
-// BenchmarkUnits prints what an event costs with 1, 5 and 20 counters, folding
-// included, beside the transactional way: a put that recognises the event and
-// an update for each counter, at twice the price.
-//
-//	go test -run '^$' -bench Units -benchtime 1x ./shared/kv/dynamokv
-func BenchmarkUnits(b *testing.B) {
-	for _, counters := range []int{1, 5, 20} {
-		b.Run(fmt.Sprintf("%d counters", counters), func(b *testing.B) {
-			endpoint, proxy := emulator(b)
-			if proxy == nil {
-				b.Skip("units are counted by the proxy, which DYNAMODB_ENDPOINT leaves out")
-			}
-			s := openAt(b, endpoint, table(b, endpoint), time.Now)
-			const messages = 640
-			for b.Loop() {
-				proxy.Units()
-				chat(b, s, messages, 60, counters)
-				b.ReportMetric(proxy.Units().Write/messages, "units/event")
-				fold(b, s)
-				b.ReportMetric(proxy.Units().Write/messages, "units-folding/event")
-				b.ReportMetric(float64(2*(1+counters)), "units-by-transaction/event")
-			}
-			b.ReportMetric(0, "ns/op")
-		})
 	}
 }
