@@ -78,12 +78,10 @@ func Decode(r *http.Request, v any) error {
 	if err != nil || media != "application/json" {
 		return fault.New(fault.UnsupportedMedia, "send JSON, with the header Content-Type: application/json")
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	body, err := readBody(r)
 	switch {
 	case err != nil:
-		return fault.Wrap(err, fault.Invalid, "the body could not be read")
-	case len(body) > MaxBody:
-		return fault.New(fault.TooLarge, "the body is over %d KiB", MaxBody>>10)
+		return err
 	case !utf8.Valid(body):
 		return fault.New(fault.Invalid, "the body is not UTF-8 text")
 	case !json.Valid(body) || bytes.TrimLeft(body, " \t\r\n")[0] != '{':
@@ -100,6 +98,17 @@ func Decode(r *http.Request, v any) error {
 		return fault.Wrap(err, fault.Invalid, "a field of the body has the wrong form")
 	}
 	return nil
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "the body could not be read")
+	}
+	if len(body) > MaxBody {
+		return nil, fault.New(fault.TooLarge, "the body is over %d KiB", MaxBody>>10)
+	}
+	return body, nil
 }
 
 // kind names a Go type in JSON's words.

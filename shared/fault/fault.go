@@ -25,6 +25,7 @@ const (
 	Conflict         Code = "conflict"           // 409
 	TooLarge         Code = "too_large"          // 413
 	UnsupportedMedia Code = "unsupported_media"  // 415
+	Unprocessable    Code = "unprocessable"      // 422: well formed, but it contradicts what was asked before
 	Throttled        Code = "throttled"          // 429
 	Internal         Code = "internal"           // 500
 	Upstream         Code = "upstream"           // 502: a service we depend on answered badly
@@ -41,6 +42,7 @@ var statuses = map[Code]int{
 	Conflict:         http.StatusConflict,
 	TooLarge:         http.StatusRequestEntityTooLarge,
 	UnsupportedMedia: http.StatusUnsupportedMediaType,
+	Unprocessable:    http.StatusUnprocessableEntity,
 	Throttled:        http.StatusTooManyRequests,
 	Internal:         http.StatusInternalServerError,
 	Upstream:         http.StatusBadGateway,
