@@ -27,6 +27,7 @@ type Client struct {
 	dark     bool // without heartbeat
 	lastBeat time.Time
 	darkness int // how often it went dark
+	streams  int // open event streams of a page
 
 	events journal[*Event]
 }

@@ -117,7 +117,7 @@ type world struct {
 func newWorld(t testing.TB, change ...func(*imtest.AppConfig)) *world {
 	t.Helper()
 	w := &world{t: t, clock: imtest.NewManualClock(start), backend: newBackend(t)}
-	w.server = imtest.NewServer(imtest.Options{Clock: w.clock, Seed: 1, Control: true})
+	w.server = imtest.NewServer(imtest.Options{Clock: w.clock, Seed: 1})
 	w.web = httptest.NewServer(w.server)
 	conf := imtest.AppConfig{
 		SDKAppID: appID, Key: key, CallbackURL: w.backend.URL + "/im", CallbackToken: token, CallbackConnections: 1, RatePerAPI: -1,

@@ -24,9 +24,13 @@ type presence struct {
 // does: IM notices by the missing heartbeat, AVChatRooms after 30 to 50
 // seconds, the account's state after a minute (Web) or 400 seconds.
 func (c *Client) Vanish() {
-	a := c.app
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	c.app.vanish(c)
+}
+
+// vanish is Vanish for a caller who holds the lock.
+func (a *App) vanish(c *Client) {
 	if c.gone || c.dark {
 		return
 	}

@@ -19,10 +19,11 @@ import (
 // /v4/... is the REST API, /dc/NAME/v4/... that of another data centre, and
 // /client/... stands in for the client SDK.
 type Server struct {
-	clock *Clock
-	seed  uint64
-	mux   *http.ServeMux
-	done  chan struct{} // closed by Close
+	clock   *Clock
+	seed    uint64
+	origins []string
+	mux     *http.ServeMux
+	done    chan struct{} // closed by Close
 
 	mu   sync.Mutex
 	apps map[uint32]*App
@@ -34,10 +35,11 @@ func NewServer(o Options) *Server {
 		o.Clock = NewClock()
 	}
 	s := &Server{
-		clock: o.Clock, seed: o.Seed, mux: http.NewServeMux(), done: make(chan struct{}), apps: make(map[uint32]*App),
+		clock: o.Clock, seed: o.Seed, origins: o.Origins, mux: http.NewServeMux(), done: make(chan struct{}), apps: make(map[uint32]*App),
 	}
 	s.mux.HandleFunc("/v4/{service}/{command}", func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, "") })
 	s.mux.HandleFunc("/dc/{dc}/v4/{service}/{command}", func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, r.PathValue("dc")) })
+	s.mux.Handle("/client/", s.clientRoutes())
 	return s
 }
 

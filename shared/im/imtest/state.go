@@ -24,6 +24,7 @@ type UserState struct {
 	Robot     bool           `json:"robot,omitempty"`
 	Deleted   bool           `json:"deleted,omitempty"`
 	Platforms []string       `json:"platforms,omitempty"` // logged in
+	Silent    []string       `json:"silent,omitempty"`    // of these, without heartbeat
 	Profile   map[string]any `json:"profile,omitempty"`   // by tag
 	Friends   []string       `json:"friends,omitempty"`
 	Blocked   []string       `json:"blocked,omitempty"`
@@ -127,6 +128,9 @@ func (u *account) state() UserState {
 	}
 	for _, c := range u.devices {
 		s.Platforms = append(s.Platforms, c.platform)
+		if c.dark {
+			s.Silent = append(s.Silent, c.platform)
+		}
 	}
 	return s
 }
