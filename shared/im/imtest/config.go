@@ -66,6 +66,10 @@ type AppConfig struct {
 	NoPush bool
 
 	Unknowns Unknowns
+	// FirstSeq is the MsgSeq of a group's first message; 0 means 1. An emulator
+	// that forgot its groups in a restart takes a larger one, so that a backend
+	// which did not forget sees new messages.
+	FirstSeq uint32
 	// RatePerAPI is how many calls a second each API takes; 0 means the
 	// documented number, negative no limit.
 	RatePerAPI int

@@ -64,12 +64,14 @@ type member struct {
 
 // line is a sequence of messages: a group's or a topic's.
 type line struct {
-	nextSeq uint32
+	lastSeq uint32
 	history []*Message
 	repeats map[repeatKey]repeated // recent sends, to recognise a repetition
 	// repeatsKept is how many of them there were after the last clearing.
 	repeatsKept int
 }
+
+func (a *App) newLine() line { return line{lastSeq: max(a.conf.FirstSeq, 1) - 1} }
 
 type repeatKey struct {
 	from   string
@@ -398,7 +400,8 @@ func (a *App) makeGroup(c creation) *group {
 	}
 	now := a.clock.Now()
 	g := &group{
-		id: c.id, kind: c.kind, name: c.name, intro: c.intro, notice: c.notice, face: c.face, owner: c.owner,
+		line: a.newLine(),
+		id:   c.id, kind: c.kind, name: c.name, intro: c.intro, notice: c.notice, face: c.face, owner: c.owner,
 		created: now, changed: now, maxMembers: c.maxMembers, applyOption: c.apply, inviteOption: c.invite, supportTopic: c.supportTopic,
 		members: make(map[string]*member), data: make(map[string]string), attributes: make(map[string]string),
 		counters: make(map[string]int64), banned: make(map[string]time.Time), topics: make(map[string]*topic),

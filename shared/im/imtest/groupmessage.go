@@ -199,8 +199,8 @@ func (a *App) accept(g *group, l *line, m *Message, s groupSend) (Sent, error) {
 		a.sendFailed(s, g, err)
 		return Sent{}, err
 	}
-	l.nextSeq++
-	m.Seq, m.Time = l.nextSeq, now.Truncate(time.Second)
+	l.lastSeq++
+	m.Seq, m.Time = l.lastSeq, now.Truncate(time.Second)
 	done := Sent{Seq: m.Seq, At: m.Time, ID: m.ID}
 	l.remember(s, done, now)
 	var notices []notice

@@ -116,7 +116,7 @@ func (a *App) groupInfo(g *group, f *infoFilter) object {
 	info := object{
 		"Type", g.kind, "Name", g.name, "Introduction", g.intro, "Notification", g.notice, "FaceUrl", g.face,
 		"Owner_Account", g.owner, "CreateTime", g.created.Unix(), "LastInfoTime", g.changed.Unix(), "LastMsgTime", last,
-		"NextMsgSeq", g.line.nextSeq + 1, "MemberNum", members, "MaxMemberNum", g.maxMembers,
+		"NextMsgSeq", g.line.lastSeq + 1, "MemberNum", members, "MaxMemberNum", g.maxMembers,
 		"ApplyJoinOption", g.applyOption, "InviteJoinOption", g.inviteOption, "MuteAllMember", onOff(g.muteAll),
 		"SupportTopic", flag(g.supportTopic),
 	}

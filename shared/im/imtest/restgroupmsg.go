@@ -231,7 +231,7 @@ func groupMsgGetSimple(a *App, in simpleHistory) (object, error) {
 	if g.isAVRoom() {
 		return nil, fail(10007, "an AVChatRoom has no history")
 	}
-	top := l.nextSeq
+	top := l.lastSeq
 	if in.ReqMsgSeq != nil {
 		top = min(top, *in.ReqMsgSeq)
 	}
@@ -304,9 +304,9 @@ func sendBroadcastMsg(a *App, in broadcastRequest) (object, error) {
 	if !a.broadcastTimes.take(now, time.Second, rate) {
 		return nil, fail(60007, "too many broadcasts a second")
 	}
-	a.broadcasts.nextSeq++
+	a.broadcasts.lastSeq++
 	m := &Message{
-		From: in.From_Account, Random: *in.Random, Seq: a.broadcasts.nextSeq, Time: now.Truncate(time.Second),
+		From: in.From_Account, Random: *in.Random, Seq: a.broadcasts.lastSeq, Time: now.Truncate(time.Second),
 		ID: "144115" + a.newID(), Body: in.MsgBody, Custom: in.CloudCustomData, Priority: High, ByREST: true,
 	}
 	a.broadcasts.remember(s, Sent{Seq: m.Seq, At: m.Time, ID: m.ID}, now)

@@ -303,3 +303,18 @@ func TestRateOfBroadcasts(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstSeq: groups go on where those before a restart ended.
+func TestFirstSeq(t *testing.T) {
+	w := newWorld(t, func(c *imtest.AppConfig) { c.FirstSeq = 1000 })
+	alice := w.login("alice")
+	id, err := alice.CreateGroup("Public", "", "team")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want := uint32(1000); want < 1003; want++ {
+		if sent, err := alice.Send(id, imtest.Draft{Text: "hello"}); err != nil || sent.Seq != want {
+			t.Errorf("%+v, %v; want MsgSeq %d", sent, err, want)
+		}
+	}
+}

@@ -106,7 +106,7 @@ func createTopic(a *App, by string, in topicFields) (object, error) {
 	if in.TopicId == "" {
 		in.TopicId = g.id + topicInfix + a.newID()
 	}
-	t := &topic{id: in.TopicId, muted: make(map[string]time.Time)}
+	t := &topic{id: in.TopicId, line: a.newLine(), muted: make(map[string]time.Time)}
 	t.apply(in)
 	g.topics[t.id] = t
 	g.topicOrder = append(g.topicOrder, t.id)
@@ -168,7 +168,7 @@ func getTopic(a *App, in topicsQuery) (object, error) {
 			"ErrorCode", 0, "ErrorInfo", "", "TopicInfo",
 			object{
 				"GroupID", g.id, "TopicId", id, "TopicName", t.name, "Introduction", t.intro, "Notification", t.notice,
-				"FaceUrl", t.face, "CustomString", t.custom, "MuteAllMember", onOff(t.muteAll), "NextMsgSeq", t.line.nextSeq + 1,
+				"FaceUrl", t.face, "CustomString", t.custom, "MuteAllMember", onOff(t.muteAll), "NextMsgSeq", t.line.lastSeq + 1,
 			},
 			"SelfInfo",
 			object{"MuteTime", max(0, t.muted[in.From_Account].Unix())},
