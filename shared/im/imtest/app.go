@@ -15,6 +15,7 @@ import (
 // App is one app with everything in it.
 type App struct {
 	conf     AppConfig
+	seed     uint64
 	clock    *Clock
 	started  time.Time
 	done     <-chan struct{}
@@ -50,26 +51,51 @@ func newApp(s *Server, conf AppConfig) *App {
 	_, _ = h.Write(strconv.AppendUint(nil, uint64(conf.SDKAppID), 10))
 	seed := s.seed ^ h.Sum64()
 	a := &App{
-		conf: conf, clock: s.clock, started: s.clock.Now(), done: s.done, chaos: newChaos(seed), verifier: verifier,
-		rng:           rand.New(rand.NewPCG(seed, 2)),
-		rates:         make(map[string]*slidingWindow),
-		accounts:      make(map[string]*account),
-		groups:        make(map[string]*group),
-		conversations: make(map[string]*conversation),
-		sessions:      make(map[string]*Client),
-		pushes:        make(map[uint32]push),
-		pushNames:     make(map[string]string),
-		calls:         journal[RESTCall]{keep: callsKept},
+		conf: conf, seed: seed, clock: s.clock, started: s.clock.Now(), done: s.done, chaos: newChaos(seed), verifier: verifier,
+		calls: journal[RESTCall]{keep: callsKept},
 	}
 	a.SetConsole(Console{
 		CallbackURL: conf.CallbackURL, CallbackToken: conf.CallbackToken, Callbacks: conf.Callbacks, RetryCallbacks: conf.RetryCallbacks,
 		BlockC2COnFailure: conf.BlockC2COnFailure, BlockGroupOnFailure: conf.BlockGroupOnFailure,
 	})
 	a.post = newPostman(a)
-	for _, admin := range conf.Admins {
+	a.empty()
+	return a
+}
+
+// empty makes the app as new: nothing in it but its admins. The caller holds the
+// lock, unless nobody else knows the app.
+func (a *App) empty() {
+	a.rng = rand.New(rand.NewPCG(a.seed, 2))
+	a.rates = make(map[string]*slidingWindow)
+	a.accounts = make(map[string]*account)
+	a.groups = make(map[string]*group)
+	a.conversations = make(map[string]*conversation)
+	a.sessions = make(map[string]*Client)
+	a.pushes = make(map[uint32]push)
+	a.pushNames = make(map[string]string)
+	a.broadcasts, a.broadcastTimes, a.batched = line{}, slidingWindow{}, slidingWindow{}
+	a.named = 0
+	for _, admin := range a.conf.Admins {
 		a.accounts[admin] = newAccount(admin)
 	}
-	return a
+}
+
+// Reset forgets all that happened in the app: accounts, groups, messages, REST
+// calls, callbacks and those still on their way. It logs every device out and
+// ends all misbehaviour. The console's settings and the clock stay.
+func (a *App) Reset() {
+	a.chaos.reset()
+	a.post.reset()
+	a.calls.clear()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range a.sessions {
+		c.push(&Event{Kind: "kickedOffline"})
+		c.gone, c.dark = true, true
+		c.events.end()
+	}
+	a.empty()
 }
 
 // Config returns how the app was made.

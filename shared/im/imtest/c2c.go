@@ -101,6 +101,10 @@ func (a *App) sendC2C(s c2cSend) (Sent, error) {
 	}
 
 	a.mu.Lock()
+	if err := a.checkUsers(s); err != nil { // somebody may have been faster
+		a.mu.Unlock()
+		return Sent{}, err
+	}
 	c := a.conversation(s.sender, s.receiver)
 	if first, again := c.repeat(known, now); again {
 		a.mu.Unlock()
@@ -170,19 +174,11 @@ func (a *App) repeatedC2C(first Sent) (Sent, error) {
 // checkC2C checks a one-to-one send. REST skips what users may do to each
 // other. The caller holds the lock.
 func (a *App) checkC2C(s c2cSend) error {
-	if s.receiver == "" {
-		return fail(90003, "To_Account is missing")
-	}
-	sender, receiver := a.user(s.sender), a.user(s.receiver)
-	switch {
-	case sender == nil:
-		return fail(90008, "From_Account is not imported")
-	case receiver == nil && a.conf.Unknowns.MissingReceiverIs90012:
-		return fail(90012, "To_Account is not imported")
-	case receiver == nil:
-		return fail(20003, "To_Account is not imported")
+	if err := a.checkUsers(s); err != nil {
+		return err
 	}
 	if !s.byREST {
+		sender, receiver := a.user(s.sender), a.user(s.receiver)
 		switch {
 		case receiver.blocked[s.sender]:
 			return fail(20007, "the receiver has blocked the sender")
@@ -194,6 +190,21 @@ func (a *App) checkC2C(s c2cSend) error {
 		}
 	}
 	return checkBody(s.body, s.custom, c2cBody)
+}
+
+// checkUsers checks that both exist. The caller holds the lock.
+func (a *App) checkUsers(s c2cSend) error {
+	switch {
+	case s.receiver == "":
+		return fail(90003, "To_Account is missing")
+	case a.user(s.sender) == nil:
+		return fail(90008, "From_Account is not imported")
+	case a.user(s.receiver) != nil:
+		return nil
+	case a.conf.Unknowns.MissingReceiverIs90012:
+		return fail(90012, "To_Account is not imported")
+	}
+	return fail(20003, "To_Account is not imported")
 }
 
 // find returns a stored message by its key, or nil. The caller holds the lock.

@@ -77,6 +77,7 @@ type postman struct {
 	working int     // senders
 	held    *notice // waits for the next one to overtake it
 	byName  map[string]int
+	era     int // of resets: what was posted before the last one is not sent
 
 	sent journal[Callback]
 }
@@ -86,6 +87,7 @@ type posting struct {
 	notice
 	signedAt time.Time
 	try      int
+	era      int
 	replayOf *Callback // whose request it repeats, instead of the notice's body
 }
 
@@ -161,7 +163,9 @@ func (p *postman) releaseHeld(which *notice) {
 }
 
 func (p *postman) launch(n notice, delay time.Duration) {
-	post := posting{notice: n, signedAt: p.app.clock.Now(), try: 1}
+	p.mu.Lock()
+	post := posting{notice: n, signedAt: p.app.clock.Now(), try: 1, era: p.era}
+	p.mu.Unlock()
 	if delay > 0 {
 		p.app.clock.after(delay, func() { p.enqueue(post) })
 		return
@@ -177,6 +181,9 @@ func (p *postman) enqueue(post posting) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if post.era != p.era {
+		return
+	}
 	p.queue = append(p.queue, post)
 	if p.working < most {
 		p.working++
@@ -220,6 +227,15 @@ func (p *postman) sendAfter(post posting) {
 		}
 		p.enqueue(post)
 	})
+}
+
+// reset forgets what was sent and what is to be.
+func (p *postman) reset() {
+	p.mu.Lock()
+	p.era++
+	p.queue, p.held, p.byName = nil, nil, make(map[string]int)
+	p.mu.Unlock()
+	p.sent.clear()
 }
 
 // send makes one HTTP request and remembers what came of it.

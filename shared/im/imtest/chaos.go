@@ -9,29 +9,29 @@ import (
 // Chaos is how often things go wrong, each from 0 (never) to 1 (always).
 type Chaos struct {
 	// After-callbacks.
-	Duplicate float64 // sent twice
-	Reorder   float64 // overtaken by the next one
-	Delay     float64 // held for DelayBy
-	Drop      float64 // never sent
-	DelayBy   time.Duration
+	Duplicate float64       `json:"duplicate"` // sent twice
+	Reorder   float64       `json:"reorder"`   // overtaken by the next one
+	Delay     float64       `json:"delay"`     // held for DelayBy
+	Drop      float64       `json:"drop"`      // never sent
+	DelayBy   time.Duration `json:"-"`
 
 	// Before-callbacks.
-	SlowBefore float64 // sent DelayBy late
+	SlowBefore float64 `json:"slowBefore"` // sent DelayBy late
 
 	// REST calls.
-	LoseAnswer float64 // done, then the connection is cut
-	SlowAnswer float64 // done, then answered DelayBy late
-	Refuse     float64 // answered with Code, not done
-	Code       int     // default 60008
+	LoseAnswer float64 `json:"loseAnswer"` // done, then the connection is cut
+	SlowAnswer float64 `json:"slowAnswer"` // done, then answered DelayBy late
+	Refuse     float64 `json:"refuse"`     // answered with Code, not done
+	Code       int     `json:"code"`       // default 60008
 }
 
 // Fault is what happens to one REST call.
 type Fault struct {
-	LoseAnswer bool          // done, then the connection is cut
-	Late       time.Duration // done, then answered so much later
-	Code       int           // answered with this code; not done unless Worked
-	Status     int           // answered with this HTTP status and no JSON; not done unless Worked
-	Worked     bool          // with Code or Status: done all the same
+	LoseAnswer bool          `json:"loseAnswer"` // done, then the connection is cut
+	Late       time.Duration `json:"-"`          // done, then answered so much later
+	Code       int           `json:"code"`       // answered with this code; not done unless Worked
+	Status     int           `json:"status"`     // answered with this HTTP status and no JSON; not done unless Worked
+	Worked     bool          `json:"worked"`     // with Code or Status: done all the same
 }
 
 // Misbehave sets how the app goes wrong from now on. The zero Chaos ends it.
@@ -59,6 +59,19 @@ func (c *chaos) set(to Chaos) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.c = to
+}
+
+func (c *chaos) get() Chaos {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.c
+}
+
+// reset ends all misbehaviour.
+func (c *chaos) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.c, c.next = Chaos{}, make(map[string][]Fault)
 }
 
 func (c *chaos) queue(command string, faults []Fault) {

@@ -47,6 +47,12 @@ func (c *Clock) Skew(d time.Duration) {
 	c.skew = d
 }
 
+func (c *Clock) skewed() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.skew
+}
+
 // Advance moves a manual clock, and on the way runs everything that falls due,
 // in the order of time. It does nothing on a running clock.
 func (c *Clock) Advance(d time.Duration) {

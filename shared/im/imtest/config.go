@@ -9,6 +9,9 @@ import (
 type Options struct {
 	Clock *Clock // nil: the wall clock
 	Seed  uint64 // of every random choice; the same seed, the same choices
+	// Control serves /emulator/: an app's state, misbehaviour, console and
+	// callbacks, and the clock, for whoever can reach the server.
+	Control bool
 	// Origins are the pages' origins, such as http://127.0.0.1:8080, that may use
 	// /client/ and /emulator/ from a browser beside the server's own.
 	Origins []string

@@ -12,7 +12,8 @@
 // limits, checks the UserSig of every call, and sends callbacks with IM's query
 // string, signature, two seconds of patience and verdicts. [App.Login] gives a
 // test a user with a device, in place of the client SDK; pages use the same over
-// HTTP under /client/. [App.Seen] and [App.State] tell what users really saw:
+// HTTP under /client/, and see and steer the emulator under /emulator/ (README.md
+// describes these routes). [App.Seen] and [App.State] tell what users really saw:
 // the ground truth that a test compares its own state with.
 //
 // # What is modelled

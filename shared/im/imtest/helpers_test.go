@@ -117,7 +117,7 @@ type world struct {
 func newWorld(t testing.TB, change ...func(*imtest.AppConfig)) *world {
 	t.Helper()
 	w := &world{t: t, clock: imtest.NewManualClock(start), backend: newBackend(t)}
-	w.server = imtest.NewServer(imtest.Options{Clock: w.clock, Seed: 1})
+	w.server = imtest.NewServer(imtest.Options{Clock: w.clock, Seed: 1, Control: true, Origins: []string{"http://127.0.0.1:8080"}})
 	w.web = httptest.NewServer(w.server)
 	conf := imtest.AppConfig{
 		SDKAppID: appID, Key: key, CallbackURL: w.backend.URL + "/im", CallbackToken: token, CallbackConnections: 1, RatePerAPI: -1,
@@ -126,15 +126,21 @@ func newWorld(t testing.TB, change ...func(*imtest.AppConfig)) *world {
 		f(&conf)
 	}
 	w.app = w.server.AddApp(conf)
-	var err error
-	if w.signer, err = usersig.NewSignerAt(appID, key, w.clock.Now); err != nil {
-		t.Fatal(err)
-	}
+	w.signer = newSigner(t, w.clock)
 	t.Cleanup(func() {
 		w.server.Close()
 		w.web.Close()
 	})
 	return w
+}
+
+func newSigner(t testing.TB, clock *imtest.Clock) *usersig.Signer {
+	t.Helper()
+	signer, err := usersig.NewSignerAt(appID, key, clock.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
 }
 
 func (w *world) sig(userID string) string {

@@ -38,6 +38,14 @@ func (j *journal[T]) end() {
 	j.wake()
 }
 
+// clear drops everything; the numbers go on.
+func (j *journal[T]) clear() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.gone += len(j.entries)
+	j.entries = nil
+}
+
 // wake tells those who wait. The caller holds the lock.
 func (j *journal[T]) wake() {
 	if j.more != nil {

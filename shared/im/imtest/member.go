@@ -106,7 +106,7 @@ func (c *Client) Join(groupID string) error {
 	}
 
 	a.mu.Lock()
-	if _, err := a.mayApply(c, groupID); err != nil { // somebody may have been faster
+	if g, err = a.mayApply(c, groupID); err != nil { // somebody may have been faster
 		a.mu.Unlock()
 		return a.notJoined(c, g, err)
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Profiles, friends and conversations (269/1640, 269/1639, 269/1643).
+// Profiles, friends and blacklists (269/1640, 269/1639, 269/1643).
 
 const (
 	tagNick  = "Tag_Profile_IM_Nick"

@@ -99,7 +99,7 @@ func createTopic(a *App, by string, in topicFields) (object, error) {
 		return nil, err
 	}
 	a.mu.Lock()
-	if _, err := a.mayHaveTopic(in); err != nil { // somebody may have been faster
+	if g, err = a.mayHaveTopic(in); err != nil { // somebody may have been faster
 		a.mu.Unlock()
 		return nil, err
 	}

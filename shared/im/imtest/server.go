@@ -40,6 +40,9 @@ func NewServer(o Options) *Server {
 	s.mux.HandleFunc("/v4/{service}/{command}", func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, "") })
 	s.mux.HandleFunc("/dc/{dc}/v4/{service}/{command}", func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, r.PathValue("dc")) })
 	s.mux.Handle("/client/", s.clientRoutes())
+	if o.Control {
+		s.mux.Handle("/emulator/", s.controlRoutes())
+	}
 	return s
 }
 

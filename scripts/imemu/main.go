@@ -1,0 +1,179 @@
+// Command imemu serves the IM emulator alone: the REST API, the client routes
+// and the controls of one or more apps, for a backend in any language.
+//
+//	go run ./scripts/imemu [-app SDKAPPID:SECRET[@DATACENTRE]]... [-callback-url URL] [flags]
+//
+// It prints a line that starts with "ready" once it serves, and stops on SIGINT
+// or SIGTERM. It calls no host but the callback URL's.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/wiring/access"
+)
+
+// developmentApp is there when no other app is named; its secret is the
+// published sample key that scripts/dev uses as well.
+var developmentApp = app{id: 1400000000, secret: access.DevelopmentSecret}
+
+// stopTime is how long requests that are under way may take when it stops.
+const stopTime = 5 * time.Second
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "imemu:", err)
+		os.Exit(1)
+	}
+}
+
+// app is the value of one -app.
+type app struct {
+	id                 uint32
+	secret, dataCentre string
+}
+
+var errApp = errors.New("an app is SDKAPPID:SECRET or SDKAPPID:SECRET@DATACENTRE")
+
+// parseApp reads an -app.
+func parseApp(s string) (app, error) {
+	number, secret, ok := strings.Cut(s, ":")
+	id, err := strconv.ParseUint(number, 10, 32)
+	if !ok || err != nil || id == 0 {
+		return app{}, errApp
+	}
+	a := app{id: uint32(id), secret: secret}
+	if at := strings.LastIndexByte(secret, '@'); at >= 0 {
+		a.secret, a.dataCentre = secret[:at], secret[at+1:]
+		if a.dataCentre == "" || strings.ContainsAny(a.dataCentre, "/?#%") {
+			return app{}, errApp
+		}
+	}
+	if a.secret == "" {
+		return app{}, errApp
+	}
+	return a, nil
+}
+
+type options struct {
+	addr, callbackURL, callbackToken string
+	apps                             []app
+	origins                          []string
+	seed                             uint64
+	manual, control                  bool
+}
+
+func parse(args []string, errs io.Writer) (options, error) {
+	var o options
+	var apps []string // read below: flag's own errors would repeat the secret
+	flags := flag.NewFlagSet("imemu", flag.ContinueOnError)
+	flags.SetOutput(errs)
+	flags.StringVar(&o.addr, "addr", "127.0.0.1:8081", "`host:port` to serve on")
+	flags.Func("app", "an app, as `SDKAPPID:SECRET[@DATACENTRE]`; repeat it for more. One with a data centre\nis served under /dc/DATACENTRE and unknown (60026) elsewhere.\nThe default is the development app 1400000000", func(s string) error {
+		apps = append(apps, s)
+		return nil
+	})
+	flags.StringVar(&o.callbackURL, "callback-url", "", "`URL` that callbacks go to; none are sent without it")
+	flags.StringVar(&o.callbackToken, "callback-token", "", "the console's authentication `token`; callbacks are unsigned without it")
+	flags.Func("origin", "`origin` of a page that may use /client/ and /emulator/, such as http://127.0.0.1:8080; repeatable", func(s string) error {
+		o.origins = append(o.origins, s)
+		return nil
+	})
+	flags.Uint64Var(&o.seed, "seed", 0, "`number` that random choices come from; the same again, the same choices")
+	flags.BoolVar(&o.manual, "manual-clock", false, "time stands still until POST /emulator/clock moves it")
+	flags.BoolVar(&o.control, "control", false, "serve /emulator/ on an address beyond loopback too: whoever reaches it is in charge")
+	flags.Usage = func() {
+		fmt.Fprintln(errs, "usage: go run ./scripts/imemu [flags]\n\nServes the emulator of Tencent Cloud Chat (IM). shared/im/imtest/README.md describes its routes.")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q; see -h", flags.Arg(0))
+	}
+	for _, s := range apps {
+		a, err := parseApp(s)
+		if err != nil {
+			return o, err
+		}
+		if slices.ContainsFunc(o.apps, func(x app) bool { return x.id == a.id }) {
+			return o, fmt.Errorf("app %d is given twice", a.id)
+		}
+		o.apps = append(o.apps, a)
+	}
+	if len(o.apps) == 0 {
+		o.apps = []app{developmentApp}
+	}
+	if u, err := url.Parse(o.callbackURL); o.callbackURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return o, errors.New("-callback-url must be an http or https URL")
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string, out, errs io.Writer) error {
+	o, err := parse(args, errs)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", o.addr)
+	if err != nil {
+		return fmt.Errorf("%w; is it running already? -addr takes another", err)
+	}
+	clock := imtest.NewClock()
+	if o.manual {
+		clock = imtest.NewManualClock(time.Now())
+	}
+	emu := imtest.NewServer(imtest.Options{
+		Clock: clock, Seed: o.seed, Origins: o.origins, Control: o.control || listener.Addr().(*net.TCPAddr).IP.IsLoopback(),
+	})
+	server := &http.Server{Handler: emu, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
+	ended := make(chan error, 1)
+	base := "http://" + listener.Addr().String()
+	for _, a := range o.apps {
+		emu.AddApp(imtest.AppConfig{
+			SDKAppID: a.id, Key: a.secret, DataCentre: a.dataCentre, CallbackURL: o.callbackURL, CallbackToken: o.callbackToken,
+		})
+	}
+	go func() { ended <- server.Serve(listener) }()
+	fmt.Fprintf(out, "ready  emulator: %s  pages: %s/client/  controls: %s/emulator/\n", base, base, base)
+	for _, a := range o.apps {
+		domain := base
+		if a.dataCentre != "" {
+			domain += "/dc/" + a.dataCentre
+		}
+		fmt.Fprintf(out, "SDK_APP_ID=%d IM_DOMAIN=%s IM_ADMIN=administrator\n", a.id, domain)
+	}
+
+	select {
+	case err = <-ended:
+		emu.Close()
+	case <-ctx.Done():
+		emu.Close() // or event streams would never end
+		stopping, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		if err = server.Shutdown(stopping); errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close()
+		}
+	}
+	return err
+}
