@@ -10,16 +10,10 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 	"github.com/backchannel-im/backchannel/shared/redistest"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
-
-// nowhere is a queue whose engine is away.
-type nowhere struct{}
-
-func (nowhere) Enqueue(context.Context, ...queue.Job) error { return queue.ErrUnavailable }
-func (nowhere) MaxDelay() time.Duration                     { return time.Minute }
-func (nowhere) Close() error                                { return nil }
 
 // TestPushesOverdueJobs: a job whose push failed ten minutes ago is pushed by
 // the next tick, by one of two that overlap, on every platform.
@@ -69,7 +63,7 @@ func TestPushesOverdueJobs(t *testing.T) {
 // forget accepts a job ten minutes ago that no engine got.
 func forget(t *testing.T, store kv.Store) {
 	t.Helper()
-	l := queue.NewLedger(store, nowhere{}, func() time.Time { return time.Now().Add(-10 * time.Minute) })
+	l := queue.NewLedger(store, queuetest.Nowhere{Err: queue.ErrUnavailable}, func() time.Time { return time.Now().Add(-10 * time.Minute) })
 	l.Handle("work", func(context.Context, queue.Job) error { return nil })
 	if err := l.Put(t.Context(), queue.Job{ID: "a", Kind: "work", Lane: queue.Fast}); err != nil {
 		t.Fatal(err)

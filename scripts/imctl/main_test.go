@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -22,7 +21,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/jobdesk"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
-	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 )
@@ -266,12 +265,6 @@ func ready(t *testing.T, out, errs *buffer) string {
 	return ""
 }
 
-type nowhere struct{}
-
-func (nowhere) Enqueue(context.Context, ...queue.Job) error { return nil }
-func (nowhere) MaxDelay() time.Duration                     { return time.Hour }
-func (nowhere) Close() error                                { return nil }
-
 // TestAccounts: the emulator has every user of the file afterwards, and a file
 // with a fault in it imports nobody.
 func TestAccounts(t *testing.T) {
@@ -325,23 +318,7 @@ func TestJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	now := time.Now()
-	ledger := queue.NewLedger(store, nowhere{}, func() time.Time { return now })
-	ledger.Handle("work", func(context.Context, queue.Job) error { return errors.New("the desk is closed") })
-	for _, id := range []string{"a", "b/2", "c"} {
-		j := queue.Job{ID: id, Kind: "work", Lane: queue.Slow}
-		encoded, err := queue.Encode(j)
-		if err == nil {
-			err = ledger.Put(t.Context(), j)
-		}
-		for range queue.MaxAttempts {
-			now = now.Add(2 * time.Hour)
-			err = errors.Join(err, ledger.Perform(t.Context(), encoded))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	ledger := queuetest.LayAside(t, store, "a", "b/2", "c")
 	keys, err := api.ParseKeys([]string{"dev:" + access.DevelopmentKeyHash})
 	if err != nil {
 		t.Fatal(err)

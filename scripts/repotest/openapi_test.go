@@ -2,9 +2,7 @@ package repotest
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -15,14 +13,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
-	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
@@ -157,13 +154,6 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// nowhere is a queue that keeps nothing.
-type nowhere struct{}
-
-func (nowhere) Enqueue(context.Context, ...queue.Job) error { return nil }
-func (nowhere) MaxDelay() time.Duration                     { return time.Hour }
-func (nowhere) Close() error                                { return nil }
-
 // layAside makes a store in which these jobs are dead.
 func layAside(t *testing.T, state string, ids ...string) {
 	t.Helper()
@@ -171,23 +161,7 @@ func layAside(t *testing.T, state string, ids ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
-	l := queue.NewLedger(store, nowhere{}, func() time.Time { return now })
-	l.Handle("work", func(context.Context, queue.Job) error { return errors.New("it never works") })
-	for _, id := range ids {
-		job := queue.Job{ID: id, Kind: "work", Lane: queue.Slow}
-		encoded, err := queue.Encode(job)
-		if err == nil {
-			err = l.Put(t.Context(), job)
-		}
-		for range queue.MaxAttempts {
-			now = now.Add(2 * time.Hour)
-			err = errors.Join(err, l.Perform(t.Context(), encoded))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	queuetest.LayAside(t, store, ids...)
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
