@@ -27,8 +27,19 @@ type row struct {
 	once bool
 }
 
+// on sets the command of rows.
+func on(command string, rows ...row) []row {
+	for i := range rows {
+		rows[i].command = command
+	}
+	return rows
+}
+
 // rows are all calls of all API areas.
-var rows = slices.Concat(accountRows, c2cRows, groupMsgRows)
+var rows = slices.Concat(
+	accountRows, c2cRows, profileRows, friendRows, conversationRows, robotRows, pushRows,
+	groupRows, memberRows, muteRows, groupMsgRows, roomRows, attributeRows, counterRows, topicRows, permissionRows,
+)
 
 // done is for calls that return an error alone.
 func done(err error) (any, error) { return nil, err }
@@ -237,19 +248,18 @@ func TestMistakesAreNoticed(t *testing.T) {
 	known := fixtures(t)
 	for seed, m := range mutations {
 		t.Run(m.name, func(t *testing.T) {
+			f := newFake(t, newClock())
 			applied := 0
 			for _, r := range rows {
-				c := newClock()
-				f := newFake(t, c)
+				f.forget()
 				f.answers(f.expecting(r.command, known[r.command].Cases[r.name]))
 				mutated := &mutant{mutation: m, rng: rand.New(rand.NewPCG(uint64(seed), 1))}
 				_, _ = r.call(ctx(t), f.client(func(conf *im.Config) { conf.Transport = mutated }))
-				f.Close()
 				if !mutated.applied {
 					continue
 				}
 				applied++
-				if len(f.problems) == 0 {
+				if f.fine() {
 					t.Errorf("%s %s: nobody noticed: %s", r.command, r.name, f.requests()[0].body)
 				}
 			}

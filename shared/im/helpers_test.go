@@ -255,6 +255,20 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, rep.body)
 }
 
+// fine reports whether all requests were as IM wants them.
+func (f *fake) fine() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.problems) == 0
+}
+
+// forget forgets all requests.
+func (f *fake) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.got, f.problems = nil, nil
+}
+
 // settled fails the test if a request was not as IM wants it.
 func (f *fake) settled() {
 	f.t.Helper()

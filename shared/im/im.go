@@ -78,12 +78,15 @@ func Custom(data, desc, ext string) MsgBody {
 	return MsgBody{element(CustomElem, struct{ Data, Desc, Ext string }{data, desc, ext})}
 }
 
-func element(kind string, content any) Element {
-	b, err := encode(content)
+func element(kind string, v any) Element { return Element{MsgType: kind, MsgContent: content(v)} }
+
+// content writes a value of texts and numbers as JSON.
+func content(v any) json.RawMessage {
+	b, err := encode(v)
 	if err != nil {
-		panic("im: " + err.Error()) // strings always marshal
+		panic("im: " + err.Error()) // texts and numbers always marshal
 	}
-	return Element{MsgType: kind, MsgContent: b}
+	return b
 }
 
 // readable lists the text fields of each element type that people get to see.

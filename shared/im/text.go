@@ -63,3 +63,11 @@ func fewer[T any](field string, list []T, limit int) error {
 	}
 	return nil
 }
+
+// some refuses an empty list.
+func some[T any](field string, list []T) error {
+	if len(list) == 0 {
+		return &FieldError{Field: field, Problem: "is empty"}
+	}
+	return nil
+}
