@@ -1,19 +1,18 @@
 package main
 
 import (
-	"context"
 	"embed"
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
-	"sync/atomic"
+	"strconv"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
-	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
@@ -22,109 +21,116 @@ import (
 //go:embed page
 var page embed.FS
 
-// room is where the page's buttons send their messages.
-const room = "lobby"
-
 // desk serves the page, what it needs, and the bundle behind it.
 type desk struct {
 	bundle http.Handler
+	seen   *feed
+	scene  scene
 	target string // the bundle's callback URL
 	signer callback.Signer
-	seq    atomic.Uint32
+	client http.Client
 }
 
-func newDesk(bundle http.Handler, seen *feed, addr string) http.Handler {
-	d := &desk{bundle: bundle, target: "http://" + addr + "/im", signer: callback.Signer{SDKAppID: appID, Token: door.DevelopmentToken}}
-	d.seq.Store(uint32(time.Now().Unix()))
+func newDesk(bundle http.Handler, seen *feed, s scene, addr string) http.Handler {
+	d := &desk{
+		bundle: bundle, seen: seen, scene: s, target: "http://" + addr + "/im",
+		signer: callback.Signer{SDKAppID: appID, Token: door.DevelopmentToken},
+		client: http.Client{Timeout: 10 * time.Second},
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", bundle)
+	protection := http.NewCrossOriginProtection()
+	own := func(pattern string, h http.Handler) { mux.Handle(pattern, onlyHere(protection.Handler(h))) }
 	files, err := fs.Sub(page, "page")
 	if err != nil {
 		panic(err) // the folder is embedded
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", headers(http.FileServerFS(files)))
-	mux.Handle("GET /app.js", headers(http.FileServerFS(files)))
-	mux.Handle("GET /style.css", headers(http.FileServerFS(files)))
-	mux.Handle("GET /dev/callbacks", seen)
-	mux.Handle("GET /dev/rooms/{id}/stats", api.HandlerFunc(d.stats))
-	mux.Handle("POST /dev/trigger", api.HandlerFunc(d.trigger))
-	mux.Handle("/", bundle)
+	names, err := fs.Glob(files, "*")
+	if err != nil {
+		panic(err) // the pattern is good
+	}
+	serve := d.headers(http.FileServerFS(files))
+	own("GET /{$}", serve)
+	for _, name := range names {
+		own("GET /"+name, serve)
+	}
+	own("GET /dev/scene", api.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		api.Reply(w, http.StatusOK, s)
+		return nil
+	}))
+	own("GET /dev/callbacks", seen)
+	own("POST /dev/callbacks/{id}/replay", api.HandlerFunc(d.replay))
+	for _, route := range []string{"GET /dev/rooms/{id}/stats", "GET /dev/jobs", "POST /dev/jobs/{id}/redrive", "DELETE /dev/jobs/{id}"} {
+		own(route, api.HandlerFunc(d.asServer))
+	}
 	return mux
 }
 
-// headers keep the page to itself: it runs its own script and no other.
-func headers(h http.Handler) http.Handler {
+// onlyHere refuses a page of elsewhere whose name was made to lead here: the
+// desk's routes act with the server's key.
+func onlyHere(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", "default-src 'self'; img-src data:; frame-ancestors 'none'")
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if host != "localhost" && net.ParseIP(host) == nil {
+			api.WriteError(w, r, fault.New(fault.Forbidden, "open the page by its address, not by a name"))
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// headers keep the page to itself: it runs its own scripts, talks to the desk
+// and the emulator, and to nobody else.
+func (d *desk) headers(h http.Handler) http.Handler {
+	policy := "default-src 'self'; img-src data:; frame-ancestors 'none'; connect-src 'self' " + d.scene.Emulator
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-cache")
 		h.ServeHTTP(w, r)
 	})
 }
 
-// stats reads a room's counters as a server would, so that the page needs no
-// key.
-func (d *desk) stats(w http.ResponseWriter, r *http.Request) error {
-	r2, err := http.NewRequestWithContext(r.Context(), http.MethodGet, "/rooms/"+url.PathEscape(r.PathValue("id"))+"/stats", nil)
+// asServer passes a request on to the bundle's route of the same name, with the
+// key that the page does not have.
+func (d *desk) asServer(w http.ResponseWriter, r *http.Request) error {
+	u, err := url.Parse(r.URL.EscapedPath()[len("/dev"):])
 	if err != nil {
-		return fault.Wrap(err, fault.Invalid, "no room can have this id")
+		return fault.Wrap(err, fault.Invalid, "the path cannot be read")
 	}
-	r2.Header.Set("Authorization", "Bearer "+access.DevelopmentKey)
-	d.bundle.ServeHTTP(w, r2)
+	onward := r.Clone(r.Context())
+	onward.URL, onward.Pattern = u, ""
+	onward.Header.Set("Authorization", "Bearer "+access.DevelopmentKey)
+	d.bundle.ServeHTTP(w, onward)
 	return nil
 }
 
-// trigger sends what IM would send: the question before a message, or twice
-// the news that one was delivered.
-func (d *desk) trigger(w http.ResponseWriter, r *http.Request) error {
-	var asked struct {
-		Text      string `json:"text"`
-		Delivered bool   `json:"delivered"`
-	}
-	if err := api.Decode(r, &asked); err != nil {
-		return err
-	}
-	if !asked.Delivered {
-		return d.send(r.Context(), w, 1, &callback.GroupBeforeSendMsg{
-			Base:    callback.Base{CallbackCommand: "Group.CallbackBeforeSendMsg"},
-			GroupID: room, Type: im.AVRoom, From: "alice", Operator: "alice", Random: d.seq.Add(1),
-			MsgBody: im.Text(asked.Text), EventTime: callback.Millis(time.Now().UnixMilli()),
-		})
-	}
-	seq := d.seq.Add(1)
-	return d.send(r.Context(), w, 2, &callback.GroupAfterSendMsg{
-		Base:    callback.Base{CallbackCommand: "Group.CallbackAfterSendMsg"},
-		GroupID: room, Type: im.AVRoom, From: "alice", Operator: "alice", Random: seq, MsgSeq: seq,
-		MsgTime: callback.Seconds(time.Now().Unix()), MsgBody: im.Text("hello"), EventTime: callback.Millis(time.Now().UnixMilli()),
-	})
-}
-
-func (d *desk) send(ctx context.Context, w http.ResponseWriter, times int, e callback.Event) error {
-	body, err := callback.Encode(e)
+// replay sends a callback that was seen once more, signed anew.
+func (d *desk) replay(w http.ResponseWriter, r *http.Request) error {
+	id, err := strconv.Atoi(r.PathValue("id"))
 	if err != nil {
-		return err
+		return fault.New(fault.Invalid, "a callback's id is a number")
 	}
-	var last json.RawMessage
-	for range times {
-		req, err := d.signer.Request(ctx, d.target, e.Command(), body)
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return fault.Wrap(err, fault.Unavailable, "the bundle did not answer")
-		}
-		err = json.NewDecoder(resp.Body).Decode(&last)
-		if err = closing(err, resp.Body.Close()); err != nil {
-			return fmt.Errorf("reading the bundle's answer: %w", err)
-		}
+	e, found := d.seen.find(id)
+	if !found {
+		return fault.New(fault.NotFound, "this callback is no longer remembered")
 	}
-	api.Reply(w, http.StatusOK, last)
+	req, err := d.signer.Request(r.Context(), d.target, e.Command, e.Request)
+	if err != nil {
+		return fault.Wrap(err, fault.Invalid, "this was no callback that can be sent again")
+	}
+	resp, err := d.client.Do(req)
+	if err != nil {
+		return fault.Wrap(err, fault.Unavailable, "the bundle did not answer")
+	}
+	defer resp.Body.Close()
+	var answer json.RawMessage
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return fmt.Errorf("reading the bundle's answer: %w", err)
+	}
+	api.Reply(w, http.StatusOK, answer)
 	return nil
-}
-
-func closing(first, second error) error {
-	if first != nil {
-		return first
-	}
-	return second
 }

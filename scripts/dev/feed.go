@@ -57,6 +57,18 @@ func (f *feed) add(x callback.Exchange) {
 	}
 }
 
+// find returns a remembered callback.
+func (f *feed) find(id int) (entry, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.entries {
+		if e.ID == id {
+			return e, true
+		}
+	}
+	return entry{}, false
+}
+
 // asJSON keeps JSON as it is and shows anything else as a string.
 func asJSON(b []byte) json.RawMessage {
 	if json.Valid(b) {

@@ -1,7 +1,8 @@
-// Command dev runs everything on one machine: the bundle, its state in one
-// file, and a page that shows every callback as it comes.
+// Command dev runs everything on one machine: the bundle with its state in a
+// folder, an emulator of IM, and a page to chat on it as several users and to
+// watch what the bundle makes of it.
 //
-//	go run ./scripts/dev [-fresh] [-addr HOST:PORT] [-state DIR] [-rules FILE]
+//	go run ./scripts/dev [-fresh] [-addr HOST:PORT] [-emulator-addr HOST:PORT] [-state DIR] [-rules FILE]
 //
 // Its secrets are published development values, which the deployable programs
 // refuse. It calls no host but itself.
@@ -23,6 +24,8 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/queue"
@@ -50,8 +53,8 @@ func main() {
 }
 
 type options struct {
-	addr, state, rules string
-	fresh              bool
+	addr, emulator, state, rules string
+	fresh                        bool
 }
 
 func (o options) stateFile() string { return filepath.Join(o.state, "state.db") }
@@ -62,6 +65,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	flags := flag.NewFlagSet("dev", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`host:port` of the bundle and its page")
+	flags.StringVar(&o.emulator, "emulator-addr", "127.0.0.1:8081", "`host:port` of the emulator of IM")
 	flags.StringVar(&o.state, "state", ".dev", "`folder` for the state")
 	flags.StringVar(&o.rules, "rules", "", "moderation rule set, a JSON `file`; the default is the one that ships")
 	flags.BoolVar(&o.fresh, "fresh", false, "start over: forget the state first")
@@ -102,18 +106,27 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", o.addr)
+	page, err := listen(o.addr, "-addr")
 	if err != nil {
-		return errors.Join(fmt.Errorf("%w; is it running already? -addr takes another", err), b.Close())
+		return errors.Join(err, b.Close())
 	}
-	addr := listener.Addr().String()
-	server := &http.Server{
-		Handler:           newDesk(b.HTTP, seen, addr),
-		ReadHeaderTimeout: 5 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+	emulated, err := listen(o.emulator, "-emulator-addr")
+	if err != nil {
+		return errors.Join(err, page.Close(), b.Close())
 	}
-	ended := make(chan error, 2)
-	go func() { ended <- server.Serve(listener) }()
+	addr, stage := page.Addr().String(), newScene("http://"+emulated.Addr().String())
+	emulator := newEmulator(addr)
+	ended := make(chan error, 3)
+	servers := []*http.Server{
+		serve(ctx, page, newDesk(b.HTTP, seen, stage, addr), ended),
+		serve(ctx, emulated, emulator, ended),
+	}
+	if err := furnish(ctx, stage); err != nil {
+		return errors.Join(err, shutDown(servers), b.Close())
+	}
+	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im  emulator: %s\n", addr, addr, stage.Emulator)
+	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, access.DevelopmentSecret, door.DevelopmentToken, access.DevelopmentKey)
+
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
 	var work sync.WaitGroup
@@ -123,21 +136,77 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		}
 	})
 	work.Go(func() { tick(working, b.Tick, errs) })
-	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im\n", addr, addr)
-	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, access.DevelopmentSecret, door.DevelopmentToken, access.DevelopmentKey)
 
 	select {
 	case err = <-ended:
 	case <-ctx.Done():
-		stopping, cancel := context.WithTimeout(context.Background(), stopTime)
-		defer cancel()
-		if err = server.Shutdown(stopping); errors.Is(err, context.DeadlineExceeded) {
-			err = server.Close()
-		}
 	}
+	emulator.Close()
+	err = errors.Join(err, shutDown(servers))
 	stopWork()
 	work.Wait()
 	return errors.Join(err, b.Close())
+}
+
+// listen listens, or says which flag takes another address.
+func listen(addr, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%w; is it running already? %s takes another", err, flag)
+	}
+	return l, nil
+}
+
+// serve serves until the server is shut down, or tells what ended it.
+func serve(ctx context.Context, l net.Listener, h http.Handler, ended chan<- error) *http.Server {
+	s := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	go func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			ended <- err
+		}
+	}()
+	return s
+}
+
+// shutDown lets requests under way end for a while.
+func shutDown(servers []*http.Server) error {
+	stopping, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	var all error
+	for _, s := range servers {
+		err := s.Shutdown(stopping)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = s.Close()
+		}
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+// newEmulator is IM, with the development app wired to the bundle.
+func newEmulator(addr string) *imtest.Server {
+	_, port, _ := net.SplitHostPort(addr)
+	emulator := imtest.NewServer(imtest.Options{Control: true, Origins: []string{"http://" + addr, "http://localhost:" + port}})
+	emulator.AddApp(imtest.AppConfig{
+		SDKAppID: appID, Key: access.DevelopmentSecret, RetryCallbacks: true, FirstSeq: uint32(time.Now().Unix()),
+		CallbackURL: "http://" + addr + "/im", CallbackToken: door.DevelopmentToken,
+	})
+	return emulator
+}
+
+// furnish fills the emulator over its REST API.
+func furnish(ctx context.Context, s scene) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	c, err := im.NewClient(im.Config{Domain: s.Emulator, SDKAppID: appID, Key: access.DevelopmentSecret, Admin: "administrator"})
+	if err != nil {
+		return err
+	}
+	return s.furnish(ctx, c)
 }
 
 // tick is the clock: at start and every minute, as on the platforms.

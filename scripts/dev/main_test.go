@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -35,7 +36,7 @@ func start(t *testing.T, args ...string) *program {
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), w, io.Discard)
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0", "-emulator-addr", "127.0.0.1:0"}, args...), w, io.Discard)
 		_ = w.CloseWithError(io.EOF)
 		done <- err
 	}()
@@ -91,6 +92,9 @@ func (p *program) call(t *testing.T, method, path, body string) (int, string) {
 	return res.StatusCode, string(b)
 }
 
+// room is where these tests talk.
+const room = "lobby"
+
 // messages is the count that the room's stats show.
 func (p *program) messages(t *testing.T) int {
 	t.Helper()
@@ -102,49 +106,187 @@ func (p *program) messages(t *testing.T) int {
 	return *stats.Messages
 }
 
-func TestThePageTellsTheStory(t *testing.T) {
+// tell sends a callback, signed as IM signs it, and returns the answer.
+func (p *program) tell(t *testing.T, body string) string {
+	t.Helper()
+	signer := callback.Signer{SDKAppID: appID, Token: door.DevelopmentToken}
+	r, err := signer.Request(t.Context(), p.url+"/im", "", []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
+}
+
+func delivered(seq int) string {
+	return fmt.Sprintf(`{"CallbackCommand":"Group.CallbackAfterSendMsg","GroupId":%q,"Type":"AVChatRoom","From_Account":"alice","MsgSeq":%d,"MsgTime":%d,"MsgBody":[]}`, room, seq, time.Now().Unix())
+}
+
+func asked(text string) string {
+	return fmt.Sprintf(`{"CallbackCommand":"Group.CallbackBeforeSendMsg","GroupId":%q,"Type":"AVChatRoom","From_Account":"alice","MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":%q}}]}`, room, text)
+}
+
+// TestAMessageGoesAllTheWay: a user of the emulator logs in with the bundle's
+// UserSig, enters the room, and has one message refused and one counted.
+func TestAMessageGoesAllTheWay(t *testing.T) {
 	p := start(t, "-state", t.TempDir())
-	for path, want := range map[string]string{"/": "<title>", "/app.js": "EventSource", "/style.css": "color-scheme", "/elsewhere": "nothing at this path"} {
+	var issued struct{ UserSig string }
+	if _, body := p.call(t, http.MethodPost, "/usersig", `{"userID":"alice"}`); json.Unmarshal([]byte(body), &issued) != nil {
+		t.Fatal(body)
+	}
+	emulator := p.scene(t).Emulator
+	client := func(route, token, body string) (int, map[string]any) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, emulator+"/client/"+route, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Origin", p.url) // as the page's browser does
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var answer map[string]any
+		if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+		return res.StatusCode, answer
+	}
+	_, login := client("login", "", fmt.Sprintf(`{"sdkAppId":%d,"userId":"alice","userSig":%q}`, appID, issued.UserSig))
+	token, _ := login["token"].(string)
+	if status, answer := client("join", token, `{"groupId":"lobby"}`); status != http.StatusOK {
+		t.Fatal(answer)
+	}
+	if status, answer := client("send", token, `{"groupId":"lobby","text":"join my casino"}`); status == http.StatusOK || !strings.Contains(fmt.Sprint(answer), "10016") {
+		t.Errorf("a blocked word: %d %v", status, answer)
+	}
+	if status, answer := client("send", token, `{"groupId":"lobby","text":"hello"}`); status != http.StatusOK {
+		t.Errorf("a friendly message: %d %v", status, answer)
+	}
+	for p.messages(t) == 0 && t.Context().Err() == nil { // the callback is on its way
+		time.Sleep(time.Millisecond)
+	}
+	if n := p.messages(t); n != 1 {
+		t.Errorf("%d messages counted, want 1", n)
+	}
+}
+
+func (p *program) scene(t *testing.T) scene {
+	t.Helper()
+	_, body := p.call(t, http.MethodGet, "/dev/scene", "")
+	var s scene
+	if err := json.Unmarshal([]byte(body), &s); err != nil || s.Emulator == "" || len(s.Users) < 2 || len(s.Conversations) < 4 {
+		t.Fatalf("%s, %v", body, err)
+	}
+	return s
+}
+
+func TestThePage(t *testing.T) {
+	p := start(t, "-state", t.TempDir())
+	for path, want := range map[string]string{
+		"/": "<title>", "/app.js": "import", "/im.js": "EventSource", "/style.css": "color-scheme", "/elsewhere": "nothing at this path",
+	} {
 		if _, body := p.call(t, http.MethodGet, path, ""); !strings.Contains(body, want) {
 			t.Errorf("%s does not say %q", path, want)
 		}
 	}
-	if _, body := p.call(t, http.MethodPost, "/dev/trigger", `{"text":"join my casino"}`); !strings.Contains(body, `"ErrorCode":1`) {
-		t.Errorf("a blocked word: %s", body)
+	if _, body := p.call(t, http.MethodGet, "/dev/jobs", ""); body != `{"waiting":0,"dead":0,"deadJobs":[]}`+"\n" {
+		t.Errorf("jobs: %s", body)
 	}
-	if _, body := p.call(t, http.MethodPost, "/dev/trigger", `{"text":"hello"}`); !strings.Contains(body, `"ErrorCode":0`) {
-		t.Errorf("a friendly message: %s", body)
+	if _, body := p.call(t, http.MethodGet, "/dev/rooms/lobby/stats", ""); !strings.Contains(body, `"messages":0`) {
+		t.Errorf("counters: %s", body)
 	}
-	p.call(t, http.MethodPost, "/dev/trigger", `{"delivered":true}`)
-	if n := p.messages(t); n != 1 {
-		t.Errorf("%d messages counted of one that was told twice", n)
-	}
+}
+
+// TestWhatThePageIsTold: every callback with its verdict; one that is replayed
+// comes again and counts once.
+func TestWhatThePageIsTold(t *testing.T) {
+	p := start(t, "-state", t.TempDir())
+	p.tell(t, asked("join my casino"))
+	p.tell(t, delivered(1))
+	p.tell(t, delivered(1))
 
 	res, err := http.Get(p.url + "/dev/callbacks")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	var verdicts []string
-	for lines := bufio.NewScanner(res.Body); len(verdicts) < 4 && lines.Scan(); {
-		if data, is := strings.CutPrefix(lines.Text(), "data: "); is {
+	lines := bufio.NewScanner(res.Body)
+	next := func(command string) entry { // the next one of this command
+		t.Helper()
+		for lines.Scan() {
+			data, is := strings.CutPrefix(lines.Text(), "data: ")
 			var e entry
-			if err := json.Unmarshal([]byte(data), &e); err != nil {
-				t.Fatal(err)
+			if is && json.Unmarshal([]byte(data), &e) == nil && e.Command == command {
+				return e
 			}
-			verdicts = append(verdicts, e.Command+" "+e.Verdict)
+		}
+		t.Fatalf("no %s: %v", command, lines.Err())
+		return entry{}
+	}
+	if e := next("Group.CallbackBeforeSendMsg"); e.Verdict != "reject" || e.Status != http.StatusOK {
+		t.Errorf("%+v", e)
+	}
+	told := next("Group.CallbackAfterSendMsg")
+	next("Group.CallbackAfterSendMsg")
+	status, body := p.call(t, http.MethodPost, fmt.Sprintf("/dev/callbacks/%d/replay", told.ID), "{}")
+	if status != http.StatusOK || !strings.Contains(body, `"ErrorCode":0`) {
+		t.Errorf("replay: %d %s", status, body)
+	}
+	if again := next("Group.CallbackAfterSendMsg"); !bytes.Equal(again.Request, told.Request) {
+		t.Errorf("replayed %s\nwant %s", again.Request, told.Request)
+	}
+	if n := p.messages(t); n != 1 {
+		t.Errorf("%d messages counted of one that was told three times", n)
+	}
+	for path, want := range map[string]int{"/dev/callbacks/100000/replay": 404, "/dev/callbacks/x/replay": 400} {
+		if status, body := p.call(t, http.MethodPost, path, "{}"); status != want {
+			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
-	want := "Group.CallbackBeforeSendMsg reject, Group.CallbackBeforeSendMsg allow, Group.CallbackAfterSendMsg ok, Group.CallbackAfterSendMsg ok"
-	if got := strings.Join(verdicts, ", "); got != want {
-		t.Errorf("the page shows %s,\nwant %s", got, want)
+}
+
+// TestTheDeskIsForItsOwnPage: a page of elsewhere, which the same browser has
+// open, reaches none of the routes that act with the server's key.
+func TestTheDeskIsForItsOwnPage(t *testing.T) {
+	p := start(t, "-state", t.TempDir())
+	for name, change := range map[string]func(*http.Request){
+		"a name that leads here": func(r *http.Request) { r.Host = "rebound.example.com" },
+		"another origin":         func(r *http.Request) { r.Header.Set("Origin", "http://elsewhere.example.com") },
+		"another site":           func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") },
+	} {
+		for _, path := range []string{"/dev/callbacks/1/replay", "/dev/jobs/x/redrive"} {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+path, strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(r)
+			res, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if res.StatusCode != http.StatusForbidden {
+				t.Errorf("%s, %s: status %d", name, path, res.StatusCode)
+			}
+		}
 	}
 }
 
 func TestStateStaysUntilFresh(t *testing.T) {
 	state := t.TempDir()
 	first := start(t, "-state", state)
-	first.call(t, http.MethodPost, "/dev/trigger", `{"delivered":true}`)
+	first.tell(t, delivered(1))
 	if err := first.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +308,8 @@ func TestRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, "-state", t.TempDir(), "-rules", file)
-	if _, body := p.call(t, http.MethodPost, "/dev/trigger", `{"text":"more broccoli"}`); !strings.Contains(body, `"ErrorCode":1`) {
-		t.Errorf("a word of the file: %s", body)
+	if answer := p.tell(t, asked("more broccoli")); !strings.Contains(answer, `"ErrorCode":1`) {
+		t.Errorf("a word of the file: %s", answer)
 	}
 }
 
@@ -197,6 +339,7 @@ func TestItHelpsWhenItCannotStart(t *testing.T) {
 		says string
 	}{
 		"port taken":     {[]string{"-addr", strings.TrimPrefix(p.url, "http://"), "-state", t.TempDir()}, "-addr takes another"},
+		"emulator's too": {[]string{"-addr", "127.0.0.1:0", "-emulator-addr", strings.TrimPrefix(p.url, "http://"), "-state", t.TempDir()}, "-emulator-addr takes another"},
 		"state taken":    {[]string{"-addr", "127.0.0.1:0", "-state", state}, "another process"},
 		"no such rules":  {[]string{"-addr", "127.0.0.1:0", "-state", t.TempDir(), "-rules", "nowhere.json"}, "MODERATION_RULES"},
 		"unknown flag":   {[]string{"-verbose"}, "-verbose"},

@@ -1,0 +1,69 @@
+// The panels beside the chat: counters, jobs, chaos.
+import { byId, call, element, tell } from "./dom.js";
+
+const names = {
+  messages: "messages", gifts: "gifts", giftPieces: "gift pieces", likes: "likes", online: "online",
+  peakOnline: "most online", dropped: "dropped by IM", popularity: "popularity",
+};
+
+// showCounters shows what is counted in a group; null is a conversation that is
+// none.
+export async function showCounters(groupID) {
+  const panel = byId("counters");
+  if (!groupID) {
+    panel.replaceChildren("One-to-one messages are not counted.");
+    return;
+  }
+  const stats = await call("GET", `dev/rooms/${encodeURIComponent(groupID)}/stats`);
+  const rows = Object.entries(names).filter(([name]) => stats[name] !== null && stats[name] !== undefined)
+    .flatMap(([name, label]) => [element("dt", { textContent: label }), element("dd", { textContent: stats[name] })]);
+  const users = stats.users.slice(0, 10).map((u) => element("tr", {},
+    element("th", { scope: "row", textContent: u.userID }), element("td", { textContent: u.messages })));
+  panel.replaceChildren(element("dl", {}, ...rows));
+  if (users.length) {
+    panel.append(element("table", {},
+      element("thead", {}, element("tr", {},
+        element("th", { scope: "col", textContent: "user" }), element("th", { scope: "col", textContent: "messages" }))),
+      element("tbody", {}, ...users)));
+  }
+}
+
+export async function showJobs() {
+  const jobs = await call("GET", "dev/jobs");
+  byId("jobs").textContent = `${jobs.waiting} waiting, ${jobs.dead} laid aside`;
+  byId("dead").replaceChildren(...jobs.deadJobs.map((job) => {
+    const act = (label, method, path) => {
+      const button = element("button", { type: "button", textContent: label });
+      button.setAttribute("aria-label", `${label} ${job.id}`);
+      button.addEventListener("click", () => call(method, path).then(showJobs).catch((e) => tell(e.message)));
+      return button;
+    };
+    const at = `dev/jobs/${encodeURIComponent(job.id)}`;
+    return element("li", {},
+      element("code", { textContent: `${job.kind} ${job.id}` }), ` after ${job.attempts} attempts: ${job.error ?? ""} `,
+      act("Try again", "POST", `${at}/redrive`), act("Drop", "DELETE", at));
+  }));
+}
+
+// The switches, with what the emulator is told for each.
+const switches = [
+  { label: "Send after-callbacks twice", set: { duplicate: 1 } },
+  { label: "Let them overtake each other", set: { reorder: 0.5 } },
+  { label: "Hold half of them for 3 seconds", set: { delay: 0.5 } },
+  { label: "Lose one in five", set: { drop: 0.2 } },
+  { label: "Ask before-callbacks 3 seconds late", set: { slowBefore: 1 } },
+  { label: "Cut REST answers after the work is done", set: { loseAnswer: 0.5 } },
+];
+
+// offerChaos fills the panel; set passes the sum of all switches on.
+export function offerChaos(set) {
+  const boxes = switches.map(({ label, set: part }) => {
+    const box = element("input", { type: "checkbox" });
+    box.addEventListener("change", () => {
+      const on = boxes.filter((b) => b.box.checked);
+      set(Object.assign({ delayMillis: 3000 }, ...on.map((b) => b.part))).catch((e) => tell(e.message));
+    });
+    return { box, part, label: element("label", {}, box, ` ${label}`) };
+  });
+  byId("chaos").append(...boxes.map((b) => b.label));
+}
