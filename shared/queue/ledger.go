@@ -268,6 +268,9 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 		}
 		return l.queue.Enqueue(ctx, withNotBefore(r.Job, r.Due))
 	}
+	if r.Attempts >= MaxAttempts {
+		return l.settle(ctx, r, cond, errors.New("the worker died of the last attempt"))
+	}
 	// The attempt counts before it begins, so that a job which kills its
 	// worker is laid aside too.
 	r.Attempts++

@@ -63,21 +63,30 @@ type bench struct {
 	clock  *kvtest.Clock
 	engine *engine
 	ledger *queue.Ledger
-	store  *boltkv.Store
+	store  kv.Store
 	ran    map[string]int
 	result func(j queue.Job) error
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{T: t, clock: kvtest.NewClock(), engine: &engine{delay: 15 * time.Minute}, ran: make(map[string]int)}
-	var err error
-	if b.store, err = boltkv.Open(filepath.Join(t.TempDir(), "state.db"), boltkv.Options{Now: b.clock.Now}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = b.store.Close() })
+	b := &bench{T: t, engine: &engine{delay: 15 * time.Minute}, ran: make(map[string]int)}
+	b.store, b.clock = openState(t)
 	b.ledger = b.another()
 	return b
+}
+
+// openState opens a store for a test, with its clock. TestOnEveryEngine opens
+// others.
+var openState = func(t *testing.T) (kv.Store, *kvtest.Clock) {
+	t.Helper()
+	clock := kvtest.NewClock()
+	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state.db"), boltkv.Options{Now: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store, clock
 }
 
 // another is another process over the same store and engine.
@@ -470,9 +479,12 @@ func TestStorm(t *testing.T) {
 	}
 	for range 12 {
 		var all sync.WaitGroup
+		hands := make(chan struct{}, 8)
 		for _, d := range b.engine.take(b.clock.Now()) {
 			for _, l := range ledgers {
+				hands <- struct{}{}
 				all.Go(func() {
+					defer func() { <-hands }()
 					if err := l.Perform(t.Context(), d); err != nil {
 						t.Error(err)
 					}
