@@ -40,5 +40,7 @@ check gofumpt gofumpt -l "${go_files[@]}"
 check 'go vet' go vet ./...
 check staticcheck staticcheck ./...
 check shellcheck shellcheck "${shell_files[@]}"
+# A module of its own: the peers of the benchmarks are not for the product.
+go -C scripts/bench vet ./... || failed=1
 go test ./scripts/repotest -run Law || failed=1
 exit "$failed"
