@@ -1,0 +1,108 @@
+// Package desk joins support tickets and chat groups: who asks for help gets a
+// ticket at the merchant's [Desk] and a group to talk in, and the agents of the
+// ticket come and go in the group as the desk says.
+//
+// A [Desk] is a port. Its adapters are zendesk and salesforce, and both pass the
+// suite of desktest, against fakes of both desks.
+package desk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The errors of a Desk, each of an [*Error]. Test with errors.Is. Anything else
+// is the context's own, possibly wrapped; the outcome is unknown then.
+var (
+	// ErrNotFound: the desk has no such ticket.
+	ErrNotFound = errors.New("no such ticket")
+	// ErrRefused: the desk does not take this; the same again fails again.
+	// Nothing was changed.
+	ErrRefused = errors.New("refused")
+	// ErrAccess: the desk does not let us in, or not do this; an operator must
+	// act. Nothing was changed.
+	ErrAccess = errors.New("no access")
+	// ErrUnavailable: no answer, or "later". It may have been done: the same
+	// call may be repeated, after Error.RetryAfter if that is set.
+	ErrUnavailable = errors.New("unavailable")
+)
+
+// Error is a call that a desk did not do. Its text has no secret, no URL, and
+// nothing of what a ticket says.
+type Error struct {
+	Op         string // what was tried, as "zendesk: create"
+	Kind       error  // one of the errors above
+	Detail     string // the desk's codes and names of fields
+	RetryAfter time.Duration
+	Cause      error // where there was no answer
+}
+
+func (e *Error) Error() string {
+	s := e.Op + ": " + e.Kind.Error()
+	if e.Detail != "" {
+		s += " (" + e.Detail + ")"
+	}
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
+}
+
+// Unwrap returns kind and cause.
+func (e *Error) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.Kind}
+	}
+	return []error{e.Kind, e.Cause}
+}
+
+// Limits of a ticket. The narrowest desk decides; Salesforce's fields of a Case.
+const (
+	MaxKey     = 64    // bytes: lower-case letters, digits and hyphens
+	MaxSubject = 255   // characters
+	MaxText    = 32000 // characters
+	MaxName    = 80    // characters
+	MaxEmail   = 80    // bytes
+)
+
+// Ticket is what somebody asks.
+type Ticket struct {
+	// Key is our own name of the ticket, which the desk keeps as its external
+	// id. Desks compare it without regard to case.
+	Key     string `json:"key"`
+	Subject string `json:"subject"`
+	Text    string `json:"text"`
+	Name    string `json:"name,omitempty"`  // of the requester
+	Email   string `json:"email,omitempty"` // of the requester
+}
+
+// Desk is where tickets live. It is safe for concurrent use.
+type Desk interface {
+	// Create makes a ticket and returns the desk's id of it, or finds the one
+	// that was made with this key and the same content a short time ago. Desks
+	// forget keys, the first after two hours: after one hour ask Find before.
+	// Errors are ErrRefused, ErrAccess and ErrUnavailable.
+	Create(ctx context.Context, t Ticket) (id string, err error)
+	// Find returns the id of the ticket with this key. Errors are ErrNotFound,
+	// ErrRefused where the desk has several, ErrAccess and ErrUnavailable.
+	Find(ctx context.Context, key string) (id string, err error)
+	// Link tells a ticket which chat group it has; telling it again does no
+	// harm. Errors are all four.
+	Link(ctx context.Context, id, groupID string) error
+}
+
+// CheckID returns an error unless id can be a desk's id of a ticket: letters and
+// digits, at most 40 of them.
+func CheckID(id string) error {
+	if id == "" || len(id) > 40 {
+		return fmt.Errorf("an id has 1 to 40 letters and digits")
+	}
+	for _, c := range []byte(id) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return fmt.Errorf("an id has letters and digits only")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,292 @@
+package desktest
+
+import (
+	"crypto"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// SalesforceConfig is how an org of the fake is set up.
+type SalesforceConfig struct {
+	// URL is where the fake is served: its My Domain, and the instance_url of
+	// its tokens.
+	URL        string
+	APIVersion string // as v67.0
+	ClientID   string // consumer key
+
+	ClientSecret string // of the client credentials flow; "": off
+
+	// Of the JWT bearer flow.
+	Username  string
+	Audience  string
+	PublicKey *rsa.PublicKey // nil: off
+
+	// KeyField and GroupField are the Case's own fields.
+	KeyField, GroupField string
+
+	HMACKey string // of what the org sends
+	Now     func() time.Time
+}
+
+// Salesforce is a fake of the REST API's Case, of its logins, and of what a
+// trigger sends us. Its cases have the statuses New and Closed.
+type Salesforce struct {
+	account
+	conf SalesforceConfig
+	mux  *http.ServeMux
+}
+
+var _ Fake = (*Salesforce)(nil)
+
+// NewSalesforce returns an org without cases.
+func NewSalesforce(conf SalesforceConfig) *Salesforce {
+	s := &Salesforce{account: newAccount(conf.Now), conf: conf, mux: http.NewServeMux()}
+	cases := "/services/data/" + conf.APIVersion + "/sobjects/Case/"
+	s.mux.HandleFunc("POST /services/oauth2/token", s.login)
+	s.mux.HandleFunc("PATCH "+cases+conf.KeyField+"/{key}", s.admitted("create", s.upsert))
+	s.mux.HandleFunc("GET "+cases+conf.KeyField+"/{key}", s.admitted("find", s.find))
+	s.mux.HandleFunc("PATCH "+cases+"{id}", s.admitted("link", s.update))
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		s.serve(w, "other", "", func() answer { return fault(404, "NOT_FOUND", "The requested resource does not exist") })
+	})
+	return s
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Salesforce) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// fault is an error of the REST API: a list.
+func fault(status int, code, message string, fields ...string) answer {
+	e := map[string]any{"errorCode": code, "message": message}
+	if len(fields) > 0 {
+		e["fields"] = fields
+	}
+	return answer{status: status, body: []any{e}}
+}
+
+// oauthFault is an error of the login: an object.
+func oauthFault(code, description string) answer {
+	return answer{status: 400, body: map[string]any{"error": code, "error_description": description}}
+}
+
+func (s *Salesforce) login(w http.ResponseWriter, r *http.Request) {
+	form, err := url.ParseQuery(string(read(r)))
+	s.serve(w, "login", "", func() answer {
+		switch grant := form.Get("grant_type"); {
+		case err != nil || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded":
+			return oauthFault("invalid_request", "must use HTTP POST")
+		case grant == "client_credentials":
+			if s.conf.ClientSecret == "" {
+				return oauthFault("invalid_grant", "no client credentials user enabled")
+			}
+			if form.Get("client_id") != s.conf.ClientID || form.Get("client_secret") != s.conf.ClientSecret {
+				return oauthFault("invalid_client", "invalid client credentials")
+			}
+		case grant == "urn:ietf:params:oauth:grant-type:jwt-bearer":
+			if err := s.checkAssertion(form.Get("assertion")); err != nil {
+				return oauthFault("invalid_grant", err.Error())
+			}
+		default:
+			return oauthFault("unsupported_grant_type", "grant type not supported")
+		}
+		token := "00D" + rand.Text()
+		s.tokens[token] = true
+		return answer{status: 200, body: map[string]any{
+			"access_token": token, "instance_url": s.conf.URL, "id": s.conf.URL + "/id/00Dxx/005xx", "token_type": "Bearer",
+			"issued_at": strconv.FormatInt(s.now().UnixMilli(), 10), "signature": "c2ln",
+		}}
+	})
+}
+
+// checkAssertion checks a JWT of the bearer flow.
+func (s *Salesforce) checkAssertion(jwt string) error {
+	parts := strings.Split(jwt, ".")
+	if len(parts) != 3 || s.conf.PublicKey == nil {
+		return fmt.Errorf("invalid assertion")
+	}
+	var header struct{ Alg string }
+	var claims struct {
+		Iss, Sub, Aud string
+		Exp           int64
+	}
+	for i, v := range []any{&header, &claims} {
+		b, err := base64.RawURLEncoding.DecodeString(parts[i])
+		if err != nil || json.Unmarshal(b, v) != nil {
+			return fmt.Errorf("invalid assertion")
+		}
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
+	if err != nil {
+		return fmt.Errorf("invalid assertion")
+	}
+	digest := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	left := time.Unix(claims.Exp, 0).Sub(s.now())
+	switch {
+	case header.Alg != "RS256", rsa.VerifyPKCS1v15(s.conf.PublicKey, crypto.SHA256, digest[:], signature) != nil:
+		return fmt.Errorf("invalid assertion")
+	case claims.Iss != s.conf.ClientID, claims.Aud != s.conf.Audience:
+		return fmt.Errorf("audience is invalid")
+	case claims.Sub != s.conf.Username:
+		return fmt.Errorf("user hasn't approved this consumer")
+	case left <= 0, left > 3*time.Minute+time.Second:
+		return fmt.Errorf("assertion expired or too long")
+	}
+	return nil
+}
+
+func (s *Salesforce) admitted(call string, f func(r *http.Request, body []byte) answer) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body := read(r)
+		s.serve(w, call, r.PathValue("key")+r.PathValue("id"), func() answer {
+			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			if !s.tokens[token] {
+				return fault(401, "INVALID_SESSION_ID", "Session expired or invalid")
+			}
+			return f(r, body)
+		})
+	}
+}
+
+func (s *Salesforce) upsert(r *http.Request, body []byte) answer {
+	known := s.withKey(r.PathValue("key"))
+	if len(known) > 1 {
+		return answer{status: 300, body: []string{"/a", "/b"}}
+	}
+	t := Ticket{Key: r.PathValue("key"), Status: "New"}
+	if len(known) == 1 {
+		t = *known[0]
+	}
+	if a := s.apply(&t, body); a != nil {
+		return *a
+	}
+	if len(known) == 1 {
+		*known[0] = t
+		return answer{status: 204}
+	}
+	// 15 characters of id and 3 that make up for lost case.
+	t.ID = fmt.Sprintf("500xx%010dAAC", len(s.tickets)+1)
+	s.tickets = append(s.tickets, &t)
+	return answer{status: 201, body: map[string]any{"id": t.ID, "success": true, "errors": []any{}, "created": true}}
+}
+
+// apply changes a case's fields, or says what is wrong with them.
+func (s *Salesforce) apply(t *Ticket, body []byte) *answer {
+	var in map[string]string
+	if err := json.Unmarshal(body, &in); err != nil {
+		a := fault(400, "JSON_PARSER_ERROR", "unexpected character")
+		return &a
+	}
+	for name, value := range in {
+		switch name {
+		case "Subject":
+			t.Subject = value
+		case "Description":
+			t.Text = value
+		case "SuppliedName":
+			t.Name = value
+		case "SuppliedEmail":
+			if value != "" && !strings.Contains(value, ".") {
+				a := fault(400, "INVALID_EMAIL_ADDRESS", "Web Email: invalid email address: "+value, "SuppliedEmail")
+				return &a
+			}
+			t.Email = value
+		case "Origin":
+		case s.conf.GroupField:
+			t.Group = value
+		default:
+			a := fault(400, "INVALID_FIELD", "No such column '"+name+"' on sobject of type Case")
+			return &a
+		}
+	}
+	if t.Text == "" {
+		a := fault(400, "REQUIRED_FIELD_MISSING", "Required fields are missing: [Description]", "Description")
+		return &a
+	}
+	return nil
+}
+
+func (s *Salesforce) find(r *http.Request, _ []byte) answer {
+	switch known := s.withKey(r.PathValue("key")); len(known) {
+	case 0:
+		return fault(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: "+r.PathValue("key"))
+	case 1:
+		return answer{status: 200, body: map[string]any{"attributes": map[string]any{"type": "Case"}, "Id": known[0].ID}}
+	}
+	return answer{status: 300, body: []string{"/a", "/b"}}
+}
+
+func (s *Salesforce) update(r *http.Request, body []byte) answer {
+	t := s.ticket(r.PathValue("id"))
+	if t == nil || t.Deleted {
+		return fault(404, "ENTITY_IS_DELETED", "entity is deleted")
+	}
+	next := *t
+	if a := s.apply(&next, body); a != nil {
+		return *a
+	}
+	*t = next
+	return answer{status: 204}
+}
+
+// Queue is the id of a queue that owns cases nobody has taken.
+const Queue = "00Gxx0000000001AAA"
+
+// Assign implements [Fake]: a case without agent is a queue's.
+func (s *Salesforce) Assign(id, agent string) Delivery {
+	_, after := s.change(id, func(t *Ticket) { t.Assignee = agent })
+	if agent == "" {
+		return s.changes(map[string]any{"op": "assigned", "caseId": after.ID, "userId": Queue})
+	}
+	return s.changes(map[string]any{"op": "assigned", "caseId": after.ID, "userId": agent})
+}
+
+// SetClosed implements [Fake].
+func (s *Salesforce) SetClosed(id string, closed bool) Delivery {
+	op, status := "reopened", "New"
+	if closed {
+		op, status = "closed", "Closed"
+	}
+	s.change(id, func(t *Ticket) { t.Status = status })
+	return s.changes(map[string]any{"op": op, "caseId": id})
+}
+
+// SetDeleted implements [Fake].
+func (s *Salesforce) SetDeleted(id string, deleted bool) Delivery {
+	op := "undeleted"
+	if deleted {
+		op = "deleted"
+	}
+	s.change(id, func(t *Ticket) { t.Deleted = deleted })
+	return s.changes(map[string]any{"op": op, "caseId": id})
+}
+
+// changes is a trigger's one request, of changes that happened just now.
+func (s *Salesforce) changes(list ...map[string]any) Delivery {
+	for _, c := range list {
+		c["at"] = s.now().UTC().Format(time.RFC3339Nano)
+	}
+	return s.Sign("/casechanges", marshal(map[string]any{"changes": list}))
+}
+
+// Sign signs any body for a route of ours, as Apex does with the HMAC key.
+func (s *Salesforce) Sign(path string, body []byte) Delivery {
+	timestamp := strconv.FormatInt(s.now().Unix(), 10)
+	mac := hmac.New(sha256.New, []byte(s.conf.HMACKey))
+	fmt.Fprintf(mac, "%s.%s", timestamp, body)
+	return Delivery{Path: path, Body: body, Header: http.Header{
+		"Content-Type":   {"application/json;charset=UTF-8"},
+		"X-Im-Timestamp": {timestamp},
+		"X-Im-Signature": {hex.EncodeToString(mac.Sum(nil))},
+	}}
+}

@@ -1,0 +1,313 @@
+package desktest
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ZendeskConfig is how an account of the fake is set up.
+type ZendeskConfig struct {
+	ClientID, ClientSecret string // of an OAuth client
+	Email, APIToken        string // legacy; "": none
+	GroupField             int64  // id of the custom field for the group
+	WebhookSecret          string // of both webhooks
+	Now                    func() time.Time
+}
+
+// Zendesk is a fake of Zendesk's Ticketing API and of its webhooks. Its tickets
+// have the statuses new, open, pending, hold, solved and closed.
+type Zendesk struct {
+	account
+	conf ZendeskConfig
+	mux  *http.ServeMux
+	keys map[string]remembered // by Idempotency-Key
+}
+
+// remembered is the first answer to an Idempotency-Key.
+type remembered struct {
+	at     time.Time
+	asked  []byte
+	answer answer
+}
+
+// keysKept is how long Zendesk knows an Idempotency-Key.
+const keysKept = 2 * time.Hour
+
+var _ Fake = (*Zendesk)(nil)
+
+// NewZendesk returns an account without tickets.
+func NewZendesk(conf ZendeskConfig) *Zendesk {
+	z := &Zendesk{account: newAccount(conf.Now), conf: conf, mux: http.NewServeMux(), keys: make(map[string]remembered)}
+	z.mux.HandleFunc("POST /oauth/tokens", z.login)
+	z.mux.HandleFunc("POST /api/v2/tickets.json", z.admitted("create", z.create))
+	z.mux.HandleFunc("GET /api/v2/tickets.json", z.admitted("find", z.find))
+	z.mux.HandleFunc("PUT /api/v2/tickets/{file}", z.admitted("link", z.update))
+	return z
+}
+
+// ServeHTTP implements http.Handler.
+func (z *Zendesk) ServeHTTP(w http.ResponseWriter, r *http.Request) { z.mux.ServeHTTP(w, r) }
+
+func (z *Zendesk) login(w http.ResponseWriter, r *http.Request) {
+	body := read(r)
+	z.serve(w, "login", "", func() answer {
+		var in struct {
+			GrantType    string `json:"grant_type"`
+			ClientID     string `json:"client_id"`
+			ClientSecret string `json:"client_secret"`
+			Scope        string `json:"scope"`
+			ExpiresIn    int    `json:"expires_in"`
+		}
+		switch err := json.Unmarshal(body, &in); {
+		case err != nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json"):
+			return problem(400, "invalid_request", "the request is not JSON")
+		case in.GrantType != "client_credentials":
+			return problem(400, "unsupported_grant_type", "")
+		case in.ExpiresIn <= 300 || in.ExpiresIn >= 172800:
+			return problem(400, "invalid_request", "expires_in is out of range")
+		case z.conf.ClientID == "" || in.ClientID != z.conf.ClientID || in.ClientSecret != z.conf.ClientSecret:
+			return problem(401, "invalid_client", "Client authentication failed")
+		}
+		token := rand.Text()
+		z.tokens[token+" "+in.Scope] = true
+		return answer{status: 200, body: map[string]any{"access_token": token, "token_type": "bearer", "scope": in.Scope}}
+	})
+}
+
+func problem(status int, code, description string) answer {
+	return answer{status: status, body: map[string]any{"error": code, "description": description}}
+}
+
+// admitted lets a call through that proves who sends it.
+func (z *Zendesk) admitted(call string, f func(r *http.Request, body []byte) answer) http.HandlerFunc {
+	scope := "tickets:write"
+	if call == "find" {
+		scope = "tickets:read"
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		body := read(r)
+		subject := r.Header.Get("Idempotency-Key") + r.URL.Query().Get("external_id") + r.PathValue("file")
+		z.serve(w, call, subject, func() answer {
+			if !z.knows(r.Header.Get("Authorization"), scope) {
+				return problem(401, "invalid_token", "The access token provided is expired, revoked, malformed or invalid for other reasons.")
+			}
+			return f(r, body)
+		})
+	}
+}
+
+func (z *Zendesk) knows(authorization, scope string) bool {
+	if token, is := strings.CutPrefix(authorization, "Bearer "); is {
+		for known := range z.tokens {
+			value, scopes, _ := strings.Cut(known, " ")
+			if value == token && strings.Contains(scopes, scope) {
+				return true
+			}
+		}
+		return false
+	}
+	basic := base64.StdEncoding.EncodeToString([]byte(z.conf.Email + "/token:" + z.conf.APIToken))
+	return z.conf.APIToken != "" && authorization == "Basic "+basic
+}
+
+func (z *Zendesk) create(r *http.Request, body []byte) answer {
+	key := r.Header.Get("Idempotency-Key")
+	if known, is := z.keys[key]; is && key != "" && z.now().Sub(known.at) < keysKept {
+		if !bytes.Equal(known.asked, body) {
+			return problem(400, "IdempotentRequestError", "Request parameters are not the same as for the first request")
+		}
+		a := known.answer
+		a.header = http.Header{"X-Idempotency-Lookup": {"hit"}}
+		return a
+	}
+	a := z.make(body)
+	if key != "" && a.status == 201 {
+		z.keys[key] = remembered{z.now(), body, a}
+		a.header = http.Header{"X-Idempotency-Lookup": {"miss"}}
+	}
+	return a
+}
+
+func (z *Zendesk) make(body []byte) answer {
+	var in struct {
+		Ticket struct {
+			Subject    string                        `json:"subject"`
+			Comment    struct{ Body string }         `json:"comment"`
+			Requester  *struct{ Name, Email string } `json:"requester"`
+			ExternalID string                        `json:"external_id"`
+		} `json:"ticket"`
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return problem(400, "invalid_request", "the request is not JSON")
+	}
+	t := &Ticket{
+		ID: strconv.Itoa(35001 + len(z.tickets)), Key: in.Ticket.ExternalID, Subject: in.Ticket.Subject, Text: in.Ticket.Comment.Body,
+		Status: "new",
+	}
+	if r := in.Ticket.Requester; r != nil {
+		t.Name, t.Email = r.Name, r.Email
+	}
+	switch {
+	case t.Text == "":
+		return invalid("comment", "Comment: cannot be blank", "BlankValue")
+	case t.Email != "" && !strings.Contains(t.Email, "."):
+		return invalid("requester", "Requester: Email: "+t.Email+" is not properly formatted", "InvalidFormat")
+	}
+	z.tickets = append(z.tickets, t)
+	return answer{status: 201, body: map[string]any{"ticket": z.show(t)}}
+}
+
+// invalid is Zendesk's answer to what it does not take.
+func invalid(field, description, code string) answer {
+	return answer{status: 422, body: map[string]any{
+		"error": "RecordInvalid", "description": "Record validation errors",
+		"details": map[string]any{field: []any{map[string]any{"description": description, "error": code}}},
+	}}
+}
+
+// show is a ticket as the API has it: the id is a number.
+func (z *Zendesk) show(t *Ticket) map[string]any {
+	return map[string]any{
+		"id": json.Number(t.ID), "external_id": t.Key, "subject": t.Subject, "description": t.Text, "status": t.Status,
+		"custom_fields": []any{map[string]any{"id": z.conf.GroupField, "value": t.Group}},
+	}
+}
+
+func (z *Zendesk) find(r *http.Request, _ []byte) answer {
+	list := []any{}
+	for _, t := range z.withKey(r.URL.Query().Get("external_id")) {
+		list = append(list, z.show(t))
+	}
+	return answer{status: 200, body: map[string]any{"tickets": list, "next_page": nil, "count": len(list)}}
+}
+
+func (z *Zendesk) update(r *http.Request, body []byte) answer {
+	id, _ := strings.CutSuffix(r.PathValue("file"), ".json")
+	t := z.ticket(id)
+	var in struct {
+		Ticket struct {
+			CustomFields []struct {
+				ID    int64  `json:"id"`
+				Value string `json:"value"`
+			} `json:"custom_fields"`
+		} `json:"ticket"`
+	}
+	err := json.Unmarshal(body, &in)
+	switch {
+	case t == nil || t.Deleted:
+		return problem(404, "RecordNotFound", "Not found")
+	case err != nil:
+		return problem(400, "invalid_request", "the request is not JSON")
+	case t.Status == "closed":
+		return invalid("status", "Status: closed prevents ticket update", "InvalidValue")
+	}
+	for _, f := range in.Ticket.CustomFields {
+		if f.ID == z.conf.GroupField {
+			t.Group = f.Value
+		}
+	}
+	return answer{status: 200, body: map[string]any{"ticket": z.show(t)}}
+}
+
+// Assign implements [Fake]; the delivery is of the event subscription.
+func (z *Zendesk) Assign(id, agent string) Delivery {
+	before, after := z.change(id, func(t *Ticket) {
+		t.Assignee = agent
+		if t.Status == "new" && agent != "" {
+			t.Status = "open"
+		}
+	})
+	return z.event("agent_assignment_changed", after, orZero(after.Assignee), orZero(before.Assignee))
+}
+
+// orZero is how events write no id.
+func orZero(id string) string {
+	if id == "" {
+		return "0"
+	}
+	return id
+}
+
+// SetClosed implements [Fake].
+func (z *Zendesk) SetClosed(id string, closed bool) Delivery {
+	status := "open"
+	if closed {
+		status = "closed"
+	}
+	return z.SetStatus(id, status)
+}
+
+// SetStatus changes a ticket's status.
+func (z *Zendesk) SetStatus(id, status string) Delivery {
+	before, after := z.change(id, func(t *Ticket) { t.Status = status })
+	return z.event("status_changed", after, strings.ToUpper(after.Status), strings.ToUpper(before.Status))
+}
+
+// SetDeleted implements [Fake].
+func (z *Zendesk) SetDeleted(id string, deleted bool) Delivery {
+	_, after := z.change(id, func(t *Ticket) { t.Deleted = deleted })
+	if deleted {
+		return z.event("soft_deleted", after, nil, nil)
+	}
+	return z.event("undeleted", after, nil, nil)
+}
+
+// event is the delivery of an event subscription: ids are texts, states in
+// capitals, and the whole ticket comes along.
+func (z *Zendesk) event(kind string, t Ticket, current, previous any) Delivery {
+	at := z.now().UTC()
+	detail := map[string]any{
+		"id": t.ID, "assignee_id": orZero(t.Assignee), "status": strings.ToUpper(t.Status), "external_id": t.Key, "subject": t.Subject,
+		"description": t.Text, "updated_at": at.Format(time.RFC3339),
+	}
+	change := map[string]any{"meta": map[string]any{"version": "1.0"}}
+	if current != nil {
+		change["current"], change["previous"] = current, previous
+	}
+	return z.Sign(marshal(map[string]any{
+		"type": "zen:event-type:ticket." + kind, "account_id": 12514403, "id": "evt-" + rand.Text(), "time": at.Format(time.RFC3339Nano),
+		"zendesk_event_version": "2022-11-06", "subject": "zen:ticket:" + t.ID, "detail": detail, "event": change,
+	}))
+}
+
+// Trigger is what a trigger with the JSON body of functions/ticket-creator's
+// README sends about a ticket as it is now.
+func (z *Zendesk) Trigger(id string) Delivery {
+	_, t := z.change(id, func(*Ticket) {})
+	return z.Sign(marshal(map[string]any{
+		"ticket_id": t.ID, "external_id": t.Key, "assignee_id": t.Assignee, "status": t.Status,
+		"updated_at": z.now().UTC().Format(time.RFC3339),
+	}))
+}
+
+// Sign signs any body as a webhook does, at the fake's time.
+func (z *Zendesk) Sign(body []byte) Delivery {
+	timestamp := z.now().UTC().Format(time.RFC3339)
+	mac := hmac.New(sha256.New, []byte(z.conf.WebhookSecret))
+	fmt.Fprint(mac, timestamp)
+	mac.Write(body)
+	return Delivery{Path: "/zendesk/events", Body: body, Header: http.Header{
+		"Content-Type":                          {"application/json; charset=utf-8"},
+		"X-Zendesk-Webhook-Signature":           {base64.StdEncoding.EncodeToString(mac.Sum(nil))},
+		"X-Zendesk-Webhook-Signature-Timestamp": {timestamp},
+		"X-Zendesk-Account-Id":                  {"12514403"},
+		"X-Zendesk-Webhook-Invocation-Id":       {rand.Text()},
+	}}
+}
+
+func marshal(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("desktest: " + err.Error())
+	}
+	return b
+}

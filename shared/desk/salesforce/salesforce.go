@@ -1,0 +1,278 @@
+// Package salesforce is the adapter of [desk.Desk] for cases of Salesforce, and
+// knows how an org proves itself when it calls us.
+//
+// The Case needs two fields of its own: one for our key, an External ID that is
+// Unique, and one for the group, both of type Text.
+package salesforce
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/desk"
+)
+
+// GroupPrefix comes before the case's id in the GroupID of its group: nothing,
+// as the guide has it.
+const GroupPrefix = ""
+
+// The fields of the Case, unless others are set.
+const (
+	KeyField   = "IM_Key__c"
+	GroupField = "IM_Group__c"
+)
+
+// Config makes a Desk. With a ClientSecret it logs in by client credentials,
+// otherwise with a JWT signed by PrivateKey, for Username.
+type Config struct {
+	URL          string // My Domain, such as https://example.my.salesforce.com
+	APIVersion   string // such as v67.0
+	ClientID     string // consumer key of an External Client App
+	ClientSecret string
+
+	Username   string
+	PrivateKey string // RSA, PEM
+	Audience   string // https://login.salesforce.com, or of a sandbox https://test.salesforce.com
+
+	KeyField, GroupField string // "": those above
+
+	Transport http.RoundTripper // nil: http.DefaultTransport
+	Now       func() time.Time  // nil: time.Now
+}
+
+// Desk is an org of Salesforce. It implements [desk.Desk].
+type Desk struct {
+	conf   Config
+	key    *rsa.PrivateKey // nil: client credentials
+	client *desk.Client
+}
+
+var _ desk.Desk = (*Desk)(nil)
+
+var (
+	version = regexp.MustCompile(`^v\d{2,3}\.0$`)
+	field   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,79}$`)
+)
+
+// New checks the settings and makes a Desk. It does not call Salesforce.
+func New(conf Config) (*Desk, error) {
+	if conf.KeyField == "" {
+		conf.KeyField = KeyField
+	}
+	if conf.GroupField == "" {
+		conf.GroupField = GroupField
+	}
+	if conf.Now == nil {
+		conf.Now = time.Now
+	}
+	d := &Desk{conf: conf, client: &desk.Client{Name: "salesforce", Transport: conf.Transport, Now: conf.Now}}
+	d.client.Login = d.login
+	if err := desk.CheckBase(conf.URL); err != nil {
+		return nil, fmt.Errorf("salesforce: %w", err)
+	}
+	switch {
+	case !version.MatchString(conf.APIVersion):
+		return nil, errors.New("salesforce: the API version is written as v67.0")
+	case !field.MatchString(conf.KeyField), !field.MatchString(conf.GroupField):
+		return nil, errors.New("salesforce: a field has letters, digits and _ only")
+	case conf.ClientID == "":
+		return nil, errors.New("salesforce: the consumer key is needed")
+	case conf.ClientSecret != "":
+		return d, nil
+	case conf.Username == "" || conf.PrivateKey == "" || conf.Audience == "":
+		return nil, errors.New("salesforce: either the consumer secret is needed, or user name, private key and audience")
+	}
+	var err error
+	if d.key, err = parseKey(conf.PrivateKey); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// parseKey reads an RSA key in PEM, PKCS#8 or PKCS#1. Its error has none of it.
+func parseKey(text string) (*rsa.PrivateKey, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("salesforce: the private key is not PEM, which starts with -----BEGIN")
+	}
+	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if rsaKey, is := key.(*rsa.PrivateKey); err == nil && is {
+		return rsaKey, nil
+	}
+	return nil, errors.New("salesforce: the private key is no RSA key that can be read without a password")
+}
+
+const (
+	// tokenLife: the login does not say how long a token lives, since the org
+	// decides. Our decision.
+	tokenLife     = 15 * time.Minute
+	assertionLife = 3 * time.Minute // the longest that is taken
+)
+
+// login gets a token, and with it where to call.
+func (d *Desk) login(ctx context.Context) (desk.Token, error) {
+	asked := d.conf.Now()
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {d.conf.ClientID}, "client_secret": {d.conf.ClientSecret}}
+	if d.key != nil {
+		assertion, err := d.assertion(asked)
+		if err != nil {
+			return desk.Token{}, err
+		}
+		form = url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:jwt-bearer"}, "assertion": {assertion}}
+	}
+	call := desk.Call{
+		Op: "login", Method: http.MethodPost, URL: d.conf.URL + "/services/oauth2/token", Body: []byte(form.Encode()),
+		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
+	}
+	a, err := d.client.Plain(ctx, call)
+	if err != nil {
+		return desk.Token{}, err
+	}
+	if a.Status != http.StatusOK {
+		var e struct {
+			Error string `json:"error"` // its description may hold the user's name
+		}
+		_ = json.Unmarshal(a.Body, &e)
+		return desk.Token{}, d.client.Refusal(call, a, desk.Word(e.Error))
+	}
+	var out struct {
+		AccessToken string `json:"access_token"`
+		InstanceURL string `json:"instance_url"`
+	}
+	if json.Unmarshal(a.Body, &out) != nil || out.AccessToken == "" || desk.CheckBase(out.InstanceURL) != nil {
+		return desk.Token{}, d.client.Unreadable(call)
+	}
+	return desk.Token{Value: out.AccessToken, Base: out.InstanceURL, Until: asked.Add(tokenLife)}, nil
+}
+
+// assertion is the JWT of the bearer flow, signed with RS256.
+func (d *Desk) assertion(now time.Time) (string, error) {
+	claims, err := json.Marshal(map[string]any{
+		"iss": d.conf.ClientID, "sub": d.conf.Username, "aud": d.conf.Audience, "exp": now.Add(assertionLife).Unix(),
+	})
+	if err != nil {
+		return "", fmt.Errorf("salesforce: %w", err)
+	}
+	text := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + "." + base64.RawURLEncoding.EncodeToString(claims)
+	digest := sha256.Sum256([]byte(text))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, d.key, crypto.SHA256, digest[:])
+	if err != nil {
+		return "", fmt.Errorf("salesforce: signing the assertion: %w", err)
+	}
+	return text + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+}
+
+// do sends in as JSON, if it is not nil, and returns an answer of good status.
+func (d *Desk) do(ctx context.Context, call desk.Call, in any) (desk.Answer, error) {
+	if in != nil {
+		body, err := json.Marshal(in)
+		if err != nil {
+			return desk.Answer{}, fmt.Errorf("salesforce: %w", err)
+		}
+		call.Body = body
+	}
+	call.URL = "/services/data/" + d.conf.APIVersion + "/sobjects/Case/" + call.URL
+	a, err := d.client.Do(ctx, call)
+	if err != nil || a.Status >= 200 && a.Status <= 204 {
+		return a, err
+	}
+	codes, detail := faults(a.Body)
+	err = d.client.Refusal(call, a, detail)
+	if e, is := errors.AsType[*desk.Error](err); is && slices.Contains(codes, "REQUEST_LIMIT_EXCEEDED") {
+		// The calls of 24 hours are used up. They come back little by little.
+		e.Kind, e.RetryAfter = desk.ErrUnavailable, time.Hour
+	}
+	return a, err
+}
+
+// faults reads the error codes of an answer, a list, and makes a detail of them
+// and the fields they name. The messages quote what was sent.
+func faults(body []byte) (codes []string, detail string) {
+	var list []struct {
+		ErrorCode string   `json:"errorCode"`
+		Fields    []string `json:"fields"`
+	}
+	if json.Unmarshal(body, &list) != nil {
+		return nil, ""
+	}
+	var parts []string
+	for _, e := range list {
+		codes = append(codes, e.ErrorCode)
+		parts = append(parts, desk.Word(e.ErrorCode))
+		for _, f := range e.Fields {
+			parts = append(parts, desk.Word(f))
+		}
+	}
+	return codes, strings.Join(parts, " ")
+}
+
+// caseByKey is where a case is found by our key.
+func (d *Desk) caseByKey(key string) string { return d.conf.KeyField + "/" + url.PathEscape(key) }
+
+// Create implements [desk.Desk]: an upsert by our key.
+func (d *Desk) Create(ctx context.Context, t desk.Ticket) (string, error) {
+	in := struct {
+		Subject       string
+		Description   string
+		SuppliedName  string `json:",omitempty"`
+		SuppliedEmail string `json:",omitempty"`
+		Origin        string
+	}{t.Subject, t.Text, t.Name, t.Email, "Chat"}
+	call := desk.Call{Op: "create", Method: http.MethodPatch, URL: d.caseByKey(t.Key)}
+	a, err := d.do(ctx, call, in)
+	if codes, _ := faults(a.Body); err != nil && slices.Contains(codes, "DUPLICATE_VALUE") {
+		return d.Find(ctx, t.Key) // an upsert of the same moment was first
+	}
+	if err != nil {
+		return "", err
+	}
+	if a.Status == http.StatusNoContent { // it was there
+		return d.Find(ctx, t.Key)
+	}
+	var out struct{ ID string }
+	if json.Unmarshal(a.Body, &out) != nil || desk.CheckID(out.ID) != nil {
+		return "", d.client.Unreadable(call)
+	}
+	return out.ID, nil
+}
+
+// Find implements [desk.Desk].
+func (d *Desk) Find(ctx context.Context, key string) (string, error) {
+	call := desk.Call{Op: "find", Method: http.MethodGet, URL: d.caseByKey(key) + "?fields=Id"}
+	a, err := d.do(ctx, call, nil)
+	if err != nil {
+		return "", err
+	}
+	var out struct{ ID string }
+	if json.Unmarshal(a.Body, &out) != nil || desk.CheckID(out.ID) != nil {
+		return "", d.client.Unreadable(call)
+	}
+	return out.ID, nil
+}
+
+// Link implements [desk.Desk].
+func (d *Desk) Link(ctx context.Context, id, groupID string) error {
+	if err := desk.CheckID(id); err != nil {
+		return fmt.Errorf("salesforce: link: %w: %w", desk.ErrNotFound, err)
+	}
+	_, err := d.do(ctx, desk.Call{Op: "link", Method: http.MethodPatch, URL: id}, map[string]string{d.conf.GroupField: groupID})
+	return err
+}

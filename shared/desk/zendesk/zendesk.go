@@ -1,0 +1,239 @@
+// Package zendesk is the adapter of [desk.Desk] for Zendesk's Ticketing API, and
+// knows Zendesk's webhooks.
+//
+// Tickets are made as tickets, not as requests: a request made with our token
+// would have us for its requester. They carry the tag [Tag] and our key as their
+// external id.
+package zendesk
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/desk"
+)
+
+// GroupPrefix comes before the ticket's id in the GroupID of its group: the
+// guide's form, which Tencent's own app for Zendesk goes by.
+const GroupPrefix = "ZENDESK#"
+
+// Tag is what all our tickets carry, for triggers and views.
+const Tag = "im_chat"
+
+// NoMoreAPITokens is when Zendesk stops taking API tokens.
+var NoMoreAPITokens = time.Date(2027, 4, 30, 0, 0, 0, 0, time.UTC)
+
+// Config makes a Desk. Either ClientID and ClientSecret are set, or Email and
+// APIToken.
+type Config struct {
+	URL          string // such as https://example.zendesk.com
+	ClientID     string // of a confidential OAuth client
+	ClientSecret string
+	Email        string // of an agent
+	APIToken     string // until NoMoreAPITokens
+	// GroupField is the id of the custom ticket field, of type text, that is
+	// told the group.
+	GroupField int64
+
+	Transport http.RoundTripper // nil: http.DefaultTransport
+	Now       func() time.Time  // nil: time.Now
+}
+
+// Desk is an account of Zendesk. It implements [desk.Desk].
+type Desk struct {
+	conf   Config
+	client *desk.Client
+}
+
+var _ desk.Desk = (*Desk)(nil)
+
+// New checks the settings and makes a Desk. It does not call Zendesk.
+func New(conf Config) (*Desk, error) {
+	if conf.Now == nil {
+		conf.Now = time.Now
+	}
+	d := &Desk{conf: conf, client: &desk.Client{Name: "zendesk", Transport: conf.Transport, Now: conf.Now}}
+	if err := desk.CheckBase(conf.URL); err != nil {
+		return nil, fmt.Errorf("zendesk: %w", err)
+	}
+	oauth, basic := conf.ClientID != "" && conf.ClientSecret != "", conf.Email != "" && conf.APIToken != ""
+	switch {
+	case oauth == basic:
+		return nil, errors.New("zendesk: either an OAuth client's id and secret are needed, or e-mail and API token")
+	case conf.GroupField <= 0:
+		return nil, errors.New("zendesk: the id of the ticket field for the group is needed")
+	case oauth:
+		d.client.Login = d.login
+	default:
+		d.client.Authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(conf.Email+"/token:"+conf.APIToken))
+	}
+	return d, nil
+}
+
+// Tokens of ours live for an hour, and are renewed a little before.
+const (
+	tokenLife  = time.Hour
+	tokenEarly = 5 * time.Minute
+)
+
+// login gets a token by client credentials. The request is JSON, unlike that of
+// most OAuth servers.
+func (d *Desk) login(ctx context.Context) (desk.Token, error) {
+	call := desk.Call{Op: "login", Method: http.MethodPost, URL: d.conf.URL + "/oauth/tokens"}
+	asked := d.conf.Now()
+	var out struct {
+		AccessToken string `json:"access_token"`
+	}
+	_, err := d.do(ctx, d.client.Plain, call, map[string]any{
+		"grant_type": "client_credentials", "client_id": d.conf.ClientID, "client_secret": d.conf.ClientSecret,
+		"scope": "tickets:read tickets:write", "expires_in": int(tokenLife.Seconds()),
+	}, &out)
+	if err == nil && out.AccessToken == "" {
+		err = d.client.Unreadable(call)
+	}
+	if err != nil {
+		return desk.Token{}, err
+	}
+	return desk.Token{Value: out.AccessToken, Until: asked.Add(tokenLife - tokenEarly)}, nil
+}
+
+// do sends in as JSON, if it is not nil, and reads an answer of good status.
+func (d *Desk) do(ctx context.Context, send func(context.Context, desk.Call) (desk.Answer, error), call desk.Call, in, out any) (desk.Answer, error) {
+	if in != nil {
+		body, err := json.Marshal(in)
+		if err != nil {
+			return desk.Answer{}, fmt.Errorf("zendesk: %w", err)
+		}
+		call.Body = body
+	}
+	a, err := send(ctx, call)
+	switch {
+	case err != nil:
+		return a, err
+	case a.Status != http.StatusOK && a.Status != http.StatusCreated:
+		return a, d.client.Refusal(call, a, detail(a.Body))
+	case json.Unmarshal(a.Body, out) != nil:
+		return a, d.client.Unreadable(call)
+	}
+	return a, nil
+}
+
+// detail reads the codes and fields of an error, and none of the descriptions,
+// which quote what was sent. An answer 429 may be plain text.
+func detail(body []byte) string {
+	var e struct {
+		Error   json.RawMessage `json:"error"` // a text, or an object with a title
+		Details map[string][]struct {
+			Error string `json:"error"`
+		} `json:"details"`
+	}
+	if json.Unmarshal(body, &e) != nil {
+		return ""
+	}
+	var code string
+	if json.Unmarshal(e.Error, &code) != nil {
+		code = ""
+	}
+	parts := []string{desk.Word(code)}
+	for field, problems := range e.Details {
+		for _, p := range problems {
+			parts = append(parts, desk.Word(field)+": "+desk.Word(p.Error))
+		}
+	}
+	slices.Sort(parts[1:])
+	return strings.Join(parts, " ")
+}
+
+// ticket is what the API says of one.
+type ticket struct {
+	ID         int64  `json:"id"`
+	ExternalID string `json:"external_id"`
+}
+
+func (t ticket) id() string { return strconv.FormatInt(t.ID, 10) }
+
+// Create implements [desk.Desk]. Zendesk keeps the Idempotency-Key for about two
+// hours, and refuses it with another content.
+func (d *Desk) Create(ctx context.Context, t desk.Ticket) (string, error) {
+	type requester struct {
+		Name  string `json:"name"`
+		Email string `json:"email,omitempty"`
+	}
+	type comment struct {
+		Body string `json:"body"`
+	}
+	in := struct {
+		Subject    string     `json:"subject,omitempty"`
+		Comment    comment    `json:"comment"`
+		Requester  *requester `json:"requester,omitempty"`
+		ExternalID string     `json:"external_id"`
+		Tags       []string   `json:"tags"`
+	}{t.Subject, comment{t.Text}, nil, t.Key, []string{Tag}}
+	if t.Name != "" || t.Email != "" {
+		in.Requester = &requester{t.Name, t.Email}
+		if t.Name == "" {
+			in.Requester.Name = t.Email
+		}
+	}
+	call := desk.Call{
+		Op: "create", Method: http.MethodPost, URL: d.conf.URL + "/api/v2/tickets.json",
+		Header: http.Header{"Idempotency-Key": {t.Key}},
+	}
+	var out struct{ Ticket ticket }
+	if _, err := d.do(ctx, d.client.Do, call, map[string]any{"ticket": in}, &out); err != nil {
+		return "", err
+	}
+	if out.Ticket.ID <= 0 {
+		return "", d.client.Unreadable(call)
+	}
+	return out.Ticket.id(), nil
+}
+
+// Find implements [desk.Desk]. Where there are several, it is the first one.
+func (d *Desk) Find(ctx context.Context, key string) (string, error) {
+	call := desk.Call{Op: "find", Method: http.MethodGet, URL: d.conf.URL + "/api/v2/tickets.json?external_id=" + url.QueryEscape(key)}
+	var out struct{ Tickets []ticket }
+	a, err := d.do(ctx, d.client.Do, call, nil, &out)
+	if err != nil {
+		return "", err
+	}
+	found := ticket{}
+	for _, t := range out.Tickets {
+		if strings.EqualFold(t.ExternalID, key) && t.ID > 0 && (found.ID == 0 || t.ID < found.ID) {
+			found = t
+		}
+	}
+	switch {
+	case out.Tickets == nil:
+		return "", d.client.Unreadable(call)
+	case found.ID == 0:
+		a.Status = http.StatusNotFound
+		return "", d.client.Refusal(call, a, "")
+	}
+	return found.id(), nil
+}
+
+// Link implements [desk.Desk].
+func (d *Desk) Link(ctx context.Context, id, groupID string) error {
+	type field struct {
+		ID    int64  `json:"id"`
+		Value string `json:"value"`
+	}
+	if err := desk.CheckID(id); err != nil {
+		return fmt.Errorf("zendesk: link: %w: %w", desk.ErrNotFound, err)
+	}
+	call := desk.Call{Op: "link", Method: http.MethodPut, URL: d.conf.URL + "/api/v2/tickets/" + id + ".json"}
+	in := map[string]any{"ticket": map[string]any{"custom_fields": []field{{d.conf.GroupField, groupID}}}}
+	var out struct{ Ticket ticket }
+	_, err := d.do(ctx, d.client.Do, call, in, &out)
+	return err
+}
