@@ -14,7 +14,7 @@ import (
 // file of a project. They are put together here so that this file passes too.
 var machineWords = regexp.MustCompile(`(?i)` + strings.Join([]string{
 	// Folders of somebody's machine.
-	`(^|[\s"'=(:` + "`" + `])/` + `(work|root|Users|tmp/w)/`,
+	`(^|[\s"'=(:` + "`" + `])/` + `(work|root|(?-i:Users)|tmp/w)/`,
 	// Hosts of package registries and mirrors: the clients know their own.
 	`proxy\.golang\.` + `org`, `sum\.golang\.` + `org`, `goproxy\.` + `(io|cn)`,
 	`registry\.npmjs\.` + `org`, `registry\.npmmirror\.` + `com`, `pypi\.` + `org`, `files\.python` + `hosted`,
