@@ -5,13 +5,17 @@ import (
 	"context"
 )
 
-// AVChatRooms (269/49180, 269/77266, 1047/60525, 1047/60524).
+// AVChatRooms (269/49180, 269/77266, 1047/60523 to 1047/60525).
 
-const adminsPerRoom = 5
+const (
+	adminsPerRoom = 5
+	checkedPerRun = 100 // our decision
+)
 
 var (
 	getOnlineMemberNum = method{path: "group_open_http_svc/get_online_member_num", repeat: harmless}
 	getRoomMembers     = method{path: "group_open_avchatroom_http_svc/get_members", repeat: harmless}
+	checkRoomMembers   = method{path: "group_open_avchatroom_http_svc/check_members", repeat: harmless}
 	modifyRoomAdmin    = method{path: "group_open_avchatroom_http_svc/modify_admin", repeat: harmless}
 	getRoomAdminList   = method{path: "group_open_avchatroom_http_svc/get_admin_list", repeat: harmless}
 )
@@ -58,6 +62,27 @@ func (c *Client) RoomMembers(ctx context.Context, groupID string, cursor int64) 
 	}
 	err = c.call(ctx, getRoomMembers, in, &out)
 	return out.MemberList, out.NextTimestamp, err
+}
+
+// CheckRoomMembers returns those of the users who are in an AVChatRoom, also
+// beyond the newest 1,000, asking for 100 in a call. With an error, they are those
+// of the first users. It needs an edition and a console switch (1047/60523).
+func (c *Client) CheckRoomMembers(ctx context.Context, groupID string, ids []string) ([]string, error) {
+	if err := neededGroup(groupID); err != nil {
+		return nil, err
+	}
+	return inChunks(ids, checkedPerRun, func(ids []string) ([]string, error) {
+		in := struct {
+			GroupID string   `json:"GroupId"`
+			IDs     []string `json:"Member_Account"`
+		}{groupID, ids}
+		var out struct {
+			envelope
+			IDs []string `json:"Member_Account"`
+		}
+		err := c.call(ctx, checkRoomMembers, in, &out)
+		return out.IDs, err
+	})
 }
 
 // SetRoomAdmins makes users admins of an AVChatRoom, at most 5 in all, whether

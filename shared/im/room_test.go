@@ -38,6 +38,13 @@ var roomRows = slices.Concat(
 			},
 		},
 	),
+	on("group_open_avchatroom_http_svc/check_members", row{
+		name: "plain",
+		call: func(ctx context.Context, c *im.Client) (any, error) {
+			return c.CheckRoomMembers(ctx, "live", []string{"a", "b", "c"})
+		},
+		want: []string{"a", "c"},
+	}),
 	on("group_open_avchatroom_http_svc/modify_admin",
 		row{
 			name: "set",
