@@ -13,7 +13,8 @@
 // necessary, and comes off after the effect. A process that dies in between
 // leaves an entry whose time comes. So a handler first looks whether there is
 // something to do, and there may be nothing: the commit was never made, or the
-// effect is done.
+// effect is done. A guard's time is one at which the commit is made or never will
+// be: five seconds after the deadline of the process that makes it.
 //
 // # What to rely on
 //

@@ -29,6 +29,7 @@ func TestOnEveryEngine(t *testing.T) {
 		{"PanicsAreFailures", TestPanicsAreFailures},
 		{"WhatIsNoJob", TestWhatIsNoJob},
 		{"Storm", TestStorm},
+		{"BeforeItsCallersCommit", TestBeforeItsCallersCommit},
 		{"AnyInterleaving", func(t *testing.T) { interleave(t, 1, 150) }},
 	} {
 		tests = append(tests, enginetest.Test{Name: c.name, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {

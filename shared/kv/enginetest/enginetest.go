@@ -11,9 +11,9 @@ package enginetest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -61,7 +61,7 @@ func Run(t *testing.T, tests []Test) {
 }
 
 // open opens an empty store.
-type open = func(t *testing.T, now func() time.Time) (kv.Store, error)
+type open = func(t testing.TB, now func() time.Time) (kv.Store, error)
 
 var engines = []struct {
 	name   string
@@ -74,30 +74,31 @@ var engines = []struct {
 }
 
 func startBolt(*testing.T) open {
-	return func(t *testing.T, now func() time.Time) (kv.Store, error) {
+	return func(t testing.TB, now func() time.Time) (kv.Store, error) {
 		return boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{Now: now})
 	}
 }
 
 func startRedis(t *testing.T) open {
 	server := redistest.Start(t)
-	return func(t *testing.T, now func() time.Time) (kv.Store, error) {
+	return func(t testing.TB, now func() time.Time) (kv.Store, error) {
 		server.Command("FLUSHALL")
 		return rediskv.Open(t.Context(), "redis://"+server.Addr, rediskv.Options{Now: now})
 	}
 }
 
-func startDynamoDB(t *testing.T) open {
+func startDynamoDB(t *testing.T) open { return dynamoDBAt(dynamotest.Start(t, mototest.Start(t)).URL) }
+
+func dynamoDBAt(endpoint string) open {
 	const region = "eu-central-1"
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})
-	endpoint := dynamotest.Start(t, mototest.Start(t)).URL
 	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: aws.String(endpoint), Credentials: credentials})
-	return func(t *testing.T, now func() time.Time) (kv.Store, error) {
+	return func(t testing.TB, now func() time.Time) (kv.Store, error) {
 		// A table for each test: moto copies the whole of it with every
 		// transaction.
-		table := strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())
+		table := "test-" + rand.Text()
 		if _, err := client.CreateTable(t.Context(), dynamokv.TableInput(table)); err != nil {
 			return nil, err
 		}
