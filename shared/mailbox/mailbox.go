@@ -24,8 +24,9 @@
 //
 // Entries are handled by their order, which the caller takes from what they are
 // about (MsgSeq, MsgTime), not by when they came. One that comes after a later one
-// was handled is still handled, next. None is left behind: a holder gives the lease
-// back in a commit that fails if something was appended meanwhile.
+// was handled is still handled: next, unless more than a page of others waits. None
+// is left behind: a holder gives the lease back in a commit that fails if something
+// was appended meanwhile.
 //
 // An entry that fails holds up those behind it, which may build on it. It comes
 // again after a pause that grows; a handler that has had enough, by
