@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -66,6 +67,14 @@ const (
 	MaxName    = 80    // characters
 	MaxEmail   = 80    // bytes
 )
+
+// keyPrefix begins every key, so that a desk's other tickets are known by theirs.
+const keyPrefix = "im-"
+
+// IsKey reports whether a ticket's external id is a key of ours.
+func IsKey(externalID string) bool {
+	return len(externalID) > len(keyPrefix) && strings.EqualFold(externalID[:len(keyPrefix)], keyPrefix)
+}
 
 // Ticket is what somebody asks.
 type Ticket struct {

@@ -1,0 +1,184 @@
+package desk
+
+import (
+	"maps"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+)
+
+// What happened to a ticket.
+type What string
+
+// The changes. A ticket has one assignee, or none; beside it agents may join and
+// leave one by one.
+const (
+	Assigned  What = "assigned"  // to UserID alone, or to nobody if that is ""
+	Joined    What = "joined"    // UserID
+	Left      What = "left"      // UserID
+	Closed    What = "closed"    // for good, as far as the desk knows
+	Reopened  What = "reopened"  // or never closed
+	Deleted   What = "deleted"   //
+	Undeleted What = "undeleted" //
+)
+
+// Change is something that happened to a ticket at its desk. Desks tell of it
+// twice, late, and out of order: ID tells repeats, and At the order.
+type Change struct {
+	ID       string    `json:"id"` // of the event; at most 150 bytes
+	TicketID string    `json:"ticketId"`
+	What     What      `json:"what"`
+	UserID   string    `json:"userId,omitempty"`
+	At       time.Time `json:"at"`
+	// Previous is who had the ticket before it was assigned, if the desk says;
+	// of two changes of the same moment it tells which was first, unless they
+	// undo each other. Nobody is "-".
+	Previous string `json:"previous,omitempty"`
+}
+
+// Nobody stands in Previous for no agent.
+const Nobody = "-"
+
+const maxChangeID = 150
+
+// check refuses a change that cannot be, with a sentence for whoever sent it.
+func (c Change) check() error {
+	if err := CheckID(c.TicketID); err != nil {
+		return fault.New(fault.Invalid, "the ticket's id cannot be one: %v", err)
+	}
+	needsUser := false
+	switch c.What {
+	case Joined, Left:
+		needsUser = true
+	case Assigned:
+		needsUser = c.UserID != ""
+	case Closed, Reopened, Deleted, Undeleted:
+	default:
+		return fault.New(fault.Invalid, "a ticket can be assigned, joined, left, closed, reopened, deleted or undeleted")
+	}
+	switch {
+	case needsUser && usersig.CheckUserID(c.UserID) != nil:
+		return fault.New(fault.Invalid, "the agent's id cannot be a UserID: it has 1 to 32 visible ASCII characters")
+	case c.ID == "" || len(c.ID) > maxChangeID:
+		return fault.New(fault.Invalid, "an event's id has 1 to %d bytes", maxChangeID)
+	}
+	return nil
+}
+
+// ticket is what we know of a ticket: what the desk said last, and what we made
+// of it in IM.
+type ticket struct {
+	// What its request said; "" as long as we do not know of one. Then the
+	// ticket is somebody else's, or its request is still under way.
+	UserID  string `json:"userId,omitempty"` // the requester
+	GroupID string `json:"groupId,omitempty"`
+	Name    string `json:"name,omitempty"` // of the group
+
+	Assignee assignee         `json:"assignee"`
+	Agents   map[string]agent `json:"agents,omitempty"`
+	Closed   state            `json:"closed"`
+	Deleted  state            `json:"deleted"`
+
+	Up bool            `json:"up"`           // the group is there
+	In map[string]bool `json:"in,omitempty"` // agents who are in it, or may be
+}
+
+// assignee is who has the ticket since when.
+type assignee struct {
+	UserID string    `json:"userId,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+}
+
+// agent says whether somebody works on a ticket, since when.
+type agent struct {
+	In bool      `json:"in"`
+	At time.Time `json:"at"`
+}
+
+// state is a fact and since when it is so.
+type state struct {
+	On bool      `json:"on,omitempty"`
+	At time.Time `json:"at,omitzero"`
+}
+
+func (s *state) set(on bool, at time.Time) {
+	if !at.Before(s.At) {
+		*s = state{on, at}
+	}
+}
+
+// goneAfter is how long it is remembered when an agent left; what comes later
+// than that about him is news.
+const goneAfter = 24 * time.Hour
+
+// apply takes in a change, unless something newer is known.
+func (t *ticket) apply(c Change) {
+	switch c.What {
+	case Closed, Reopened:
+		t.Closed.set(c.What == Closed, c.At)
+	case Deleted, Undeleted:
+		t.Deleted.set(c.What == Deleted, c.At)
+	case Assigned:
+		t.assign(c)
+	case Joined, Left:
+		// An assignment since has decided who is in.
+		if !c.At.Before(t.Assignee.At) {
+			t.mark(c.UserID, c.What == Joined, c.At)
+		}
+	}
+	maps.DeleteFunc(t.Agents, func(_ string, a agent) bool { return !a.In && c.At.Sub(a.At) > goneAfter })
+}
+
+// assign gives the ticket to one agent, or to none.
+func (t *ticket) assign(c Change) {
+	switch {
+	case c.At.Before(t.Assignee.At):
+		return
+	case c.At.Equal(t.Assignee.At) && c.Previous != "" && c.Previous != t.Assignee.previous():
+		return // of the same moment, and the other way round
+	}
+	t.Assignee = assignee{c.UserID, c.At}
+	for id, a := range t.Agents {
+		if a.In && id != c.UserID {
+			t.mark(id, false, c.At)
+		}
+	}
+	if c.UserID != "" {
+		t.mark(c.UserID, true, c.At)
+	}
+}
+
+// previous is the assignee as a change names him that came after.
+func (a assignee) previous() string {
+	if a.UserID == "" {
+		return Nobody
+	}
+	return a.UserID
+}
+
+// mark notes an agent's coming or going, unless something newer is known.
+func (t *ticket) mark(id string, in bool, at time.Time) {
+	if at.Before(t.Agents[id].At) {
+		return
+	}
+	if t.Agents == nil {
+		t.Agents = make(map[string]agent)
+	}
+	t.Agents[id] = agent{in, at}
+}
+
+// wanted returns whether the group should be there, and which agents should be
+// in it. keep is for groups of closed tickets.
+func (t *ticket) wanted(keep bool) (up bool, in map[string]bool) {
+	in = make(map[string]bool)
+	if t.Deleted.On || t.Closed.On {
+		return keep && !t.Deleted.On, in
+	}
+	for id, a := range t.Agents {
+		if a.In && id != t.UserID { // who asks for help is in anyway, and stays
+			in[id] = true
+		}
+	}
+	return true, in
+}
