@@ -48,7 +48,7 @@ type group struct {
 	second                              slidingWindow        // messages of the group and its topics
 	waiting                             []*pendingMessage    // over the rate; important ones first
 	turning                             bool                 // a turn of those who wait is due
-	shed                                []Message
+	shed                                []ShedMessage
 	permissions                         map[string]*permissionGroup
 	applicants                          []string // who wait for a leader's consent
 }

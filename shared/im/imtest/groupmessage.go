@@ -235,7 +235,7 @@ func (a *App) queueOver(g *group, l *line, p *pendingMessage) {
 	g.waiting = slices.Insert(g.waiting, at, p)
 	if len(g.waiting) > waitingRoom {
 		last := len(g.waiting) - 1
-		g.shed = append(g.shed, *g.waiting[last].message)
+		g.shed = append(g.shed, ShedMessage{Message: *g.waiting[last].message, By: p.message.Seq})
 		g.waiting = g.waiting[:last]
 	}
 	if !g.turning {

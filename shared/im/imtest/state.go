@@ -49,7 +49,14 @@ type GroupState struct {
 	Counters     map[string]int64     `json:"counters,omitempty"`
 	Topics       []TopicState         `json:"topics,omitempty"`
 	Messages     []Message            `json:"messages"`
-	Shed         []Message            `json:"shed,omitempty"` // their senders saw success, nobody saw them
+	Shed         []ShedMessage        `json:"shed,omitempty"`
+}
+
+// ShedMessage is a message over an AVChatRoom's rate: its sender saw success,
+// nobody saw it.
+type ShedMessage struct {
+	Message
+	By uint32 `json:"by"` // MsgSeq of the message, perhaps itself, that was one too many
 }
 
 // MemberState is one member of a group.
@@ -112,6 +119,9 @@ func (a *App) State() State {
 	}
 	for _, id := range sortedKeys(a.conversations) {
 		x, y, _ := strings.Cut(id, "\x00")
+		if len(a.conversations[id].history) == 0 {
+			continue
+		}
 		c := ConversationState{Users: [2]string{x, y}}
 		for _, m := range a.conversations[id].history {
 			c.Messages = append(c.Messages, *m.Message)

@@ -1,0 +1,5 @@
+//go:build !race
+
+package imtest_test
+
+const stormShare = 1
