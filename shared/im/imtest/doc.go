@@ -32,9 +32,9 @@
 //
 // # Misbehaviour
 //
-// [App.Misbehave] makes callbacks and REST answers come twice, late, out of
-// order, not at all, or fail after having worked, by chance from a seed or on
-// the next call.
+// [App.Misbehave] and [App.FailNext] make callbacks come twice, late, out of
+// order or not at all, and REST calls answer late, with any code or not at all,
+// before or after having worked: by chance from a seed, or on the next call.
 //
 // # Independence
 //

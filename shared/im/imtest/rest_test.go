@@ -166,6 +166,40 @@ func TestFaultsOfCalls(t *testing.T) {
 	}
 }
 
+// A late answer comes when its time has come; the work was done before.
+func TestLateAnswers(t *testing.T) {
+	for name, misbehave := range map[string]func(*imtest.App){
+		"the next call": func(a *imtest.App) {
+			a.FailNext("im_open_login_svc/account_import", imtest.Fault{Late: time.Hour})
+		},
+		"by chance": func(a *imtest.App) { a.Misbehave(imtest.Chaos{SlowAnswer: 1, DelayBy: time.Hour}) },
+	} {
+		w := newWorld(t)
+		misbehave(w.app)
+		answered := make(chan time.Time)
+		go func() {
+			w.do("im_open_login_svc/account_import", `{"UserID":"alice"}`)
+			answered <- w.clock.Now()
+		}()
+		for deadline, late := time.Now().Add(10*time.Second), false; !late; {
+			select {
+			case at := <-answered:
+				late = true
+				if at.Sub(start) < time.Hour {
+					t.Errorf("%s: answered after %v", name, at.Sub(start))
+				}
+			case <-time.After(time.Millisecond):
+				if w.app.State().User("alice").UserID != "" {
+					w.clock.Advance(20 * time.Minute)
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("%s: never answered", name)
+				}
+			}
+		}
+	}
+}
+
 // Names are exact: what encoding/json would forgive is a missing field to IM.
 func TestNamesAreExact(t *testing.T) {
 	w := newWorld(t)
