@@ -9,15 +9,17 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 )
 
-// Caller is who sent a request, proven. Exactly one of its fields is set.
+// Caller is who sent a request, proven: a user or a server.
 type Caller struct {
-	UserID string // an end user, who may act as himself only
-	Server string // a server, by the name of its API key
+	UserID  string    // an end user, who may act as himself only
+	Expires time.Time // when the UserSig does that proves the user
+	Server  string    // a server, by the name of its API key
 }
 
 // Keys are the API keys that servers call with, as their hashes.
@@ -111,7 +113,7 @@ func (g *Gate) Caller(r *http.Request) (Caller, error) {
 		if err != nil {
 			return Caller{}, errSig
 		}
-		return Caller{UserID: claims.UserID}, nil
+		return Caller{UserID: claims.UserID, Expires: claims.Expires}, nil
 	}
 	return Caller{}, errNobody
 }

@@ -7,9 +7,6 @@ import (
 	"encoding/base32"
 	"errors"
 	"net/http"
-	"slices"
-	"strings"
-	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
@@ -38,19 +35,14 @@ const MaxLabel = 254
 
 // Config makes an [Issuer].
 type Config struct {
-	Mode   Mode
-	Signer *usersig.Signer
-	// Expire is how long a UserSig lasts.
-	Expire time.Duration
-	// Reserved ids are issued to nobody: the admin, agents.
-	Reserved []string
+	Mode Mode
+	Accounts
 	// Gate proves servers in Server mode.
 	Gate *api.Gate
 	// Origins are the web pages that may ask from a browser.
 	Origins []string
 	// Limit bounds guests per client address in Guest mode.
 	Limit *Limit
-	Now   func() time.Time // nil: time.Now
 }
 
 // Issuer answers POST /usersig: {"userID"} to {"userID","userSig","expiresAt"}.
@@ -68,9 +60,6 @@ func New(c Config) (*Issuer, error) {
 	case c.Mode != Server && c.Mode != Guest && c.Mode != Open:
 		return nil, errors.New("credential: no such mode")
 	}
-	if c.Now == nil {
-		c.Now = time.Now
-	}
 	return &Issuer{c}, nil
 }
 
@@ -85,12 +74,6 @@ func (i *Issuer) Routes(mux *http.ServeMux) {
 	mux.Handle("OPTIONS /usersig", h)
 }
 
-type answer struct {
-	UserID    string    `json:"userID"`
-	UserSig   string    `json:"userSig"`
-	ExpiresAt time.Time `json:"expiresAt"` // RFC 3339
-}
-
 func (i *Issuer) issue(w http.ResponseWriter, r *http.Request) error {
 	var asked struct {
 		UserID string `json:"userID"`
@@ -98,44 +81,26 @@ func (i *Issuer) issue(w http.ResponseWriter, r *http.Request) error {
 	if err := api.Decode(r, &asked); err != nil {
 		return err
 	}
-	id, err := i.identity(r, asked.UserID)
+	sig, err := i.userSig(r, asked.UserID)
 	if err != nil {
 		return err
 	}
-	now := i.c.Now()
-	sig, err := i.c.Signer.Sign(id, i.c.Expire)
-	if err != nil {
-		return err
-	}
-	api.Reply(w, http.StatusOK, answer{id, sig, now.Add(i.c.Expire).UTC().Truncate(time.Second)})
+	api.Reply(w, http.StatusOK, sig)
 	return nil
 }
 
-// identity decides whom the UserSig will be for.
-func (i *Issuer) identity(r *http.Request, asked string) (string, error) {
+// userSig decides whom the UserSig will be for.
+func (i *Issuer) userSig(r *http.Request, asked string) (UserSig, error) {
 	if i.c.Mode != Guest {
-		return asked, i.check(asked)
+		return i.c.Issue(asked)
 	}
 	if len(asked) > MaxLabel {
-		return "", fault.New(fault.Invalid, "userID is over %d bytes", MaxLabel)
+		return UserSig{}, fault.New(fault.Invalid, "userID is over %d bytes", MaxLabel)
 	}
 	if err := i.c.Limit.Take(r.Context(), r.RemoteAddr); err != nil {
-		return "", err
+		return UserSig{}, err
 	}
-	return newGuest(), nil
-}
-
-// check refuses ids that are issued to nobody.
-func (i *Issuer) check(id string) error {
-	switch {
-	case id == "":
-		return fault.New(fault.Invalid, "userID is required")
-	case usersig.CheckUserID(id) != nil:
-		return fault.New(fault.Invalid, "userID must be 1 to %d bytes of printable ASCII without blanks", usersig.MaxUserID)
-	case strings.HasPrefix(id, "@"), strings.HasPrefix(id, GuestPrefix), slices.ContainsFunc(i.c.Reserved, func(r string) bool { return strings.EqualFold(r, id) }):
-		return fault.New(fault.Forbidden, "this userID is reserved")
-	}
-	return nil
+	return i.c.sign(newGuest(), i.c.Expire)
 }
 
 var guestEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/credential"
+	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 )
@@ -48,6 +49,10 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
+func (b *bench) accounts() credential.Accounts {
+	return credential.Accounts{Signer: b.signer, Expire: time.Hour, Reserved: []string{"administrator", "helpdesk"}, Now: b.now}
+}
+
 func (b *bench) issuer(t *testing.T, mode credential.Mode) http.Handler {
 	t.Helper()
 	sum := sha256.Sum256([]byte(apiKey))
@@ -56,8 +61,7 @@ func (b *bench) issuer(t *testing.T, mode credential.Mode) http.Handler {
 		t.Fatal(err)
 	}
 	i, err := credential.New(credential.Config{
-		Mode: mode, Signer: b.signer, Expire: time.Hour, Reserved: []string{"administrator", "helpdesk"},
-		Gate: &api.Gate{Keys: keys}, Origins: []string{"https://shop.example.com"}, Now: b.now,
+		Mode: mode, Accounts: b.accounts(), Gate: &api.Gate{Keys: keys}, Origins: []string{"https://shop.example.com"},
 		Limit: &credential.Limit{Store: b.store, Requests: 5, Span: 10 * time.Minute, Now: b.now},
 	})
 	if err != nil {
@@ -297,14 +301,52 @@ func TestLogsKeepQuiet(t *testing.T) {
 func TestConfigurationsThatWillNotDo(t *testing.T) {
 	b := newBench(t)
 	for name, c := range map[string]credential.Config{
-		"no signer":              {Mode: credential.Open, Expire: time.Hour},
-		"no expiry":              {Mode: credential.Open, Signer: b.signer},
-		"no mode":                {Signer: b.signer, Expire: time.Hour},
-		"server without a gate":  {Mode: credential.Server, Signer: b.signer, Expire: time.Hour},
-		"guests without a limit": {Mode: credential.Guest, Signer: b.signer, Expire: time.Hour},
+		"no signer":              {Mode: credential.Open, Accounts: credential.Accounts{Expire: time.Hour}},
+		"no expiry":              {Mode: credential.Open, Accounts: credential.Accounts{Signer: b.signer}},
+		"no mode":                {Accounts: b.accounts()},
+		"server without a gate":  {Mode: credential.Server, Accounts: b.accounts()},
+		"guests without a limit": {Mode: credential.Guest, Accounts: b.accounts()},
 	} {
 		if _, err := credential.New(c); err == nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestIssueTo(t *testing.T) {
+	b := newBench(t)
+	accounts := b.accounts()
+	in := func(d time.Duration) time.Time { return b.now().Add(d) }
+	for name, tt := range map[string]struct {
+		caller  api.Caller
+		asked   string
+		expires time.Time
+		code    fault.Code
+	}{
+		"a server for a user":    {api.Caller{Server: "shop"}, "alice", in(time.Hour), ""},
+		"a server for an agent":  {api.Caller{Server: "shop"}, "helpdesk", time.Time{}, fault.Forbidden},
+		"a server for a guest":   {api.Caller{Server: "shop"}, "g_x", time.Time{}, fault.Forbidden},
+		"a server for nobody":    {api.Caller{Server: "shop"}, "", time.Time{}, fault.Invalid},
+		"a user":                 {api.Caller{UserID: "alice", Expires: in(10 * time.Minute)}, "alice", in(10 * time.Minute), ""},
+		"a guest":                {api.Caller{UserID: "g_x", Expires: in(time.Minute)}, "g_x", in(time.Minute), ""},
+		"an agent":               {api.Caller{UserID: "helpdesk", Expires: in(time.Minute)}, "helpdesk", in(time.Minute), ""},
+		"a user of ten years":    {api.Caller{UserID: "alice", Expires: in(90000 * time.Hour)}, "alice", in(time.Hour), ""},
+		"a user, last second":    {api.Caller{UserID: "alice", Expires: in(time.Millisecond)}, "alice", in(time.Second), ""},
+		"a user, for another id": {api.Caller{UserID: "alice", Expires: in(time.Minute)}, "bob", in(time.Minute), ""},
+	} {
+		sig, err := accounts.IssueTo(tt.caller, tt.asked)
+		if err != nil || tt.code != "" {
+			if fault.CodeOf(err) != tt.code || sig.UserSig != "" {
+				t.Errorf("%s: %+v, %v, want %q", name, sig, err, tt.code)
+			}
+			continue
+		}
+		c, err := b.signer.Verify(sig.UserID, sig.UserSig)
+		if err != nil || !c.Expires.Equal(tt.expires) || !sig.ExpiresAt.Equal(tt.expires) {
+			t.Errorf("%s: until %v (%v), want %v; %v", name, sig.ExpiresAt, c.Expires, tt.expires, err)
+		}
+		if tt.caller.UserID != "" && sig.UserID != tt.caller.UserID {
+			t.Errorf("%s: issued to %s", name, sig.UserID)
 		}
 	}
 }

@@ -97,16 +97,22 @@ func Gate(set *config.Reader) *api.Gate {
 	return g
 }
 
+// Accounts reads for whom UserSigs are issued, and for how long.
+func Accounts(set *config.Reader) credential.Accounts {
+	a := credential.Accounts{Signer: Signer(set)}
+	a.Reserved = append(set.List(config.Setting{
+		Name: "AGENT_USER_IDS", Meaning: "accounts of your staff, which nobody gets a UserSig for here", Format: "UserIDs separated by commas",
+	}), Admin(set))
+	a.Expire = set.Duration(config.Setting{
+		Name: "USERSIG_EXPIRE", Meaning: "how long a user's UserSig lasts", Format: "a duration, such as 24h", Default: "24h",
+	}, time.Minute, 180*24*time.Hour)
+	return a
+}
+
 // Issuer reads the settings of the UserSig issuer and returns what makes it
 // from a store.
 func Issuer(set *config.Reader) func(kv.Store) (*credential.Issuer, error) {
-	c := credential.Config{Mode: mode(set), Signer: Signer(set), Gate: &api.Gate{Keys: Keys(set)}}
-	c.Reserved = append(set.List(config.Setting{
-		Name: "AGENT_USER_IDS", Meaning: "accounts of your staff, which nobody gets a UserSig for here", Format: "UserIDs separated by commas",
-	}), Admin(set))
-	c.Expire = set.Duration(config.Setting{
-		Name: "USERSIG_EXPIRE", Meaning: "how long a user's UserSig lasts", Format: "a duration, such as 24h", Default: "24h",
-	}, time.Minute, 180*24*time.Hour)
+	c := credential.Config{Mode: mode(set), Accounts: Accounts(set), Gate: &api.Gate{Keys: Keys(set)}}
 	guest := set.Duration(config.Setting{
 		Name: "GUEST_EXPIRE", Meaning: "how long a guest's UserSig lasts", Format: "a duration, such as 2h", Default: "2h",
 	}, time.Minute, 24*time.Hour)

@@ -1,0 +1,78 @@
+package credential
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+)
+
+// Accounts issues UserSigs for users whom somebody else has authenticated.
+type Accounts struct {
+	Signer *usersig.Signer
+	// Expire is how long a UserSig lasts.
+	Expire time.Duration
+	// Reserved ids are issued to nobody: the admin, agents.
+	Reserved []string
+	Now      func() time.Time // nil: time.Now
+}
+
+// UserSig is one that was issued.
+type UserSig struct {
+	UserID    string    `json:"userID"`
+	UserSig   string    `json:"userSig"`
+	ExpiresAt time.Time `json:"expiresAt"` // RFC 3339
+}
+
+// Issue issues a UserSig for anybody but those it is issued to nobody for. Its
+// error is of code Invalid or Forbidden.
+func (a *Accounts) Issue(userID string) (UserSig, error) {
+	if err := a.check(userID); err != nil {
+		return UserSig{}, err
+	}
+	return a.sign(userID, a.Expire)
+}
+
+// IssueTo issues a UserSig for whomever a server names. A user gets one of his
+// own that ends when the one does that he calls with: nobody prolongs his own
+// session.
+func (a *Accounts) IssueTo(caller api.Caller, userID string) (UserSig, error) {
+	if caller.Server != "" {
+		return a.Issue(userID)
+	}
+	return a.sign(caller.UserID, min(a.Expire, caller.Expires.Sub(a.now())))
+}
+
+func (a *Accounts) sign(userID string, expire time.Duration) (UserSig, error) {
+	now := a.now()
+	// Beyond a whole second, IM does not count.
+	expire = max(expire.Truncate(time.Second), usersig.MinExpire)
+	sig, err := a.Signer.Sign(userID, expire)
+	if err != nil {
+		return UserSig{}, err
+	}
+	return UserSig{userID, sig, now.Add(expire).UTC().Truncate(time.Second)}, nil
+}
+
+func (a *Accounts) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
+}
+
+// check refuses ids that are issued to nobody.
+func (a *Accounts) check(id string) error {
+	switch {
+	case id == "":
+		return fault.New(fault.Invalid, "userID is required")
+	case usersig.CheckUserID(id) != nil:
+		return fault.New(fault.Invalid, "userID must be 1 to %d bytes of printable ASCII without blanks", usersig.MaxUserID)
+	case strings.HasPrefix(id, "@"), strings.HasPrefix(id, GuestPrefix), slices.ContainsFunc(a.Reserved, func(r string) bool { return strings.EqualFold(r, id) }):
+		return fault.New(fault.Forbidden, "this userID is reserved")
+	}
+	return nil
+}
