@@ -104,9 +104,6 @@ func environment(t testing.TB, f deployment.Function, values map[string]string) 
 // binary with exactly what the template gives it, and calls it through every
 // event shape.
 func TestDeployedFunctions(t *testing.T) {
-	if testing.Short() {
-		t.Skip("redis-server is not part of -short")
-	}
 	values := values("redis://" + redistest.Start(t).Addr)
 	for file := range readers {
 		for _, f := range deployed(t, file) {

@@ -25,12 +25,16 @@ var shared struct {
 
 // Start returns the URL of a moto_server on the loopback. It is started once
 // for all tests of a test binary, so tests keep to tables and queues of their
-// own, and it ends with the binary. The test fails if there is no moto_server.
+// own, and it ends with the binary. The test fails if there is no moto_server;
+// with -short, which needs Go alone, it is skipped.
 //
 // moto loses writes when requests overlap: put package dynamotest's proxy in
 // front of it for DynamoDB.
 func Start(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("moto_server is not part of -short")
+	}
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.url == "" && shared.err == nil {

@@ -8,9 +8,6 @@ import (
 )
 
 func TestStart(t *testing.T) {
-	if testing.Short() {
-		t.Skip("moto_server is not part of -short")
-	}
 	url := mototest.Start(t)
 	res, err := http.Get(url + "/moto-api/data.json")
 	if err != nil {

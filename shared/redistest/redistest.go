@@ -48,9 +48,13 @@ func Config(directive string, values ...string) Option {
 	return func(s *Server) { s.args = append(append(s.args, "--"+directive), values...) }
 }
 
-// Start starts a server that is empty.
+// Start starts a server that is empty. With -short, which needs Go alone, the
+// test is skipped.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("redis-server is not part of -short")
+	}
 	for _, binary := range []string{"redis-server", "redis-cli"} {
 		if _, err := exec.LookPath(binary); err != nil {
 			t.Fatalf("%s is missing; apt-get install redis-server", binary)

@@ -42,9 +42,6 @@ func tableName(t testing.TB) string {
 // DYNAMODB_ENDPOINT names, or moto behind a proxy.
 func emulator(t testing.TB) (endpoint string, proxy *dynamotest.Proxy) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("moto_server is not part of -short")
-	}
 	if other := os.Getenv("DYNAMODB_ENDPOINT"); other != "" {
 		return other, nil
 	}

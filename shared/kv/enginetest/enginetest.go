@@ -41,9 +41,6 @@ type Test struct {
 func Run(t *testing.T, tests []Test) {
 	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
-			if testing.Short() && engine.server {
-				t.Skip("needs a server, which -short leaves out")
-			}
 			open := engine.start(t)
 			for _, test := range tests {
 				t.Run(test.Name, func(t *testing.T) {
@@ -64,13 +61,12 @@ func Run(t *testing.T, tests []Test) {
 type open = func(t testing.TB, now func() time.Time) (kv.Store, error)
 
 var engines = []struct {
-	name   string
-	server bool
-	start  func(t *testing.T) open
+	name  string
+	start func(t *testing.T) open
 }{
-	{"bolt", false, startBolt},
-	{"redis", true, startRedis},
-	{"dynamodb", true, startDynamoDB},
+	{"bolt", startBolt},
+	{"redis", startRedis},
+	{"dynamodb", startDynamoDB},
 }
 
 func startBolt(*testing.T) open {

@@ -78,9 +78,6 @@ func poll(ctx context.Context, t *testing.T, endpoint, queueURL string, perform 
 }
 
 func TestContract(t *testing.T) {
-	if testing.Short() {
-		t.Skip("moto_server is not part of -short")
-	}
 	endpoint := mototest.Start(t)
 	queuetest.Run(t, queuetest.Harness{
 		Open: func(t *testing.T) (queue.Queue, func(context.Context, func(context.Context, []byte) error)) {

@@ -6,24 +6,21 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
-	"os/exec"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/backchannel-im/backchannel/shared/mototest"
 )
 
 // TestAgainstAnEmulator reads from a service that was not written with this
 // package in mind.
 func TestAgainstAnEmulator(t *testing.T) {
-	if testing.Short() {
-		t.Skip("moto_server is not part of -short")
-	}
 	lambdaEnvironment(t)
-	endpoint := startMoto(t)
+	endpoint := mototest.Start(t)
 	document := `{"SECRET":"` + canary + `"}`
 	callMoto(t, endpoint, "secretsmanager", "secretsmanager.CreateSecret",
 		map[string]any{"Name": "app", "SecretString": document, "ClientRequestToken": "00000000-0000-0000-0000-000000000000"})
@@ -45,39 +42,6 @@ func TestAgainstAnEmulator(t *testing.T) {
 	wantError(t, at("aws-secretsmanager:none"), "ResourceNotFoundException")
 	wantError(t, at("aws-secretsmanager:text"), "not a JSON object of strings")
 	wantError(t, at("aws-ssm:/none"), "no parameter directly below the path")
-}
-
-// startMoto returns the endpoint of a moto_server that ends with the test.
-func startMoto(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("moto_server", "-H", "127.0.0.1", "-p", port)
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("moto_server does not start; scripts/setup.sh moto_server installs it: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-			return "http://" + address
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("moto_server does not accept connections: %v", err)
-		}
-	}
 }
 
 func callMoto(t *testing.T, endpoint, service, target string, request map[string]any) {
