@@ -34,6 +34,9 @@ var ports = map[string][]string{
 	"shared/im/callback": {"shared/im", "shared/fault"},
 	"shared/im/usersig":  {"shared/fault"},
 	"shared/api":         {"shared/im/usersig", "shared/idem", "shared/kv", "shared/fault"},
+
+	"shared/moderation/wordlist":                {"shared/moderation/wordlist/internal/image"},
+	"shared/moderation/wordlist/internal/image": {},
 }
 
 // edges know platforms and settings, and nothing of IM.
