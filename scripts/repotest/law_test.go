@@ -35,6 +35,9 @@ var ports = map[string][]string{
 	"shared/im/usersig":  {"shared/fault"},
 	"shared/im/once":     {"shared/im", "shared/kv", "shared/fault"},
 	"shared/api":         {"shared/im/usersig", "shared/idem", "shared/kv", "shared/fault"},
+
+	"shared/moderation/wordlist":                {"shared/moderation/wordlist/internal/image"},
+	"shared/moderation/wordlist/internal/image": {},
 }
 
 // edges know platforms and settings, and nothing of IM.

@@ -1,0 +1,143 @@
+// Package compile turns a rule set in JSON into the image that wordlist opens.
+// It knows how characters fold and builds the automaton, which takes tables and
+// time: it belongs into tools, never into a function's binary.
+package compile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
+)
+
+// MaxSize bounds a rule set's JSON text, in bytes.
+const MaxSize = 64 << 20
+
+// MaxWord bounds the text of a word or of an allowed phrase, in bytes.
+const MaxWord = 4096
+
+// RuleSet is what an operator writes.
+type RuleSet struct {
+	Version string   `json:"version"` // any text; shown where a verdict is explained
+	Words   []Rule   `json:"words"`
+	Allow   []string `json:"allow"` // phrases that are innocent although a word is in them
+
+	// Scopes override actions: scope -> category, or "*" for all -> action.
+	// Scopes are "c2c", "type:" and a group type, "room:" and a GroupID,
+	// "topic:" and a TopicID.
+	Scopes map[string]map[string]wordlist.Action `json:"scopes"`
+}
+
+// Rule is one word, or a phrase of several.
+type Rule struct {
+	Text     string          `json:"text"`
+	Category string          `json:"category"` // free label, such as "gambling"
+	Severity int             `json:"severity"` // 1 to 5; 0 means 1
+	Action   wordlist.Action `json:"action"`   // "" means reject
+	Note     string          `json:"note"`     // for those who maintain the set
+
+	// Word says whether the word stands alone: no letter of the same script may
+	// touch it. Without it, edges of an alphabet and digits stand alone, and Han
+	// and kana do not, since their words are written without gaps.
+	Word *bool `json:"word"`
+	// Exact matches the text as it is written here and in no other form.
+	Exact bool `json:"exact"`
+	// Numerals takes 六, 陆 and 6 for each other.
+	Numerals bool `json:"numerals"`
+	// URLs looks into URLs and e-mail addresses too, which are passed over otherwise.
+	URLs bool `json:"urls"`
+}
+
+// Parse reads a rule set and checks it. Fields it does not know are refused, so
+// that a misspelt action never turns into a rule that lets everything pass.
+func Parse(b []byte) (*RuleSet, error) {
+	if len(b) > MaxSize {
+		return nil, fmt.Errorf("rule set is %d bytes, %d allowed", len(b), MaxSize)
+	}
+	var set RuleSet
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&set); err != nil {
+		return nil, fmt.Errorf("rule set: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("rule set: text after the closing brace")
+	}
+	if err := set.check(); err != nil {
+		return nil, fmt.Errorf("rule set: %w", err)
+	}
+	return &set, nil
+}
+
+func (set *RuleSet) check() error {
+	if set.Version == "" {
+		return errors.New(`"version" is missing`)
+	}
+	for i := range set.Words {
+		r := &set.Words[i]
+		if err := checkText(r.Text); err != nil {
+			return fmt.Errorf("word %d: %w", i+1, err)
+		}
+		if r.Severity == 0 {
+			r.Severity = 1
+		}
+		if r.Severity < 1 || r.Severity > 5 {
+			return fmt.Errorf("word %d has severity %d; known are 1 to 5", i+1, r.Severity)
+		}
+		if r.Action == "" {
+			r.Action = wordlist.Reject
+		}
+		if r.Action == wordlist.Allow || !known(r.Action) {
+			return fmt.Errorf("word %d has action %q; known are reject, drop, mask, review and shadow", i+1, r.Action)
+		}
+		if r.Category == "*" {
+			return fmt.Errorf(`word %d: "*" is no category, it stands for all of them`, i+1)
+		}
+	}
+	for i, text := range set.Allow {
+		if err := checkText(text); err != nil {
+			return fmt.Errorf("allowed phrase %d: %w", i+1, err)
+		}
+	}
+	return set.checkScopes()
+}
+
+func checkText(text string) error {
+	switch {
+	case text == "":
+		return errors.New(`has no "text"`)
+	case len(text) > MaxWord:
+		return fmt.Errorf("is %d bytes long, %d allowed", len(text), MaxWord)
+	case !utf8.ValidString(text):
+		return errors.New("is no valid UTF-8")
+	case len(lettersOf(text)) == 0:
+		return errors.New("has no letter or digit")
+	}
+	return nil
+}
+
+func (set *RuleSet) checkScopes() error {
+	for scope, actions := range set.Scopes {
+		kind, name, _ := strings.Cut(scope, ":")
+		if scope != "c2c" && (name == "" || !slices.Contains([]string{"type", "room", "topic"}, kind)) {
+			return fmt.Errorf(`scope %q: known are "c2c", "type:GROUPTYPE", "room:GROUPID" and "topic:TOPICID"`, scope)
+		}
+		for category, action := range actions {
+			if !known(action) {
+				return fmt.Errorf("scope %q has action %q for %q", scope, action, category)
+			}
+			if category != "*" && !slices.ContainsFunc(set.Words, func(r Rule) bool { return r.Category == category }) {
+				return fmt.Errorf("scope %q names category %q, which no word has", scope, category)
+			}
+		}
+	}
+	return nil
+}
+
+func known(a wordlist.Action) bool { return slices.Contains(wordlist.Actions, a) }

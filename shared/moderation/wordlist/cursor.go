@@ -1,0 +1,142 @@
+package wordlist
+
+import (
+	"unicode/utf8"
+
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/internal/image"
+)
+
+// cursor reads a text code by code, as scan.from does, for the few places that
+// need a second look.
+type cursor struct {
+	*scan
+	i    int      // offset of what comes next
+	at   int      // offset of the current character
+	many []uint16 // its other codes
+	leet uint16   // the code it has when it is not leet, None if it is none
+}
+
+// cursorAt returns a cursor before the character at a place.
+func (s *scan) cursorAt(p int) cursor {
+	c := cursor{scan: s, i: p >> subBits}
+	if sub := p & (1<<subBits - 1); sub > 0 {
+		_, size := s.code(s.text, c.i)
+		codes := s.List.many(s.text[c.i : c.i+size])
+		c.at, c.i = c.i, c.i+size
+		c.many = codes[min(sub, len(codes)):]
+	}
+	return c
+}
+
+// next returns the next code, and false at the end of the text.
+func (c *cursor) next() (uint16, bool) {
+	c.leet = image.None
+	if len(c.many) > 0 {
+		code := c.many[0]
+		c.many = c.many[1:]
+		return c.resolve(code), true
+	}
+	for c.i < len(c.text) {
+		code, size := c.code(c.text, c.i)
+		c.at, c.i = c.i, c.i+size
+		if code == image.Many {
+			if c.many = c.scan.many(c.text[c.at:c.i]); len(c.many) > 0 {
+				code, c.many = c.many[0], c.many[1:]
+			}
+		}
+		if code != image.Skip {
+			return c.resolve(code), true
+		}
+	}
+	return image.None, false
+}
+
+// resolve turns codes of double meaning into one.
+func (c *cursor) resolve(code uint16) uint16 {
+	switch {
+	case image.FirstKana <= code && code < image.FirstLetter:
+		code, c.i = c.voiced(c.text, code, c.i)
+	case image.At <= code && code < image.FirstKana:
+		if c.reading != asWritten {
+			letter := c.scan.leet(code, c.at, nil, 0)
+			if letter != asSign(code) {
+				c.leet = code
+			}
+			return letter
+		}
+		return asSign(code)
+	}
+	return code
+}
+
+// before returns the code of the character that ends at an offset, and where it
+// starts. Of a character with several codes it is the last.
+func (l *List) before(text string, end int) (code uint16, start int) {
+	_, size := utf8.DecodeLastRuneInString(text[:end])
+	start = end - size
+	code, _ = l.code(text, start)
+	if code == image.Many {
+		if codes := l.many(text[start:end]); len(codes) > 0 {
+			code = codes[len(codes)-1]
+		}
+	}
+	return code, start
+}
+
+// neighbour returns the code before a place that is not invisible, and its
+// character; None at the start of the text.
+func (s *scan) neighbour(p int) (code uint16, r rune) {
+	i, sub := p>>subBits, p&(1<<subBits-1)
+	if sub > 0 {
+		r, size := utf8.DecodeRuneInString(s.text[i:])
+		if codes := s.many(s.text[i : i+size]); sub <= len(codes) {
+			return codes[sub-1], r
+		}
+	}
+	for i > 0 {
+		code, start := s.before(s.text, i)
+		if code != image.Skip {
+			r, _ = utf8.DecodeRuneInString(s.text[start:])
+			return code, r
+		}
+		i = start
+	}
+	return image.None, 0
+}
+
+// following returns the code behind an offset that is not invisible, and its
+// character; None at the end of the text.
+func (s *scan) following(i int) (code uint16, r rune) {
+	if i = s.skipped(i); i == len(s.text) {
+		return image.None, 0
+	}
+	code, size := s.code(s.text, i)
+	if code == image.Many {
+		if codes := s.many(s.text[i : i+size]); len(codes) > 0 {
+			code = codes[0]
+		}
+	}
+	r, _ = utf8.DecodeRuneInString(s.text[i:])
+	return code, r
+}
+
+// skipped returns the offset behind what is invisible: marks belong to the
+// letter before them.
+func (s *scan) skipped(i int) int {
+	for i < len(s.text) {
+		code, size := s.code(s.text, i)
+		if code != image.Skip {
+			break
+		}
+		i += size
+	}
+	return i
+}
+
+// group returns the group of a code.
+func (l *List) group(code uint16) uint8 {
+	if int(code) < len(l.im.Groups) {
+		return l.im.Groups[code]
+	}
+	return image.Other
+}

@@ -1,0 +1,318 @@
+// Package image is the flat form of a compiled rule set: what the compiler
+// writes and the engine reads without building anything. An image is a header
+// and a row of arrays, little-endian, that are viewed where they lie.
+//
+// Open bounds everything that it hands out, and the engine checks every index
+// that it finds in an array, so that an image from a stranger may give silly
+// verdicts but neither panics nor loops.
+package image
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"unsafe"
+)
+
+// Format is the version of the layout. An engine opens its own format alone.
+const Format = 1
+
+const (
+	magic      = "BCWL"
+	headerSize = 16 // magic, format, checksum of the rest, length of all
+)
+
+// Codes are what characters become before they are matched. The first ones have
+// meanings, those from FirstLetter on are letters of this rule set's words.
+const (
+	None  uint16 = iota // a letter or mark in no word: ends every match
+	Skip                // not there at all: zero-width, bidi control, combining mark
+	Joint               // a symbol that may stand between the letters of a word
+	Dot                 // a full stop, as in f.u.c.k
+	Space
+	Stop      // punctuation of sentences
+	Many      // folds to several codes, see Image.Many
+	NoneAlpha // None, of a script that parts words by spaces
+	NoneHan
+	NoneKana
+)
+
+// Codes that have a second reading as a letter.
+const (
+	At uint16 = 11 + iota
+	Dollar
+	Bang
+	Bar
+	Digit                     // of 0; the other nine follow
+	FirstKana   = Digit + 10  // kana that take a voicing mark
+	Kana        = 21          // how many
+	FirstLetter = uint16(64)  // all codes from here on are ordinary letters
+	Codes       = 1<<16 - 512 // bounds the codes of an image
+)
+
+// Groups sort codes by how words of their script are parted and repeated.
+const (
+	Other uint8 = iota
+	Alpha
+	Numeral
+	Han
+	KanaGroup
+)
+
+// Depth bounds how many letters of a word the automaton knows; the rest of a
+// longer word is compared when its beginning was found.
+const Depth = 64
+
+// Node is a state of the automaton, a double array: the follower of state s by
+// code c is Base+c if that node's Check is s.
+type Node struct{ Base, Check, Fail, Out uint32 }
+
+// NoNode is the Check of a place that nobody uses.
+const NoNode = ^uint32(0)
+
+// Out is one word that ends in a state, and the index of the next one; index 0
+// is no word.
+type Out struct{ Word, Next uint32 }
+
+// Word is one way to write a rule. Its text reaches to the next word's.
+type Word struct {
+	Text uint32 // offset in Image.Text
+	Kind uint16 // index in Image.Kinds
+	Len  uint16 // letters, equal neighbours counted once
+}
+
+// Kind is what many words share.
+type Kind struct {
+	Category uint16 // index in Image.Names
+	Severity uint8
+	Action   uint8 // index in Image.Names
+	Flags    uint32
+}
+
+// Flags of a Kind.
+const (
+	Allow      uint32 = 1 << iota // no rule: what is written so is allowed
+	LeftBorder                    // no letter of the same script may stand before it
+	RightBorder
+	Exact    // only as written
+	URLs     // looked for in URLs and e-mail addresses too
+	Detailed // has a Detail
+)
+
+// Detail is what few words have: equal neighbours, gaps of their own, or more
+// letters than the automaton knows.
+type Detail struct {
+	Word  uint32
+	Shape uint32 // in Image.Shapes, one for each letter of Word.Len
+	Tail  uint32 // in Image.Tails, the codes of the letters from Depth on
+}
+
+// Shape describes one letter of a word: how often it stands there in a row, and
+// the code of the gap that belongs before it and inside the row (0 is none).
+type Shape struct{ Run, Before, Inside, _ uint8 }
+
+// Name is a string of the image.
+type Name struct{ Text, Len uint32 }
+
+// Scope overrides the action of a category, or of all, in one scope. Its fields
+// are indexes in Image.Names; category 0 is all.
+type Scope struct{ Name, Category, Action, _ uint16 }
+
+// Lengths of the small tables.
+const (
+	Pages    = 0x110000 >> 8
+	PageSize = 256
+	special  = int(FirstLetter)
+)
+
+// Image is a rule set, viewed. Its arrays are never written to.
+type Image struct {
+	Index  []uint16 // rune>>8 -> page
+	Pages  []uint16 // page<<8 | rune&255 -> code
+	Groups []uint8  // code -> group
+
+	Runes  []uint32 // runes that fold to several codes, ascending
+	Starts []uint32 // where their codes start, and an end
+	Folds  []uint16
+
+	Voiced     []uint16 // by FirstKana+i: the code with dakuten
+	SemiVoiced []uint16 // with handakuten
+	Leet       []uint16 // two readings of the codes below FirstLetter, 0 for none
+	LeetLen    []uint16 // one value: letters of the longest word of an alphabet
+
+	Nodes   []Node
+	Outs    []Out
+	Words   []Word // and one more that ends the last text
+	Kinds   []Kind
+	Details []Detail // by Word, ascending
+	Shapes  []Shape
+	Tails   []uint16
+
+	Names  []Name // 0 is the version
+	Scopes []Scope
+	Text   []byte
+}
+
+// sections lists the arrays in the order of the file, for reading and writing.
+func (im *Image) sections(c *codec) {
+	section(c, &im.Index)
+	section(c, &im.Pages)
+	section(c, &im.Groups)
+	section(c, &im.Runes)
+	section(c, &im.Starts)
+	section(c, &im.Folds)
+	section(c, &im.Voiced)
+	section(c, &im.SemiVoiced)
+	section(c, &im.Leet)
+	section(c, &im.LeetLen)
+	section(c, &im.Nodes)
+	section(c, &im.Outs)
+	section(c, &im.Words)
+	section(c, &im.Kinds)
+	section(c, &im.Details)
+	section(c, &im.Shapes)
+	section(c, &im.Tails)
+	section(c, &im.Names)
+	section(c, &im.Scopes)
+	section(c, &im.Text)
+}
+
+// codec is where sections are appended to, or taken from.
+type codec struct {
+	out []byte
+	in  string
+	err error
+}
+
+// section writes or views one array: its length, the size of an element, the
+// elements, and zeros up to a multiple of 8.
+func section[T any](c *codec, s *[]T) {
+	var zero T
+	size := int(unsafe.Sizeof(zero))
+	if c.out != nil {
+		c.out = binary.LittleEndian.AppendUint32(c.out, uint32(len(*s)))
+		c.out = binary.LittleEndian.AppendUint32(c.out, uint32(size))
+		if len(*s) > 0 {
+			c.out = append(c.out, unsafe.Slice((*byte)(unsafe.Pointer(&(*s)[0])), len(*s)*size)...)
+		}
+		for len(c.out)%8 != 0 {
+			c.out = append(c.out, 0)
+		}
+		return
+	}
+	if c.err != nil {
+		return
+	}
+	if len(c.in) < 8 {
+		c.err = errors.New("is cut off")
+		return
+	}
+	head := []byte(c.in[:8])
+	count, bytes := uint64(binary.LittleEndian.Uint32(head)), uint64(binary.LittleEndian.Uint32(head[4:]))
+	c.in = c.in[8:]
+	if bytes != uint64(size) || count*bytes > uint64(len(c.in)) {
+		c.err = errors.New("has an array that does not fit")
+		return
+	}
+	if count > 0 {
+		*s = unsafe.Slice((*T)(unsafe.Pointer(unsafe.StringData(c.in))), int(count))
+	}
+	c.in = c.in[min(uint64(len(c.in)), (count*bytes+7)&^7):]
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Marshal writes the image.
+func (im *Image) Marshal() ([]byte, error) {
+	if err := host(); err != nil {
+		return nil, err
+	}
+	c := codec{out: make([]byte, headerSize)}
+	im.sections(&c)
+	copy(c.out, magic)
+	binary.LittleEndian.PutUint32(c.out[4:], Format)
+	binary.LittleEndian.PutUint32(c.out[8:], crc32.Checksum(c.out[headerSize:], castagnoli))
+	binary.LittleEndian.PutUint32(c.out[12:], uint32(len(c.out)))
+	return c.out, nil
+}
+
+// Open views an image, which must stay as it is.
+func Open(data string) (*Image, error) {
+	if err := host(); err != nil {
+		return nil, err
+	}
+	if len(data) < headerSize || data[:4] != magic {
+		return nil, errors.New("rule image: this is none")
+	}
+	head := []byte(data[:headerSize])
+	if f := binary.LittleEndian.Uint32(head[4:]); f != Format {
+		return nil, fmt.Errorf("rule image: format %d, this engine opens %d: compile the rule set again", f, Format)
+	}
+	if n := binary.LittleEndian.Uint32(head[12:]); uint64(n) != uint64(len(data)) {
+		return nil, fmt.Errorf("rule image: %d bytes of %d", len(data), n)
+	}
+	rest := data[headerSize:]
+	if crc32.Checksum(unsafe.Slice(unsafe.StringData(rest), len(rest)), castagnoli) != binary.LittleEndian.Uint32(head[8:]) {
+		return nil, errors.New("rule image: the checksum is wrong")
+	}
+	im, c := &Image{}, codec{in: rest}
+	im.sections(&c)
+	if c.err == nil {
+		c.err = im.check()
+	}
+	if c.err != nil {
+		return nil, fmt.Errorf("rule image: it %w", c.err)
+	}
+	return im, nil
+}
+
+// check holds what the engine takes for granted; everything else it checks on
+// its way.
+func (im *Image) check() error {
+	for _, page := range im.Index {
+		if (int(page)+1)*PageSize > len(im.Pages) {
+			return errors.New("names a page that it does not have")
+		}
+	}
+	switch {
+	case len(im.Index) != Pages, len(im.Groups) < special,
+		len(im.Voiced) != Kana, len(im.SemiVoiced) != Kana, len(im.Leet) != 2*special, len(im.LeetLen) != 1,
+		len(im.Starts) != len(im.Runes)+1,
+		len(im.Nodes) == 0, len(im.Words) == 0, len(im.Names) == 0:
+		return errors.New("lacks a table")
+	}
+	return nil
+}
+
+// host refuses machines on which the arrays would read backwards.
+func host() error {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
+		return errors.New("rule image: only little-endian machines can read it")
+	}
+	return nil
+}
+
+// Name returns a string of the image, "" for one that it does not have.
+func (im *Image) Name(i int) string {
+	if i < 0 || i >= len(im.Names) {
+		return ""
+	}
+	n := im.Names[i]
+	return im.text(uint64(n.Text), uint64(n.Text)+uint64(n.Len))
+}
+
+// WordText returns the text of a word as the rule set has it.
+func (im *Image) WordText(word int) string {
+	if word < 0 || word+1 >= len(im.Words) {
+		return ""
+	}
+	return im.text(uint64(im.Words[word].Text), uint64(im.Words[word+1].Text))
+}
+
+func (im *Image) text(from, to uint64) string {
+	if from >= to || to > uint64(len(im.Text)) {
+		return ""
+	}
+	return unsafe.String(&im.Text[from], int(to-from))
+}

@@ -1,0 +1,308 @@
+package wordlist
+
+import (
+	"slices"
+	"unicode"
+
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/internal/image"
+)
+
+// match is a word that the automaton saw, read a second time: the automaton
+// knows nothing of how often a letter stands there and what stands between.
+type match struct {
+	s      *scan
+	flags  uint32
+	place  int // where it starts
+	end    int
+	first  uint16 // letters at the edges
+	last   uint16
+	lastAt int
+	more   []uint16 // codes behind the last letter of the same character
+
+	splits   int  // gaps that only a word spelled out may have
+	hard     bool // one of them is more than a space between kana
+	stop     bool // one of them is punctuation
+	alpha    bool // one of them is between letters of an alphabet
+	segments int  // parts between gaps
+	segment  int  // letters of the present one
+	longest  int
+
+	letters, digits int  // of the text, in a leet reading
+	leet            bool // some are leet that was not tried before
+}
+
+// try decides whether a word is at a place, and keeps it if it is a hit.
+func (s *scan) try(word uint32, p int) {
+	kind := s.kind(word)
+	if (kind.Flags&image.Allow != 0) != s.allowed {
+		return
+	}
+	m := match{s: s, flags: kind.Flags, place: p}
+	shapes, tail := s.details(word, kind.Flags)
+	if !m.read(int(s.im.Words[word].Len), shapes, tail) {
+		return
+	}
+	start, end := m.place>>subBits, s.skipped(m.end)
+	switch {
+	case s.allowed:
+		s.spans = append(s.spans, span{start, end})
+	case kind.Flags&image.Exact != 0 && s.text[start:m.end] != s.im.WordText(int(word)):
+	case kind.Flags&image.URLs == 0 && inURL(s.text, start, end):
+	default:
+		s.hits = append(s.hits, Hit{Start: start, End: end, Word: s.word(word)})
+	}
+}
+
+// details returns what the automaton does not know of a word: the shapes of its
+// letters, none if all are plain, and the codes of those behind the first Depth.
+func (l *List) details(word, flags uint32) (shapes []image.Shape, tail []uint16) {
+	if flags&image.Detailed == 0 {
+		return nil, nil
+	}
+	i, found := slices.BinarySearchFunc(l.im.Details, word, func(d image.Detail, word uint32) int {
+		return int(int64(d.Word) - int64(word))
+	})
+	if !found {
+		return nil, nil
+	}
+	d, n := l.im.Details[i], uint64(l.im.Words[word].Len)
+	if from := uint64(d.Shape); from+n <= uint64(len(l.im.Shapes)) {
+		shapes = l.im.Shapes[from : from+n]
+	}
+	if from := uint64(d.Tail); n > image.Depth && from+n-image.Depth <= uint64(len(l.im.Tails)) {
+		tail = l.im.Tails[from : from+n-image.Depth]
+	}
+	return shapes, tail
+}
+
+// read goes over the word's rows of equal letters in the text.
+func (m *match) read(rows int, shapes []image.Shape, tail []uint16) bool {
+	c := m.s.cursorAt(m.place)
+	code, ok := c.next()
+	m.place = place(c.at, m.place&(1<<subBits-1))
+	m.first = code
+	long := 0
+	for row := range rows {
+		shape := image.Shape{Run: 1}
+		if shapes != nil {
+			shape = shapes[row]
+		}
+		switch {
+		case !ok:
+			return false
+		case row >= image.Depth && (row-image.Depth >= len(tail) || tail[row-image.Depth] != code):
+			return false
+		}
+		letter, run, fresh := code, 0, match{}
+		gaps, counted := uint8(0), true
+		for counted {
+			run++
+			m.letter(&c)
+			if fresh.s != nil {
+				fresh.letter(&c)
+			}
+			m.end, m.lastAt, m.more = c.i, c.at, c.many
+			if code, gaps, ok = c.skipGap(); !ok || code != letter {
+				break
+			}
+			if gaps != 0 {
+				if row == rows-1 && run >= int(shape.Run) {
+					break // what follows belongs to the next word
+				}
+				if row == 0 {
+					fresh = match{s: m.s, flags: m.flags, place: place(c.at, 0), first: letter}
+				}
+				counted = m.gap(gaps, uint16(shape.Inside), letter, letter)
+			}
+		}
+		if fresh.s != nil && fresh.segment >= int(shape.Run) {
+			// The word before ends with the letter that this one begins with.
+			fresh.end, fresh.lastAt, fresh.more = m.end, m.lastAt, m.more
+			*m, run, counted = fresh, fresh.segment, true
+		}
+		if !counted || !m.fits(letter, run, int(shape.Run), row == 0, row == rows-1) {
+			return false
+		}
+		m.last = letter
+		long += int(shape.Run)
+		if row < rows-1 {
+			own := image.None
+			if shapes != nil {
+				own = uint16(shapes[row+1].Before)
+			}
+			if !ok || !m.gap(gaps, own, letter, code) {
+				return false
+			}
+		}
+	}
+	return m.borders() && m.spelled(long) && m.plausible()
+}
+
+// letter counts one letter of the text.
+func (m *match) letter(c *cursor) {
+	m.segment++
+	m.letters++
+	if c.leet != image.None {
+		if c.leet >= image.Digit {
+			m.digits++
+		}
+		if c.at >= m.s.trigger.start && (m.s.reading != leetL || m.s.ambiguous(c.leet)) {
+			m.leet = true
+		}
+	}
+}
+
+// skipGap returns the next letter, the kinds of the signs before it as a set,
+// and false if no letter of the word can follow.
+func (c *cursor) skipGap() (code uint16, gaps uint8, ok bool) {
+	for count := 0; ; {
+		code, ok = c.next()
+		if !ok || code < image.Joint || code > image.Stop {
+			return code, gaps, ok && code >= image.At
+		}
+		if count++; count > MaxGap {
+			return code, gaps, false
+		}
+		gaps |= 1 << code
+	}
+}
+
+// gap judges the signs between two letters, where the rule itself may have one.
+func (m *match) gap(gaps uint8, own, left, right uint16) bool {
+	if m.flags&(image.Allow|image.Exact) != 0 {
+		return gaps&^(1<<own|1<<image.Space) == 0 && (own != image.None || gaps == 0)
+	}
+	weak := gaps &^ (1 << image.Joint)
+	if weak != 0 {
+		m.endSegment()
+	}
+	switch {
+	case own == image.Space:
+		return true
+	case own != image.None:
+		return gaps&(1<<own) != 0
+	case weak == 0:
+		return true
+	}
+	a, b := m.s.group(left), m.s.group(right)
+	alphaA, alphaB := a == image.Alpha || a == image.Numeral, b == image.Alpha || b == image.Numeral
+	switch {
+	case alphaA && alphaB:
+		m.alpha, m.hard = true, true
+	case weak&(1<<image.Stop) != 0:
+		m.hard = true
+	case weak&(1<<image.Space) == 0, alphaA, alphaB, a == image.Han && b == image.Han:
+		return true
+	}
+	m.splits++
+	m.stop = m.stop || weak&(1<<image.Stop) != 0
+	return true
+}
+
+func (m *match) endSegment() {
+	m.longest = max(m.longest, m.segment)
+	m.segments++
+	m.segment = 0
+}
+
+// spelled tells whether the gaps are those of a word spelled out, of so many
+// letters in the rule.
+func (m *match) spelled(letters int) bool {
+	m.endSegment()
+	switch {
+	case m.splits == 0:
+		return true
+	case m.alpha && letters > 3 && !m.stop:
+		return m.segments >= 3 && m.longest <= 2
+	case m.segments >= 3 && m.longest == 1:
+		return true
+	case m.hard:
+		return false
+	}
+	return m.alone()
+}
+
+// alone tells whether nothing that is written without gaps touches the match.
+func (m *match) alone() bool {
+	left, _ := m.s.neighbour(m.place)
+	right, _ := m.following()
+	for _, code := range []uint16{left, right} {
+		if g := m.s.group(code); g == image.Han || g == image.KanaGroup {
+			return false
+		}
+	}
+	return true
+}
+
+// fits tells whether a letter stands there often enough, and not too often: of
+// an alphabet any number will do, other letters double in honest words.
+func (m *match) fits(letter uint16, run, want int, first, last bool) bool {
+	if run < want {
+		return false
+	}
+	group := m.s.group(letter)
+	tight := m.flags&(image.Allow|image.Exact) != 0
+	border := first && m.flags&image.LeftBorder != 0 || last && m.flags&image.RightBorder != 0
+	switch {
+	case run == want:
+		return true
+	case group == image.Alpha:
+		return !tight
+	case group == image.Numeral:
+		return (first || last) && !border
+	}
+	return first || last || run > 2 && !tight
+}
+
+// plausible sorts out numbers: in a leet reading there must be something that is
+// no digit, and digits may be half of the letters, or all but two of a longer
+// word.
+func (m *match) plausible() bool {
+	if m.s.reading == asWritten {
+		return true
+	}
+	plain := m.letters - m.digits
+	return m.leet && plain > 0 && (plain >= m.digits || m.letters >= 5 && plain >= 2)
+}
+
+// borders holds the match against its neighbours.
+func (m *match) borders() bool {
+	if m.flags&image.LeftBorder != 0 {
+		code, r := m.s.neighbour(m.place)
+		if m.continues(m.first, m.place>>subBits, code, r) {
+			return false
+		}
+	}
+	if m.flags&image.RightBorder != 0 {
+		code, r := m.following()
+		if m.continues(m.last, m.lastAt, code, r) {
+			return false
+		}
+	}
+	return true
+}
+
+// following returns the code behind the match, and its character; None at the
+// end of the text.
+func (m *match) following() (code uint16, r rune) {
+	if len(m.more) > 0 {
+		return m.more[0], rune(m.s.text[m.lastAt])
+	}
+	return m.s.following(m.end)
+}
+
+// continues tells whether a neighbour is of the same script as a letter at an
+// edge, so that the word goes on. Kana fold together, so the characters
+// themselves say which they are.
+func (m *match) continues(edge uint16, at int, code uint16, r rune) bool {
+	if r == 0 || code < image.NoneAlpha && code != image.None || m.s.group(code) != m.s.group(edge) {
+		return false
+	}
+	if m.s.group(edge) != image.KanaGroup {
+		return true
+	}
+	for _, own := range m.s.text[at:] {
+		return unicode.Is(unicode.Hiragana, own) == unicode.Is(unicode.Hiragana, r) || r == 'ー' || own == 'ー'
+	}
+	return false
+}
