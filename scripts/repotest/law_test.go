@@ -33,6 +33,7 @@ var ports = map[string][]string{
 	"shared/im":          {"shared/im/usersig", "shared/fault"},
 	"shared/im/callback": {"shared/im", "shared/fault"},
 	"shared/im/usersig":  {"shared/fault"},
+	"shared/im/once":     {"shared/im", "shared/kv", "shared/fault"},
 	"shared/api":         {"shared/im/usersig", "shared/idem", "shared/kv", "shared/fault"},
 }
 
