@@ -221,17 +221,50 @@ func TestDoubtOutlivesTheTry(t *testing.T) {
 
 // Where there is no connection nothing was done.
 func TestWithoutAConnectionNothingHappened(t *testing.T) {
+	c := newClock()
+	f := newFake(t, c)
+	_, err := f.client(func(conf *im.Config) { conf.Domain = nobody(t) }).SendMsg(ctx(t), note)
+	if e := only(t, err, im.ClassTransient); e.MayHaveWorked || len(c.slept) != 3 {
+		t.Errorf("%v after %v", err, c.slept)
+	}
+}
+
+// What could be done twice is repeated only where it was certainly not done.
+func TestWhatCouldBeDoneTwice(t *testing.T) {
+	c := newClock()
+	f := newFake(t, c)
+	add := func(client *im.Client) error {
+		_, err := client.AddGroupCounters(ctx(t), "live", map[string]int64{"likes": 1})
+		return err
+	}
+	for _, doubtful := range []reply{code(60008, "timeout"), {status: 502}, {lost: true}} {
+		f.forget()
+		f.replies(doubtful)
+		if err := add(f.client()); !im.MayHaveWorked(err) || len(f.requests()) != 1 {
+			t.Errorf("%+v: %v after %d requests", doubtful, err, len(f.requests()))
+		}
+	}
+	f.forget()
+	f.replies(code(60007, "too fast"), code(70001, "expired"), code(60007, "too fast"))
+	if err := add(f.client()); err != nil || len(f.requests()) != 4 {
+		t.Errorf("refused: %v after %d requests", err, len(f.requests()))
+	}
+	c.slept = nil
+	err := add(f.client(func(conf *im.Config) { conf.Domain = nobody(t) }))
+	if im.MayHaveWorked(err) || len(c.slept) != 3 {
+		t.Errorf("no connection: %v after %v", err, c.slept)
+	}
+}
+
+// nobody is the URL of a port where nobody listens.
+func nobody(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = l.Close()
-	c := newClock()
-	f := newFake(t, c)
-	_, err = f.client(func(conf *im.Config) { conf.Domain = "http://" + l.Addr().String() }).SendMsg(ctx(t), note)
-	if e := only(t, err, im.ClassTransient); e.MayHaveWorked || len(c.slept) != 3 {
-		t.Errorf("%v after %v", err, c.slept)
-	}
+	return "http://" + l.Addr().String()
 }
 
 // Being too fast holds back everybody who calls the same API, nobody else.

@@ -1,5 +1,29 @@
 // Package im is the vocabulary of Tencent Cloud Chat (IM) and the client of its
 // REST API. Names are IM's own.
+//
+// # The client
+//
+// Make a [Client] once and keep it:
+//
+//	client, err := im.NewClient(im.Config{Domain: domain, SDKAppID: app, Key: key, Admin: "administrator"})
+//	seq, random := im.Numbers("ticket/7/greeting")
+//	sent, err := client.SendMsg(ctx, im.C2CMsg{From: bot, To: user, MsgSeq: seq, MsgRandom: random, Body: im.Text("hello")})
+//
+// There is a method for each command, and a file for each area of IM's manual, in
+// its order. Lists longer than IM takes go out in several calls; with an error,
+// the results say how far it came. What IM would refuse for its size is refused
+// before it is sent, by a [FieldError].
+//
+// A call that fails returns an [*Error]. Ask it by class, or by code:
+//
+//	switch {
+//	case errors.Is(err, im.ClassThrottled): // later
+//	case errors.Is(err, im.CodeGroupGone): // never
+//	case im.MayHaveWorked(err): // again, but only with the same numbers
+//	}
+//
+// The client repeats within one call what may be repeated. What must happen once
+// however late it is tried again goes through package once.
 package im
 
 import (
