@@ -10,10 +10,10 @@ import (
 // need a second look.
 type cursor struct {
 	*scan
-	i    int      // offset of what comes next
-	at   int      // offset of the current character
-	more span     // its other codes, in Folds
-	leet uint16   // the code it has when it is not leet, None if it is none
+	i    int    // offset of what comes next
+	at   int    // offset of the current character
+	more span   // its other codes, in Folds
+	leet uint16 // the code it has when it is not leet, None if it is none
 }
 
 // cursorAt returns a cursor before the character at a place.

@@ -74,8 +74,8 @@ func (s *scan) from(i int) int {
 		state uint32
 		prev  uint16 // the last letter, None after what ends matches
 		gap   int    // signs since then
-		fold  span // the other codes of a character that has several
-		sub   int  // which of all is the present one
+		fold  span   // the other codes of a character that has several
+		sub   int    // which of all is the present one
 	)
 	for i < len(text) {
 		at := i
