@@ -10,10 +10,10 @@ import (
 // need a second look.
 type cursor struct {
 	*scan
-	i    int      // offset of what comes next
-	at   int      // offset of the current character
-	many []uint16 // its other codes
-	leet uint16   // the code it has when it is not leet, None if it is none
+	i    int    // offset of what comes next
+	at   int    // offset of the current character
+	more span   // its other codes, in Folds
+	leet uint16 // the code it has when it is not leet, None if it is none
 }
 
 // cursorAt returns a cursor before the character at a place.
@@ -21,9 +21,9 @@ func (s *scan) cursorAt(p int) cursor {
 	c := cursor{scan: s, i: p >> subBits}
 	if sub := p & (1<<subBits - 1); sub > 0 {
 		_, size := s.code(s.text, c.i)
-		codes := s.List.many(s.text[c.i : c.i+size])
 		c.at, c.i = c.i, c.i+size
-		c.many = codes[min(sub, len(codes)):]
+		c.more = s.fold(s.text[c.at:c.i])
+		c.more.start = min(c.more.start+sub, c.more.end)
 	}
 	return c
 }
@@ -31,17 +31,17 @@ func (s *scan) cursorAt(p int) cursor {
 // next returns the next code, and false at the end of the text.
 func (c *cursor) next() (uint16, bool) {
 	c.leet = image.None
-	if len(c.many) > 0 {
-		code := c.many[0]
-		c.many = c.many[1:]
-		return c.resolve(code), true
+	if c.more.start < c.more.end {
+		c.more.start++
+		return c.resolve(c.im.Folds[c.more.start-1]), true
 	}
 	for c.i < len(c.text) {
 		code, size := c.code(c.text, c.i)
 		c.at, c.i = c.i, c.i+size
 		if code == image.Many {
-			if c.many = c.scan.many(c.text[c.at:c.i]); len(c.many) > 0 {
-				code, c.many = c.many[0], c.many[1:]
+			if c.more = c.fold(c.text[c.at:c.i]); c.more.start < c.more.end {
+				code = c.im.Folds[c.more.start]
+				c.more.start++
 			}
 		}
 		if code != image.Skip {
@@ -76,8 +76,8 @@ func (l *List) before(text string, end int) (code uint16, start int) {
 	start = end - size
 	code, _ = l.code(text, start)
 	if code == image.Many {
-		if codes := l.many(text[start:end]); len(codes) > 0 {
-			code = codes[len(codes)-1]
+		if f := l.fold(text[start:end]); f.start < f.end {
+			code = l.im.Folds[f.end-1]
 		}
 	}
 	return code, start
@@ -89,8 +89,8 @@ func (s *scan) neighbour(p int) (code uint16, r rune) {
 	i, sub := p>>subBits, p&(1<<subBits-1)
 	if sub > 0 {
 		r, size := utf8.DecodeRuneInString(s.text[i:])
-		if codes := s.many(s.text[i : i+size]); sub <= len(codes) {
-			return codes[sub-1], r
+		if f := s.fold(s.text[i : i+size]); f.start+sub <= f.end {
+			return s.im.Folds[f.start+sub-1], r
 		}
 	}
 	for i > 0 {
@@ -112,8 +112,8 @@ func (s *scan) following(i int) (code uint16, r rune) {
 	}
 	code, size := s.code(s.text, i)
 	if code == image.Many {
-		if codes := s.many(s.text[i : i+size]); len(codes) > 0 {
-			code = codes[0]
+		if f := s.fold(s.text[i : i+size]); f.start < f.end {
+			code = s.im.Folds[f.start]
 		}
 	}
 	r, _ = utf8.DecodeRuneInString(s.text[i:])

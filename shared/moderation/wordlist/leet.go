@@ -12,14 +12,28 @@ type leetRun struct {
 	l    bool // some of these may be an l as well as an i
 }
 
+// doubt is a place to read again from, for the sake of a row of leet.
+type doubt struct {
+	start int
+	run   leetRun
+}
+
+// doubts are the places of one text. When there are more, the last one stands
+// for the rest of the text.
+type doubts struct {
+	few  [4]doubt
+	n    int
+	more bool
+}
+
 // leet decides about a character that may be leet: it returns the code to go on
-// with in this reading. When everything is taken as written it first reads the
-// neighbourhood in the other ways.
+// with in this reading. When everything is taken as written it notes the place.
 func (s *scan) leet(code uint16, at int, ring *[image.Depth]int, n int) uint16 {
-	if s.im.Leet[code] == image.None || s.im.LeetLen[0] == 0 || s.allowed {
+	if s.allowed || !s.mayBeLeet(code) {
 		return asSign(code)
 	}
-	if at < s.run.start || at >= s.run.end {
+	fresh := at < s.run.start || at >= s.run.end
+	if fresh {
 		s.run = s.leetRun(at)
 	}
 	if at < s.run.read.start || at >= s.run.read.end {
@@ -28,19 +42,41 @@ func (s *scan) leet(code uint16, at int, ring *[image.Depth]int, n int) uint16 {
 	if s.reading != asWritten {
 		return s.im.Leet[int(s.reading-leetI)*int(image.FirstLetter)+int(code)]
 	}
-	start := at
-	if back := min(n, int(s.im.LeetLen[0]), image.Depth); back > 0 {
-		start = ring[(n-back)%image.Depth] >> subBits
-	}
-	for _, r := range []reading{leetI, leetL} {
-		if at < s.done[r] || r == leetL && !s.run.l {
-			continue
+	if fresh && s.im.LeetLen[0] > 0 {
+		start := at
+		if back := min(n, int(s.im.LeetLen[0]), image.Depth); back > 0 {
+			start = ring[(n-back)%image.Depth] >> subBits
 		}
-		again := scan{List: s.List, text: s.text, hits: s.hits, reading: r, trigger: s.run.read}
-		s.done[r] = max(again.from(start), s.run.read.end)
-		s.hits = again.hits
+		s.doubts.add(doubt{start, s.run})
 	}
 	return asSign(code)
+}
+
+func (d *doubts) add(one doubt) {
+	if d.n == len(d.few) {
+		d.more = true
+		return
+	}
+	d.few[d.n] = one
+	d.n++
+}
+
+// readAgain reads the doubtful places as leet.
+func (s *scan) readAgain() {
+	for s.reading = leetI; s.reading <= leetL; s.reading++ {
+		done := 0
+		for i, d := range s.doubts.few[:s.doubts.n] {
+			rest := s.doubts.more && i == len(s.doubts.few)-1
+			if d.run.read.start < done || s.reading == leetL && !d.run.l && !rest {
+				continue
+			}
+			s.trigger, s.run = d.run.read, leetRun{}
+			if rest {
+				s.trigger.end = len(s.text)
+			}
+			done = max(s.from(d.start), d.run.read.end)
+		}
+	}
 }
 
 // leetRun looks at the row around a character that may be leet. The row is read

@@ -10,14 +10,13 @@ import (
 // match is a word that the automaton saw, read a second time: the automaton
 // knows nothing of how often a letter stands there and what stands between.
 type match struct {
-	s      *scan
 	flags  uint32
 	place  int // where it starts
 	end    int
 	first  uint16 // letters at the edges
 	last   uint16
 	lastAt int
-	more   []uint16 // codes behind the last letter of the same character
+	more   span // codes behind the last letter of the same character, in Folds
 
 	splits   int  // gaps that only a word spelled out may have
 	hard     bool // one of them is more than a space between kana
@@ -37,15 +36,15 @@ func (s *scan) try(word uint32, p int) {
 	if (kind.Flags&image.Allow != 0) != s.allowed {
 		return
 	}
-	m := match{s: s, flags: kind.Flags, place: p}
+	m := match{flags: kind.Flags, place: p}
 	shapes, tail := s.details(word, kind.Flags)
-	if !m.read(int(s.im.Words[word].Len), shapes, tail) {
+	if !s.read(&m, int(s.im.Words[word].Len), shapes, tail) {
 		return
 	}
 	start, end := m.place>>subBits, s.skipped(m.end)
 	switch {
 	case s.allowed:
-		s.spans = append(s.spans, span{start, end})
+		s.hits = slices.DeleteFunc(s.hits, func(h Hit) bool { return start <= h.Start && h.End <= end })
 	case kind.Flags&image.Exact != 0 && s.text[start:m.end] != s.im.WordText(int(word)):
 	case kind.Flags&image.URLs == 0 && inURL(s.text, start, end):
 	default:
@@ -76,8 +75,8 @@ func (l *List) details(word, flags uint32) (shapes []image.Shape, tail []uint16)
 }
 
 // read goes over the word's rows of equal letters in the text.
-func (m *match) read(rows int, shapes []image.Shape, tail []uint16) bool {
-	c := m.s.cursorAt(m.place)
+func (s *scan) read(m *match, rows int, shapes []image.Shape, tail []uint16) bool {
+	c := s.cursorAt(m.place)
 	code, ok := c.next()
 	m.place = place(c.at, m.place&(1<<subBits-1))
 	m.first = code
@@ -93,15 +92,16 @@ func (m *match) read(rows int, shapes []image.Shape, tail []uint16) bool {
 		case row >= image.Depth && (row-image.Depth >= len(tail) || tail[row-image.Depth] != code):
 			return false
 		}
-		letter, run, fresh := code, 0, match{}
+		letter, run := code, 0
+		fresh, again := match{}, false
 		gaps, counted := uint8(0), true
 		for counted {
 			run++
-			m.letter(&c)
-			if fresh.s != nil {
-				fresh.letter(&c)
+			c.count(m)
+			if again {
+				c.count(&fresh)
 			}
-			m.end, m.lastAt, m.more = c.i, c.at, c.many
+			m.end, m.lastAt, m.more = c.i, c.at, c.more
 			if code, gaps, ok = c.skipGap(); !ok || code != letter {
 				break
 			}
@@ -110,17 +110,17 @@ func (m *match) read(rows int, shapes []image.Shape, tail []uint16) bool {
 					break // what follows belongs to the next word
 				}
 				if row == 0 {
-					fresh = match{s: m.s, flags: m.flags, place: place(c.at, 0), first: letter}
+					fresh, again = match{flags: m.flags, place: place(c.at, 0), first: letter}, true
 				}
-				counted = m.gap(gaps, uint16(shape.Inside), letter, letter)
+				counted = s.gap(m, gaps, uint16(shape.Inside), letter, letter)
 			}
 		}
-		if fresh.s != nil && fresh.segment >= int(shape.Run) {
+		if again && fresh.segment >= int(shape.Run) {
 			// The word before ends with the letter that this one begins with.
 			fresh.end, fresh.lastAt, fresh.more = m.end, m.lastAt, m.more
 			*m, run, counted = fresh, fresh.segment, true
 		}
-		if !counted || !m.fits(letter, run, int(shape.Run), row == 0, row == rows-1) {
+		if !counted || !s.fits(m, letter, run, int(shape.Run), row == 0, row == rows-1) {
 			return false
 		}
 		m.last = letter
@@ -130,23 +130,23 @@ func (m *match) read(rows int, shapes []image.Shape, tail []uint16) bool {
 			if shapes != nil {
 				own = uint16(shapes[row+1].Before)
 			}
-			if !ok || !m.gap(gaps, own, letter, code) {
+			if !ok || !s.gap(m, gaps, own, letter, code) {
 				return false
 			}
 		}
 	}
-	return m.borders() && m.spelled(long) && m.plausible()
+	return s.borders(m) && s.spelled(m, long) && s.plausible(m)
 }
 
 // letter counts one letter of the text.
-func (m *match) letter(c *cursor) {
+func (c *cursor) count(m *match) {
 	m.segment++
 	m.letters++
 	if c.leet != image.None {
 		if c.leet >= image.Digit {
 			m.digits++
 		}
-		if c.at >= m.s.trigger.start && (m.s.reading != leetL || m.s.ambiguous(c.leet)) {
+		if c.at >= c.trigger.start && (c.reading != leetL || c.ambiguous(c.leet)) {
 			m.leet = true
 		}
 	}
@@ -168,7 +168,7 @@ func (c *cursor) skipGap() (code uint16, gaps uint8, ok bool) {
 }
 
 // gap judges the signs between two letters, where the rule itself may have one.
-func (m *match) gap(gaps uint8, own, left, right uint16) bool {
+func (s *scan) gap(m *match, gaps uint8, own, left, right uint16) bool {
 	if m.flags&(image.Allow|image.Exact) != 0 {
 		return gaps&^(1<<own|1<<image.Space) == 0 && (own != image.None || gaps == 0)
 	}
@@ -184,7 +184,7 @@ func (m *match) gap(gaps uint8, own, left, right uint16) bool {
 	case weak == 0:
 		return true
 	}
-	a, b := m.s.group(left), m.s.group(right)
+	a, b := s.group(left), s.group(right)
 	alphaA, alphaB := a == image.Alpha || a == image.Numeral, b == image.Alpha || b == image.Numeral
 	switch {
 	case alphaA && alphaB:
@@ -207,7 +207,7 @@ func (m *match) endSegment() {
 
 // spelled tells whether the gaps are those of a word spelled out, of so many
 // letters in the rule.
-func (m *match) spelled(letters int) bool {
+func (s *scan) spelled(m *match, letters int) bool {
 	m.endSegment()
 	switch {
 	case m.splits == 0:
@@ -219,15 +219,15 @@ func (m *match) spelled(letters int) bool {
 	case m.hard:
 		return false
 	}
-	return m.alone()
+	return s.alone(m)
 }
 
 // alone tells whether nothing that is written without gaps touches the match.
-func (m *match) alone() bool {
-	left, _ := m.s.neighbour(m.place)
-	right, _ := m.following()
+func (s *scan) alone(m *match) bool {
+	left, _ := s.neighbour(m.place)
+	right, _ := s.behind(m)
 	for _, code := range []uint16{left, right} {
-		if g := m.s.group(code); g == image.Han || g == image.KanaGroup {
+		if g := s.group(code); g == image.Han || g == image.KanaGroup {
 			return false
 		}
 	}
@@ -236,11 +236,11 @@ func (m *match) alone() bool {
 
 // fits tells whether a letter stands there often enough, and not too often: of
 // an alphabet any number will do, other letters double in honest words.
-func (m *match) fits(letter uint16, run, want int, first, last bool) bool {
+func (s *scan) fits(m *match, letter uint16, run, want int, first, last bool) bool {
 	if run < want {
 		return false
 	}
-	group := m.s.group(letter)
+	group := s.group(letter)
 	tight := m.flags&(image.Allow|image.Exact) != 0
 	border := first && m.flags&image.LeftBorder != 0 || last && m.flags&image.RightBorder != 0
 	switch {
@@ -257,8 +257,8 @@ func (m *match) fits(letter uint16, run, want int, first, last bool) bool {
 // plausible sorts out numbers: in a leet reading there must be something that is
 // no digit, and digits may be half of the letters, or all but two of a longer
 // word.
-func (m *match) plausible() bool {
-	if m.s.reading == asWritten {
+func (s *scan) plausible(m *match) bool {
+	if s.reading == asWritten {
 		return true
 	}
 	plain := m.letters - m.digits
@@ -266,16 +266,16 @@ func (m *match) plausible() bool {
 }
 
 // borders holds the match against its neighbours.
-func (m *match) borders() bool {
+func (s *scan) borders(m *match) bool {
 	if m.flags&image.LeftBorder != 0 {
-		code, r := m.s.neighbour(m.place)
-		if m.continues(m.first, m.place>>subBits, code, r) {
+		code, r := s.neighbour(m.place)
+		if s.continues(m.first, m.place>>subBits, code, r) {
 			return false
 		}
 	}
 	if m.flags&image.RightBorder != 0 {
-		code, r := m.following()
-		if m.continues(m.last, m.lastAt, code, r) {
+		code, r := s.behind(m)
+		if s.continues(m.last, m.lastAt, code, r) {
 			return false
 		}
 	}
@@ -284,24 +284,24 @@ func (m *match) borders() bool {
 
 // following returns the code behind the match, and its character; None at the
 // end of the text.
-func (m *match) following() (code uint16, r rune) {
-	if len(m.more) > 0 {
-		return m.more[0], rune(m.s.text[m.lastAt])
+func (s *scan) behind(m *match) (code uint16, r rune) {
+	if m.more.start < m.more.end {
+		return s.im.Folds[m.more.start], rune(s.text[m.lastAt])
 	}
-	return m.s.following(m.end)
+	return s.following(m.end)
 }
 
 // continues tells whether a neighbour is of the same script as a letter at an
 // edge, so that the word goes on. Kana fold together, so the characters
 // themselves say which they are.
-func (m *match) continues(edge uint16, at int, code uint16, r rune) bool {
-	if r == 0 || code < image.NoneAlpha && code != image.None || m.s.group(code) != m.s.group(edge) {
+func (s *scan) continues(edge uint16, at int, code uint16, r rune) bool {
+	if r == 0 || code < image.NoneAlpha && code != image.None || s.group(code) != s.group(edge) {
 		return false
 	}
-	if m.s.group(edge) != image.KanaGroup {
+	if s.group(edge) != image.KanaGroup {
 		return true
 	}
-	for _, own := range m.s.text[at:] {
+	for _, own := range s.text[at:] {
 		return unicode.Is(unicode.Hiragana, own) == unicode.Is(unicode.Hiragana, r) || r == 'ー' || own == 'ー'
 	}
 	return false

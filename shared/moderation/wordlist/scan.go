@@ -24,18 +24,15 @@ type scan struct {
 	text string
 	hits []Hit
 
-	allowed bool   // look for allowed phrases instead of words
-	spans   []span // those found
+	allowed bool // look for allowed phrases instead, and remove the hits within
 
-	// In a leet reading a hit counts if leet from here on is in it; the others
-	// were found before.
 	reading reading
-	trigger span
-	done    [3]int // by reading: up to where it was tried
-	run     leetRun
+	run     leetRun // where the scan is
+	doubts  doubts  // what to read again
+	trigger span    // in a leet reading: hits without leet from here on were found before
 }
 
-// span is a part of the text.
+// span is a part of something.
 type span struct{ start, end int }
 
 // Find appends the hits in a text to dst, by where they start, the longer one
@@ -43,27 +40,20 @@ type span struct{ start, end int }
 func (l *List) Find(dst []Hit, text string) []Hit {
 	s := scan{List: l, text: text, hits: dst}
 	s.from(0)
+	s.readAgain()
 	found := s.hits[len(dst):]
 	if len(found) == 0 {
 		return s.hits
 	}
 	if l.allows {
-		found = l.lift(found, text)
+		s = scan{List: l, text: text, hits: found, allowed: true}
+		s.from(0)
+		found = s.hits
 	}
 	slices.SortFunc(found, func(a, b Hit) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End), cmp.Compare(a.Word.Text, b.Word.Text))
 	})
-	return s.hits[:len(dst)+len(found)]
-}
-
-// lift removes the hits that lie within an allowed phrase.
-func (l *List) lift(hits []Hit, text string) []Hit {
-	var few [16]span
-	s := scan{List: l, text: text, allowed: true, spans: few[:0]}
-	s.from(0)
-	return slices.DeleteFunc(hits, func(h Hit) bool {
-		return slices.ContainsFunc(s.spans, func(a span) bool { return a.start <= h.Start && h.End <= a.end })
-	})
+	return append(dst, found...)
 }
 
 // A place is a byte offset and, for a character that folds to several codes,
@@ -84,8 +74,8 @@ func (s *scan) from(i int) int {
 		state uint32
 		prev  uint16 // the last letter, None after what ends matches
 		gap   int    // signs since then
-		many  []uint16
-		sub   int
+		fold  span   // the other codes of a character that has several
+		sub   int    // which of all is the present one
 	)
 	for i < len(text) {
 		at := i
@@ -108,9 +98,8 @@ func (s *scan) from(i int) int {
 			case code >= image.At:
 				code = s.leet(code, at, &ring, n)
 			case code == image.Many:
-				many, sub = s.many(text[at:i]), 0
-				if len(many) > 0 {
-					code = many[0]
+				if fold = s.fold(text[at:i]); fold.start < fold.end {
+					code = im.Folds[fold.start]
 					goto folded
 				}
 			}
@@ -144,12 +133,13 @@ func (s *scan) from(i int) int {
 			n++
 		}
 	next:
-		if len(many) > 0 {
-			if sub++; sub < len(many) {
-				code = many[sub]
+		if fold.end > 0 {
+			sub++
+			if fold.start++; fold.start < fold.end {
+				code = im.Folds[fold.start]
 				goto folded
 			}
-			many, sub = nil, 0
+			fold, sub = span{}, 0
 		}
 	}
 	s.report(state, &ring, n)
@@ -209,22 +199,18 @@ func (l *List) code(text string, i int) (code uint16, size int) {
 	return l.wide(text, i)
 }
 
-// many returns the codes of a character that has several.
-func (l *List) many(char string) []uint16 {
+// fold returns the part of Folds that a character with several codes has.
+func (l *List) fold(char string) span {
 	r, _ := utf8.DecodeRuneInString(char)
 	i, found := slices.BinarySearch(l.im.Runes, uint32(r))
 	if !found {
-		return nil
+		return span{}
 	}
-	from, to := int(l.im.Starts[i]), int(l.im.Starts[i+1])
-	if from > to || to > len(l.im.Folds) || to-from > 1<<subBits {
-		return nil
+	f := span{int(l.im.Starts[i]), int(l.im.Starts[i+1])}
+	if f.start > f.end || f.end > len(l.im.Folds) || f.end-f.start > 1<<subBits || slices.Contains(l.im.Folds[f.start:f.end], image.Many) {
+		return span{}
 	}
-	codes := l.im.Folds[from:to]
-	if slices.Contains(codes, image.Many) {
-		return nil
-	}
-	return codes
+	return f
 }
 
 // mayVoice sorts out most of what is no voicing mark and nothing invisible
