@@ -18,6 +18,11 @@ func TestTickets(t *testing.T) {
 	}{
 		{"Opened", testOpened},
 		{"AskedAgain", testAskedAgain},
+		{"RequestDies", testRequestDies},
+		{"AnswersLost", testAnswersLost},
+		{"DeskAway", testDeskAway},
+		{"ChangeDies", testChangeDies},
+		{"ChangeAnswersLost", testChangeAnswersLost},
 	} {
 		for _, desk := range []kind{zendeskKind, salesforceKind} {
 			tests = append(tests, enginetest.Test{Name: c.name + " " + string(desk), Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {

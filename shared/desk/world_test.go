@@ -367,3 +367,22 @@ func (p *process) quiet() {
 		p.Errorf("jobs left: %+v, dead %+v", o, dead)
 	}
 }
+
+// with is the same world in a subtest.
+func (w *world) with(t *testing.T) *world {
+	sub := *w
+	sub.T = t
+	return &sub
+}
+
+// with is the same process in a subtest.
+func (p *process) with(t *testing.T) *process {
+	sub := *p
+	sub.world = p.world.with(t)
+	return &sub
+}
+
+func sorted(ids ...string) string {
+	slices.Sort(ids)
+	return strings.Join(ids, " ")
+}
