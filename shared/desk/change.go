@@ -26,7 +26,7 @@ const (
 // Change is something that happened to a ticket at its desk. Desks tell of it
 // twice, late, and out of order: ID tells repeats, and At the order.
 type Change struct {
-	ID       string    `json:"id"` // of the event; at most 150 bytes
+	ID       string    `json:"id"` // of the event; at most 128 bytes
 	TicketID string    `json:"ticketId"`
 	What     What      `json:"what"`
 	UserID   string    `json:"userId,omitempty"`
@@ -40,7 +40,7 @@ type Change struct {
 // Nobody stands in Previous for no agent.
 const Nobody = "-"
 
-const maxChangeID = 150
+const maxChangeID = 128
 
 // check refuses a change that cannot be, with a sentence for whoever sent it.
 func (c Change) check() error {

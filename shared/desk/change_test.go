@@ -150,7 +150,7 @@ func TestChangesThatCannotBe(t *testing.T) {
 		"an id with blank": func(c *Change) { c.UserID = "a b" },
 		"an id too long":   func(c *Change) { c.UserID = strings.Repeat("a", 33) },
 		"no event":         func(c *Change) { c.ID = "" },
-		"a long event":     func(c *Change) { c.ID = strings.Repeat("a", 151) },
+		"a long event":     func(c *Change) { c.ID = strings.Repeat("a", 129) },
 	} {
 		c := good
 		spoil(&c)

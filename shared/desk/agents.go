@@ -1,0 +1,257 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/mailbox"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// entry is what goes into a ticket's mailbox: a change at the desk, or that its
+// group is there now.
+type entry struct {
+	Change Change  `json:"change,omitzero"`
+	Opened *opened `json:"opened,omitempty"`
+}
+
+// opened tells a ticket of its group.
+type opened struct {
+	TicketID string `json:"ticketId"`
+	UserID   string `json:"userId"` // the requester
+	GroupID  string `json:"groupId"`
+	Name     string `json:"name"` // of the group
+}
+
+func (e entry) ticketID() string {
+	if e.Opened != nil {
+		return e.Opened.TicketID
+	}
+	return e.Change.TicketID
+}
+
+func (e entry) id() string {
+	if e.Opened != nil {
+		return "opened"
+	}
+	return string(e.Change.What) + "/" + e.Change.ID
+}
+
+// order is the time of the change, and before all others for the opening.
+func (e entry) order() int64 {
+	if e.Opened != nil {
+		return 0
+	}
+	return max(e.Change.At.UnixMilli(), 0)
+}
+
+// box is the partition of a ticket, and so the name of its mailbox.
+func (e entry) box() string { return "desk/ticket/" + e.ticketID() }
+
+// atOnce is how many changes of one request are put into the queue side by side.
+const atOnce = 16
+
+// Changed accepts changes that a desk tells of: each is carried out by a job. A
+// time of the future counts as now. Errors are of the code Invalid, where nothing
+// was accepted, and Unavailable, where some may have been; then all may be sent
+// again.
+func (t *Tickets) Changed(ctx context.Context, changes ...Change) error {
+	now := t.now()
+	for i := range changes {
+		if err := changes[i].check(); err != nil {
+			return err
+		}
+		if changes[i].At.After(now) {
+			changes[i].At = now
+		}
+	}
+	errs := make([]error, len(changes))
+	var wg sync.WaitGroup
+	places := make(chan struct{}, atOnce)
+	for i, c := range changes {
+		places <- struct{}{}
+		wg.Go(func() {
+			errs[i] = t.enqueue(ctx, entry{Change: c})
+			<-places
+		})
+	}
+	wg.Wait()
+	return public(errors.Join(errs...))
+}
+
+// enqueue makes a job of an entry.
+func (t *Tickets) enqueue(ctx context.Context, e entry) error {
+	body, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("desk: %w", err)
+	}
+	return t.conf.Jobs.Put(ctx, queue.Job{ID: "ticket/" + e.ticketID() + "/" + e.id(), Kind: changeKind, Lane: queue.Fast, Body: body})
+}
+
+// change is the job that carries out a change: those of a ticket one at a time,
+// in the order of their times.
+func (t *Tickets) change(ctx context.Context, j queue.Job) error {
+	var e entry
+	if err := json.Unmarshal(j.Body, &e); err != nil {
+		return errors.New("desk: the job holds no change")
+	}
+	if err := t.boxes.Append(ctx, e.box(), e.id(), e.order(), j.Body); err != nil {
+		return err
+	}
+	return t.boxes.Drain(ctx, e.box(), func(ctx context.Context, m mailbox.Entry) ([]kv.Write, error) {
+		return t.follow(ctx, m)
+	})
+}
+
+const ticketItem = "ticket"
+
+// follow takes in one entry and brings the group to where the ticket is. What it
+// does in IM, a repeat does again.
+func (t *Tickets) follow(ctx context.Context, m mailbox.Entry) ([]kv.Write, error) {
+	var e entry
+	if err := json.Unmarshal(m.Body, &e); err != nil {
+		return nil, fmt.Errorf("desk: an entry does not decode: %w", err)
+	}
+	var tk ticket
+	cond, err := t.read(ctx, e.box(), ticketItem, &tk)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case e.Opened == nil:
+		tk.apply(e.Change)
+	case tk.GroupID == "":
+		tk.UserID, tk.GroupID, tk.Name, tk.Up = e.Opened.UserID, e.Opened.GroupID, e.Opened.Name, true
+	}
+	if tk.GroupID != "" {
+		if err := t.settle(ctx, &tk); err != nil {
+			return nil, err
+		}
+	}
+	value, err := json.Marshal(tk)
+	if err != nil {
+		return nil, fmt.Errorf("desk: %w", err)
+	}
+	put := kv.Put{Key: ticketItem, Value: value, If: cond}
+	switch {
+	case tk.GroupID == "":
+		put.Expires = t.now().Add(unknownKept)
+	case tk.Closed.On || tk.Deleted.On:
+		put.Expires = t.now().Add(kept)
+	}
+	return []kv.Write{put}, nil
+}
+
+// unknownKept is how long changes of a ticket are remembered that has no group
+// yet. Mostly it is somebody else's and never gets one.
+const unknownKept = 24 * time.Hour
+
+// settle makes group and members what the ticket wants.
+func (t *Tickets) settle(ctx context.Context, tk *ticket) error {
+	up, in := tk.wanted(t.conf.KeepClosed)
+	if !up {
+		if tk.Up {
+			if err := t.conf.IM.DestroyGroup(ctx, tk.GroupID); err != nil && !lasting(err) {
+				return err
+			}
+		}
+		tk.Up, tk.In = false, nil
+		return nil
+	}
+	err := t.letIn(ctx, tk, in)
+	if errors.Is(err, im.CodeGroupGone) {
+		tk.Up, tk.In = false, nil // its owner dissolved it
+		err = t.letIn(ctx, tk, in)
+	}
+	if err != nil {
+		return err
+	}
+	return t.letOut(ctx, tk, in)
+}
+
+// letIn makes the group, if it is not there, and lets agents in who are not.
+func (t *Tickets) letIn(ctx context.Context, tk *ticket, in map[string]bool) error {
+	if !tk.Up {
+		if err := t.createGroup(ctx, tk.GroupID, tk.UserID, tk.Name); err != nil {
+			return err
+		}
+		tk.Up = true
+	}
+	var missing []string
+	for _, id := range slices.Sorted(maps.Keys(in)) {
+		if tk.In[id] {
+			continue
+		}
+		switch err := t.conf.IM.ImportAccount(ctx, im.Account{UserID: id}); {
+		case lasting(err):
+			slog.ErrorContext(ctx, "an agent is refused by IM", "error", err.Error())
+			continue
+		case err != nil:
+			return err
+		}
+		missing = append(missing, id)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	results, err := t.conf.IM.AddGroupMembers(ctx, tk.GroupID, missing, false)
+	if lasting(err) && !errors.Is(err, im.CodeGroupGone) {
+		slog.ErrorContext(ctx, "agents could not be let in", "error", err.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, r := range results {
+		if r.Result == im.NotAdded {
+			slog.ErrorContext(ctx, "an agent could not be let in", "userId", r.UserID)
+			continue
+		}
+		if tk.In == nil {
+			tk.In = make(map[string]bool)
+		}
+		tk.In[r.UserID] = true
+	}
+	return nil
+}
+
+// letOut takes out whom the ticket does not want any more, and whoever else was
+// an agent of it lately: an earlier attempt may have let him in and died.
+func (t *Tickets) letOut(ctx context.Context, tk *ticket, in map[string]bool) error {
+	out := make(map[string]bool)
+	for _, ids := range []map[string]bool{tk.In, tk.known()} {
+		for id := range ids {
+			out[id] = !in[id] && id != tk.UserID
+		}
+	}
+	maps.DeleteFunc(out, func(_ string, is bool) bool { return !is })
+	if len(out) == 0 {
+		return nil
+	}
+	_, err := t.conf.IM.DeleteGroupMembers(ctx, tk.GroupID, slices.Sorted(maps.Keys(out)), "", false)
+	if err != nil && !lasting(err) {
+		return err
+	}
+	for id := range out {
+		delete(tk.In, id)
+	}
+	return nil
+}
+
+// known are the agents whom the ticket remembers.
+func (t *ticket) known() map[string]bool {
+	ids := make(map[string]bool)
+	for id := range t.Agents {
+		ids[id] = true
+	}
+	return ids
+}

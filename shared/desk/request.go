@@ -1,0 +1,411 @@
+package desk
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// Our decisions.
+const (
+	// guardAfter is when a sweep looks at a request that is not done. It is longer
+	// than whoever began it may have taken.
+	guardAfter = time.Minute
+	// longest is how long an attempt has, unless its context ends sooner, and
+	// leaseSlack how much longer nobody else begins one.
+	longest    = 45 * time.Second
+	leaseSlack = 5 * time.Second
+	// settleTime is how long giving a lease back may take after the time for the
+	// attempt has run out.
+	settleTime = 2 * time.Second
+	// forgotten is the age of a request from which on the desk is asked for the
+	// ticket before it is made: desks forget keys, the first after two hours.
+	forgotten = time.Hour
+	// sameRequest is how long the same content of the same caller is the same
+	// request, where the caller gives it no name.
+	sameRequest = time.Hour
+	// kept is how long a request's answer is repeated, and how long a ticket is
+	// remembered that is over.
+	kept = 90 * 24 * time.Hour
+)
+
+// request is what is known of a wish for a ticket: what was asked, and how far
+// we have come. Each step is written down before the next begins; all may be
+// done twice.
+type request struct {
+	Asked   string    `json:"asked"` // hash of it
+	UserID  string    `json:"userId"`
+	Ticket  *Ticket   `json:"ticket,omitempty"` // until the desk has it; it is personal
+	Name    string    `json:"name,omitempty"`   // for the group
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until,omitzero"` // somebody works on it until then
+	Done    int       `json:"done"`           // steps
+	Refused string    `json:"refused,omitempty"`
+
+	TicketID string `json:"ticketId,omitempty"`
+	GroupID  string `json:"groupId,omitempty"`
+}
+
+// Asked is a wish for a ticket.
+type Asked struct {
+	UserID string // who asks for help
+	Ticket Ticket // without Key
+}
+
+// Opened is a ticket with its group.
+type Opened struct {
+	TicketID, GroupID string
+}
+
+// steps is how a request becomes a ticket with a group. After the first three
+// there is an answer.
+var steps = [...]struct {
+	name string
+	do   func(*attempt, context.Context) error
+}{
+	{"importing the requester", (*attempt).importRequester},
+	{"making the ticket", (*attempt).makeTicket},
+	{"making the group", (*attempt).makeGroup},
+	{"telling the ticket its group", (*attempt).tellTicket},
+	{"letting agents in", (*attempt).open},
+	{"greeting", (*attempt).greet},
+}
+
+const answered = 3
+
+func (r *request) answer() (Opened, bool) {
+	return Opened{r.TicketID, r.GroupID}, r.Done >= answered
+}
+
+const requestItem = "request"
+
+func requestPartition(key string) string { return "desk/request/" + key }
+
+// Open makes a ticket with its group. The same caller with the same name for the
+// request, or within an hour with the same content and no name, gets the first
+// answer again, for 90 days.
+//
+// Whatever fails is tried again by Sweep, and by whoever asks again: an error of
+// the codes Unavailable, Upstream and Timeout leaves a request that goes on. The
+// others are final: Invalid, with what the desk does not take; Conflict while
+// another works on it; Unprocessable where the name stood for something else.
+func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, asked Asked) (Opened, error) {
+	key, hash, err := t.keyOf(ctx, caller, name, asked)
+	if err != nil {
+		return Opened{}, public(err)
+	}
+	for {
+		a, err := t.load(ctx, key)
+		if err != nil {
+			return Opened{}, public(err)
+		}
+		opened, is := a.answer()
+		switch {
+		case a.fresh():
+			asked.Ticket.Key = key
+			a.request = request{Asked: hash, UserID: asked.UserID, Ticket: &asked.Ticket, Name: groupName(asked.Ticket.Subject), Since: t.now()}
+		case a.Asked != hash:
+			return Opened{}, fault.New(fault.Unprocessable, "this Idempotency-Key was used for another request; use a new one")
+		case a.Refused != "":
+			return Opened{}, fault.New(fault.Invalid, "%s", a.Refused)
+		case is && (a.over() || a.held()):
+			return opened, nil
+		case a.held():
+			return Opened{}, fault.New(fault.Conflict, "this request is being worked on; ask again").After(2 * time.Second)
+		}
+		// The guard comes before the commit that it guards.
+		if err := t.agenda.Put(ctx, key, t.now().Add(guardAfter), nil); err != nil {
+			return Opened{}, public(err)
+		}
+		switch err := a.save(ctx); {
+		case errors.Is(err, kv.ErrConflict):
+			continue // somebody was faster
+		case err != nil:
+			return Opened{}, public(err)
+		}
+		err = a.run(ctx)
+		if opened, is = a.answer(); !is {
+			return Opened{}, public(err)
+		}
+		if err != nil {
+			slog.WarnContext(ctx, "ticket opened; the rest follows", "error", err.Error())
+		}
+		return opened, nil
+	}
+}
+
+// keyOf names a request: by the caller's name for it, or by its content.
+func (t *Tickets) keyOf(ctx context.Context, caller api.Caller, name string, asked Asked) (key, hash string, err error) {
+	content, err := json.Marshal(asked)
+	if err != nil {
+		return "", "", err
+	}
+	hash = digest("asked", string(content))
+	if name != "" {
+		return keyPrefix + digest("name", caller.Server, caller.UserID, name), hash, nil
+	}
+	key = keyPrefix + strings.ToLower(rand.Text())
+	const item = "key"
+	partition := "desk/recent/" + digest("content", caller.Server, caller.UserID, hash)
+	put := kv.Put{Key: item, Value: []byte(key), Expires: t.now().Add(sameRequest), If: kv.Absent()}
+	for {
+		err = t.store.Commit(ctx, partition, newOp(), put)
+		if !errors.Is(err, kv.ErrConflict) {
+			return key, hash, err
+		}
+		known, err := t.store.Get(ctx, partition, item)
+		if !errors.Is(err, kv.ErrNotFound) { // or it has just expired
+			return string(known.Value), hash, err
+		}
+	}
+}
+
+// digest tells lists of texts apart.
+func digest(parts ...string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
+	return hex.EncodeToString(sum[:16])
+}
+
+// groupName makes a name for a group of a ticket's subject.
+func groupName(subject string) string {
+	if name := strings.TrimSpace(im.CutText(strings.TrimSpace(subject), im.MaxGroupName)); name != "" {
+		return name
+	}
+	return "Support"
+}
+
+// attempt is a request and what it takes to go on with it. Whoever saves it has
+// it in hand for a while.
+type attempt struct {
+	*Tickets
+	request
+	key  string
+	cond kv.Cond
+}
+
+func (t *Tickets) load(ctx context.Context, key string) (a *attempt, err error) {
+	a = &attempt{Tickets: t, key: key}
+	a.cond, err = t.read(ctx, requestPartition(key), requestItem, &a.request)
+	return a, err
+}
+
+// fresh reports whether the request was never written down.
+func (a *attempt) fresh() bool { return a.cond.WantsAbsent() }
+
+// held reports whether somebody works on it.
+func (a *attempt) held() bool { return a.Until.After(a.now()) }
+
+// over reports whether there is nothing left to do.
+func (a *attempt) over() bool { return a.Done >= len(steps) || a.Refused != "" }
+
+// save writes the request down, and takes it in hand for another while unless it
+// is over.
+func (a *attempt) save(ctx context.Context) error {
+	most := longest
+	if deadline, has := ctx.Deadline(); has {
+		most = min(most, time.Until(deadline))
+	}
+	a.Until = a.now().Add(most + leaseSlack)
+	if a.over() {
+		a.Until = time.Time{}
+	}
+	return a.put(ctx)
+}
+
+func (a *attempt) put(ctx context.Context) error {
+	value, err := json.Marshal(a.request)
+	if err != nil {
+		return fmt.Errorf("desk: %w", err)
+	}
+	put := kv.Put{Key: requestItem, Value: value, If: a.cond}
+	if a.over() {
+		put.Expires = a.now().Add(kept)
+	}
+	op := newOp()
+	if err := a.store.Commit(ctx, requestPartition(a.key), op, put); err != nil {
+		return err
+	}
+	a.cond = kv.Rev(op)
+	return nil
+}
+
+// run does what is left to do. After an error the request is free for others.
+func (a *attempt) run(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	for !a.over() {
+		s := steps[a.Done]
+		if err := s.do(a, bounded); err != nil {
+			a.release(ctx)
+			return fmt.Errorf("desk: %s: %w", s.name, err)
+		}
+		if a.Refused == "" {
+			a.Done++
+		}
+		if err := a.save(bounded); err != nil {
+			return err // another has it, or nobody knows; then the lease ends
+		}
+	}
+	if err := a.agenda.Remove(ctx, a.key); err != nil {
+		slog.WarnContext(ctx, "a request that is done is still on the agenda", "error", err.Error())
+	}
+	if a.Refused != "" {
+		return fault.New(fault.Invalid, "%s", a.Refused)
+	}
+	return nil
+}
+
+// release gives the request back. If that fails, the lease ends.
+func (a *attempt) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	a.Until = time.Time{}
+	if err := a.put(ctx); err != nil {
+		slog.WarnContext(ctx, "a request was not given back; its lease ends by itself", "error", err.Error())
+	}
+}
+
+func (a *attempt) importRequester(ctx context.Context) error {
+	// Without the name, which would take the place of the user's own.
+	err := a.conf.IM.ImportAccount(ctx, im.Account{UserID: a.UserID})
+	if lasting(err) {
+		slog.WarnContext(ctx, "a requester is refused by IM", "error", err.Error())
+		a.Refused, a.Ticket = "IM does not take this userId", nil
+		return nil
+	}
+	return err
+}
+
+func (a *attempt) makeTicket(ctx context.Context) (err error) {
+	id := ""
+	if a.now().Sub(a.Since) >= forgotten {
+		if id, err = a.conf.Desk.Find(ctx, a.key); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	if id == "" {
+		id, err = a.conf.Desk.Create(ctx, *a.Ticket)
+	}
+	if e, is := errors.AsType[*Error](err); is && e.Kind == ErrRefused {
+		slog.WarnContext(ctx, "a ticket is refused by the desk", "error", err.Error())
+		a.Refused, a.Ticket = "the desk does not take this: "+e.Detail, nil
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a.TicketID, a.Ticket = id, nil
+	return nil
+}
+
+// makeGroup makes the group of the ticket's id. Anybody with a client can make
+// one of that id first, and would own it then; ours gets another id in that case.
+func (a *attempt) makeGroup(ctx context.Context) error {
+	a.GroupID = a.conf.GroupPrefix + a.TicketID
+	err := a.createGroup(ctx, a.GroupID, a.UserID, a.Name)
+	if errors.Is(err, im.CodeGroupIDTaken) {
+		a.GroupID += groupIDSeparator + digest(a.key)[:8]
+		err = a.createGroup(ctx, a.GroupID, a.UserID, a.Name)
+	}
+	return err
+}
+
+// groupIDSeparator ends the ticket's id in the id of a group.
+const groupIDSeparator = "-"
+
+func (a *attempt) tellTicket(ctx context.Context) error {
+	err := a.conf.Desk.Link(ctx, a.TicketID, a.GroupID)
+	if errors.Is(err, ErrRefused) || errors.Is(err, ErrNotFound) {
+		// It was closed or deleted already, or its field is not there.
+		slog.ErrorContext(ctx, "a ticket was not told its group", "error", err.Error())
+		return nil
+	}
+	return err
+}
+
+// open has the group follow its ticket: agents may have been assigned already.
+func (a *attempt) open(ctx context.Context) error {
+	return a.enqueue(ctx, entry{Opened: &opened{TicketID: a.TicketID, UserID: a.UserID, GroupID: a.GroupID, Name: a.Name}})
+}
+
+func (a *attempt) greet(ctx context.Context) error {
+	if a.conf.Greeting == "" {
+		return nil
+	}
+	_, err := a.conf.Sends.Group(ctx, "desk/"+a.key+"/greeting", im.GroupMsg{
+		GroupID: a.GroupID, From: a.conf.Greeter, Body: im.Text(a.conf.Greeting),
+	})
+	if lasting(err) {
+		// Its group is gone with the ticket, or the text is not taken. The
+		// conversation does not depend on it.
+		slog.ErrorContext(ctx, "a requester was not greeted", "error", err.Error())
+		return nil
+	}
+	return err
+}
+
+// resume is the job that goes on with a request.
+func (t *Tickets) resume(ctx context.Context, j queue.Job) error {
+	var key string
+	if err := json.Unmarshal(j.Body, &key); err != nil {
+		return errors.New("desk: the job names no request")
+	}
+	a, err := t.load(ctx, key)
+	switch {
+	case err != nil:
+		return err
+	case a.fresh(), a.over():
+		return nil // never begun, or done
+	case a.held():
+		return queue.Later{After: a.Until.Sub(t.now())}
+	}
+	if err := a.save(ctx); err != nil {
+		return err
+	}
+	err = a.run(ctx)
+	if e, is := errors.AsType[*Error](err); is && e.RetryAfter > 0 {
+		return fmt.Errorf("%w: %w", err, queue.Later{After: e.RetryAfter})
+	}
+	if a.Refused != "" {
+		return nil
+	}
+	return err
+}
+
+// public gives an error its public face.
+func public(err error) error {
+	var later time.Duration
+	e, ours := errors.AsType[*Error](err)
+	if ours {
+		later = e.RetryAfter
+	}
+	later = max(later, 5*time.Second)
+	const again = "your request is kept and goes on by itself; ask again, the same way, for its answer"
+	switch {
+	case err == nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return err
+	case ours && e.Kind == ErrUnavailable:
+		return fault.Wrap(err, fault.Unavailable, "the desk does not answer now; %s", again).After(later)
+	case ours:
+		return fault.Wrap(err, fault.Upstream, "the desk does not let us work; %s", again).After(later)
+	case errors.Is(err, kv.ErrUnavailable), errors.Is(err, queue.ErrUnavailable):
+		return fault.Wrap(err, fault.Unavailable, "this does not work just now; ask again, the same way").After(later)
+	}
+	if _, is := errors.AsType[*im.Error](err); is {
+		return fault.Wrap(err, fault.Unavailable, "IM does not work for us now; %s", again).After(later)
+	}
+	return err
+}

@@ -1,0 +1,322 @@
+package desk
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+)
+
+// Webhook is how a desk tells us what happens to its tickets, in its own words.
+type Webhook interface {
+	// Check returns a fault unless the request comes from the desk.
+	Check(h http.Header, body []byte) error
+	// Read returns the changes that the body tells of. Its errors are faults.
+	Read(h http.Header, body []byte) ([]Change, error)
+}
+
+// Doors are who may call the routes of [Tickets].
+type Doors struct {
+	Gate    *api.Gate // users and servers
+	Origins []string  // web pages that may ask for a ticket
+
+	// Webhook receives at POST /zendesk/events; nil: there is no such route.
+	Webhook Webhook
+	// Org lets the desk call the routes that servers may call, if it proves itself
+	// otherwise than they do; nil: servers alone.
+	Org func(h http.Header, body []byte) error
+}
+
+// Routes adds the routes of tickets. Those under the guide's names answer as the
+// guide's own server does.
+func (t *Tickets) Routes(mux *http.ServeMux, d Doors) {
+	open := api.CORS(d.Origins, http.MethodPost, d.Gate.Any(t.createTicket))
+	mux.Handle("POST /createticket", open)
+	mux.Handle("OPTIONS /createticket", open)
+	for path, read := range map[string]func(*http.Request, time.Time) ([]Change, error){
+		"/joingroup":   t.member(Joined),
+		"/leavegroup":  t.member(Left),
+		"/deletegroup": t.group,
+	} {
+		mux.Handle("POST "+path, d.admit(func(w http.ResponseWriter, r *http.Request) error {
+			changes, err := read(r, t.now())
+			if err != nil {
+				return err
+			}
+			if err := t.Changed(r.Context(), changes...); err != nil {
+				return err
+			}
+			api.Reply(w, http.StatusOK, imAnswer{ActionStatus: "OK"})
+			return nil
+		}))
+	}
+	mux.Handle("POST /casechanges", d.admit(func(w http.ResponseWriter, r *http.Request) error {
+		changes, err := caseChanges(r, t.now())
+		if err != nil {
+			return err
+		}
+		return t.accept(w, r, changes)
+	}))
+	if d.Webhook == nil {
+		return
+	}
+	mux.Handle("POST /zendesk/events", api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		body, err := readBody(r, maxEvent)
+		if err != nil {
+			return err
+		}
+		if err := d.Webhook.Check(r.Header, body); err != nil {
+			return err
+		}
+		changes, err := d.Webhook.Read(r.Header, body)
+		if err != nil {
+			return err
+		}
+		return t.accept(w, r, changes)
+	}))
+}
+
+// maxEvent bounds an event of a desk, in bytes. It may bring along the whole text
+// of the ticket, of 64 Ki characters.
+const maxEvent = 512 << 10
+
+func readBody(r *http.Request, most int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.Invalid, "the body could not be read")
+	}
+	if int64(len(body)) > most {
+		return nil, fault.New(fault.TooLarge, "the body is over %d KiB", most>>10)
+	}
+	return body, nil
+}
+
+// admit lets in servers, and the desk itself.
+func (d Doors) admit(h api.HandlerFunc) http.Handler {
+	server := d.Gate.Server(h)
+	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		if d.Org == nil || r.Header.Get("Authorization") != "" {
+			server.ServeHTTP(w, r)
+			return nil
+		}
+		body, err := readBody(r, api.MaxBody)
+		if err != nil {
+			return err
+		}
+		if err := d.Org(r.Header, body); err != nil {
+			return err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return h(w, r)
+	})
+}
+
+// accept takes changes in and says how many.
+func (t *Tickets) accept(w http.ResponseWriter, r *http.Request, changes []Change) error {
+	if err := t.Changed(r.Context(), changes...); err != nil {
+		return err
+	}
+	api.Reply(w, http.StatusOK, struct {
+		Accepted int `json:"accepted"`
+	}{len(changes)})
+	return nil
+}
+
+// imAnswer is what IM's REST API answers, and with it the guide's server.
+type imAnswer struct {
+	ActionStatus string
+	ErrorCode    int
+	ErrorInfo    string
+	GroupID      string `json:"GroupId,omitempty"`
+}
+
+// openTime is how long a request for a ticket may take. What is not done by then
+// goes on without the caller.
+const openTime = 25 * time.Second
+
+func (t *Tickets) createTicket(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		UserID   string `json:"userId"`
+		CaseInfo struct {
+			Subject string `json:"subject"`
+			Desc    string `json:"desc"`
+			Name    string `json:"name"`
+			Email   string `json:"email"`
+		} `json:"caseInfo"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return err
+	}
+	caller := api.CallerFrom(r.Context())
+	name, err := requestName(r)
+	if err != nil {
+		return err
+	}
+	asked := Asked{UserID: in.UserID, Ticket: Ticket{
+		Subject: strings.TrimSpace(in.CaseInfo.Subject), Text: strings.TrimSpace(in.CaseInfo.Desc),
+		Name: strings.TrimSpace(in.CaseInfo.Name), Email: strings.TrimSpace(in.CaseInfo.Email),
+	}}
+	if asked.UserID == "" {
+		asked.UserID = caller.UserID
+	}
+	if err := asked.check(caller); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), openTime)
+	defer cancel()
+	opened, err := t.Open(ctx, caller, name, asked)
+	if err != nil {
+		return err
+	}
+	api.Reply(w, http.StatusOK, struct {
+		TicketID string `json:"ticketId"`
+		GroupID  string `json:"groupId"`
+		imAnswer
+	}{opened.TicketID, opened.GroupID, imAnswer{ActionStatus: "OK", GroupID: opened.GroupID}})
+	return nil
+}
+
+// requestName is the caller's own name for a request.
+func requestName(r *http.Request) (string, error) {
+	names := r.Header.Values("Idempotency-Key")
+	if len(names) == 0 {
+		return "", nil
+	}
+	if len(names) > 1 || names[0] == "" || len(names[0]) > api.MaxIdempotencyKey {
+		return "", fault.New(fault.Invalid, "Idempotency-Key is one name of 1 to %d bytes", api.MaxIdempotencyKey)
+	}
+	return names[0], nil
+}
+
+// check refuses what no desk takes, and users who speak for others.
+func (a Asked) check(caller api.Caller) error {
+	switch {
+	case a.UserID == "":
+		return fault.New(fault.Invalid, "userId is missing: say who asks for help")
+	case caller.UserID != "" && a.UserID != caller.UserID:
+		return fault.New(fault.Forbidden, "a user opens tickets for himself only")
+	case usersig.CheckUserID(a.UserID) != nil:
+		return fault.New(fault.Invalid, "userId has 1 to 32 visible ASCII characters")
+	case im.IsRobot(a.UserID):
+		return fault.New(fault.Invalid, "a robot needs no help")
+	case a.Ticket.Text == "":
+		return fault.New(fault.Invalid, "caseInfo.desc is missing: say what it is about")
+	}
+	for _, f := range []struct {
+		name, text string
+		most       int
+	}{
+		{"subject", a.Ticket.Subject, MaxSubject},
+		{"desc", a.Ticket.Text, MaxText},
+		{"name", a.Ticket.Name, MaxName},
+		{"email", a.Ticket.Email, MaxEmail},
+	} {
+		if utf8.RuneCountInString(f.text) > f.most {
+			return fault.New(fault.Invalid, "caseInfo.%s has at most %d characters", f.name, f.most)
+		}
+		if f.name != "desc" && strings.ContainsFunc(f.text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return fault.New(fault.Invalid, "caseInfo.%s is one line of text", f.name)
+		}
+	}
+	if at := strings.LastIndexByte(a.Ticket.Email, '@'); a.Ticket.Email != "" && (at < 1 || at == len(a.Ticket.Email)-1 || strings.Contains(a.Ticket.Email, " ")) {
+		return fault.New(fault.Invalid, "caseInfo.email is not an e-mail address")
+	}
+	return nil
+}
+
+// ticketOf returns the ticket's id in a group's.
+func (t *Tickets) ticketOf(groupID string) string {
+	id, _, _ := strings.Cut(strings.TrimPrefix(groupID, t.conf.GroupPrefix), groupIDSeparator)
+	return id
+}
+
+var (
+	errNoUser  = fault.New(fault.Invalid, "userId is missing")
+	errNoGroup = fault.New(fault.Invalid, "groupId is missing")
+)
+
+// member reads {"groupId","userId"}.
+func (t *Tickets) member(what What) func(*http.Request, time.Time) ([]Change, error) {
+	return func(r *http.Request, now time.Time) ([]Change, error) {
+		var in struct {
+			GroupID string `json:"groupId"`
+			UserID  string `json:"userId"`
+		}
+		if err := api.Decode(r, &in); err != nil {
+			return nil, err
+		}
+		switch {
+		case in.UserID == "":
+			return nil, errNoUser
+		case in.GroupID == "":
+			return nil, errNoGroup
+		}
+		return []Change{{ID: rand.Text(), TicketID: t.ticketOf(in.GroupID), What: what, UserID: in.UserID, At: now}}, nil
+	}
+}
+
+// group reads {"groupId"}.
+func (t *Tickets) group(r *http.Request, now time.Time) ([]Change, error) {
+	var in struct {
+		GroupID string `json:"groupId"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	if in.GroupID == "" {
+		return nil, errNoGroup
+	}
+	return []Change{{ID: rand.Text(), TicketID: t.ticketOf(in.GroupID), What: Deleted, At: now}}, nil
+}
+
+// maxChanges is how many records a trigger of Salesforce gets at once, twice.
+const maxChanges = 400
+
+// queuePrefix begins the ids of Salesforce's queues, which own cases that nobody
+// has taken.
+const queuePrefix = "00G"
+
+// caseChanges reads {"changes":[{"op","caseId","userId","at"}]}. The time of a
+// change is the record's; without it, it is now.
+func caseChanges(r *http.Request, now time.Time) ([]Change, error) {
+	var in struct {
+		Changes []struct {
+			Op     What      `json:"op"`
+			CaseID string    `json:"caseId"`
+			UserID string    `json:"userId"`
+			At     time.Time `json:"at"`
+		} `json:"changes"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	if n := len(in.Changes); n == 0 || n > maxChanges {
+		return nil, fault.New(fault.Invalid, "changes is a list of 1 to %d changes", maxChanges)
+	}
+	var changes []Change
+	for _, in := range in.Changes {
+		if strings.HasPrefix(in.UserID, queuePrefix) {
+			if in.Op != Assigned {
+				continue // a queue has no account to join with
+			}
+			in.UserID = ""
+		}
+		c := Change{TicketID: in.CaseID, What: in.Op, UserID: in.UserID, At: in.At}
+		if c.At.IsZero() {
+			c.ID, c.At = rand.Text(), now
+		} else {
+			c.ID = digest(string(c.What), c.TicketID, c.UserID, c.At.UTC().Format(time.RFC3339Nano))
+		}
+		changes = append(changes, c)
+	}
+	return changes, nil
+}

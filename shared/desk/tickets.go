@@ -1,0 +1,133 @@
+package desk
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/due"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/mailbox"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// IM is what tickets need of IM's REST API; [*im.Client] has it. All of it may be
+// repeated.
+type IM interface {
+	ImportAccount(ctx context.Context, a im.Account) error
+	CreateGroup(ctx context.Context, g im.NewGroup) (im.Created, error)
+	DestroyGroup(ctx context.Context, groupID string) error
+	AddGroupMembers(ctx context.Context, groupID string, ids []string, silence bool) ([]im.MemberAdded, error)
+	DeleteGroupMembers(ctx context.Context, groupID string, ids []string, reason string, silence bool) (done int, err error)
+}
+
+// Sender sends a message to a group once, however often it is asked to for the
+// same event.
+type Sender interface {
+	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
+}
+
+// Config makes [Tickets]. Where there is only Sweep to call, Store and Jobs are
+// enough.
+type Config struct {
+	Store kv.Store
+	Jobs  *queue.Ledger
+	Desk  Desk
+	IM    IM
+	Sends Sender
+
+	// GroupPrefix comes before the ticket's id in its group's id.
+	GroupPrefix string
+	// Greeter is the account that greets, which must exist: an admin does.
+	Greeter  string
+	Greeting string // what it says; "": nothing
+	// KeepClosed leaves the group of a closed ticket to its requester, with all
+	// that was said in it. Otherwise it is dissolved, and made anew if the ticket
+	// is reopened.
+	KeepClosed bool
+
+	Now func() time.Time // nil: time.Now
+}
+
+// Tickets are the tickets of one desk. It is safe for concurrent use, also by
+// several processes.
+type Tickets struct {
+	conf   Config
+	store  kv.Store
+	agenda *due.Agenda
+	boxes  *mailbox.Mailbox
+	now    func() time.Time
+}
+
+// New makes Tickets, and lets Jobs know how to carry out theirs.
+func New(conf Config) *Tickets {
+	if conf.Now == nil {
+		conf.Now = time.Now
+	}
+	t := &Tickets{
+		conf: conf, store: conf.Store, now: conf.Now,
+		agenda: due.New(conf.Store, "tickets", conf.Now),
+		boxes:  mailbox.New(conf.Store, "changes", mailbox.Options{Now: conf.Now}),
+	}
+	conf.Jobs.Handle(requestKind, t.resume)
+	conf.Jobs.Handle(changeKind, t.change)
+	return t
+}
+
+// The kinds of jobs.
+const (
+	requestKind = "ticket.request" // goes on with a request that was left half done
+	changeKind  = "ticket.change"
+)
+
+// Sweep hands what was left half done to the job queue. It is for the clock.
+func (t *Tickets) Sweep(ctx context.Context) error {
+	_, err := t.agenda.Sweep(ctx, func(ctx context.Context, e due.Entry) error {
+		body, err := json.Marshal(e.ID)
+		if err != nil {
+			return err
+		}
+		return t.conf.Jobs.Put(ctx, queue.Job{ID: "ticket/request/" + e.ID, Kind: requestKind, Lane: queue.Slow, Body: body})
+	})
+	return err
+}
+
+func newOp() string { return "desk/" + rand.Text() }
+
+// read reads an item as JSON and returns the condition that it is as it was
+// read. Without the item, v stays as it is.
+func (t *Tickets) read(ctx context.Context, partition, key string, v any) (kv.Cond, error) {
+	item, err := t.store.Get(ctx, partition, key)
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return kv.Absent(), nil
+	case err != nil:
+		return kv.Cond{}, err
+	}
+	if err := json.Unmarshal(item.Value, v); err != nil {
+		return kv.Cond{}, fmt.Errorf("desk: an item of the store does not decode: %w", err)
+	}
+	return kv.Rev(item.Rev), nil
+}
+
+// createGroup makes a ticket's group, which the requester owns. Nobody can ask to
+// be let in: GroupIDs are easy to guess.
+func (t *Tickets) createGroup(ctx context.Context, groupID, owner, name string) error {
+	_, err := t.conf.IM.CreateGroup(ctx, im.NewGroup{
+		Type: im.Public, GroupID: groupID, Name: name, Owner: owner, ApplyJoin: im.DisableApply,
+	})
+	return err
+}
+
+// lasting reports whether IM has said no to what was asked, and would again.
+func lasting(err error) bool {
+	switch im.ClassOf(err) {
+	case im.ClassRequest, im.ClassAccount, im.ClassGroup, im.ClassContent:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,388 @@
+package desk_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/desk"
+	"github.com/backchannel-im/backchannel/shared/desk/desktest"
+	"github.com/backchannel-im/backchannel/shared/desk/salesforce"
+	"github.com/backchannel-im/backchannel/shared/desk/zendesk"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+const (
+	appID    = 1400000002
+	appKey   = "a key for these tests alone"
+	admin    = "administrator"
+	apiKey   = "an API key for these tests"
+	greeting = "Thank you. Somebody will be with you soon."
+	hookKey  = "secret of the desk's webhook"
+)
+
+// world is an emulated IM, a fake desk, a store and a queue on one clock that
+// stands. What is shared is the wire.
+type world struct {
+	*testing.T
+	clock *kvtest.Clock
+	imNow *imtest.Clock
+	store kv.Store
+	queue *line
+	app   *imtest.App
+	users *usersig.Signer
+	chat  *im.Client
+	desk  desk.Desk
+	fake  desktest.Fake
+	doors desk.Doors
+	conf  desk.Config
+}
+
+// line is a queue that keeps every job it was ever given, for the test to have
+// carried out.
+type line struct {
+	mu   sync.Mutex
+	jobs []queue.Job // not yet carried out
+	all  []queue.Job
+}
+
+func (l *line) Enqueue(_ context.Context, jobs ...queue.Job) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.jobs = append(l.jobs, jobs...)
+	l.all = append(l.all, jobs...)
+	return nil
+}
+
+func (l *line) MaxDelay() time.Duration { return 15 * time.Minute }
+func (l *line) Close() error            { return nil }
+
+// next takes the first job that is due.
+func (l *line) next(now time.Time) (queue.Job, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.IndexFunc(l.jobs, func(j queue.Job) bool { return !j.NotBefore.After(now) })
+	if i < 0 {
+		return queue.Job{}, false
+	}
+	j := l.jobs[i]
+	l.jobs = slices.Delete(l.jobs, i, i+1)
+	return j, true
+}
+
+// kind is one of the desks.
+type kind string
+
+const (
+	zendeskKind    kind = "zendesk"
+	salesforceKind kind = "salesforce"
+)
+
+func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock, k kind) *world {
+	t.Helper()
+	w := &world{T: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &line{}}
+	emulator := imtest.NewServer(imtest.Options{Clock: w.imNow, Seed: 1})
+	w.app = emulator.AddApp(imtest.AppConfig{SDKAppID: appID, Key: appKey, RatePerAPI: -1})
+	chatURL := w.serve(emulator)
+	t.Cleanup(emulator.Close)
+	var err error
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
+	w.chat, err = im.NewClient(im.Config{
+		Domain: chatURL, SDKAppID: appID, Key: appKey, Admin: admin, Now: clock.Now, Transport: transport,
+		Sleep: func(ctx context.Context, d time.Duration) error {
+			w.advance(d)
+			return ctx.Err()
+		},
+	})
+	w.must(err)
+	w.users, err = usersig.NewSignerAt(appID, appKey, clock.Now)
+	w.must(err)
+	sum := sha256.Sum256([]byte(apiKey))
+	keys, err := api.ParseKeys([]string{"shop:" + hex.EncodeToString(sum[:])})
+	w.must(err)
+	w.doors.Gate = &api.Gate{Keys: keys, Users: w.users}
+	w.conf = desk.Config{Store: store, IM: w.chat, Sends: plain{w.chat}, Greeter: admin, Greeting: greeting, Now: clock.Now}
+	switch k {
+	case zendeskKind:
+		w.openZendesk(transport)
+	case salesforceKind:
+		w.openSalesforce(transport)
+	}
+	w.conf.Desk = w.desk
+	return w
+}
+
+func (w *world) openZendesk(transport http.RoundTripper) {
+	fake := desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360, WebhookSecret: hookKey, Now: w.clock.Now})
+	d, err := zendesk.New(zendesk.Config{
+		URL: w.serve(fake), ClientID: "app", ClientSecret: "s", GroupField: 360, Transport: transport, Now: w.clock.Now,
+	})
+	w.must(err)
+	w.desk, w.fake = d, fake
+	w.conf.GroupPrefix = zendesk.GroupPrefix
+	w.doors.Webhook = zendesk.Webhooks{Secrets: []string{hookKey}, Now: w.clock.Now}
+}
+
+func (w *world) openSalesforce(transport http.RoundTripper) {
+	var fake *desktest.Salesforce
+	url := w.serve(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { fake.ServeHTTP(res, r) }))
+	fake = desktest.NewSalesforce(desktest.SalesforceConfig{
+		URL: url, APIVersion: "v67.0", ClientID: "app", ClientSecret: "s", KeyField: salesforce.KeyField, GroupField: salesforce.GroupField,
+		HMACKey: hookKey, Now: w.clock.Now,
+	})
+	d, err := salesforce.New(salesforce.Config{URL: url, APIVersion: "v67.0", ClientID: "app", ClientSecret: "s", Transport: transport, Now: w.clock.Now})
+	w.must(err)
+	w.desk, w.fake = d, fake
+	w.doors.Org = salesforce.Org{HMACKey: hookKey, Now: w.clock.Now}.Check
+}
+
+func (w *world) serve(h http.Handler) string {
+	server := httptest.NewServer(h)
+	w.Cleanup(server.Close)
+	return server.URL
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) advance(d time.Duration) {
+	w.clock.Advance(d)
+	w.imNow.Advance(d)
+}
+
+// plain sends without remembering.
+type plain struct{ client *im.Client }
+
+func (p plain) Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error) {
+	_, m.Random = im.Numbers(event)
+	return p.client.SendGroupMsg(ctx, m)
+}
+
+// process is one process of ours.
+type process struct {
+	*world
+	tickets *desk.Tickets
+	ledger  *queue.Ledger
+	routes  http.Handler
+}
+
+// process starts a process over a store, which may be mortal.
+func (w *world) process(store kv.Store) *process {
+	conf := w.conf
+	conf.Store = store
+	conf.Jobs = queue.NewLedger(store, w.queue, w.clock.Now)
+	p := &process{world: w, ledger: conf.Jobs, tickets: desk.New(conf)}
+	mux := http.NewServeMux()
+	p.tickets.Routes(mux, w.doors)
+	p.routes = api.Routes(mux)
+	return p
+}
+
+// work carries out the jobs that are due, and those that these bring.
+func (p *process) work() {
+	p.Helper()
+	for range 1000 {
+		j, is := p.queue.next(p.clock.Now())
+		if !is {
+			return
+		}
+		encoded, err := queue.Encode(j)
+		p.must(err)
+		if err := p.ledger.Perform(p.Context(), encoded); err != nil {
+			// The engine brings it again.
+			p.must(p.queue.Enqueue(p.Context(), j))
+			return
+		}
+	}
+	p.Error("the jobs do not end")
+}
+
+// hours lets the clock tick for a while, as it does when nobody asks anything.
+func (p *process) hours(n int) {
+	p.Helper()
+	for range n * 12 {
+		p.advance(5 * time.Minute)
+		p.must(p.tickets.Sweep(p.Context()))
+		_, err := p.ledger.Sweep(p.Context())
+		p.must(err)
+		p.work()
+	}
+}
+
+// reply is an answer over HTTP.
+type reply struct {
+	status int
+	text   string
+	json   map[string]any
+}
+
+func (p *process) do(r *http.Request) reply {
+	p.Helper()
+	w := httptest.NewRecorder()
+	p.routes.ServeHTTP(w, r)
+	out := reply{status: w.Code, text: w.Body.String()}
+	if err := json.Unmarshal(w.Body.Bytes(), &out.json); err != nil && out.text != "" {
+		p.Errorf("%s answered %s", r.URL.Path, out.text)
+	}
+	return out
+}
+
+// post is a request of a server.
+func (w *world) post(path, body string) *http.Request {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)).WithContext(w.Context())
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+apiKey)
+	return r
+}
+
+// words stand in every ticket, and nowhere else.
+const words = "my private words"
+
+func wish(user string) string {
+	return fmt.Sprintf(`{"userId":%q,"caseInfo":{"subject":"printer offline","desc":"%s of %s","name":"Jane Doe","email":"jane@example.com"}}`, user, words, user)
+}
+
+// wants is a user's request under a name.
+func (w *world) wants(user string) *http.Request {
+	r := w.post("/createticket", wish(user))
+	r.Header.Set("Idempotency-Key", "request of "+user)
+	return r
+}
+
+// opens asks for a ticket until there is an answer.
+func (p *process) opens(user string) (ticketID, groupID string) {
+	p.Helper()
+	for range 10 {
+		a := p.do(p.wants(user))
+		if a.status == http.StatusOK {
+			return a.json["ticketId"].(string), a.json["groupId"].(string)
+		}
+		if a.status != http.StatusServiceUnavailable && a.status != http.StatusConflict {
+			p.Fatalf("%d %s", a.status, a.text)
+		}
+		p.advance(time.Minute)
+	}
+	p.Fatal("no answer to ten requests")
+	return "", ""
+}
+
+// told delivers what a desk sends.
+func (p *process) told(d desktest.Delivery) {
+	p.Helper()
+	if a := p.do(d.Request(p.Context(), "http://function.invalid")); a.status != http.StatusOK {
+		p.Fatalf("%d %s", a.status, a.text)
+	}
+}
+
+// members are those of a group, by name; "none" if there is no group.
+func (w *world) members(groupID string) string {
+	g := w.app.State().Group(groupID)
+	if g.GroupID == "" {
+		return "none"
+	}
+	var ids []string
+	for _, m := range g.Members {
+		ids = append(ids, m.UserID)
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, " ")
+}
+
+// greetings counts what was said in a group.
+func (w *world) greetings(groupID string) (n int) {
+	w.Helper()
+	for _, m := range w.app.State().Group(groupID).Messages {
+		if m.From != admin || !strings.Contains(string(m.Body), greeting) {
+			w.Errorf("in %s: %+v", groupID, m)
+		}
+		n++
+	}
+	return n
+}
+
+// whole requires that a user has exactly one ticket with its group, as it should
+// be, and returns the ticket.
+func (w *world) whole(user, agents string) desktest.Ticket {
+	w.Helper()
+	var own []desktest.Ticket
+	for _, t := range w.fake.Tickets() {
+		if strings.HasSuffix(t.Text, " of "+user) {
+			own = append(own, t)
+		}
+	}
+	if len(own) != 1 {
+		w.Fatalf("%s has %d tickets: %+v", user, len(own), own)
+	}
+	t := own[0]
+	if t.Group == "" || t.Subject != "printer offline" || t.Name != "Jane Doe" || t.Email != "jane@example.com" {
+		w.Errorf("ticket %+v", t)
+	}
+	members := strings.Fields(agents + " " + user)
+	slices.Sort(members)
+	if got, want := w.members(t.Group), strings.Join(members, " "); got != want {
+		w.Errorf("in the group of ticket %s: %s, want %s", t.ID, got, want)
+	}
+	if n := w.greetings(t.Group); n != 1 {
+		w.Errorf("%d greetings in the group of ticket %s", n, t.ID)
+	}
+	var groups []string
+	for _, g := range w.app.State().Groups {
+		if g.Owner == user {
+			groups = append(groups, g.GroupID)
+		}
+	}
+	if len(groups) != 1 || groups[0] != t.Group {
+		w.Errorf("groups of %s: %s, want %s", user, groups, t.Group)
+	}
+	return t
+}
+
+// quiet requires that nothing is left to do.
+func (p *process) quiet() {
+	p.Helper()
+	o, err := p.ledger.Overview(p.Context())
+	p.must(err)
+	if o != (queue.Overview{}) {
+		dead, _ := p.ledger.DeadJobs(p.Context(), 10)
+		p.Errorf("jobs left: %+v, dead %+v", o, dead)
+	}
+}
+
+// with is the same world in a subtest.
+func (w *world) with(t *testing.T) *world {
+	sub := *w
+	sub.T = t
+	return &sub
+}
+
+// with is the same process in a subtest.
+func (p *process) with(t *testing.T) *process {
+	sub := *p
+	sub.world = p.world.with(t)
+	return &sub
+}
+
+func sorted(ids ...string) string {
+	slices.Sort(ids)
+	return strings.Join(ids, " ")
+}
