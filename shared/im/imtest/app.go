@@ -108,10 +108,12 @@ type account struct {
 	robot   bool
 	profile map[string]any // Tag -> value
 	friends map[string]*friend
-	blocked map[string]bool
-	devices []*Client  // logged in, oldest first
-	seen    []*Message // everything that reached a device, once each
-	waiting []*Message // for the next login
+	blocked map[string]time.Time // since when
+	devices []*Client            // logged in, oldest first
+	seen    []*Message           // everything that reached a device, once each
+	waiting []*Message           // for the next login
+
+	gone map[string]*Message // conversations off the list, each with its last message then
 
 	c2cMutedUntil, groupMutedUntil time.Time
 	attributes                     map[string]json.RawMessage // of all-member push
@@ -119,15 +121,23 @@ type account struct {
 	kicked                         time.Time // the last time
 }
 
+// blocks reports whether another user is on the account's blacklist.
+func (u *account) blocks(id string) bool {
+	_, blocked := u.blocked[id]
+	return blocked
+}
+
 type friend struct {
-	remark, source string
-	added          time.Time
+	source string
+	added  time.Time
+	tags   map[string]any // Tag -> value
 }
 
 func newAccount(id string) *account {
 	return &account{
 		id: id, profile: make(map[string]any), friends: make(map[string]*friend),
-		blocked: make(map[string]bool), attributes: make(map[string]json.RawMessage),
+		blocked: make(map[string]time.Time), attributes: make(map[string]json.RawMessage),
+		gone: make(map[string]*Message),
 	}
 }
 

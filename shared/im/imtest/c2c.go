@@ -11,6 +11,7 @@ import (
 type conversation struct {
 	history []storedC2C
 	repeats map[c2cRepeat]repeated
+	cleared map[string]*Message  // by user: the last one that is off that side's history
 	read    map[string]time.Time // by reader
 	unread  map[string]int       // by reader
 }
@@ -57,7 +58,10 @@ func pair(a, b string) string {
 func (a *App) conversation(x, y string) *conversation {
 	c := a.conversations[pair(x, y)]
 	if c == nil {
-		c = &conversation{repeats: make(map[c2cRepeat]repeated), read: make(map[string]time.Time), unread: make(map[string]int)}
+		c = &conversation{
+			repeats: make(map[c2cRepeat]repeated), cleared: make(map[string]*Message), read: make(map[string]time.Time),
+			unread: make(map[string]int),
+		}
 		a.conversations[pair(x, y)] = c
 	}
 	return c
@@ -180,7 +184,7 @@ func (a *App) checkC2C(s c2cSend) error {
 	if !s.byREST {
 		sender, receiver := a.user(s.sender), a.user(s.receiver)
 		switch {
-		case receiver.blocked[s.sender]:
+		case receiver.blocks(s.sender):
 			return fail(20007, "the receiver has blocked the sender")
 		case sender.c2cMutedUntil.After(a.clock.Now()):
 			return fail(20012, "the sender is muted")

@@ -22,10 +22,16 @@ var commands = map[string]command{
 	"profile/portrait_set":  decodedBy(profileMisfits, portraitSet),
 	"profile/portrait_get":  decoded(profileMisfits, portraitGet),
 	"sns/friend_add":        decodedBy(friendMisfits, friendAdd),
+	"sns/friend_update":     decoded(friendMisfits, friendUpdate),
+	"sns/friend_get":        decoded(friendMisfits, friendGet),
 	"sns/friend_delete":     decoded(friendMisfits, friendDelete),
 	"sns/friend_check":      decoded(friendMisfits, friendCheck),
 	"sns/black_list_add":    decoded(friendMisfits, blackListAdd),
 	"sns/black_list_delete": decoded(friendMisfits, blackListDelete),
+	"sns/black_list_get":    decoded(friendMisfits, blackListGet),
+
+	"recentcontact/get_list": decoded(contactMisfits, recentContacts),
+	"recentcontact/delete":   decoded(contactMisfits, deleteContact),
 
 	"group_open_http_svc/create_group":                    decodedBy(groupMisfits, createGroup),
 	"group_open_http_svc/destroy_group":                   decoded(groupMisfits, destroyGroup),

@@ -33,10 +33,17 @@ var examples = []example{
 	{"269/1640", "profile/portrait_set", `{"From_Account":"alice","ProfileItem":[{"Tag":"Tag_Profile_IM_Nick","Value":"A"}]}`},
 	{"269/1639", "profile/portrait_get", `{"To_Account":["alice"],"TagList":["Tag_Profile_IM_Nick"]}`},
 	{"269/1643", "sns/friend_add", `{"From_Account":"alice","AddFriendItem":[{"To_Account":"bob","AddSource":"AddSource_Type_XX"}],"AddType":"Add_Type_Both","ForceAddFlags":1}`},
+	{"269/12525", "sns/friend_update", `{"From_Account":"bob","UpdateItem":[{"To_Account":"carol","SnsItem":[{"Tag":"Tag_SNS_IM_Remark","Value":"C"}]}]}`},
+	{"1047/34908", "sns/friend_get", `{"From_Account":"bob","StartIndex":0}`},
 	{"269/1644", "sns/friend_delete", `{"From_Account":"alice","To_Account":["bob"],"DeleteType":"Delete_Type_Both"}`},
 	{"269/1646", "sns/friend_check", `{"From_Account":"alice","To_Account":["bob"],"CheckType":"CheckResult_Type_Both"}`},
 	{"269/3718", "sns/black_list_add", `{"From_Account":"alice","To_Account":["bob"]}`},
 	{"269/3719", "sns/black_list_delete", `{"From_Account":"alice","To_Account":["bob"]}`},
+
+	{"1047/34914", "sns/black_list_get", `{"From_Account":"alice","StartIndex":0,"MaxLimited":100,"LastSequence":0}`},
+
+	{"1047/43087", "recentcontact/get_list", `{"From_Account":"alice","TimeStamp":0,"StartIndex":0,"TopTimeStamp":0,"TopStartIndex":0,"AssistFlags":5}`},
+	{"269/62119", "recentcontact/delete", `{"From_Account":"alice","Type":1,"To_Account":"bob","ClearRamble":1}`},
 
 	{"269/1615", "group_open_http_svc/create_group", `{"Type":"Public","GroupId":"new","Name":"New","Owner_Account":"alice","AppDefinedData":[{"Key":"k","Value":"v"}],"MemberList":[{"Member_Account":"bob","Role":"Admin"}]}`},
 	{"269/1624", "group_open_http_svc/destroy_group", `{"GroupId":"team"}`},

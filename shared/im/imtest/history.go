@@ -55,11 +55,11 @@ func (c *Client) HistoryWith(userID, before string, count int) ([]Message, error
 	}
 	list := []Message{}
 	skipping := before != ""
-	for _, m := range slices.Backward(a.conversation(c.userID, userID).history) {
+	for _, m := range a.conversation(c.userID, userID).side(c.userID) {
 		switch {
 		case skipping:
 			skipping = m.Key != before
-		case len(list) < min(count, maxHistoryPage) && !(m.receiverOnly && m.From == c.userID):
+		case len(list) < min(count, maxHistoryPage):
 			list = append(list, m.shown())
 		}
 	}

@@ -198,9 +198,9 @@ func getRoamMsg(a *App, in historyRequest) (object, error) {
 	var last *Message
 	skipping := in.LastMsgKey != ""
 	c := a.conversation(owner, peer)
-	for _, m := range slices.Backward(c.history) {
+	for _, m := range c.side(owner) {
 		at := m.Time.Unix()
-		if at > *in.MaxTime || at < *in.MinTime || m.receiverOnly && owner == m.From {
+		if at > *in.MaxTime || at < *in.MinTime {
 			continue
 		}
 		if skipping && at == *in.MaxTime { // the page before ended within this second
@@ -213,7 +213,7 @@ func getRoamMsg(a *App, in historyRequest) (object, error) {
 			break
 		}
 		size += len(m.Body) + len(m.Custom)
-		last = m.Message
+		last = m
 		flags := 0
 		if m.Recalled {
 			flags = 8

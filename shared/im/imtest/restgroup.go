@@ -204,21 +204,18 @@ func getGroupMemberInfo(a *App, in memberQuery) (object, error) {
 	if len(in.MemberRoleFilter) > 0 {
 		ids = slices.DeleteFunc(ids, func(id string) bool { return !slices.Contains(in.MemberRoleFilter, g.members[id].role) })
 	}
-	from = min(from, len(ids))
-	end := min(from+in.Limit, len(ids))
 	list := []object{}
-	for _, id := range ids[from:end] {
+	page, next := pageOf(ids, from, in.Limit)
+	for _, id := range page {
 		list = append(list, object{"Member_Account", id}.with(g.memberInfo(id).only(in.MemberInfoFilter)...))
 	}
 	out := ok.with("MemberNum", len(g.joinOrder), "MemberList", list)
 	if g.kind == typeCommunity {
-		switch more := end < len(ids); {
-		case a.conf.Unknowns.NextAsNumber && more:
-			out = out.with("Next", end)
+		switch {
 		case a.conf.Unknowns.NextAsNumber:
-			out = out.with("Next", 0)
-		case more:
-			out = out.with("Next", strconv.Itoa(end))
+			out = out.with("Next", next)
+		case next > 0:
+			out = out.with("Next", strconv.Itoa(next))
 		default:
 			out = out.with("Next", "")
 		}
@@ -248,7 +245,7 @@ func getSpecifiedMembers(a *App, in specifiedQuery) (object, error) {
 			list = append(list, object{"Member_Account", id}.with(g.memberInfo(id).only(in.MemberInfoFilter)...))
 		}
 	}
-	return ok.with("MemberList", list), nil
+	return ok.with("GroupId", g.id, "MemberList", list), nil
 }
 
 // checkMany checks how many accounts a call names.
@@ -336,14 +333,8 @@ func getAppidGroupList(a *App, in appGroupsQuery) (object, error) {
 			list = append(list, object{"GroupId", id})
 		}
 	}
-	total := len(list)
-	from := int(min(in.Next, uint64(total)))
-	end := min(from+in.Limit, total)
-	next := 0
-	if end < total {
-		next = end
-	}
-	return ok.with("TotalCount", total, "GroupIdList", list[from:end], "Next", next), nil
+	page, next := pageOf(list, int(min(in.Next, uint64(len(list)))), in.Limit)
+	return ok.with("TotalCount", len(list), "GroupIdList", page, "Next", next), nil
 }
 
 type modifyGroup struct {

@@ -238,15 +238,10 @@ func getGroupBanMember(a *App, in bannedQuery) (object, error) {
 		return nil, err
 	}
 	ids := slices.DeleteFunc(sortedKeys(g.banned), func(id string) bool { return !g.banned[id].After(a.clock.Now()) })
-	from := min(in.Offset, len(ids))
-	end := min(from+in.Limit, len(ids))
 	items := []object{}
-	for _, id := range ids[from:end] {
+	page, next := pageOf(ids, in.Offset, in.Limit)
+	for _, id := range page {
 		items = append(items, object{"Member_Account", id, "BannedUntil", g.banned[id].Unix()})
-	}
-	next := 0
-	if end < len(ids) {
-		next = end
 	}
 	return ok.with("BannedAccountList", items, "NextOffset", next), nil
 }

@@ -99,23 +99,19 @@ func getRoomMembers(a *App, in roomMembers) (object, error) {
 		most = onlineFew
 	}
 	ids = ids[:min(len(ids), most)]
-	from := int(min(*in.Timestamp, int64(len(ids)))) // our cursor is the place in the list
-	end := min(from+onlinePage, len(ids))
 	list := []object{}
-	for _, id := range ids[from:end] {
-		item := object{"Member_Account", id, "JoinTime", g.online[id].joined.Unix()}
-		if u := a.accounts[id]; u != nil {
-			nick, _ := u.profile[tagNick].(string)
-			image, _ := u.profile[tagImage].(string)
-			item = item.with("NickName", nick, "Avatar", image)
-		}
-		list = append(list, item)
-	}
-	next := 0
-	if end < len(ids) {
-		next = end
+	page, next := pageOf(ids, int(min(*in.Timestamp, int64(len(ids)))), onlinePage) // our cursor is the place in the list
+	for _, id := range page {
+		list = append(list, object{"Member_Account", id, "JoinTime", g.online[id].joined.Unix()}.with(a.face(id)...))
 	}
 	return ok.with("MemberList", list, "NextTimestamp", next), nil
+}
+
+// face is how AVChatRooms show a user. The caller holds the lock.
+func (a *App) face(id string) object {
+	nick, _ := a.accounts[id].profile[tagNick].(string)
+	image, _ := a.accounts[id].profile[tagImage].(string)
+	return object{"NickName", nick, "Avatar", image}
 }
 
 type roomAdmins struct {
@@ -156,7 +152,11 @@ func getRoomAdmins(a *App, in groupID) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ok.with("Admin_Account", append([]string{}, g.admins...)), nil
+	list := []object{}
+	for _, id := range g.admins {
+		list = append(list, object{"Admin_Account", id}.with(a.face(id)...))
+	}
+	return ok.with("Admin_List", list), nil
 }
 
 // Limits of attributes, in bytes, and of their writes (1047/44187).

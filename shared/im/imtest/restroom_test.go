@@ -82,13 +82,13 @@ func TestRoomMembersArePaged(t *testing.T) {
 	}
 }
 
-// 1047/59499.
+// 1047/59499, 1047/60524.
 func TestRoomAdmins(t *testing.T) {
 	w := newWorld(t)
 	_, bob := furnish(w)
 	w.do(rooms+"modify_admin", `{"GroupId":"live","CommandType":1,"Admin_Account":["bob","carol"]}`)
 	w.do(rooms+"modify_admin", `{"GroupId":"live","CommandType":2,"Admin_Account":["carol"]}`)
-	same(t, w.do(rooms+"get_admin_list", `{"GroupId":"live"}`)["Admin_Account"], `["bob"]`)
+	same(t, w.do(rooms+"get_admin_list", `{"GroupId":"live"}`)["Admin_List"], `[{"Admin_Account":"bob","NickName":"","Avatar":""}]`)
 	w.do(groups+"modify_group_base_info", `{"GroupId":"live","MuteAllMember":"On"}`)
 	if _, err := bob.Send("live", imtest.Draft{Text: "x"}); err != nil {
 		t.Errorf("an admin in a muted room: %v", err)

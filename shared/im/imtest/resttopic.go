@@ -331,12 +331,12 @@ func destroyPermissionGroup(a *App, in permissionIDs) (object, error) {
 	}
 	list := []object{}
 	for _, id := range in.PermissionGroupIdList {
-		code := 110010
+		item := object{"PermissionGroupId", id, "ErrorCode", 110010, "ErrorInfo", "no such permission group"}
 		if g.permissions[id] != nil {
 			delete(g.permissions, id)
-			code = 0
+			item = object{"PermissionGroupId", id, "ErrorCode", 0, "ErrorInfo", ""}
 		}
-		list = append(list, object{"PermissionGroupId", id, "ErrorCode", code})
+		list = append(list, item)
 	}
 	return ok.with("PermissionGroupResultList", list), nil
 }
@@ -392,16 +392,16 @@ func setTopicPermissions(a *App, in topicPermissions) (object, error) {
 	}
 	list := []object{}
 	for _, item := range in.TopicPermissionList {
-		code := 0
+		code, info := 0, ""
 		switch {
 		case g.topics[item.TopicId] == nil:
-			code = 110003
+			code, info = 110003, "no such topic"
 		case item.Permission == nil:
-			code = 10004
+			code, info = 10004, "Permission is missing"
 		default:
 			p.topics[item.TopicId] = *item.Permission
 		}
-		list = append(list, object{"TopicId", item.TopicId, "ErrorCode", code})
+		list = append(list, object{"TopicId", item.TopicId, "ErrorCode", code, "ErrorInfo", info})
 	}
 	return ok.with("TopicPermissionResultList", list), nil
 }
@@ -445,13 +445,15 @@ func changePermissionMembers(in bool) func(*App, permissionMembers) (object, err
 			switch has := slices.Contains(p.members, m.Member_Account); {
 			case g.members[m.Member_Account] == nil:
 				code = 10004
-			case in && !has:
+			case in && has:
+				code = 10013
+			case in:
 				p.members = append(p.members, m.Member_Account)
-			case !in && has:
+			case has:
 				p.members = slices.DeleteFunc(p.members, func(x string) bool { return x == m.Member_Account })
 			}
-			list = append(list, object{"Member_Account", m.Member_Account, "ResultCode", code})
+			list = append(list, object{"Member_Account", m.Member_Account, "Result", code})
 		}
-		return ok.with("MemberResultList", list), nil
+		return ok.with("MemberList", list), nil
 	}
 }

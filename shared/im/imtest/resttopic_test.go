@@ -93,10 +93,10 @@ func TestPermissionGroups(t *testing.T) {
 		return `{"GroupId":"@TGS#_town","PermissionGroupId":"@PMG#_staff",` + fields + `}`
 	}
 	w.do(groups+"modify_permission_group", group(`"PermissionGroupName":"Staff","Permission":65,"CustomString":"c"`))
-	same(t, w.do(groups+"add_permission_group_member", group(`"MemberList":[{"Member_Account":"bob"},{"Member_Account":"carol"}]`))["MemberResultList"],
-		`[{"Member_Account":"bob","ResultCode":0},{"Member_Account":"carol","ResultCode":10004}]`)
+	same(t, w.do(groups+"add_permission_group_member", group(`"MemberList":[{"Member_Account":"bob"},{"Member_Account":"carol"},{"Member_Account":"bob"}]`))["MemberList"],
+		`[{"Member_Account":"bob","Result":0},{"Member_Account":"carol","Result":10004},{"Member_Account":"bob","Result":10013}]`)
 	same(t, w.do(groups+"add_topic_permission_group", group(`"TopicPermissionList":[{"TopicId":"`+hall+`","Permission":8},{"TopicId":"x","Permission":8}]`))["TopicPermissionResultList"],
-		`[{"TopicId":"`+hall+`","ErrorCode":0},{"TopicId":"x","ErrorCode":110003}]`)
+		`[{"TopicId":"`+hall+`","ErrorCode":0,"ErrorInfo":""},{"TopicId":"x","ErrorCode":110003,"ErrorInfo":"no such topic"}]`)
 	same(t, w.do(groups+"get_permission_group", `{"GroupId":"@TGS#_town","PermissionGroupIdList":["@PMG#_staff","x"]}`)["PermissionGroupInfoList"],
 		`[{"PermissionGroupId":"@PMG#_staff","ErrorCode":0,"PermissionGroupName":"Staff","Permission":65,"CustomString":"c","MemberNum":1,
 		"TopicPermissionList":[{"TopicId":"`+hall+`","Permission":8}]},{"PermissionGroupId":"x","ErrorCode":110010}]`)
@@ -133,7 +133,7 @@ func TestPermissionGroups(t *testing.T) {
 		{"the service of topics", topics + "create_permission_group", `{"GroupId":"@TGS#_town","PermissionGroupName":"x"}`, 60009},
 	})
 	same(t, w.do(groups+"destroy_permission_group", `{"GroupId":"@TGS#_town","PermissionGroupIdList":["@PMG#_staff","x"]}`)["PermissionGroupResultList"],
-		`[{"PermissionGroupId":"@PMG#_staff","ErrorCode":0},{"PermissionGroupId":"x","ErrorCode":110010}]`)
+		`[{"PermissionGroupId":"@PMG#_staff","ErrorCode":0,"ErrorInfo":""},{"PermissionGroupId":"x","ErrorCode":110010,"ErrorInfo":"no such permission group"}]`)
 }
 
 // A message in a topic names it to the backend and to the members, beside the
