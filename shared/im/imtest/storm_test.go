@@ -26,7 +26,7 @@ const (
 	stormUsers    = 10_000 / stormShare // 50 in each room
 	stormMessages = 60_000 / stormShare // 300 to each room
 	stormBudget   = 90 * time.Second
-	stormBurst    = 100 // messages of one task; three tasks share a room
+	stormBurst    = 25 // messages of one task; twelve tasks share a room
 )
 
 // stormBackend judges messages by their text and notes which it is told of.
