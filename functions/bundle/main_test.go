@@ -173,6 +173,22 @@ func TestDoesItsOwnJobs(t *testing.T) {
 	}
 }
 
+// TestVirgilIsAChoice: who does not encrypt needs none of its settings, and who
+// gives some has to give all.
+func TestVirgilIsAChoice(t *testing.T) {
+	without := map[string]string{"STATE_URL": "bolt:{dir}/state.db", "VIRGIL_APP_ID": "", "VIRGIL_APP_KEY_ID": "", "VIRGIL_APP_KEY": ""}
+	p := faastest.StartLocal(t, faastest.Build(t, "."), kit.Settings(without))
+	for _, path := range []string{"/virgil-jwt", "/credentials", "/virgil-jwt/verify"} {
+		if a := answer(t, p, kit.Post(path, kit.Key, `{"identity":"alice"}`)); a.Status != http.StatusNotFound {
+			t.Errorf("%s: %d %s", path, a.Status, a.Text)
+		}
+	}
+	without["VIRGIL_APP_ID"] = kit.VirgilAppID
+	if out := faastest.Run(t, faastest.Build(t, "."), kit.Settings(without)); out.Code != 2 || !strings.Contains(out.Stderr, "VIRGIL_APP_KEY: required, since VIRGIL_APP_ID is given") {
+		t.Errorf("half of it: status %d, %s", out.Code, out.Stderr)
+	}
+}
+
 func TestUnsignedCallbacksNeedAChoice(t *testing.T) {
 	env := kit.Settings(map[string]string{"STATE_URL": "bolt:{dir}/state.db", "CALLBACK_TOKEN": ""})
 	if out := faastest.Run(t, faastest.Build(t, "."), env); out.Code != 2 || !strings.Contains(out.Stderr, "CALLBACK_TOKEN") {

@@ -32,6 +32,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue/boltqueue"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/bundle"
+	"github.com/backchannel-im/backchannel/shared/wiring/credentials"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 )
 
@@ -126,6 +127,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im  emulator: %s\n", addr, addr, stage.Emulator)
 	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, access.DevelopmentSecret, door.DevelopmentToken, access.DevelopmentKey)
+	fmt.Fprintf(out, "VIRGIL_APP_ID=%s\nVIRGIL_APP_KEY_ID=%s\nVIRGIL_APP_KEY=%s\n", credentials.DevelopmentAppID, credentials.DevelopmentKeyID, credentials.DevelopmentKey)
 
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
@@ -237,6 +239,10 @@ func settings(o options) func(string) (string, bool) {
 		"STATE_URL":        "bolt:" + o.stateFile(),
 		"QUEUE_URL":        "bolt:" + o.queueFile(),
 		"MODERATION_RULES": o.rules,
+
+		"VIRGIL_APP_ID":     credentials.DevelopmentAppID,
+		"VIRGIL_APP_KEY_ID": credentials.DevelopmentKeyID,
+		"VIRGIL_APP_KEY":    credentials.DevelopmentKey,
 	}
 	return func(name string) (string, bool) {
 		v, ok := values[name]

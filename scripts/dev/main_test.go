@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/virgil"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 )
@@ -46,7 +47,9 @@ func start(t *testing.T, args ...string) *program {
 		p.out.WriteString(lines.Text() + "\n")
 		if strings.HasPrefix(lines.Text(), "ready") {
 			p.url = regexp.MustCompile(`http://[^/ ]+`).FindString(lines.Text())
-			break
+		}
+		if strings.HasPrefix(lines.Text(), "VIRGIL_APP_KEY=") {
+			break // the last line
 		}
 	}
 	if p.url == "" {
@@ -70,6 +73,16 @@ func start(t *testing.T, args ...string) *program {
 	}
 	t.Cleanup(func() { _ = p.stop() })
 	return p
+}
+
+// printed is the value of a NAME=value line.
+func (p *program) printed(t *testing.T, name string) string {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^` + name + `=(.+)$`).FindStringSubmatch(p.out.String())
+	if m == nil {
+		t.Fatalf("%s is not printed:\n%s", name, p.out)
+	}
+	return m[1]
 }
 
 func (p *program) call(t *testing.T, method, path, body string) (int, string) {
@@ -328,6 +341,27 @@ func TestWhatItPrints(t *testing.T) {
 	}
 	if err := p.stop(); err != nil {
 		t.Errorf("it stopped with %v", err)
+	}
+}
+
+// TestVirgil: what it prints of Virgil's is what it signs with.
+func TestVirgil(t *testing.T) {
+	p := start(t, "-state", t.TempDir())
+	status, body := p.call(t, http.MethodPost, "/credentials", `{"identity":"alice"}`)
+	var issued struct{ JWT, UserSig string }
+	if err := json.Unmarshal([]byte(body), &issued); err != nil || status != http.StatusOK || issued.UserSig == "" {
+		t.Fatalf("%d %s", status, body)
+	}
+	key, err := virgil.ParseKey(p.printed(t, "VIRGIL_APP_KEY_ID"), p.printed(t, "VIRGIL_APP_KEY"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := virgil.NewSigner(p.printed(t, "VIRGIL_APP_ID"), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := signer.Verify(issued.JWT); err != nil || c.Identity != "alice" {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 

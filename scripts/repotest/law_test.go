@@ -66,6 +66,7 @@ var linked = map[string][]string{
 	"before-send-filter": {},
 	"after-send-counter": {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"usersig-issuer":     {"shared/kv/dynamokv", "shared/kv/rediskv"},
+	"virgil-jwt-issuer":  {},
 	"job-worker":         {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"clock":              {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
 	"github.com/backchannel-im/backchannel/shared/redistest"
+	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
 var readers = map[string]func(root fs.FS, file string) ([]deployment.Function, error){
@@ -79,6 +80,9 @@ func values(redis string) map[string]string {
 		"FORWARD_AFTER_SEND_COUNTER": nobody,
 		"QUEUE_URL":                  "http://127.0.0.1:1/123456789012/jobs",
 		"SECRETS_URL":                "",
+		"VIRGIL_APP_ID":              kit.VirgilAppID,
+		"VIRGIL_APP_KEY_ID":          kit.VirgilKeyID,
+		"VIRGIL_APP_KEY":             kit.VirgilKey,
 	}
 }
 

@@ -1,7 +1,10 @@
 package virgil
 
 import (
+	"bufio"
 	"cmp"
+	"errors"
+	"io"
 	"net/http"
 	"time"
 
@@ -89,7 +92,7 @@ func identityOf(r *http.Request) (string, error) {
 		UserID   string `json:"userID"` // the same, in IM's word
 	}
 	caller := api.CallerFrom(r.Context())
-	if caller.Server != "" || r.ContentLength != 0 {
+	if caller.Server != "" || hasBody(r) {
 		if err := api.Decode(r, &asked); err != nil {
 			return "", err
 		}
@@ -108,6 +111,14 @@ func identityOf(r *http.Request) (string, error) {
 		return "", fault.New(fault.Invalid, "identity must be a userID: 1 to %d bytes of printable ASCII without blanks", usersig.MaxUserID)
 	}
 	return identity, nil
+}
+
+// hasBody looks whether there is a body, whatever length was announced.
+func hasBody(r *http.Request) bool {
+	body := bufio.NewReader(r.Body)
+	r.Body = io.NopCloser(body)
+	_, err := body.Peek(1)
+	return !errors.Is(err, io.EOF)
 }
 
 // verify tells a server what to make of a JWT: back ends that clients show one

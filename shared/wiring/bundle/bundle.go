@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
+	"github.com/backchannel-im/backchannel/shared/wiring/credentials"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 	"github.com/backchannel-im/backchannel/shared/wiring/jobs"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
@@ -48,6 +49,7 @@ func Open(ctx context.Context, set *config.Reader, o Options) (*Bundle, error) {
 	entrance := door.Read(set)
 	gate := access.Gate(set)
 	newIssuer := access.Issuer(set)
+	jwts := credentials.OptionalIssuer(set, gate)
 	filter := words.Read(set)
 	open := jobs.Read(set, state.Read(set, o.States...), o.Queues...)
 	if err := set.Err(); err != nil {
@@ -66,6 +68,9 @@ func Open(ctx context.Context, set *config.Reader, o Options) (*Bundle, error) {
 		return nil, errors.Join(err, work.Close())
 	}
 	issuer.Routes(routes)
+	if jwts != nil {
+		jwts.Routes(routes)
+	}
 	entrance.Observe, entrance.Jobs = o.Observe, work.Ledger
 	err = entrance.Mount(routes,
 		door.Part{Function: "before-send-filter", Register: filter.Register},

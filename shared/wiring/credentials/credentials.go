@@ -3,6 +3,7 @@
 package credentials
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"strings"
@@ -105,13 +106,15 @@ func pair(set *config.Reader, idSetting, keySetting config.Setting) *virgil.Key 
 	text := set.Text(keySetting)
 	idSetting.Required = idSetting.Required || text != ""
 	id := set.Text(idSetting)
-	if id == "" || text == "" {
+	if text == "" {
 		if id != "" && !keySetting.Required {
 			set.Fault(keySetting.Name, "required, since %s is given", idSetting.Name)
 		}
 		return nil
 	}
-	k, err := virgil.ParseKey(id, text)
+	// Without its id the key is looked at all the same: all faults are told
+	// together.
+	k, err := virgil.ParseKey(cmp.Or(id, DevelopmentKeyID), text)
 	switch {
 	case errors.Is(err, virgil.ErrKeyID):
 		refuse(set, idSetting.Name, err)
@@ -121,6 +124,8 @@ func pair(set *config.Reader, idSetting, keySetting config.Setting) *virgil.Key 
 		return nil
 	case k.Equal(developmentKey()) && !set.Development():
 		set.Fault(keySetting.Name, "the development key is published, so anyone could use it: make one of your own on Virgil's dashboard")
+		return nil
+	case id == "":
 		return nil
 	}
 	return &k

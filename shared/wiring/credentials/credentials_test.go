@@ -87,6 +87,7 @@ func TestSettings(t *testing.T) {
 		"one id twice":       {with("VIRGIL_APP_KEY_ID_PREVIOUS", id, "VIRGIL_APP_KEY_PREVIOUS", old), []string{"VIRGIL_APP_KEY_ID_PREVIOUS: is the same as VIRGIL_APP_KEY_ID"}, nil, true, true},
 		"two hours":          {with("VIRGIL_JWT_EXPIRE", "2h"), []string{"VIRGIL_JWT_EXPIRE: must be a duration from 1m0s to 1h0m0s"}, nil, true, true},
 		"development key":    {with("VIRGIL_APP_KEY", credentials.DevelopmentKey), []string{"VIRGIL_APP_KEY: the development key is published"}, nil, false, false},
+		"same, alone":        {map[string]string{"VIRGIL_APP_KEY": credentials.DevelopmentKey}, []string{"VIRGIL_APP_KEY_ID: required", "VIRGIL_APP_KEY: the development key is published", "VIRGIL_APP_ID: required"}, []string{"VIRGIL_APP_KEY_ID: required", "VIRGIL_APP_KEY: the development key is published"}, false, false},
 		"same, two lines":    {with("VIRGIL_APP_KEY", credentials.DevelopmentKey[:32]+"\n"+credentials.DevelopmentKey[32:]), []string{"VIRGIL_APP_KEY: the development key is published"}, nil, false, false},
 		"same, previous":     {with("VIRGIL_APP_KEY_ID_PREVIOUS", oldID, "VIRGIL_APP_KEY_PREVIOUS", credentials.DevelopmentKey), []string{"VIRGIL_APP_KEY_PREVIOUS: the development key is published"}, nil, true, true},
 	} {

@@ -23,6 +23,10 @@ const (
 	Secret = "wiringtest-secret-of-its-own-0123456789abcdef0123456789abcdef012"
 	Token  = "wiringtest-token"
 	Key    = "wiringtest-api-key"
+
+	VirgilAppID = "71726e0c2f1b4d6b8a3c5d7e9f012345"
+	VirgilKeyID = "1ca1a673ebf98e3d"
+	VirgilKey   = "MC4CAQAwBQYDK2VwBCIEIF//+a+jWM7bwMWcSJgBFiB8OQ/bT5qrQlfq7heFXqxu"
 )
 
 // Settings returns the settings of a function, with those given added or
@@ -35,6 +39,10 @@ func Settings(more map[string]string) map[string]string {
 		"CALLBACK_TOKEN": Token,
 		"API_KEYS":       "test:" + hex.EncodeToString(sum[:]),
 		"USERSIG_MODE":   "server",
+
+		"VIRGIL_APP_ID":     VirgilAppID,
+		"VIRGIL_APP_KEY_ID": VirgilKeyID,
+		"VIRGIL_APP_KEY":    VirgilKey,
 	}
 	for name, value := range more {
 		env[name] = value
