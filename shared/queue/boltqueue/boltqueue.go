@@ -153,7 +153,7 @@ func put(b *bolt.Bucket, due time.Time, encoded []byte) error {
 	}
 	var ms uint64
 	if !due.IsZero() {
-		ms = uint64(due.UnixMilli())
+		ms = uint64(due.Add(time.Millisecond - 1).UnixMilli()) // rounded up: never early
 	}
 	key := binary.BigEndian.AppendUint64(nil, ms)
 	return b.Put(binary.BigEndian.AppendUint64(key, n), encoded)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,6 +144,32 @@ func drainUntil(t *testing.T, q *boltqueue.Queue, enough func(seen map[string]in
 			}
 			return seen
 		}
+	}
+}
+
+// TestNotAMicrosecondEarly: times within a millisecond are kept as well.
+func TestNotAMicrosecondEarly(t *testing.T) {
+	base := time.Now().Truncate(time.Second)
+	var now atomic.Int64 // microseconds after base
+	q, err := boltqueue.Open(filepath.Join(t.TempDir(), "jobs.db"), boltqueue.Options{
+		Now: func() time.Time { return base.Add(time.Duration(now.Load()) * time.Microsecond) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	late, early := job(1), job(2)
+	late.NotBefore, early.NotBefore = base.Add(1999*time.Microsecond), base.Add(time.Microsecond)
+	if err := q.Enqueue(t.Context(), late, early); err != nil {
+		t.Fatal(err)
+	}
+	now.Store(1200)
+	if seen := drain(t, q, 1); seen["job1"] > 0 || seen["job2"] != 1 {
+		t.Errorf("after 1.2 ms came %v", seen)
+	}
+	now.Store(2000)
+	if seen := drain(t, q, 1); seen["job1"] != 1 {
+		t.Errorf("after 2 ms came %v", seen)
 	}
 }
 
