@@ -213,7 +213,7 @@ func (c *Client) call(ctx context.Context, m method, in any, out answer, turns .
 		renewed bool
 	)
 	for try := 1; ; try++ {
-		if err := c.awaitTurns(ctx, m, turns, began); err != nil {
+		if err := c.limits.wait(ctx, turns, c.patience(ctx, m, began)); err != nil {
 			if failed != nil {
 				return failed // says more than that there is no time for another try
 			}
@@ -254,15 +254,6 @@ func unsent(command string, err error) *Error {
 		class = ClassThrottled
 	}
 	return &Error{Command: command, Class: class, cause: err}
-}
-
-func (c *Client) awaitTurns(ctx context.Context, m method, turns []turn, began time.Time) error {
-	for _, t := range turns {
-		if err := c.limits.wait(ctx, t, c.patience(ctx, m, began)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // patience is how long a call may wait now. One that IM knows again by its

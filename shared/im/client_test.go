@@ -83,6 +83,34 @@ func TestRefusedUserSigIsRenewedOnce(t *testing.T) {
 	}
 }
 
+// Of two calls with the same expired UserSig, the slower one does not throw the
+// new one away.
+func TestUserSigIsRenewedForAll(t *testing.T) {
+	c := newClock()
+	f := newFake(t, c)
+	client := f.client()
+	expired := code(70001, "expired").body
+	f.replies(
+		reply{body: expired, after: func() {
+			if err := client.Kick(ctx(t), "faster"); err != nil {
+				t.Error(err)
+			}
+			c.advance(time.Second)
+		}},
+		reply{body: expired, after: func() { c.advance(time.Second) }},
+	)
+	if err := client.Kick(ctx(t), "slower"); err != nil {
+		t.Fatal(err)
+	}
+	sigs := make(map[string]bool)
+	for _, r := range f.requests() {
+		sigs[r.sig] = true
+	}
+	if len(f.requests()) != 4 || len(sigs) != 2 {
+		t.Errorf("%d requests with %d UserSigs", len(f.requests()), len(sigs))
+	}
+}
+
 func TestWrongSignatureIsNotTriedAgain(t *testing.T) {
 	f := newFake(t, newClock())
 	f.replies(code(70009, "wrong key"))
@@ -334,6 +362,11 @@ func TestHeldGroupHoldsEverybody(t *testing.T) {
 	e, ok := errors.AsType[*im.LimitError](err)
 	if only(t, err, im.ClassThrottled); !ok || e.Wait < 500*time.Millisecond || c.Now() != began || len(f.requests()) != 1 {
 		t.Errorf("%v after %d requests", err, len(f.requests()))
+	}
+	other := shout
+	other.GroupID = "another"
+	if _, err := client.SendGroupMsg(ctx(t), other); err != nil || c.Now() != began {
+		t.Errorf("another group: %v", err)
 	}
 }
 

@@ -1,8 +1,10 @@
 package im
 
 import (
+	"cmp"
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -23,13 +25,13 @@ var (
 const slack = 25 * time.Millisecond
 
 // bucket holds tokens; each comes back a span after it was taken, so in no span
-// are more taken than there are. They are given in the order they are asked for,
-// in advance if need be.
+// are more taken than there are. They may be taken in advance, and then a place
+// before that is still free for others: who waits for one group does not hold up
+// those who wait for the API alone.
 type bucket struct {
 	tokens int
 	span   time.Duration
 	taken  []taking // not yet back, by time
-	out    int      // tokens in taken
 	pause  time.Time
 }
 
@@ -50,30 +52,70 @@ func newBucket(a allowance, share float64) *bucket {
 	return b
 }
 
-// take takes n tokens and returns how long from now until they are there. If
-// that is more than most, it takes nothing and ok is false.
-func (b *bucket) take(now time.Time, n int, most time.Duration) (wait time.Duration, ok bool) {
-	at := later(now, b.pause)
-	if last := len(b.taken) - 1; last >= 0 {
-		at = later(at, b.taken[last].at) // nobody overtakes
-	}
-	back, out := 0, b.out
-	for ; back < len(b.taken); back++ {
-		t := b.taken[back]
-		if t.at.Add(b.span).After(at) {
-			if out+n <= b.tokens {
-				break
+// free returns the first time, not before at, when n tokens can be taken without
+// too many in any span.
+func (b *bucket) free(at time.Time, n int) time.Time {
+	at = later(at, b.pause)
+	for {
+		full, until := false, time.Time{}
+		// The spans that at is in begin at the takings before it, or at itself.
+		first, _ := slices.BinarySearchFunc(b.taken, at.Add(-b.span), func(t taking, after time.Time) int {
+			return cmp.Or(t.at.Compare(after), -1)
+		})
+		end, out := first, 0
+		for begin := first; begin < len(b.taken) && !b.taken[begin].at.After(at); begin++ {
+			for ; end < len(b.taken) && b.taken[end].at.Before(b.taken[begin].at.Add(b.span)); end++ {
+				out += b.taken[end].n
 			}
-			at = t.at.Add(b.span)
+			if out+n > b.tokens {
+				full, until = true, b.taken[begin].at.Add(b.span)
+			}
+			out -= b.taken[begin].n
 		}
-		out -= t.n
+		if full {
+			at = until
+			continue
+		}
+		next, _ := slices.BinarySearchFunc(b.taken, at, func(t taking, at time.Time) int { return cmp.Or(t.at.Compare(at), -1) })
+		out = 0
+		for i := next; i < len(b.taken) && b.taken[i].at.Before(at.Add(b.span)); i++ {
+			out += b.taken[i].n
+		}
+		if out+n <= b.tokens {
+			return at
+		}
+		at = b.taken[next].at.Add(b.span)
 	}
-	if wait = at.Sub(now); wait > most {
-		return wait, false
+}
+
+// take takes tokens at a time that free gave, and forgets those that are back.
+func (b *bucket) take(now, at time.Time, n int) {
+	back := 0
+	for back < len(b.taken) && !b.taken[back].at.Add(b.span).After(now) {
+		back++
 	}
-	b.taken = append(b.taken[back:], taking{at, n})
-	b.out = out + n
-	return wait, true
+	b.taken = b.taken[back:]
+	i, same := b.find(at)
+	if same {
+		b.taken[i].n += n
+		return
+	}
+	b.taken = slices.Insert(b.taken, i, taking{at, n})
+}
+
+// giveBack returns tokens taken in advance that are not needed.
+func (b *bucket) giveBack(at time.Time, n int) {
+	i, ok := b.find(at)
+	if !ok {
+		return
+	}
+	if b.taken[i].n -= n; b.taken[i].n <= 0 {
+		b.taken = slices.Delete(b.taken, i, i+1)
+	}
+}
+
+func (b *bucket) find(at time.Time) (i int, ok bool) {
+	return slices.BinarySearchFunc(b.taken, at, func(t taking, at time.Time) int { return t.at.Compare(at) })
 }
 
 // idle reports that the bucket is as good as new.
@@ -92,7 +134,7 @@ func later(a, b time.Time) time.Time {
 // limited is what an allowance is kept for: an API, or something within the app.
 type limited struct{ kind, id string }
 
-// turn is a wish for n tokens of an allowance.
+// turn is a wish for n tokens of an allowance, which has so many at once.
 type turn struct {
 	of limited
 	a  allowance
@@ -137,33 +179,76 @@ func (l *limits) bucket(of limited, a allowance, now time.Time) *bucket {
 	return b
 }
 
-// wait waits for a turn, at most so long. It returns a [*LimitError] at once if
-// that is too short. A caller who gives up while waiting leaves its turn unused.
-func (l *limits) wait(ctx context.Context, t turn, most time.Duration) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	now := l.now()
-	b := l.bucket(t.of, t.a, now)
-	wait, ok := b.take(now, min(t.n, b.tokens), most)
-	l.mu.Unlock()
-	if !ok {
-		return &LimitError{wait}
-	}
-	for wait > 0 {
-		if err := l.sleep(ctx, wait); err != nil {
+// wait waits until all turns can be taken at the same time, at most so long. It
+// returns a [*LimitError] at once if that is too short.
+func (l *limits) wait(ctx context.Context, turns []turn, most time.Duration) error {
+	for {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		most -= wait
-		l.mu.Lock()
-		wait = b.pause.Sub(l.now()) // it may have been held meanwhile
-		l.mu.Unlock()
-		if wait > most {
+		buckets, at, wait := l.take(turns, most)
+		switch {
+		case wait > most:
 			return &LimitError{wait}
+		case wait <= 0:
+			return nil
+		}
+		if err := l.sleep(ctx, wait); err != nil {
+			l.giveBack(buckets, turns, at)
+			return err
+		}
+		if !l.held(buckets) {
+			return ctx.Err()
+		}
+		// IM has asked for a pause meanwhile. All who waited go on after it, but
+		// not all at once.
+		l.giveBack(buckets, turns, at)
+		most -= wait
+	}
+}
+
+// take takes the turns at the first time when all can be had, which is so long
+// from now. If that is longer than most, it takes nothing.
+func (l *limits) take(turns []turn, most time.Duration) (buckets []*bucket, at time.Time, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	buckets = make([]*bucket, len(turns))
+	for i, t := range turns {
+		buckets[i] = l.bucket(t.of, t.a, now)
+	}
+	at = now
+	for settled := false; !settled; {
+		settled = true
+		for i, b := range buckets {
+			if free := b.free(at, turns[i].n); free.After(at) {
+				at, settled = free, false
+			}
 		}
 	}
-	return ctx.Err()
+	if wait = at.Sub(now); wait > most {
+		return nil, at, wait
+	}
+	for i, b := range buckets {
+		b.take(now, at, turns[i].n)
+	}
+	return buckets, at, wait
+}
+
+// held reports whether IM has asked for a pause that is not over.
+func (l *limits) held(buckets []*bucket) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	return slices.ContainsFunc(buckets, func(b *bucket) bool { return b.pause.After(now) })
+}
+
+func (l *limits) giveBack(buckets []*bucket, turns []turn, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, b := range buckets {
+		b.giveBack(at, turns[i].n)
+	}
 }
 
 // hold keeps everybody from an allowance for d, because IM said so.

@@ -3,6 +3,7 @@ package im_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -245,37 +246,89 @@ func TestTurnsAreInOrder(t *testing.T) {
 	})
 }
 
-// Groups that are quiet again are forgotten, and nothing is allowed twice by it.
-func TestManyGroups(t *testing.T) {
-	m := &meter{}
+// silenced is an IM that asks for silence half a second after the first call.
+type silenced struct{ meter }
+
+func (s *silenced) RoundTrip(req *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	first := len(s.calls) == 0
+	s.mu.Unlock()
+	resp, err := s.meter.RoundTrip(req)
+	if first {
+		time.Sleep(500 * time.Millisecond) // in a bubble
+		resp.Body = io.NopCloser(strings.NewReader(code(70050, "wait a minute").body))
+	}
+	return resp, err
+}
+
+// Who already waits for a turn waits longer when IM asks for it, and then they do
+// not come all at once.
+func TestThoseWhoWaitAreHeldToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := m.client(t, 1)
-		busy := shout
-		busy.GroupID = "busy"
-		end, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		sent := 0
+		s := &silenced{}
+		c, err := im.NewClient(im.Config{Domain: "im.invalid", SDKAppID: appID, Key: key, Admin: admin, Share: 0.01, Transport: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
 		var wg sync.WaitGroup
-		wg.Go(func() {
-			for {
-				if _, err := c.SendGroupMsg(end, busy); err != nil {
-					return
+		for range 40 { // two a second: the others wait
+			wg.Go(func() { _ = kickAlice(t.Context(), c) })
+			synctest.Wait()
+		}
+		wg.Wait()
+		if len(s.calls) != 40 || s.calls[2].at.Sub(began) < time.Minute || s.most(time.Second) > 2 {
+			t.Errorf("%d within a second, calls at %v", s.most(time.Second), s.calls)
+		}
+	})
+}
+
+// busyMeter notes only the calls to the group busy.
+type busyMeter struct{ meter }
+
+func (m *busyMeter) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Contains(string(body), `"GroupId":"busy"`) {
+		m.mu.Lock()
+		m.calls = append(m.calls, metered{time.Now(), 1})
+		m.mu.Unlock()
+	}
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(fine))}, nil
+}
+
+// Groups that are quiet again are forgotten, and a busy one gets no more by it.
+func TestManyGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &busyMeter{}
+		c, err := im.NewClient(im.Config{Domain: "im.invalid", SDKAppID: appID, Key: key, Admin: admin, Transport: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		end, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		send := func(groupID string) error {
+			to := shout
+			to.GroupID = groupID
+			_, err := c.SendGroupMsg(end, to)
+			return err
+		}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				for send("busy") == nil {
 				}
-				sent++
-			}
-		})
+			})
+		}
 		wg.Go(func() {
-			for i := 0; ; i++ {
-				other := shout
-				other.GroupID = users(1)[0] + time.Now().String()
-				if _, err := c.SendGroupMsg(end, other); err != nil {
-					return
-				}
+			for i := 0; send(fmt.Sprint("group", i)) == nil; i++ {
 			}
 		})
 		wg.Wait()
-		if sent > 400 || sent < 380 {
-			t.Errorf("%d messages to one group in 10 s, IM takes 400", sent)
+		if most := m.most(time.Second); most > 40 || len(m.calls) < 400 {
+			t.Errorf("%d messages to one group within a second, %d in all", most, len(m.calls))
 		}
 	})
 }
