@@ -6,14 +6,15 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/internal/image"
 )
 
-// cursor reads a text code by code, as scan.from does, for the few places that
+// cursor reads a text code by code, as scan.all does, for the few places that
 // need a second look.
 type cursor struct {
 	*scan
 	i    int    // offset of what comes next
 	at   int    // offset of the current character
 	more span   // its other codes, in Folds
-	leet uint16 // the code it has when it is not leet, None if it is none
+	sub  int    // which of all of them was the last
+	leet uint16 // the code it has when it is not leet, Skip if it is none
 }
 
 // cursorAt returns a cursor before the character at a place.
@@ -23,40 +24,44 @@ func (s *scan) cursorAt(p int) cursor {
 		_, size := s.code(s.text, c.i)
 		c.at, c.i = c.i, c.i+size
 		c.more = s.fold(s.text[c.at:c.i])
-		c.more.start = min(c.more.start+sub, c.more.end)
+		c.more.start, c.sub = min(c.more.start+sub, c.more.end), sub-1
 	}
 	return c
 }
 
 // next returns the next code, and false at the end of the text.
 func (c *cursor) next() (uint16, bool) {
-	c.leet = image.None
+	c.leet = image.Skip
 	if c.more.start < c.more.end {
 		c.more.start++
+		c.sub++
 		return c.resolve(c.im.Folds[c.more.start-1]), true
 	}
 	for c.i < len(c.text) {
 		code, size := c.code(c.text, c.i)
-		c.at, c.i = c.i, c.i+size
+		c.at, c.i, c.sub, c.more = c.i, c.i+size, 0, span{}
 		if code == image.Many {
 			if c.more = c.fold(c.text[c.at:c.i]); c.more.start < c.more.end {
 				code = c.im.Folds[c.more.start]
 				c.more.start++
 			}
 		}
-		if code != image.Skip {
+		if code != image.Skip && code != image.Mark {
 			return c.resolve(code), true
 		}
 	}
 	return image.None, false
 }
 
+// place returns where the last code was.
+func (c *cursor) place() int { return place(c.at, c.sub) }
+
 // resolve turns codes of double meaning into one.
 func (c *cursor) resolve(code uint16) uint16 {
 	switch {
-	case image.FirstKana <= code && code < image.FirstLetter:
+	case code >= image.FirstKana && c.more.end == 0:
 		code, c.i = c.voiced(c.text, code, c.i)
-	case image.At <= code && code < image.FirstKana:
+	case image.At <= code && code < image.None:
 		if c.reading != asWritten {
 			letter := c.scan.leet(code, c.at, nil, 0)
 			if letter != asSign(code) {
@@ -95,7 +100,7 @@ func (s *scan) neighbour(p int) (code uint16, r rune) {
 	}
 	for i > 0 {
 		code, start := s.before(s.text, i)
-		if code != image.Skip {
+		if code != image.Skip && code != image.Mark {
 			r, _ = utf8.DecodeRuneInString(s.text[start:])
 			return code, r
 		}
@@ -125,7 +130,7 @@ func (s *scan) following(i int) (code uint16, r rune) {
 func (s *scan) skipped(i int) int {
 	for i < len(s.text) {
 		code, size := s.code(s.text, i)
-		if code != image.Skip {
+		if code != image.Skip && code != image.Mark {
 			break
 		}
 		i += size

@@ -12,69 +12,70 @@ type leetRun struct {
 	l    bool // some of these may be an l as well as an i
 }
 
-// doubt is a place to read again from, for the sake of a row of leet.
-type doubt struct {
-	start int
-	run   leetRun
-}
-
-// doubts are the places of one text. When there are more, the last one stands
-// for the rest of the text.
-type doubts struct {
-	few  [4]doubt
-	n    int
-	more bool
-}
-
 // leet decides about a character that may be leet: it returns the code to go on
-// with in this reading. When everything is taken as written it notes the place.
+// with in this reading. When everything is taken as written it first reads the
+// neighbourhood, from a few letters before, in the other ways.
 func (s *scan) leet(code uint16, at int, ring *[image.Depth]int, n int) uint16 {
 	if s.allowed || !s.mayBeLeet(code) {
 		return asSign(code)
 	}
-	fresh := at < s.run.start || at >= s.run.end
-	if fresh {
+	if at < s.run.start || at >= s.run.end {
 		s.run = s.leetRun(at)
 	}
-	if at < s.run.read.start || at >= s.run.read.end {
+	switch {
+	case at < s.run.read.start, at >= s.run.read.end:
 		return asSign(code)
-	}
-	if s.reading != asWritten {
+	case s.reading != asWritten:
 		return s.im.Leet[int(s.reading-leetI)*int(image.FirstLetter)+int(code)]
 	}
-	if fresh && s.im.LeetLen[0] > 0 {
-		start := at
-		if back := min(n, int(s.im.LeetLen[0]), image.Depth); back > 0 {
-			start = ring[(n-back)%image.Depth] >> subBits
-		}
-		s.doubts.add(doubt{start, s.run})
+	run, start := s.run, at
+	if back := min(n, int(s.im.LeetLen[0]), image.Depth); back > 0 {
+		start = ring[(n-back)%image.Depth] >> subBits
 	}
+	for _, r := range [...]reading{leetI, leetL} {
+		if at >= s.done[r] && s.im.LeetLen[0] > 0 && (r == leetI || run.l) {
+			s.reading, s.trigger, s.run = r, run.read, leetRun{}
+			s.done[r] = max(s.again(start), run.read.end)
+		}
+	}
+	s.reading, s.run = asWritten, run
 	return asSign(code)
 }
 
-func (d *doubts) add(one doubt) {
-	if d.n == len(d.few) {
-		d.more = true
-		return
-	}
-	d.few[d.n] = one
-	d.n++
-}
-
-// readAgain reads the doubtful places as leet.
-func (s *scan) readAgain() {
-	for s.reading = leetI; s.reading <= leetL; s.reading++ {
-		done := 0
-		for i, d := range s.doubts.few[:s.doubts.n] {
-			rest := s.doubts.more && i == len(s.doubts.few)-1
-			if d.run.read.start < done || s.reading == leetL && !d.run.l && !rest {
+// again matches the text from an offset on as scan.all does, in a leet reading.
+// It returns where no word can hold the trigger any more.
+func (s *scan) again(start int) int {
+	var (
+		ring  [image.Depth]int
+		n     int
+		state uint32
+		node  = s.im.Nodes[0]
+		prev  uint16
+		gap   int
+	)
+	for c := s.cursorAt(place(start, 0)); ; {
+		code, ok := c.next()
+		switch {
+		case !ok:
+			s.report(node.Out, &ring, n)
+			return len(s.text)
+		case code > image.Stop:
+			if gap = 0; code == prev {
 				continue
 			}
-			s.trigger, s.run = d.run.read, leetRun{}
-			if rest {
-				s.trigger.end = len(s.text)
-			}
-			done = max(s.from(d.start), d.run.read.end)
+			s.report(node.Out, &ring, n)
+			prev = code
+			state, node = s.step(state, node, uint32(code))
+			ring[n%image.Depth] = c.place()
+			n++
+		case gap < MaxGap:
+			gap++
+		default:
+			s.report(node.Out, &ring, n)
+			state, node, prev = 0, s.im.Nodes[0], image.None
+		}
+		if state == 0 && c.at >= s.trigger.end {
+			return c.at
 		}
 	}
 }
@@ -146,7 +147,7 @@ func (s *scan) leetRun(at int) leetRun {
 }
 
 func (l *List) mayBeLeet(code uint16) bool {
-	return image.At <= code && code < image.FirstKana && l.im.Leet[code] != image.None
+	return image.At <= code && code < image.None && l.im.Leet[code] != image.Skip
 }
 
 // ambiguous tells that the two readings of a code differ.

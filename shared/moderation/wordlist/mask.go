@@ -33,8 +33,7 @@ func (l *List) stars(text string, hits []Hit) string {
 		from := max(done, h.Start)
 		b.WriteString(text[done:from])
 		for i, r := range text[from:h.End] {
-			code, _ := l.code(text, from+i)
-			if code != image.Skip || r == 'ﾞ' || r == 'ﾟ' {
+			if code, _ := l.code(text, from+i); code != image.Skip && r != '\u3099' && r != '\u309a' {
 				b.WriteByte('*')
 			}
 		}

@@ -126,7 +126,7 @@ func (s *scan) read(m *match, rows int, shapes []image.Shape, tail []uint16) boo
 		m.last = letter
 		long += int(shape.Run)
 		if row < rows-1 {
-			own := image.None
+			own := image.Skip
 			if shapes != nil {
 				own = uint16(shapes[row+1].Before)
 			}
@@ -142,7 +142,7 @@ func (s *scan) read(m *match, rows int, shapes []image.Shape, tail []uint16) boo
 func (c *cursor) count(m *match) {
 	m.segment++
 	m.letters++
-	if c.leet != image.None {
+	if c.leet != image.Skip {
 		if c.leet >= image.Digit {
 			m.digits++
 		}
@@ -158,7 +158,7 @@ func (c *cursor) skipGap() (code uint16, gaps uint8, ok bool) {
 	for count := 0; ; {
 		code, ok = c.next()
 		if !ok || code < image.Joint || code > image.Stop {
-			return code, gaps, ok && code >= image.At
+			return code, gaps, ok && (code < image.None || code >= image.FirstKana)
 		}
 		if count++; count > MaxGap {
 			return code, gaps, false
@@ -170,7 +170,7 @@ func (c *cursor) skipGap() (code uint16, gaps uint8, ok bool) {
 // gap judges the signs between two letters, where the rule itself may have one.
 func (s *scan) gap(m *match, gaps uint8, own, left, right uint16) bool {
 	if m.flags&(image.Allow|image.Exact) != 0 {
-		return gaps&^(1<<own|1<<image.Space) == 0 && (own != image.None || gaps == 0)
+		return gaps&^(1<<own|1<<image.Space) == 0 && (own != image.Skip || gaps == 0)
 	}
 	weak := gaps &^ (1 << image.Joint)
 	if weak != 0 {
@@ -179,7 +179,7 @@ func (s *scan) gap(m *match, gaps uint8, own, left, right uint16) bool {
 	switch {
 	case own == image.Space:
 		return true
-	case own != image.None:
+	case own != image.Skip:
 		return gaps&(1<<own) != 0
 	case weak == 0:
 		return true
@@ -295,7 +295,7 @@ func (s *scan) behind(m *match) (code uint16, r rune) {
 // edge, so that the word goes on. Kana fold together, so the characters
 // themselves say which they are.
 func (s *scan) continues(edge uint16, at int, code uint16, r rune) bool {
-	if r == 0 || code < image.NoneAlpha && code != image.None || s.group(code) != s.group(edge) {
+	if r == 0 || code < image.Digit || s.group(code) != s.group(edge) {
 		return false
 	}
 	if s.group(edge) != image.KanaGroup {

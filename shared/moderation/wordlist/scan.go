@@ -27,9 +27,9 @@ type scan struct {
 	allowed bool // look for allowed phrases instead, and remove the hits within
 
 	reading reading
-	run     leetRun // where the scan is
-	doubts  doubts  // what to read again
+	run     leetRun // the last row of leet
 	trigger span    // in a leet reading: hits without leet from here on were found before
+	done    [3]int  // by reading: up to where it was tried
 }
 
 // span is a part of something.
@@ -39,21 +39,21 @@ type span struct{ start, end int }
 // first. Hits may overlap. Invalid UTF-8 is in no word.
 func (l *List) Find(dst []Hit, text string) []Hit {
 	s := scan{List: l, text: text, hits: dst}
-	s.from(0)
-	s.readAgain()
+	s.all()
 	found := s.hits[len(dst):]
 	if len(found) == 0 {
 		return s.hits
 	}
 	if l.allows {
 		s = scan{List: l, text: text, hits: found, allowed: true}
-		s.from(0)
+		s.all()
 		found = s.hits
 	}
 	slices.SortFunc(found, func(a, b Hit) int {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End), cmp.Compare(a.Word.Text, b.Word.Text))
 	})
-	return append(dst, found...)
+	// A voicing mark takes a letter back; what ended before it is seen twice.
+	return append(dst, slices.Compact(found)...)
 }
 
 // A place is a byte offset and, for a character that folds to several codes,
@@ -62,39 +62,47 @@ const subBits = 5
 
 func place(at, sub int) int { return at<<subBits | sub }
 
-// from matches the text from an offset on. It returns where it stopped: at the
-// end, or in a leet reading where no word can hold the trigger any more.
-func (s *scan) from(i int) int {
+// all matches the whole text as it is written. This is where the time goes: one
+// look into the table of characters, and mostly one into the automaton, for each
+// character.
+func (s *scan) all() {
 	var (
 		im    = s.im
 		text  = s.text
+		ascii = &s.ascii
 		nodes = im.Nodes
 		ring  [image.Depth]int // places of the last letters
 		n     int              // letters so far
 		state uint32
-		prev  uint16 // the last letter, None after what ends matches
-		gap   int    // signs since then
-		fold  span   // the other codes of a character that has several
-		sub   int    // which of all is the present one
+		node  = nodes[0] // of the state
+		prev  uint16     // the last letter
+		gap   int        // signs since then
+
+		before uint32 // the state and the letter before the last step
+		older  uint16
+		fold   span // the other codes of a character that has several
+		sub    int  // which of all is the present one
 	)
-	for i < len(text) {
+	for i := 0; i < len(text); {
 		at := i
 		var code uint16
 		if b := text[i]; b < utf8.RuneSelf {
-			code = s.ascii[b]
+			code = ascii[b]
 			i++
 		} else {
-			var size int
-			code, size = s.wide(text, i)
+			// Most of what is not ASCII: three bytes, and no surrogate.
+			r, size := rune(0), 3
+			if b > 0xe0 && b < 0xf0 && b != 0xed && i+2 < len(text) && int8(text[i+1]) < -64 && int8(text[i+2]) < -64 {
+				r = rune(b&0x0f)<<12 | rune(text[i+1]&0x3f)<<6 | rune(text[i+2]&0x3f)
+			} else {
+				r, size = utf8.DecodeRuneInString(text[i:])
+			}
+			code = im.Pages[int(im.Index[r>>8])*image.PageSize+int(r&0xff)]
 			i += size
 		}
 	folded:
-		if code < image.FirstLetter {
+		if code < image.None {
 			switch {
-			case code >= image.FirstKana:
-				if i < len(text) && mayVoice(text, i) {
-					code, i = s.voiced(text, code, i)
-				}
 			case code >= image.At:
 				code = s.leet(code, at, &ring, n)
 			case code == image.Many:
@@ -102,33 +110,35 @@ func (s *scan) from(i int) int {
 					code = im.Folds[fold.start]
 					goto folded
 				}
-			}
-			if code < image.At {
-				switch code {
-				case image.Skip:
-				case image.Joint, image.Dot, image.Space, image.Stop:
-					if gap++; gap <= MaxGap {
-						break
-					}
-					fallthrough
-				default:
-					s.report(state, &ring, n)
-					state, prev = 0, image.None
+			case code == image.Mark:
+				if code, at = s.voice(at); code == image.Skip {
+					break
 				}
-				if s.reading != asWritten && state == 0 && at >= s.trigger.end {
-					return at
+				if n > 0 && ring[(n-1)%image.Depth] == place(at, 0) {
+					state, node, prev = before, nodes[before], older
+					n--
+				}
+			}
+			if code <= image.Stop {
+				if code != image.Skip {
+					gap++
+				}
+				if gap > MaxGap {
+					if node.Out != 0 {
+						s.report(node.Out, &ring, n)
+					}
+					state, node, prev = 0, nodes[0], image.None
 				}
 				goto next
 			}
 		}
 		gap = 0
 		if code != prev {
-			prev = code
-			node := nodes[state]
 			if node.Out != 0 {
-				s.report(state, &ring, n)
+				s.report(node.Out, &ring, n)
 			}
-			state = step(nodes, node, state, uint32(code))
+			before, older, prev = state, prev, code
+			state, node = s.step(state, node, uint32(code))
 			ring[n%image.Depth] = place(at, sub)
 			n++
 		}
@@ -142,29 +152,33 @@ func (s *scan) from(i int) int {
 			fold, sub = span{}, 0
 		}
 	}
-	s.report(state, &ring, n)
-	return i
+	s.report(node.Out, &ring, n)
 }
 
-// step follows one letter from a state, whose node it gets. It trusts nothing in
-// the nodes, not even that failing ends.
-func step(nodes []image.Node, node image.Node, state, code uint32) uint32 {
-	for range image.Depth + 1 {
-		if to := node.Base + code; uint64(to) < uint64(len(nodes)) && nodes[to].Check == state {
-			return to
+// step follows one letter from a state and its node. It trusts nothing in the
+// image, not even that failing ends.
+func (l *List) step(state uint32, node image.Node, code uint32) (uint32, image.Node) {
+	nodes := l.im.Nodes
+	for range image.Depth {
+		if to := node.Base + code; uint64(to) < uint64(len(nodes)) {
+			if next := nodes[to]; next.Check == state {
+				return to, next
+			}
 		}
-		if state == 0 || uint64(node.Fail) >= uint64(len(nodes)) {
-			return 0
+		if node.Fail == 0 || uint64(node.Fail) >= uint64(len(nodes)) {
+			break
 		}
 		state = node.Fail
 		node = nodes[state]
 	}
-	return 0
+	if root := l.im.Root; uint64(code) < uint64(len(root)) && uint64(root[code]) < uint64(len(nodes)) {
+		return root[code], nodes[root[code]]
+	}
+	return 0, nodes[0]
 }
 
-// report tries the words that end in a state.
-func (s *scan) report(state uint32, ring *[image.Depth]int, n int) {
-	o := s.im.Nodes[state].Out
+// report tries the words of a state, by its node's Out.
+func (s *scan) report(o uint32, ring *[image.Depth]int, n int) {
 	for o != 0 && uint64(o) < uint64(len(s.im.Outs)) {
 		out := s.im.Outs[o]
 		if uint64(out.Word) < uint64(len(s.im.Words)) {
@@ -185,8 +199,8 @@ func (l *List) wide(text string, i int) (code uint16, size int) {
 	r, size := rune(0), 3
 	if b := text[i]; b > 0xe0 && b < 0xf0 && b != 0xed && len(text)-i >= 3 && int8(text[i+1]) < -64 && int8(text[i+2]) < -64 {
 		r = rune(b&0x0f)<<12 | rune(text[i+1]&0x3f)<<6 | rune(text[i+2]&0x3f)
-	} else if r, size = utf8.DecodeRuneInString(text[i:]); r == utf8.RuneError {
-		return image.None, size
+	} else {
+		r, size = utf8.DecodeRuneInString(text[i:])
 	}
 	return l.im.Pages[int(l.im.Index[r>>8])*image.PageSize+int(r&0xff)], size
 }
@@ -213,29 +227,34 @@ func (l *List) fold(char string) span {
 	return f
 }
 
-// mayVoice sorts out most of what is no voicing mark and nothing invisible
-// before one.
-func mayVoice(text string, i int) bool {
-	switch text[i] {
-	case 0xe3:
-		return i+1 < len(text) && text[i+1] == 0x82
-	case 0xef, 0xe2, 0xcd, 0xc2, 0xe1, 0xf3, 0xd8:
-		return true
+// voice returns the code that the kana before a voicing mark has with it, and
+// where it is; Skip if there is none, or none that takes the mark.
+func (s *scan) voice(at int) (code uint16, start int) {
+	for start = at; start > 0; {
+		_, size := utf8.DecodeLastRuneInString(s.text[:start])
+		start -= size
+		if code, _ := s.code(s.text, start); code != image.Skip {
+			with, _ := s.voiced(s.text, code, start+size)
+			if with == code {
+				break
+			}
+			return with, start
+		}
 	}
-	return false
+	return image.Skip, at
 }
 
 // voiced looks for a voicing mark behind a kana that takes one. It returns the
 // kana with it and the offset behind.
 func (l *List) voiced(text string, code uint16, i int) (uint16, int) {
-	kana := code - image.FirstKana
-	if kana >= image.Kana {
+	if code < image.FirstKana || code >= image.FirstLetter {
 		return code, i
 	}
+	kana := code - image.FirstKana
 	for end := i; end < len(text); {
 		r, size := utf8.DecodeRuneInString(text[end:])
 		end += size
-		with := uint16(0)
+		with := image.Skip
 		switch r {
 		case '\u3099', '゛', 'ﾞ':
 			with = l.im.Voiced[kana]
@@ -246,7 +265,7 @@ func (l *List) voiced(text string, code uint16, i int) (uint16, int) {
 				continue
 			}
 		}
-		if with != image.None {
+		if with != image.Skip {
 			return with, end
 		}
 		break

@@ -249,6 +249,10 @@ func (b *builder) words() error {
 	b.im.Words = append(b.im.Words, image.Word{Text: uint32(len(b.im.Text))})
 	b.im.Outs = t.link()
 	b.im.Nodes = t.array()
+	b.im.Root = make([]uint32, len(b.im.Groups))
+	for _, child := range t.states[0].children {
+		b.im.Root[t.states[child].code] = t.states[child].place
+	}
 	return nil
 }
 

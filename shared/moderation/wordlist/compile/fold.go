@@ -71,20 +71,18 @@ var folding = sync.OnceValue(func() map[rune]rune {
 		to['❶'+i], to['➀'+i], to['➊'+i], to['⓵'+i] = '1'+i, '1'+i, '1'+i, '1'+i
 	}
 	to['⓿'], to['🄋'], to['🄌'] = '0', '0', '0'
-	to['゛'], to['゜'] = '゛', '゜' // by NFKC a space with a mark
 	return to
 })
 
 // fold returns what is matched for a character: nothing for one that cannot be
 // seen, otherwise letters in their plainest form, or the sign itself.
 func fold(r rune) []rune {
-	if isInvisible(r) {
+	switch {
+	case strings.ContainsRune(voicingMarks, r):
+		return []rune{mark}
+	case isInvisible(r):
 		return nil
-	}
-	if to, ok := folding()[r]; ok && to == r {
-		return []rune{r}
-	}
-	if r < utf8.RuneSelf {
+	case r < utf8.RuneSelf:
 		return []rune{unicode.ToLower(r)}
 	}
 	var out []rune
@@ -184,8 +182,6 @@ func isInvisible(r rune) bool {
 		return r < ' ' && !unicode.IsSpace(r) || r == 0x7f
 	case r == 'ᅟ', r == 'ᅠ', r == 'ㅤ', r == 'ﾠ': // fillers of Hangul
 		return true
-	case r == 'ﾞ', r == 'ﾟ': // belong to the kana before them, or to nothing
-		return true
 	case unicode.In(r, unicode.Cf, unicode.Me, unicode.Variation_Selector):
 		return true
 	case unicode.Is(unicode.Cc, r):
@@ -193,6 +189,12 @@ func isInvisible(r rune) bool {
 	}
 	return unicode.Is(unicode.Mn, r) && unicode.In(r, unicode.Inherited, unicode.Cyrillic, unicode.Hebrew, unicode.Arabic)
 }
+
+// voicingMarks belong to the kana before them, or to nothing; they fold to mark.
+const (
+	voicingMarks = "゛゜ﾞﾟ\u3099\u309a"
+	mark         = '゛'
+)
 
 const blankBraille = '⠀'
 
@@ -206,7 +208,7 @@ func signOf(r rune) uint16 {
 		return image.Space
 	case strings.ContainsRune(`,;:!?'"、。！？；：，`, r), unicode.In(r, unicode.Pi, unicode.Pf, unicode.Ps, unicode.Pe):
 		return image.Stop
-	case unicode.In(r, unicode.P, unicode.S, unicode.Co), r == '゛', r == '゜', 0x1F000 <= r && r <= 0x1FBFF && !isLetter(r):
+	case unicode.In(r, unicode.P, unicode.S, unicode.Co), 0x1F000 <= r && r <= 0x1FBFF && !isLetter(r):
 		return image.Joint
 	}
 	return image.None
@@ -234,6 +236,8 @@ func special(r rune) (code uint16, ok bool) {
 	switch {
 	case '0' <= r && r <= '9':
 		return image.Digit + uint16(r-'0'), true
+	case r == mark:
+		return image.Mark, true
 	case r == '@':
 		return image.At, true
 	case r == '$':

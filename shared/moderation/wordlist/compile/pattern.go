@@ -13,20 +13,21 @@ import (
 // letter is one character of a folded word.
 type letter struct {
 	r   rune
-	gap uint16 // what stood before it in the rule's text: a code, None for nothing
+	gap uint16 // what stood before it in the rule's text: a code, Skip for nothing
 }
 
 // lettersOf folds a text into its letters.
 func lettersOf(text string) []letter {
 	var out []letter
-	gap := image.None
-	for _, composed := range norm.NFC.String(voicingMarks.Replace(text)) {
+	gap := image.Skip
+	for _, composed := range norm.NFC.String(combining.Replace(text)) {
 		for _, r := range fold(composed) {
 			sign := signOf(r)
 			switch {
+			case r == mark:
 			case sign == image.None:
-				out, gap = append(out, letter{r, gap}), image.None
-			case len(out) > 0 && (gap == image.None || gap == image.Space):
+				out, gap = append(out, letter{r, gap}), image.Skip
+			case len(out) > 0 && (gap == image.Skip || gap == image.Space):
 				gap = sign // a sign says more than the space beside it
 			}
 		}
@@ -34,8 +35,8 @@ func lettersOf(text string) []letter {
 	return out
 }
 
-// voicingMarks makes the marks that stand alone combine.
-var voicingMarks = strings.NewReplacer("゛", "\u3099", "゜", "\u309a", "ﾞ", "\u3099", "ﾟ", "\u309a")
+// combining makes the voicing marks that stand alone combine.
+var combining = strings.NewReplacer("゛", "\u3099", "゜", "\u309a", "ﾞ", "\u3099", "ﾟ", "\u309a")
 
 // pattern is one way to write a word: its letters, equal neighbours once.
 type pattern struct {
@@ -56,7 +57,7 @@ func patternOf(rule int, letters []letter) pattern {
 		if n := len(p.runes); n > 0 && p.runes[n-1] == l.r {
 			s := &p.shapes[n-1]
 			s.Run = uint8(min(int(s.Run)+1, 255))
-			if l.gap != image.None {
+			if l.gap != image.Skip {
 				s.Inside = uint8(l.gap)
 			}
 			continue

@@ -172,8 +172,8 @@ func (a *array) nodes(t *trie) []image.Node {
 		s := &t.states[at]
 		node := &nodes[s.place]
 		node.Base, node.Out, node.Fail = a.bases[uint32(at)], s.out, t.states[s.fail].place
-		if len(s.children) == 0 {
-			node.Base = image.NoNode - 1<<16 // leads nowhere
+		if len(s.children) == 0 || at == 0 {
+			node.Base = image.NoNode - 1<<16 // leads nowhere; Root knows the first step
 		}
 		for _, child := range s.children {
 			nodes[t.states[child].place].Check = s.place

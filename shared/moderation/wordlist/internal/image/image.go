@@ -23,32 +23,33 @@ const (
 	headerSize = 16 // magic, format, checksum of the rest, length of all
 )
 
-// Codes are what characters become before they are matched. The first ones have
-// meanings, those from FirstLetter on are letters of this rule set's words.
+// Codes are what characters become before they are matched. Those from None on
+// take the automaton one step; the ones before need a second look.
 const (
-	None  uint16 = iota // a letter or mark in no word: ends every match
-	Skip                // not there at all: zero-width, bidi control, combining mark
+	Skip  uint16 = iota // not there: zero-width, bidi control, combining mark
 	Joint               // a symbol that may stand between the letters of a word
 	Dot                 // a full stop, as in f.u.c.k
 	Space
-	Stop      // punctuation of sentences
-	Many      // folds to several codes, see Image.Many
-	NoneAlpha // None, of a script that parts words by spaces
-	NoneHan
-	NoneKana
+	Stop   // punctuation of sentences
+	Many   // folds to several codes
+	Mark   // voices the kana before it
+	At     // from here on: signs that may be read as letters
+	Dollar // (Joint otherwise)
+	Bang   // (Stop otherwise)
+	Bar
+	Digit // of 0; the other nine follow
 )
 
-// Codes that have a second reading as a letter.
+// More codes.
 const (
-	At uint16 = 11 + iota
-	Dollar
-	Bang
-	Bar
-	Digit                     // of 0; the other nine follow
-	FirstKana   = Digit + 10  // kana that take a voicing mark
-	Kana        = 21          // how many
-	FirstLetter = uint16(64)  // all codes from here on are ordinary letters
-	Codes       = 1<<16 - 512 // bounds the codes of an image
+	None      = Digit + 10 + iota // in no word: ends every match
+	NoneAlpha                     // of a script that parts words by spaces
+	NoneHan
+	NoneKana
+	FirstKana                      // kana that take a voicing mark
+	Kana        = 21               // how many they are
+	FirstLetter = FirstKana + Kana // from here on: letters of this image's words
+	Codes       = 1<<16 - 512      // bounds the codes of an image
 )
 
 // Groups sort codes by how words of their script are parted and repeated.
@@ -109,7 +110,7 @@ type Detail struct {
 }
 
 // Shape describes one letter of a word: how often it stands there in a row, and
-// the code of the gap that belongs before it and inside the row (0 is none).
+// the code of the gap that belongs before it and inside the row, Skip for none.
 type Shape struct{ Run, Before, Inside, _ uint8 }
 
 // Name is a string of the image.
@@ -137,10 +138,11 @@ type Image struct {
 	Folds  []uint16
 
 	Voiced     []uint16 // by FirstKana+i: the code with dakuten
-	SemiVoiced []uint16 // with handakuten
-	Leet       []uint16 // two readings of the codes below FirstLetter, 0 for none
+	SemiVoiced []uint16 // with handakuten, Skip for none
+	Leet       []uint16 // two readings of the codes below FirstLetter, Skip for none
 	LeetLen    []uint16 // one value: letters of the longest word of an alphabet
 
+	Root    []uint32 // code -> state, from the root
 	Nodes   []Node
 	Outs    []Out
 	Words   []Word // and one more that ends the last text
@@ -166,6 +168,7 @@ func (im *Image) sections(c *codec) {
 	section(c, &im.SemiVoiced)
 	section(c, &im.Leet)
 	section(c, &im.LeetLen)
+	section(c, &im.Root)
 	section(c, &im.Nodes)
 	section(c, &im.Outs)
 	section(c, &im.Words)
