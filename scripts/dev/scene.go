@@ -16,7 +16,8 @@ type scene struct {
 	Sayings       []string       `json:"sayings"` // ready-made messages
 }
 
-// conversation is a tab of the page. Without a group it is one to one.
+// conversation is a tab of the page. Without a group it is one to one: with the
+// peer, or between the first two users.
 type conversation struct {
 	ID      string  `json:"id"`
 	Title   string  `json:"title"`
@@ -24,6 +25,7 @@ type conversation struct {
 	GroupID string  `json:"groupId,omitempty"`
 	Joins   bool    `json:"joins,omitempty"` // clients enter it with each session
 	Topics  []topic `json:"topics,omitempty"`
+	Peer    string  `json:"peer,omitempty"`
 
 	kind im.GroupType
 }

@@ -59,7 +59,7 @@ function place(user) {
   if (conversation.groupId) {
     return { groupId: conversation.groupId, topicId: conversation.topics ? topics.querySelector("select").value : "" };
   }
-  return { peer: scene.users.slice(0, 2).find((u) => u !== user) };
+  return { peer: conversation.peer ?? scene.users.slice(0, 2).find((u) => u !== user) };
 }
 
 const keyOf = ({ groupId, topicId, peer }) => (groupId ? `${groupId} ${topicId ?? ""}` : `@ ${peer}`);
