@@ -34,16 +34,16 @@ func (p *process) redeliver() {
 // with its group and one greeting in the end.
 func testRequestDies(w *world) {
 	for _, c := range []struct {
-		name string
-		next func(p *process, user string)
+		name, prefix string
+		next         func(p *process, user string)
 	}{
-		{"asked again", func(p *process, user string) {
+		{"asked again", "a", func(p *process, user string) {
 			p.advance(time.Minute)
 			p.opens(user)
 			p.work()
 		}},
-		{"never asked again", func(*process, string) {}},
-		{"asked again ten minutes later", func(p *process, user string) {
+		{"never asked again", "b", func(*process, string) {}},
+		{"asked again ten minutes later", "c", func(p *process, user string) {
 			p.advance(10 * time.Minute)
 			p.opens(user)
 			p.work()
@@ -52,7 +52,7 @@ func testRequestDies(w *world) {
 		w.Run(c.name, func(t *testing.T) {
 			enginetest.EachDeath(t, w.store, func(t *testing.T, name string, mortal kv.Store) {
 				w := w.with(t)
-				user := short(t, name)
+				user := c.prefix + name
 				first := w.process(mortal)
 				a := first.do(w.wants(user))
 				next := w.process(w.store)
@@ -73,9 +73,6 @@ func testRequestDies(w *world) {
 		})
 	}
 }
-
-// short makes a UserID of the place of death and the test.
-func short(t *testing.T, name string) string { return fmt.Sprintf("%s-%d", name, len(t.Name())) }
 
 // started reports whether a user's request was ever written down.
 func started(w *world, user string) bool {
@@ -138,7 +135,7 @@ func testChangeDies(w *world) {
 	alive := w.process(w.store)
 	enginetest.EachDeath(w.T, w.store, func(t *testing.T, name string, mortal kv.Store) {
 		w, alive := w.with(t), alive.with(t)
-		user := short(t, name)
+		user := name
 		id, group := alive.opens(user)
 		alive.work()
 		first := alive.fake.Assign(id, "701")

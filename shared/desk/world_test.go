@@ -21,6 +21,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk/zendesk"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
@@ -117,7 +118,7 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock, k kind) *world 
 	keys, err := api.ParseKeys([]string{"shop:" + hex.EncodeToString(sum[:])})
 	w.must(err)
 	w.doors.Gate = &api.Gate{Keys: keys, Users: w.users}
-	w.conf = desk.Config{Store: store, IM: w.chat, Sends: plain{w.chat}, Greeter: admin, Greeting: greeting, Now: clock.Now}
+	w.conf = desk.Config{Store: store, IM: w.chat, Greeter: admin, Greeting: greeting, Now: clock.Now}
 	switch k {
 	case zendeskKind:
 		w.openZendesk(transport)
@@ -170,14 +171,6 @@ func (w *world) advance(d time.Duration) {
 	w.imNow.Advance(d)
 }
 
-// plain sends without remembering.
-type plain struct{ client *im.Client }
-
-func (p plain) Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error) {
-	_, m.Random = im.Numbers(event)
-	return p.client.SendGroupMsg(ctx, m)
-}
-
 // process is one process of ours.
 type process struct {
 	*world
@@ -189,7 +182,7 @@ type process struct {
 // process starts a process over a store, which may be mortal.
 func (w *world) process(store kv.Store) *process {
 	conf := w.conf
-	conf.Store = store
+	conf.Store, conf.Sends = store, once.New(store, w.chat, w.clock.Now)
 	conf.Jobs = queue.NewLedger(store, w.queue, w.clock.Now)
 	p := &process{world: w, ledger: conf.Jobs, tickets: desk.New(conf)}
 	mux := http.NewServeMux()
