@@ -57,21 +57,21 @@ func (s *scan) again(start int) int {
 		code, ok := c.next()
 		switch {
 		case !ok:
-			s.report(node.Out, &ring, n)
+			s.report(state, &ring, n)
 			return len(s.text)
 		case code > image.Stop:
 			if gap = 0; code == prev {
 				continue
 			}
-			s.report(node.Out, &ring, n)
+			s.report(state, &ring, n)
 			prev = code
-			state, node = s.step(state, node, uint32(code))
+			state, node = s.step(state, node, code)
 			ring[n%image.Depth] = c.place()
 			n++
 		case gap < MaxGap:
 			gap++
 		default:
-			s.report(node.Out, &ring, n)
+			s.report(state, &ring, n)
 			state, node, prev = 0, s.im.Nodes[0], image.None
 		}
 		if state == 0 && c.at >= s.trigger.end {

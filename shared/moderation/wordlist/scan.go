@@ -114,7 +114,7 @@ func (s *scan) all() {
 				if code, at = s.voice(at); code == image.Skip {
 					break
 				}
-				if n > 0 && ring[(n-1)%image.Depth] == place(at, 0) {
+				if n > 0 && ring[uint(n-1)%image.Depth] == place(at, 0) {
 					state, node, prev = before, nodes[before], older
 					n--
 				}
@@ -124,8 +124,8 @@ func (s *scan) all() {
 					gap++
 				}
 				if gap > MaxGap {
-					if node.Out != 0 {
-						s.report(node.Out, &ring, n)
+					if node.Mask&image.Ends != 0 {
+						s.report(state, &ring, n)
 					}
 					state, node, prev = 0, nodes[0], image.None
 				}
@@ -134,12 +134,12 @@ func (s *scan) all() {
 		}
 		gap = 0
 		if code != prev {
-			if node.Out != 0 {
-				s.report(node.Out, &ring, n)
+			if node.Mask&image.Ends != 0 {
+				s.report(state, &ring, n)
 			}
 			before, older, prev = state, prev, code
-			state, node = s.step(state, node, uint32(code))
-			ring[n%image.Depth] = place(at, sub)
+			state, node = s.step(state, node, code)
+			ring[uint(n)%image.Depth] = place(at, sub)
 			n++
 		}
 	next:
@@ -152,45 +152,56 @@ func (s *scan) all() {
 			fold, sub = span{}, 0
 		}
 	}
-	s.report(node.Out, &ring, n)
+	s.report(state, &ring, n)
 }
 
 // step follows one letter from a state and its node. It trusts nothing in the
 // image, not even that failing ends.
-func (l *List) step(state uint32, node image.Node, code uint32) (uint32, image.Node) {
-	nodes := l.im.Nodes
+func (l *List) step(state uint32, node image.Node, code uint16) (uint32, image.Node) {
+	nodes, bit := l.im.Nodes, image.Bit(code)
 	for range image.Depth {
-		if to := node.Base + code; uint64(to) < uint64(len(nodes)) {
-			if next := nodes[to]; next.Check == state {
-				return to, next
+		if node.Mask&bit != 0 {
+			if to := node.Base + uint32(code); uint64(to) < uint64(len(nodes)) && nodes[to].Check == code {
+				return to, nodes[to]
 			}
 		}
-		if node.Fail == 0 || uint64(node.Fail) >= uint64(len(nodes)) {
+		if state = node.Fail; uint64(state) >= uint64(len(nodes)) || state == 0 {
 			break
 		}
-		state = node.Fail
 		node = nodes[state]
 	}
-	if root := l.im.Root; uint64(code) < uint64(len(root)) && uint64(root[code]) < uint64(len(nodes)) {
-		return root[code], nodes[root[code]]
+	state = 0
+	if root := l.im.Root; int(code) < len(root) {
+		state = root[code]
 	}
-	return 0, nodes[0]
+	return state, nodes[state]
 }
 
-// report tries the words of a state, by its node's Out.
-func (s *scan) report(o uint32, ring *[image.Depth]int, n int) {
-	for o != 0 && uint64(o) < uint64(len(s.im.Outs)) {
-		out := s.im.Outs[o]
-		if uint64(out.Word) < uint64(len(s.im.Words)) {
-			letters := min(int(s.im.Words[out.Word].Len), image.Depth)
-			if 0 < letters && letters <= n {
-				s.try(out.Word, ring[(n-letters)%image.Depth])
-			}
+// report tries the words that end in a state, and in those it fails to.
+func (s *scan) report(state uint32, ring *[image.Depth]int, n int) {
+	for range image.Depth {
+		node := s.im.Nodes[state]
+		if node.Mask&image.Own != 0 {
+			s.ends(state, ring, n)
 		}
-		if out.Next >= o { // an image that lies: they are written descending
+		if node.Mask&image.Ends == 0 || uint64(node.Fail) >= uint64(len(s.im.Nodes)) || node.Fail == 0 {
 			return
 		}
-		o = out.Next
+		state = node.Fail
+	}
+}
+
+// ends tries the words that end in one state.
+func (s *scan) ends(state uint32, ring *[image.Depth]int, n int) {
+	i, _ := slices.BinarySearchFunc(s.im.Outs, state, func(o image.Out, state uint32) int { return cmp.Compare(o.State, state) })
+	for ; i < len(s.im.Outs) && s.im.Outs[i].State == state; i++ {
+		word := s.im.Outs[i].Word
+		if uint64(word) >= uint64(len(s.im.Words)) {
+			continue
+		}
+		if letters := min(int(s.im.Words[word].Len), image.Depth); 0 < letters && letters <= n {
+			s.try(word, ring[(n-letters)%image.Depth])
+		}
 	}
 }
 

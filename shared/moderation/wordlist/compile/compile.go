@@ -247,8 +247,9 @@ func (b *builder) words() error {
 		b.im.Text = append(b.im.Text, text...)
 	}
 	b.im.Words = append(b.im.Words, image.Word{Text: uint32(len(b.im.Text))})
-	b.im.Outs = t.link()
+	t.link()
 	b.im.Nodes = t.array()
+	b.im.Outs = t.outs()
 	b.im.Root = make([]uint32, len(b.im.Groups))
 	for _, child := range t.states[0].children {
 		b.im.Root[t.states[child].code] = t.states[child].place

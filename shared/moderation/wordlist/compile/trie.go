@@ -12,9 +12,10 @@ type state struct {
 	code     uint16 // that leads here
 	children []uint32
 	fail     uint32
-	words    []uint32
-	out      uint32
-	place    uint32 // in the double array
+	words    []uint32 // that end here
+	ends     bool     // words end here, or where this fails to
+	base     uint32   // of the double array, and the place there
+	place    uint32
 }
 
 // trie holds the states; 0 is the root.
@@ -44,21 +45,13 @@ func (t *trie) child(at uint32, code uint16) uint32 {
 
 func (t *trie) byCode(child uint32, code uint16) int { return cmp.Compare(t.states[child].code, code) }
 
-// link gives each state the longest other one that ends the same way, and the
-// words that end there. Words of one state stand in the order of the rule set.
-func (t *trie) link() []image.Out {
-	outs := []image.Out{{}}
+// link gives each state the longest other one that ends the same way.
+func (t *trie) link() {
 	queue := []uint32{0}
 	for len(queue) > 0 {
 		at := queue[0]
 		queue = append(queue[1:], t.states[at].children...)
-		if at != 0 {
-			t.states[at].out = t.states[t.states[at].fail].out
-		}
-		for _, word := range slices.Backward(t.states[at].words) {
-			outs = append(outs, image.Out{Word: word, Next: t.states[at].out})
-			t.states[at].out = uint32(len(outs) - 1)
-		}
+		t.states[at].ends = len(t.states[at].words) > 0 || t.states[t.states[at].fail].ends
 		for _, child := range t.states[at].children {
 			if at == 0 {
 				continue // fails to the root
@@ -77,48 +70,65 @@ func (t *trie) link() []image.Out {
 			}
 		}
 	}
+}
+
+// outs lists the words by the places of their states.
+func (t *trie) outs() []image.Out {
+	var outs []image.Out
+	for _, s := range t.states {
+		for _, word := range s.words {
+			outs = append(outs, image.Out{State: s.place, Word: word})
+		}
+	}
+	slices.SortStableFunc(outs, func(a, b image.Out) int { return cmp.Compare(a.State, b.State) })
 	return outs
 }
 
 // array lays the states out as a double array. States with many followers get
-// their place first.
+// their places first; those with one fill what is left between them.
 func (t *trie) array() []image.Node {
-	order := []uint32{0}
+	var order []uint32
 	for at := range t.states {
-		if at > 0 && len(t.states[at].children) > 0 {
+		if len(t.states[at].children) > 0 {
 			order = append(order, uint32(at))
 		}
 	}
-	slices.SortStableFunc(order[1:], func(a, b uint32) int {
+	slices.SortStableFunc(order, func(a, b uint32) int {
 		return cmp.Compare(len(t.states[b].children), len(t.states[a].children))
 	})
-	a := &array{bases: map[uint32]uint32{}}
-	a.take(0)
+	a := &array{bases: map[uint32]bool{}}
+	a.grow(0)
 	for _, at := range order {
-		base := a.fit(t, t.states[at].children)
-		a.bases[at] = base
-		for _, child := range t.states[at].children {
-			place := base + uint32(t.states[child].code)
-			a.take(place)
-			t.states[child].place = place
+		codes := make([]uint32, len(t.states[at].children))
+		for i, child := range t.states[at].children {
+			codes[i] = uint32(t.states[child].code)
+		}
+		base := a.fit(codes)
+		a.bases[base] = true
+		t.states[at].base = base
+		for i, child := range t.states[at].children {
+			t.states[child].place = base + codes[i]
+			a.take(base + codes[i])
 		}
 	}
-	return a.nodes(t)
+	return t.nodes(a)
 }
 
-// array finds places. Free ones are linked in both directions.
+// array finds places. Free ones are linked in both directions; place 0, the
+// root's, is the head of the list.
 type array struct {
 	used       []bool
-	next, prev []uint32 // free neighbours; 0 ends the list
-	bases      map[uint32]uint32
+	next, prev []uint32
+	bases      map[uint32]bool
+	start      uint32 // where to look for room for several
 }
 
 // grow makes a place exist.
 func (a *array) grow(place uint32) {
 	for n := uint32(len(a.used)); n <= place; n++ {
-		a.used = append(a.used, false)
+		a.used = append(a.used, n == 0)
 		a.next, a.prev = append(a.next, 0), append(a.prev, 0)
-		if n > 0 { // place 0, the root's, is the list's head
+		if n > 0 {
 			last := a.prev[0]
 			a.next[last], a.prev[n], a.prev[0] = n, last, n
 		}
@@ -126,57 +136,71 @@ func (a *array) grow(place uint32) {
 }
 
 func (a *array) take(place uint32) {
-	a.grow(place)
-	a.used[place] = true
-	if place > 0 {
-		a.next[a.prev[place]], a.prev[a.next[place]] = a.next[place], a.prev[place]
+	if a.start == place {
+		a.start = a.prev[place]
 	}
+	a.used[place] = true
+	a.next[a.prev[place]], a.prev[a.next[place]] = a.next[place], a.prev[place]
 }
 
-// patience bounds how many free places are tried for one state, from the last
-// ones back, before it goes to the end.
-const patience = 4000
+// patience bounds how many free places are tried in vain before those are left
+// to states with one follower.
+const patience = 1000
 
-// fit returns a base at which all children find free places.
-func (a *array) fit(t *trie, children []uint32) uint32 {
-	if len(children) == 0 {
-		return 0
+// fit returns a base at which all codes find free places.
+func (a *array) fit(codes []uint32) uint32 {
+	first, last := codes[0], codes[len(codes)-1]
+	place, tries := a.next[0], 0
+	if len(codes) > 1 {
+		place = a.next[a.start]
 	}
-	first, last := uint32(t.states[children[0]].code), uint32(t.states[children[len(children)-1]].code)
-	tries := 0
-	for place := a.next[0]; place != 0 && tries < patience; place, tries = a.next[place], tries+1 {
-		if place <= first {
-			continue
+	for {
+		for place == 0 || place <= first { // the list's end, or no base
+			if place == 0 {
+				place = uint32(len(a.used))
+				a.grow(place)
+				continue
+			}
+			place = a.next[place]
 		}
 		base := place - first
 		a.grow(base + last)
-		if !slices.ContainsFunc(children, func(c uint32) bool { return a.used[base+uint32(t.states[c].code)] }) {
+		if !a.bases[base] && !slices.ContainsFunc(codes, func(c uint32) bool { return a.used[base+c] }) {
 			return base
 		}
+		if tries++; tries == patience && len(codes) > 1 {
+			a.start, tries = place, 0
+		}
+		place = a.next[place]
 	}
-	base := max(uint32(len(a.used)), first+1) - first
-	a.grow(base + last)
-	return base
 }
 
-func (a *array) nodes(t *trie) []image.Node {
+func (t *trie) nodes(a *array) []image.Node {
 	end := len(a.used)
-	for end > 1 && !a.used[end-1] {
+	for !a.used[end-1] {
 		end--
 	}
 	nodes := make([]image.Node, end)
 	for i := range nodes {
-		nodes[i].Check = image.NoNode
+		nodes[i].Check = image.NoCode
 	}
 	for at := range t.states {
 		s := &t.states[at]
 		node := &nodes[s.place]
-		node.Base, node.Out, node.Fail = a.bases[uint32(at)], s.out, t.states[s.fail].place
-		if len(s.children) == 0 || at == 0 {
-			node.Base = image.NoNode - 1<<16 // leads nowhere; Root knows the first step
+		node.Base, node.Fail = s.base, t.states[s.fail].place
+		if at > 0 {
+			node.Check = s.code
 		}
-		for _, child := range s.children {
-			nodes[t.states[child].place].Check = s.place
+		if len(s.words) > 0 {
+			node.Mask |= image.Own
+		}
+		if s.ends {
+			node.Mask |= image.Ends
+		}
+		if at > 0 { // the image has a table of its own for the root's followers
+			for _, child := range s.children {
+				node.Mask |= image.Bit(t.states[child].code)
+			}
 		}
 	}
 	return nodes

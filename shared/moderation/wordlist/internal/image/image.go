@@ -65,16 +65,30 @@ const (
 // longer word is compared when its beginning was found.
 const Depth = 64
 
-// Node is a state of the automaton, a double array: the follower of state s by
-// code c is Base+c if that node's Check is s.
-type Node struct{ Base, Check, Fail, Out uint32 }
+// Node is a state of the automaton, a double array: the follower of a state by
+// code c is at Base+c if the node there has c for its Check; no two states have
+// the same Base. Mask says without a look there that there is none, if it lacks
+// Bit(c). It also says whether words end in the state itself or in one that it
+// fails to.
+type Node struct {
+	Base, Fail  uint32
+	Check, Mask uint16
+}
 
-// NoNode is the Check of a place that nobody uses.
-const NoNode = ^uint32(0)
+// Bits of a Mask that belong to no code.
+const (
+	Own  uint16 = 1 << 14 // the state is in Outs
+	Ends uint16 = 1 << 15 // it, or one that it fails to
+)
 
-// Out is one word that ends in a state, and the index of the next one; index 0
-// is no word.
-type Out struct{ Word, Next uint32 }
+// Bit returns the bit of a code in a Mask.
+func Bit(code uint16) uint16 { return 1 << (code % 14) }
+
+// NoCode is the Check of a place that nobody uses.
+const NoCode = ^uint16(0)
+
+// Out is a word that ends in a state.
+type Out struct{ State, Word uint32 }
 
 // Word is one way to write a rule. Its text reaches to the next word's.
 type Word struct {
@@ -144,7 +158,7 @@ type Image struct {
 
 	Root    []uint32 // code -> state, from the root
 	Nodes   []Node
-	Outs    []Out
+	Outs    []Out  // by State, ascending
 	Words   []Word // and one more that ends the last text
 	Kinds   []Kind
 	Details []Detail // by Word, ascending
@@ -276,6 +290,11 @@ func (im *Image) check() error {
 	for _, page := range im.Index {
 		if (int(page)+1)*PageSize > len(im.Pages) {
 			return errors.New("names a page that it does not have")
+		}
+	}
+	for _, state := range im.Root {
+		if int(state) >= len(im.Nodes) {
+			return errors.New("names a state that it does not have")
 		}
 	}
 	switch {
