@@ -65,7 +65,7 @@ func (s *scan) again(start int) int {
 			}
 			s.report(state, &ring, n)
 			prev = code
-			state, node = s.step(state, node, code)
+			state, node = s.step(node, code)
 			ring[n%image.Depth] = c.place()
 			n++
 		case gap < MaxGap:

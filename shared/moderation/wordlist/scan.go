@@ -138,7 +138,7 @@ func (s *scan) all() {
 				s.report(state, &ring, n)
 			}
 			before, older, prev = state, prev, code
-			state, node = s.step(state, node, code)
+			state, node = s.step(node, code)
 			ring[uint(n)%image.Depth] = place(at, sub)
 			n++
 		}
@@ -155,9 +155,9 @@ func (s *scan) all() {
 	s.report(state, &ring, n)
 }
 
-// step follows one letter from a state and its node. It trusts nothing in the
+// step follows one letter from a state's node. It trusts nothing in the
 // image, not even that failing ends.
-func (l *List) step(state uint32, node image.Node, code uint16) (uint32, image.Node) {
+func (l *List) step(node image.Node, code uint16) (uint32, image.Node) {
 	nodes, bit := l.im.Nodes, image.Bit(code)
 	for range image.Depth {
 		if node.Mask&bit != 0 {
@@ -165,12 +165,12 @@ func (l *List) step(state uint32, node image.Node, code uint16) (uint32, image.N
 				return to, nodes[to]
 			}
 		}
-		if state = node.Fail; uint64(state) >= uint64(len(nodes)) || state == 0 {
+		if uint64(node.Fail) >= uint64(len(nodes)) || node.Fail == 0 {
 			break
 		}
-		node = nodes[state]
+		node = nodes[node.Fail]
 	}
-	state = 0
+	state := uint32(0)
 	if root := l.im.Root; int(code) < len(root) {
 		state = root[code]
 	}
