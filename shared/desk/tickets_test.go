@@ -14,18 +14,19 @@ func TestTickets(t *testing.T) {
 	var tests []enginetest.Test
 	for _, c := range []struct {
 		name string
+		long bool
 		test func(*world)
 	}{
-		{"Opened", testOpened},
-		{"AskedAgain", testAskedAgain},
-		{"RequestDies", testRequestDies},
-		{"AnswersLost", testAnswersLost},
-		{"DeskAway", testDeskAway},
-		{"ChangeDies", testChangeDies},
-		{"ChangeAnswersLost", testChangeAnswersLost},
+		{"Opened", false, testOpened},
+		{"AskedAgain", false, testAskedAgain},
+		{"RequestDies", true, testRequestDies},
+		{"AnswersLost", true, testAnswersLost},
+		{"DeskAway", true, testDeskAway},
+		{"ChangeDies", true, testChangeDies},
+		{"ChangeAnswersLost", true, testChangeAnswersLost},
 	} {
 		for _, desk := range []kind{zendeskKind, salesforceKind} {
-			tests = append(tests, enginetest.Test{Name: c.name + " " + string(desk), Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+			tests = append(tests, enginetest.Test{Name: c.name + " " + string(desk), Long: c.long, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 				c.test(newWorld(t, store, clock, desk))
 			}})
 		}

@@ -213,12 +213,14 @@ func (p *process) work() {
 // hours lets the clock tick for a while, as it does when nobody asks anything.
 func (p *process) hours(n int) {
 	p.Helper()
-	for range n * 12 {
-		p.advance(5 * time.Minute)
-		p.must(p.tickets.Sweep(p.Context()))
-		_, err := p.ledger.Sweep(p.Context())
-		p.must(err)
-		p.work()
+	for range n {
+		for _, minutes := range []time.Duration{1, 1, 3, 5, 10, 20, 20} {
+			p.advance(minutes * time.Minute)
+			p.must(p.tickets.Sweep(p.Context()))
+			_, err := p.ledger.Sweep(p.Context())
+			p.must(err)
+			p.work()
+		}
 	}
 }
 
