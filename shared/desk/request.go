@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
@@ -94,6 +95,8 @@ const requestItem = "request"
 
 func requestPartition(key string) string { return "desk/request/" + key }
 
+var errBusy = fault.New(fault.Conflict, "this request is being worked on; ask again").After(2 * time.Second)
+
 // Open makes a ticket with its group. The same caller with the same name for the
 // request, or within an hour with the same content and no name, gets the first
 // answer again, for 90 days.
@@ -124,10 +127,13 @@ func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, aske
 		case is && (a.over() || a.held()):
 			return opened, nil
 		case a.held():
-			return Opened{}, fault.New(fault.Conflict, "this request is being worked on; ask again").After(2 * time.Second)
+			return Opened{}, errBusy
 		}
 		// The guard comes before the commit that it guards.
-		if err := t.agenda.Put(ctx, key, t.now().Add(guardAfter), nil); err != nil {
+		switch err := t.agenda.Put(ctx, key, t.now().Add(guardAfter), nil); {
+		case errors.Is(err, kv.ErrConflict):
+			return Opened{}, errBusy // many begin at once, and one will do
+		case err != nil:
 			return Opened{}, public(err)
 		}
 		switch err := a.save(ctx); {
@@ -348,7 +354,7 @@ func (a *attempt) greet(ctx context.Context) error {
 	_, err := a.conf.Sends.Group(ctx, "desk/"+a.key+"/greeting", im.GroupMsg{
 		GroupID: a.GroupID, From: a.conf.Greeter, Body: im.Text(a.conf.Greeting),
 	})
-	if lasting(err) {
+	if lasting(err) || errors.Is(err, once.ErrUnknown) || errors.Is(err, once.ErrInvalid) {
 		// Its group is gone with the ticket, or the text is not taken. The
 		// conversation does not depend on it.
 		slog.ErrorContext(ctx, "a requester was not greeted", "error", err.Error())

@@ -26,7 +26,7 @@ type IM interface {
 }
 
 // Sender sends a message to a group once, however often it is asked to for the
-// same event.
+// same event; [*once.Sender] does.
 type Sender interface {
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
 }
