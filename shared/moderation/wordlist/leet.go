@@ -9,13 +9,13 @@ const maxLeet = 8
 type leetRun struct {
 	span      // all of it, as far as anybody looked
 	read span // the part that is read as letters, empty for none
-	l    bool // some of these may be an l as well as an i
 }
 
 // leet decides about a character that may be leet: it returns the code to go on
 // with in this reading. When everything is taken as written it first reads the
-// neighbourhood, from a few letters before, in the other ways.
-func (s *scan) leet(code uint16, at int, ring *[image.Depth]int, n int) uint16 {
+// neighbourhood, from a few letters before, in the other ways; but only if words
+// that go on from this state promise anything.
+func (s *scan) leet(code uint16, at int, state uint32, prev uint16, ring *[image.Depth]int, n int) uint16 {
 	if s.allowed || !s.mayBeLeet(code) {
 		return asSign(code)
 	}
@@ -29,17 +29,50 @@ func (s *scan) leet(code uint16, at int, ring *[image.Depth]int, n int) uint16 {
 		return s.im.Leet[int(s.reading-leetI)*int(image.FirstLetter)+int(code)]
 	}
 	run, start := s.run, at
-	if back := min(n, int(s.im.LeetLen[0]), image.Depth); back > 0 {
+	if back := min(n, int(s.im.Sizes[image.LongestAlpha]), image.Depth); back > 0 {
 		start = ring[(n-back)%image.Depth] >> subBits
 	}
 	for _, r := range [...]reading{leetI, leetL} {
-		if at >= s.done[r] && s.im.LeetLen[0] > 0 && (r == leetI || run.l) {
-			s.reading, s.trigger, s.run = r, run.read, leetRun{}
-			s.done[r] = max(s.again(start), run.read.end)
+		if at >= s.done[r] && s.im.Sizes[image.LongestAlpha] > 0 {
+			s.reading, s.trigger, s.run = r, span{at, run.read.end}, run
+			if s.promises(at, state, prev) {
+				s.run = leetRun{}
+				s.done[r] = max(s.again(start), run.read.end)
+			}
 		}
 	}
 	s.reading, s.run = asWritten, run
 	return asSign(code)
+}
+
+// promises tells whether a word may end in the letters from an offset on. A state
+// holds all that could begin before, and perhaps something that cannot in this
+// reading, so that a no is certain.
+func (s *scan) promises(at int, state uint32, prev uint16) bool {
+	node := s.im.Nodes[state]
+	gap := 0
+	for c := s.cursorAt(place(at, 0)); ; {
+		code, ok := c.next()
+		switch {
+		case !ok:
+			return false
+		case code > image.Stop:
+			if gap = 0; code == prev {
+				continue
+			}
+			prev = code
+			if state, node = s.step(node, code, s.im.Root); node.Mask&image.Ends != 0 {
+				return true
+			}
+			if state == 0 {
+				return false
+			}
+		case gap == MaxGap:
+			return false
+		default:
+			gap++
+		}
+	}
 }
 
 // again matches the text from an offset on as scan.all does, in a leet reading.
@@ -65,7 +98,7 @@ func (s *scan) again(start int) int {
 			}
 			s.report(state, &ring, n)
 			prev = code
-			state, node = s.step(state, node, code)
+			state, node = s.step(node, code, s.im.Root)
 			ring[n%image.Depth] = c.place()
 			n++
 		case gap < MaxGap:
@@ -138,7 +171,6 @@ func (s *scan) leetRun(at int) leetRun {
 	rare := false
 	for _, code := range codes[left : right+1] {
 		rare = rare || left < right && (code == image.At || code == image.Dollar)
-		row.l = row.l || s.ambiguous(code)
 	}
 	if lettersLeft || lettersRight || rare {
 		row.read = span{ends[left], ends[right+1]}

@@ -71,6 +71,7 @@ func (s *scan) all() {
 		text  = s.text
 		ascii = &s.ascii
 		nodes = im.Nodes
+		alpha = im.Sizes[image.AlphaCodes]
 		ring  [image.Depth]int // places of the last letters
 		n     int              // letters so far
 		state uint32
@@ -104,7 +105,7 @@ func (s *scan) all() {
 		if code < image.None {
 			switch {
 			case code >= image.At:
-				code = s.leet(code, at, &ring, n)
+				code = s.leet(code, at, state, prev, &ring, n)
 			case code == image.Many:
 				if fold = s.fold(text[at:i]); fold.start < fold.end {
 					code = im.Folds[fold.start]
@@ -132,16 +133,24 @@ func (s *scan) all() {
 				goto next
 			}
 		}
-		gap = 0
 		if code != prev {
+			// In the middle of a word of an alphabet only some words can begin.
+			root := im.Root
+			if prev-image.NoneAlpha < alpha && gap == 0 {
+				root = im.Inner
+			}
 			if node.Mask&image.Ends != 0 {
 				s.report(state, &ring, n)
 			}
 			before, older, prev = state, prev, code
-			state, node = s.step(state, node, code)
+			state, node = s.step(node, code, root)
 			ring[uint(n)%image.Depth] = place(at, sub)
 			n++
+		} else if state == 0 && gap > 0 && int(code) < len(im.Root) {
+			state = im.Root[code] // the last letter of a word, and the first of one
+			node = nodes[state]
 		}
+		gap = 0
 	next:
 		if fold.end > 0 {
 			sub++
@@ -155,9 +164,9 @@ func (s *scan) all() {
 	s.report(state, &ring, n)
 }
 
-// step follows one letter from a state and its node. It trusts nothing in the
-// image, not even that failing ends.
-func (l *List) step(state uint32, node image.Node, code uint16) (uint32, image.Node) {
+// step follows one letter from a state's node, where all else fails from one of
+// the roots. It trusts nothing in the image, not even that failing ends.
+func (l *List) step(node image.Node, code uint16, root []uint32) (uint32, image.Node) {
 	nodes, bit := l.im.Nodes, image.Bit(code)
 	for range image.Depth {
 		if node.Mask&bit != 0 {
@@ -165,13 +174,13 @@ func (l *List) step(state uint32, node image.Node, code uint16) (uint32, image.N
 				return to, nodes[to]
 			}
 		}
-		if state = node.Fail; uint64(state) >= uint64(len(nodes)) || state == 0 {
+		if node.Fail == 0 || uint64(node.Fail) >= uint64(len(nodes)) {
 			break
 		}
-		node = nodes[state]
+		node = nodes[node.Fail]
 	}
-	state = 0
-	if root := l.im.Root; int(code) < len(root) {
+	state := uint32(0)
+	if int(code) < len(root) {
 		state = root[code]
 	}
 	return state, nodes[state]
