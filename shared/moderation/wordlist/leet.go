@@ -14,8 +14,8 @@ type leetRun struct {
 // leet decides about a character that may be leet: it returns the code to go on
 // with in this reading. When everything is taken as written it first reads the
 // neighbourhood, from a few letters before, in the other ways; but only if words
-// that go on from this state promise anything.
-func (s *scan) leet(code uint16, at int, state uint32, prev uint16, ring *[image.Depth]int, n int) uint16 {
+// that go on from here promise anything.
+func (s *scan) leet(w *walk, code uint16, at int) uint16 {
 	if s.allowed || !s.mayBeLeet(code) {
 		return asSign(code)
 	}
@@ -28,29 +28,31 @@ func (s *scan) leet(code uint16, at int, state uint32, prev uint16, ring *[image
 	case s.reading != asWritten:
 		return s.im.Leet[int(s.reading-leetI)*int(image.FirstLetter)+int(code)]
 	}
-	run, start := s.run, at
-	if back := min(n, int(s.im.Sizes[image.LongestAlpha]), image.Depth); back > 0 {
-		start = ring[(n-back)%image.Depth] >> subBits
-	}
+	run, longest := s.run, int(s.im.Sizes[image.LongestAlpha])
 	for _, r := range [...]reading{leetI, leetL} {
-		if at >= s.done[r] && s.im.Sizes[image.LongestAlpha] > 0 {
-			s.reading, s.trigger, s.run = r, span{at, run.read.end}, run
-			if s.promises(at, state, prev) {
-				s.run = leetRun{}
-				s.done[r] = max(s.again(start), run.read.end)
-			}
+		if longest == 0 || at < s.done[r] {
+			continue
 		}
+		s.reading, s.trigger, s.run = r, span{at, run.read.end}, run
+		if !s.promises(w, at) {
+			continue
+		}
+		start := at
+		if back := min(w.n, longest, image.Depth); back > 0 {
+			start = w.ring[uint(w.n-back)%image.Depth] >> subBits
+		}
+		s.run = leetRun{}
+		s.done[r] = max(s.again(start), run.read.end)
 	}
 	s.reading, s.run = asWritten, run
 	return asSign(code)
 }
 
-// promises tells whether a word may end in the letters from an offset on. A state
-// holds all that could begin before, and perhaps something that cannot in this
-// reading, so that a no is certain.
-func (s *scan) promises(at int, state uint32, prev uint16) bool {
-	node := s.im.Nodes[state]
-	gap := 0
+// promises tells whether a word may end in the letters from an offset on. The
+// state holds all that could begin before, and perhaps something that cannot in
+// this reading, so that a no is certain.
+func (s *scan) promises(w *walk, at int) bool {
+	state, prev, gap := w.state, w.prev, 0
 	for c := s.cursorAt(place(at, 0)); ; {
 		code, ok := c.next()
 		switch {
@@ -61,7 +63,8 @@ func (s *scan) promises(at int, state uint32, prev uint16) bool {
 				continue
 			}
 			prev = code
-			if state, node = s.step(node, code, s.im.Root); node.Mask&image.Ends != 0 {
+			state = s.step(&s.im.Nodes[state], code, s.im.Root)
+			if s.im.Nodes[state].Flags&image.Ends != 0 {
 				return true
 			}
 			if state == 0 {
@@ -78,36 +81,15 @@ func (s *scan) promises(at int, state uint32, prev uint16) bool {
 // again matches the text from an offset on as scan.all does, in a leet reading.
 // It returns where no word can hold the trigger any more.
 func (s *scan) again(start int) int {
-	var (
-		ring  [image.Depth]int
-		n     int
-		state uint32
-		node  = s.im.Nodes[0]
-		prev  uint16
-		gap   int
-	)
+	var w walk
 	for c := s.cursorAt(place(start, 0)); ; {
 		code, ok := c.next()
-		switch {
-		case !ok:
-			s.report(state, &ring, n)
+		if !ok {
+			s.report(w.state, &w.ring, w.n)
 			return len(s.text)
-		case code > image.Stop:
-			if gap = 0; code == prev {
-				continue
-			}
-			s.report(state, &ring, n)
-			prev = code
-			state, node = s.step(node, code, s.im.Root)
-			ring[n%image.Depth] = c.place()
-			n++
-		case gap < MaxGap:
-			gap++
-		default:
-			s.report(state, &ring, n)
-			state, node, prev = 0, s.im.Nodes[0], image.None
 		}
-		if state == 0 && c.at >= s.trigger.end {
+		s.take(&w, code, c.place())
+		if w.state == 0 && c.at >= s.trigger.end {
 			return c.at
 		}
 	}

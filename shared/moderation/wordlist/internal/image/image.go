@@ -68,21 +68,21 @@ const Depth = 64
 // Node is a state of the automaton, a double array: the follower of a state by
 // code c is at Base+c if the node there has c for its Check; no two states have
 // the same Base. Mask says without a look there that there is none, if it lacks
-// Bit(c). It also says whether words end in the state itself or in one that it
-// fails to.
+// Bit(c).
 type Node struct {
-	Base, Fail  uint32
-	Check, Mask uint16
+	Base, Fail   uint32
+	Mask         uint32
+	Check, Flags uint16
 }
 
-// Bits of a Mask that belong to no code.
+// Flags of a Node.
 const (
-	Own  uint16 = 1 << 14 // the state is in Outs
-	Ends uint16 = 1 << 15 // it, or one that it fails to
+	Own  uint16 = 1 << iota // the state is in Outs
+	Ends                    // it, or one that it fails to
 )
 
 // Bit returns the bit of a code in a Mask.
-func Bit(code uint16) uint16 { return 1 << (code % 14) }
+func Bit(code uint16) uint32 { return 1 << (code & 31) }
 
 // NoCode is the Check of a place that nobody uses.
 const NoCode = ^uint16(0)
