@@ -63,7 +63,7 @@ func (c *cursor) resolve(code uint16) uint16 {
 		code, c.i = c.voiced(c.text, code, c.i)
 	case image.At <= code && code < image.None:
 		if c.reading != asWritten {
-			letter := c.scan.leet(code, c.at, nil, 0)
+			letter := c.scan.leet(nil, code, c.at)
 			if letter != asSign(code) {
 				c.leet = code
 			}

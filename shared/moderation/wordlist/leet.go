@@ -9,13 +9,13 @@ const maxLeet = 8
 type leetRun struct {
 	span      // all of it, as far as anybody looked
 	read span // the part that is read as letters, empty for none
-	l    bool // some of these may be an l as well as an i
 }
 
 // leet decides about a character that may be leet: it returns the code to go on
 // with in this reading. When everything is taken as written it first reads the
-// neighbourhood, from a few letters before, in the other ways.
-func (s *scan) leet(code uint16, at int, ring *[image.Depth]int, n int) uint16 {
+// neighbourhood, from a few letters before, in the other ways; but only if words
+// that go on from here promise anything.
+func (s *scan) leet(w *walk, code uint16, at int) uint16 {
 	if s.allowed || !s.mayBeLeet(code) {
 		return asSign(code)
 	}
@@ -28,53 +28,68 @@ func (s *scan) leet(code uint16, at int, ring *[image.Depth]int, n int) uint16 {
 	case s.reading != asWritten:
 		return s.im.Leet[int(s.reading-leetI)*int(image.FirstLetter)+int(code)]
 	}
-	run, start := s.run, at
-	if back := min(n, int(s.im.LeetLen[0]), image.Depth); back > 0 {
-		start = ring[(n-back)%image.Depth] >> subBits
-	}
+	run, longest := s.run, int(s.im.Sizes[image.LongestAlpha])
 	for _, r := range [...]reading{leetI, leetL} {
-		if at >= s.done[r] && s.im.LeetLen[0] > 0 && (r == leetI || run.l) {
-			s.reading, s.trigger, s.run = r, run.read, leetRun{}
-			s.done[r] = max(s.again(start), run.read.end)
+		if longest == 0 || at < s.done[r] {
+			continue
 		}
+		s.reading, s.trigger, s.run = r, span{at, run.read.end}, run
+		if !s.promises(w, at) {
+			continue
+		}
+		start := at
+		if back := min(w.n, longest, image.Depth); back > 0 {
+			start = w.ring[uint(w.n-back)%image.Depth] >> subBits
+		}
+		s.run = leetRun{}
+		s.done[r] = max(s.again(start), run.read.end)
 	}
 	s.reading, s.run = asWritten, run
 	return asSign(code)
 }
 
-// again matches the text from an offset on as scan.all does, in a leet reading.
-// It returns where no word can hold the trigger any more.
-func (s *scan) again(start int) int {
-	var (
-		ring  [image.Depth]int
-		n     int
-		state uint32
-		node  = s.im.Nodes[0]
-		prev  uint16
-		gap   int
-	)
-	for c := s.cursorAt(place(start, 0)); ; {
+// promises tells whether a word may end in the letters from an offset on. The
+// state holds all that could begin before, and perhaps something that cannot in
+// this reading, so that a no is certain.
+func (s *scan) promises(w *walk, at int) bool {
+	state, prev, gap := w.state, w.prev, 0
+	for c := s.cursorAt(place(at, 0)); ; {
 		code, ok := c.next()
 		switch {
 		case !ok:
-			s.report(state, &ring, n)
-			return len(s.text)
+			return false
 		case code > image.Stop:
 			if gap = 0; code == prev {
 				continue
 			}
-			s.report(state, &ring, n)
 			prev = code
-			state, node = s.step(node, code)
-			ring[n%image.Depth] = c.place()
-			n++
-		case gap < MaxGap:
-			gap++
+			state = s.step(&s.im.Nodes[state], code, s.im.Root)
+			if s.im.Nodes[state].Flags&image.Ends != 0 {
+				return true
+			}
+			if state == 0 {
+				return false
+			}
+		case gap == MaxGap:
+			return false
 		default:
-			s.report(state, &ring, n)
-			state, node, prev = 0, s.im.Nodes[0], image.None
+			gap++
 		}
-		if state == 0 && c.at >= s.trigger.end {
+	}
+}
+
+// again matches the text from an offset on as scan.all does, in a leet reading.
+// It returns where no word can hold the trigger any more.
+func (s *scan) again(start int) int {
+	var w walk
+	for c := s.cursorAt(place(start, 0)); ; {
+		code, ok := c.next()
+		if !ok {
+			s.report(w.state, &w.ring, w.n)
+			return len(s.text)
+		}
+		s.take(&w, code, c.place())
+		if w.state == 0 && c.at >= s.trigger.end {
 			return c.at
 		}
 	}
@@ -138,7 +153,6 @@ func (s *scan) leetRun(at int) leetRun {
 	rare := false
 	for _, code := range codes[left : right+1] {
 		rare = rare || left < right && (code == image.At || code == image.Dollar)
-		row.l = row.l || s.ambiguous(code)
 	}
 	if lettersLeft || lettersRight || rare {
 		row.read = span{ends[left], ends[right+1]}

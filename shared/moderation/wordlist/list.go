@@ -71,7 +71,8 @@ type Hit struct {
 type List struct {
 	im     *image.Image
 	ascii  [128]uint16
-	allows bool // some phrases are allowed
+	idle   [256]bool // bytes that are letters of an alphabet no word begins with inside another
+	allows bool      // some phrases are allowed
 }
 
 // Open views an image, which must not change afterwards. It returns an error for
@@ -83,7 +84,9 @@ func Open(data string) (*List, error) {
 	}
 	l := &List{im: im}
 	for r := range l.ascii {
-		l.ascii[r] = im.Pages[int(im.Index[0])*image.PageSize+r]
+		code := im.Pages[int(im.Index[0])*image.PageSize+r]
+		l.ascii[r] = code
+		l.idle[r] = code-image.NoneAlpha < im.Sizes[image.AlphaCodes] && (int(code) >= len(im.Inner) || im.Inner[code] == 0)
 	}
 	for _, k := range im.Kinds {
 		l.allows = l.allows || k.Flags&image.Allow != 0

@@ -123,6 +123,9 @@ func (s *scan) read(m *match, rows int, shapes []image.Shape, tail []uint16) boo
 		if !counted || !s.fits(m, letter, run, int(shape.Run), row == 0, row == rows-1) {
 			return false
 		}
+		if row == 0 && !s.leftBorder(m) {
+			return false
+		}
 		m.last = letter
 		long += int(shape.Run)
 		if row < rows-1 {
@@ -135,7 +138,7 @@ func (s *scan) read(m *match, rows int, shapes []image.Shape, tail []uint16) boo
 			}
 		}
 	}
-	return s.borders(m) && s.spelled(m, long) && s.plausible(m)
+	return s.rightBorder(m) && s.spelled(m, long) && s.plausible(m)
 }
 
 // letter counts one letter of the text.
@@ -158,7 +161,7 @@ func (c *cursor) skipGap() (code uint16, gaps uint8, ok bool) {
 	for count := 0; ; {
 		code, ok = c.next()
 		if !ok || code < image.Joint || code > image.Stop {
-			return code, gaps, ok && (code < image.None || code >= image.FirstKana)
+			return code, gaps, ok && (code < image.None || code >= image.FirstKana && code != image.NoneAlpha)
 		}
 		if count++; count > MaxGap {
 			return code, gaps, false
@@ -265,24 +268,25 @@ func (s *scan) plausible(m *match) bool {
 	return m.leet && plain > 0 && (plain >= m.digits || m.letters >= 5 && plain >= 2)
 }
 
-// borders holds the match against its neighbours.
-func (s *scan) borders(m *match) bool {
-	if m.flags&image.LeftBorder != 0 {
-		code, r := s.neighbour(m.place)
-		if s.continues(m.first, m.place>>subBits, code, r) {
-			return false
-		}
+// leftBorder tells whether the match may begin where it does.
+func (s *scan) leftBorder(m *match) bool {
+	if m.flags&image.LeftBorder == 0 {
+		return true
 	}
-	if m.flags&image.RightBorder != 0 {
-		code, r := s.behind(m)
-		if s.continues(m.last, m.lastAt, code, r) {
-			return false
-		}
-	}
-	return true
+	code, r := s.neighbour(m.place)
+	return !s.continues(m.first, m.place>>subBits, code, r)
 }
 
-// following returns the code behind the match, and its character; None at the
+// rightBorder tells whether it may end where it does.
+func (s *scan) rightBorder(m *match) bool {
+	if m.flags&image.RightBorder == 0 {
+		return true
+	}
+	code, r := s.behind(m)
+	return !s.continues(m.last, m.lastAt, code, r)
+}
+
+// behind returns the code behind the match, and its character; None at the
 // end of the text.
 func (s *scan) behind(m *match) (code uint16, r rune) {
 	if m.more.start < m.more.end {

@@ -56,32 +56,22 @@ func (l *List) Find(dst []Hit, text string) []Hit {
 	return append(dst, slices.Compact(found)...)
 }
 
-// A place is a byte offset and, for a character that folds to several codes,
-// which of them.
-const subBits = 5
-
-func place(at, sub int) int { return at<<subBits | sub }
-
 // all matches the whole text as it is written. This is where the time goes: one
-// look into the table of characters, and mostly one into the automaton, for each
-// character.
+// look into the table of characters and one into the automaton for each of them.
+// What is not a plain letter or sign goes through scan.other.
 func (s *scan) all() {
 	var (
 		im    = s.im
 		text  = s.text
 		ascii = &s.ascii
 		nodes = im.Nodes
-		ring  [image.Depth]int // places of the last letters
-		n     int              // letters so far
-		state uint32
-		node  = nodes[0] // of the state
-		prev  uint16     // the last letter
-		gap   int        // signs since then
+		alpha = im.Sizes[image.AlphaCodes]
 
-		before uint32 // the state and the letter before the last step
-		older  uint16
-		fold   span // the other codes of a character that has several
-		sub    int  // which of all is the present one
+		w     walk
+		state uint32
+		node  = &nodes[0] // of the state
+		prev  uint16
+		n     int
 	)
 	for i := 0; i < len(text); {
 		at := i
@@ -92,7 +82,7 @@ func (s *scan) all() {
 		} else {
 			// Most of what is not ASCII: three bytes, and no surrogate.
 			r, size := rune(0), 3
-			if b > 0xe0 && b < 0xf0 && b != 0xed && i+2 < len(text) && int8(text[i+1]) < -64 && int8(text[i+2]) < -64 {
+			if b > 0xe0 && b < 0xf0 && b != 0xed && i+2 < len(text) && (text[i+1]^0x80)|(text[i+2]^0x80) < 0x40 {
 				r = rune(b&0x0f)<<12 | rune(text[i+1]&0x3f)<<6 | rune(text[i+2]&0x3f)
 			} else {
 				r, size = utf8.DecodeRuneInString(text[i:])
@@ -100,109 +90,76 @@ func (s *scan) all() {
 			code = im.Pages[int(im.Index[r>>8])*image.PageSize+int(r&0xff)]
 			i += size
 		}
-	folded:
-		if code < image.None {
+		switch {
+		case code >= image.None && code != prev:
+			if node.Flags&image.Ends != 0 {
+				s.report(state, &w.ring, n)
+			}
+			root := im.Root
+			if prev-image.NoneAlpha < alpha && w.gap == 0 {
+				root = im.Inner
+			}
+			w.before, w.older = state, prev
 			switch {
-			case code >= image.At:
-				code = s.leet(code, at, &ring, n)
-			case code == image.Many:
-				if fold = s.fold(text[at:i]); fold.start < fold.end {
-					code = im.Folds[fold.start]
-					goto folded
-				}
-			case code == image.Mark:
-				if code, at = s.voice(at); code == image.Skip {
-					break
-				}
-				if n > 0 && ring[uint(n-1)%image.Depth] == place(at, 0) {
-					state, node, prev = before, nodes[before], older
-					n--
-				}
+			case node.Mask&image.Bit(code) != 0 || node.Fail != 0:
+				state = s.step(node, code, root)
+			case int(code) < len(root):
+				state = root[code]
+			default:
+				state = 0
 			}
-			if code <= image.Stop {
-				if code != image.Skip {
-					gap++
-				}
-				if gap > MaxGap {
-					if node.Mask&image.Ends != 0 {
-						s.report(state, &ring, n)
-					}
-					state, node, prev = 0, nodes[0], image.None
-				}
-				goto next
-			}
-		}
-		gap = 0
-		if code != prev {
-			if node.Mask&image.Ends != 0 {
-				s.report(state, &ring, n)
-			}
-			before, older, prev = state, prev, code
-			state, node = s.step(node, code)
-			ring[uint(n)%image.Depth] = place(at, sub)
+			node = &nodes[state]
+			w.ring[uint(n)%image.Depth] = place(at, 0)
 			n++
-		}
-	next:
-		if fold.end > 0 {
-			sub++
-			if fold.start++; fold.start < fold.end {
-				code = im.Folds[fold.start]
-				goto folded
+			w.gap = 0
+			prev = code
+			if state == 0 && code-image.NoneAlpha < alpha {
+				// Nothing can come of this word of an alphabet: on to its end.
+				for ; i < len(text) && s.idle[text[i]]; i++ {
+					prev = ascii[text[i]&0x7f]
+				}
 			}
-			fold, sub = span{}, 0
+		case image.Joint <= code && code <= image.Stop && w.gap < MaxGap:
+			w.gap++
+		default:
+			w.state, w.prev, w.n = state, prev, n
+			i = s.other(&w, code, at, i)
+			state, prev, n = w.state, w.prev, w.n
+			node = &nodes[state]
 		}
 	}
-	s.report(state, &ring, n)
+	s.report(state, &w.ring, n)
 }
 
-// step follows one letter from a state's node. It trusts nothing in the
-// image, not even that failing ends.
-func (l *List) step(node image.Node, code uint16) (uint32, image.Node) {
-	nodes, bit := l.im.Nodes, image.Bit(code)
-	for range image.Depth {
-		if node.Mask&bit != 0 {
-			if to := node.Base + uint32(code); uint64(to) < uint64(len(nodes)) && nodes[to].Check == code {
-				return to, nodes[to]
-			}
+// other takes a code that has more to it. It returns where the text goes on.
+func (s *scan) other(w *walk, code uint16, at, end int) int {
+	switch {
+	case code == image.Many:
+		f := s.fold(s.text[at:end])
+		if f.start >= f.end {
+			s.end(w)
 		}
-		if uint64(node.Fail) >= uint64(len(nodes)) || node.Fail == 0 {
+		for i, code := range s.im.Folds[f.start:f.end] {
+			if code >= image.At && code < image.None {
+				code = s.leet(w, code, at)
+			}
+			s.take(w, code, place(at, i))
+		}
+	case code == image.Mark:
+		with, start := s.voice(at)
+		if with == image.Skip {
 			break
 		}
-		node = nodes[node.Fail]
-	}
-	state := uint32(0)
-	if root := l.im.Root; int(code) < len(root) {
-		state = root[code]
-	}
-	return state, nodes[state]
-}
-
-// report tries the words that end in a state, and in those it fails to.
-func (s *scan) report(state uint32, ring *[image.Depth]int, n int) {
-	for range image.Depth {
-		node := s.im.Nodes[state]
-		if node.Mask&image.Own != 0 {
-			s.ends(state, ring, n)
+		if w.n > 0 && w.ring[uint(w.n-1)%image.Depth] == place(start, 0) {
+			w.state, w.prev, w.n = w.before, w.older, w.n-1
 		}
-		if node.Mask&image.Ends == 0 || uint64(node.Fail) >= uint64(len(s.im.Nodes)) || node.Fail == 0 {
-			return
-		}
-		state = node.Fail
+		s.take(w, with, place(start, 0))
+	case code >= image.At && code < image.None:
+		s.take(w, s.leet(w, code, at), place(at, 0))
+	default:
+		s.take(w, code, place(at, 0))
 	}
-}
-
-// ends tries the words that end in one state.
-func (s *scan) ends(state uint32, ring *[image.Depth]int, n int) {
-	i, _ := slices.BinarySearchFunc(s.im.Outs, state, func(o image.Out, state uint32) int { return cmp.Compare(o.State, state) })
-	for ; i < len(s.im.Outs) && s.im.Outs[i].State == state; i++ {
-		word := s.im.Outs[i].Word
-		if uint64(word) >= uint64(len(s.im.Words)) {
-			continue
-		}
-		if letters := min(int(s.im.Words[word].Len), image.Depth); 0 < letters && letters <= n {
-			s.try(word, ring[(n-letters)%image.Depth])
-		}
-	}
+	return end
 }
 
 // wide returns the code and the size of a character that is not ASCII.

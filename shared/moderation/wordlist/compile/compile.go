@@ -73,17 +73,20 @@ func (b *builder) alphabet() error {
 		}
 	}
 	letters := slices.SortedFunc(maps.Keys(count), func(x, y rune) int {
-		return cmp.Or(cmp.Compare(count[y], count[x]), cmp.Compare(x, y))
+		return cmp.Or(cmp.Compare(notAlpha(x), notAlpha(y)), cmp.Compare(count[y], count[x]), cmp.Compare(x, y))
 	})
 	if len(letters) > int(image.Codes-image.FirstLetter) {
 		return fmt.Errorf("its words have %d different characters, %d can be told apart", len(letters), image.Codes-image.FirstLetter)
 	}
 	b.codes = make(map[rune]uint16, len(letters))
 	b.im.Groups = make([]uint8, int(image.FirstLetter)+len(letters))
+	alpha := uint16(1) // NoneAlpha
 	for i, r := range letters {
 		code := image.FirstLetter + uint16(i)
 		b.codes[r] = code
-		b.im.Groups[code] = groupOf(r)
+		if b.im.Groups[code] = groupOf(r); b.im.Groups[code] == image.Alpha {
+			alpha++
+		}
 	}
 	b.im.Groups[image.NoneAlpha] = image.Alpha
 	b.im.Groups[image.NoneHan] = image.Han
@@ -94,7 +97,25 @@ func (b *builder) alphabet() error {
 	for i := range uint16(image.Kana) {
 		b.im.Groups[image.FirstKana+i] = image.KanaGroup
 	}
+	b.im.Sizes = []uint16{image.LongestAlpha: b.longestAlpha(), image.AlphaCodes: alpha}
 	return nil
+}
+
+func notAlpha(r rune) int {
+	if groupOf(r) == image.Alpha {
+		return 0
+	}
+	return 1
+}
+
+func (b *builder) longestAlpha() uint16 {
+	longest := 0
+	for _, p := range b.patterns {
+		if p.rule >= 0 && !slices.ContainsFunc(p.runes, func(r rune) bool { return groupOf(r) != image.Alpha }) {
+			longest = max(longest, len(p.runes))
+		}
+	}
+	return uint16(min(longest, image.Depth))
 }
 
 // code returns the code of a folded character.
@@ -178,13 +199,6 @@ func (b *builder) leet() {
 			b.im.Leet[i*int(image.FirstLetter)+int(code)] = b.code(letter)
 		}
 	}
-	longest := 0
-	for _, p := range b.patterns {
-		if p.rule >= 0 && !slices.ContainsFunc(p.runes, func(r rune) bool { return groupOf(r) != image.Alpha }) {
-			longest = max(longest, len(p.runes))
-		}
-	}
-	b.im.LeetLen = []uint16{uint16(min(longest, image.Depth))}
 }
 
 // name returns the index of a string.
@@ -250,11 +264,28 @@ func (b *builder) words() error {
 	t.link()
 	b.im.Nodes = t.array()
 	b.im.Outs = t.outs()
-	b.im.Root = make([]uint32, len(b.im.Groups))
-	for _, child := range t.states[0].children {
-		b.im.Root[t.states[child].code] = t.states[child].place
-	}
+	b.roots(t)
 	return nil
+}
+
+// roots writes the first steps: all of them, and those that may be taken in the
+// middle of a word of an alphabet.
+func (b *builder) roots(t *trie) {
+	b.im.Root = make([]uint32, len(b.im.Groups))
+	b.im.Inner = make([]uint32, len(b.im.Groups))
+	for _, child := range t.states[0].children {
+		s := t.states[child]
+		b.im.Root[s.code] = s.place
+		if b.im.Groups[s.code] != image.Alpha {
+			b.im.Inner[s.code] = s.place
+		}
+	}
+	for i, p := range b.patterns {
+		if b.im.Kinds[b.im.Words[i].Kind].Flags&image.LeftBorder == 0 {
+			code := b.code(p.runes[0])
+			b.im.Inner[code] = b.im.Root[code]
+		}
+	}
 }
 
 func (b *builder) scopes() error {

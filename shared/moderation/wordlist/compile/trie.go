@@ -192,10 +192,10 @@ func (t *trie) nodes(a *array) []image.Node {
 			node.Check = s.code
 		}
 		if len(s.words) > 0 {
-			node.Mask |= image.Own
+			node.Flags |= image.Own
 		}
 		if s.ends {
-			node.Mask |= image.Ends
+			node.Flags |= image.Ends
 		}
 		if at > 0 { // the image has a table of its own for the root's followers
 			for _, child := range s.children {

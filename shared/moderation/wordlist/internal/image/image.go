@@ -42,13 +42,13 @@ const (
 
 // More codes.
 const (
-	None      = Digit + 10 + iota // in no word: ends every match
-	NoneAlpha                     // of a script that parts words by spaces
+	None = Digit + 10 + iota // in no word: ends every match
 	NoneHan
 	NoneKana
 	FirstKana                      // kana that take a voicing mark
 	Kana        = 21               // how many they are
-	FirstLetter = FirstKana + Kana // from here on: letters of this image's words
+	NoneAlpha   = FirstKana + Kana // in no word, of a script that parts words by spaces
+	FirstLetter = NoneAlpha + 1    // from here on: letters of this image's words, alphabets first
 	Codes       = 1<<16 - 512      // bounds the codes of an image
 )
 
@@ -68,21 +68,21 @@ const Depth = 64
 // Node is a state of the automaton, a double array: the follower of a state by
 // code c is at Base+c if the node there has c for its Check; no two states have
 // the same Base. Mask says without a look there that there is none, if it lacks
-// Bit(c). It also says whether words end in the state itself or in one that it
-// fails to.
+// Bit(c).
 type Node struct {
-	Base, Fail  uint32
-	Check, Mask uint16
+	Base, Fail   uint32
+	Mask         uint32
+	Check, Flags uint16
 }
 
-// Bits of a Mask that belong to no code.
+// Flags of a Node.
 const (
-	Own  uint16 = 1 << 14 // the state is in Outs
-	Ends uint16 = 1 << 15 // it, or one that it fails to
+	Own  uint16 = 1 << iota // the state is in Outs
+	Ends                    // it, or one that it fails to
 )
 
 // Bit returns the bit of a code in a Mask.
-func Bit(code uint16) uint16 { return 1 << (code % 14) }
+func Bit(code uint16) uint32 { return 1 << (code & 31) }
 
 // NoCode is the Check of a place that nobody uses.
 const NoCode = ^uint16(0)
@@ -141,6 +141,13 @@ const (
 	special  = int(FirstLetter)
 )
 
+// Indexes of Sizes.
+const (
+	LongestAlpha = iota // letters of the longest word of an alphabet, at most Depth
+	AlphaCodes          // how many codes from NoneAlpha on are letters of alphabets
+	sizes
+)
+
 // Image is a rule set, viewed. Its arrays are never written to.
 type Image struct {
 	Index  []uint16 // rune>>8 -> page
@@ -154,9 +161,10 @@ type Image struct {
 	Voiced     []uint16 // by FirstKana+i: the code with dakuten
 	SemiVoiced []uint16 // with handakuten, Skip for none
 	Leet       []uint16 // two readings of the codes below FirstLetter, Skip for none
-	LeetLen    []uint16 // one value: letters of the longest word of an alphabet
+	Sizes      []uint16 // see LongestAlpha
 
 	Root    []uint32 // code -> state, from the root
+	Inner   []uint32 // the same behind a letter of an alphabet, for what may begin there
 	Nodes   []Node
 	Outs    []Out  // by State, ascending
 	Words   []Word // and one more that ends the last text
@@ -181,8 +189,9 @@ func (im *Image) sections(c *codec) {
 	section(c, &im.Voiced)
 	section(c, &im.SemiVoiced)
 	section(c, &im.Leet)
-	section(c, &im.LeetLen)
+	section(c, &im.Sizes)
 	section(c, &im.Root)
+	section(c, &im.Inner)
 	section(c, &im.Nodes)
 	section(c, &im.Outs)
 	section(c, &im.Words)
@@ -292,14 +301,16 @@ func (im *Image) check() error {
 			return errors.New("names a page that it does not have")
 		}
 	}
-	for _, state := range im.Root {
-		if int(state) >= len(im.Nodes) {
-			return errors.New("names a state that it does not have")
+	for _, root := range [][]uint32{im.Root, im.Inner} {
+		for _, state := range root {
+			if uint64(state) >= uint64(len(im.Nodes)) {
+				return errors.New("names a state that it does not have")
+			}
 		}
 	}
 	switch {
 	case len(im.Index) != Pages, len(im.Groups) < special,
-		len(im.Voiced) != Kana, len(im.SemiVoiced) != Kana, len(im.Leet) != 2*special, len(im.LeetLen) != 1,
+		len(im.Voiced) != Kana, len(im.SemiVoiced) != Kana, len(im.Leet) != 2*special, len(im.Sizes) != sizes,
 		len(im.Starts) != len(im.Runes)+1,
 		len(im.Nodes) == 0, len(im.Words) == 0, len(im.Names) == 0:
 		return errors.New("lacks a table")

@@ -1,0 +1,109 @@
+package wordlist
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/internal/image"
+)
+
+// A place is a byte offset and, for a character that folds to several codes,
+// which of them.
+const subBits = 5
+
+func place(at, sub int) int { return at<<subBits | sub }
+
+// walk is a way through the automaton, letter by letter. Equal letters in a row
+// are one step; how many they were is left to the second look at a match.
+type walk struct {
+	ring  [image.Depth]int // places of the last letters
+	n     int              // letters so far
+	state uint32
+	prev  uint16 // the last letter
+	gap   int    // signs since then
+
+	before uint32 // the state and the letter before the last step
+	older  uint16
+}
+
+// take follows one code that has a single meaning.
+func (s *scan) take(w *walk, code uint16, p int) {
+	switch {
+	case code == image.Skip, code == image.Many, code == image.Mark:
+	case code <= image.Stop:
+		if w.gap++; w.gap > MaxGap {
+			s.end(w)
+		}
+	case code == w.prev:
+		if w.state == 0 && w.gap > 0 && int(code) < len(s.im.Root) {
+			w.state = s.im.Root[code] // the last letter of a word, and the first of one
+		}
+		w.gap = 0
+	default:
+		s.report(w.state, &w.ring, w.n)
+		root := s.im.Root
+		if w.prev-image.NoneAlpha < s.im.Sizes[image.AlphaCodes] && w.gap == 0 {
+			root = s.im.Inner // in the middle of a word only some can begin
+		}
+		w.before, w.older = w.state, w.prev
+		w.state = s.step(&s.im.Nodes[w.state], code, root)
+		w.ring[uint(w.n)%image.Depth] = p
+		w.n++
+		w.prev, w.gap = code, 0
+	}
+}
+
+// end ends all words.
+func (s *scan) end(w *walk) {
+	s.report(w.state, &w.ring, w.n)
+	w.state, w.prev = 0, image.None
+}
+
+// step follows one letter from a state's node; where all else fails, from one of
+// the roots. It trusts nothing in the image, not even that failing ends.
+func (l *List) step(node *image.Node, code uint16, root []uint32) uint32 {
+	nodes, bit := l.im.Nodes, image.Bit(code)
+	for range image.Depth {
+		if node.Mask&bit != 0 {
+			if to := node.Base + uint32(code); uint64(to) < uint64(len(nodes)) && nodes[to].Check == code {
+				return to
+			}
+		}
+		if node.Fail == 0 || uint64(node.Fail) >= uint64(len(nodes)) {
+			break
+		}
+		node = &nodes[node.Fail]
+	}
+	if int(code) < len(root) {
+		return root[code]
+	}
+	return 0
+}
+
+// report tries the words that end in a state, and in those it fails to.
+func (s *scan) report(state uint32, ring *[image.Depth]int, n int) {
+	for range image.Depth {
+		node := &s.im.Nodes[state]
+		if node.Flags&image.Own != 0 {
+			s.ends(state, ring, n)
+		}
+		if node.Flags&image.Ends == 0 || uint64(node.Fail) >= uint64(len(s.im.Nodes)) || node.Fail == 0 {
+			return
+		}
+		state = node.Fail
+	}
+}
+
+// ends tries the words that end in one state.
+func (s *scan) ends(state uint32, ring *[image.Depth]int, n int) {
+	i, _ := slices.BinarySearchFunc(s.im.Outs, state, func(o image.Out, state uint32) int { return cmp.Compare(o.State, state) })
+	for ; i < len(s.im.Outs) && s.im.Outs[i].State == state; i++ {
+		word := s.im.Outs[i].Word
+		if uint64(word) >= uint64(len(s.im.Words)) {
+			continue
+		}
+		if letters := min(int(s.im.Words[word].Len), image.Depth); 0 < letters && letters <= n {
+			s.try(word, ring[uint(n-letters)%image.Depth])
+		}
+	}
+}
