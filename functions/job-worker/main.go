@@ -24,8 +24,7 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 		return nil, err
 	}
 	entrance, gate := door.Read(set, "after-send-counter"), &api.Gate{Keys: access.Keys(set)}
-	desk := desks.Optional(set)
-	open := cloud.Require(set)
+	desk, open := desks.Optional(set), cloud.Require(set)
 	if err := set.Err(); err != nil {
 		return nil, err
 	}

@@ -84,6 +84,43 @@ func TestTicketWithItsGroup(t *testing.T) {
 	})
 }
 
+// TestAgents: the job-worker lets in and out whom the desk names, with settings
+// of the desk like ours.
+func TestAgents(t *testing.T) {
+	app, fake, queue, env := surroundings(t)
+	const worker = "github.com/backchannel-im/backchannel/functions/job-worker"
+	tickets, jobs := faastest.StartLocal(t, faastest.Build(t, "."), env), faastest.StartLambda(t, faastest.Build(t, worker), env)
+	do := func(r *http.Request) {
+		t.Helper()
+		res, err := tickets.Do(faastest.Plain, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := kit.Read(t, res); a.Status != 200 {
+			t.Fatalf("%d %s", a.Status, a.Text)
+		}
+		for _, job := range queue.Take() {
+			if failed, err := jobs.SQS(faastest.Message{ID: "1", Body: job}); err != nil || len(failed) > 0 {
+				t.Fatal(failed, err)
+			}
+		}
+	}
+	do(kit.Post("/createticket", kit.Key, `{"userId":"jane","caseInfo":{"desc":"it says PC LOAD LETTER"}}`))
+	id := fake.Tickets()[0].ID
+	for _, agent := range []string{"7001", "7002", ""} {
+		do(fake.Assign(id, agent).Request(t.Context(), "http://function.invalid"))
+		var in []string
+		for _, m := range app.State().Group("ZENDESK#" + id).Members {
+			if m.UserID != "jane" {
+				in = append(in, m.UserID)
+			}
+		}
+		if got := strings.Join(in, " "); got != agent {
+			t.Errorf("in the group: %s, want %s", got, agent)
+		}
+	}
+}
+
 // TestSettings: every fault is told, and no secret.
 func TestSettings(t *testing.T) {
 	_, _, _, good := surroundings(t)
