@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/faas"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/cloud"
@@ -27,6 +28,8 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 	if err != nil {
 		return nil, err
 	}
-	table := timetable.New(roomstats.New(work.Store), work.Ledger)
+	table := timetable.New(timetable.Rules{
+		Stats: roomstats.New(work.Store), Ledger: work.Ledger, Tickets: desk.New(desk.Config{Store: work.Store, Jobs: work.Ledger}),
+	})
 	return &faas.App{HTTP: http.NotFoundHandler(), Tick: table.Tick, Close: work.Close}, nil
 }

@@ -3,9 +3,11 @@ package main_test
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/due"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
@@ -14,6 +16,35 @@ import (
 	"github.com/backchannel-im/backchannel/shared/redistest"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
+
+// TestHalfDoneTickets: a request for a ticket that was left half done becomes a
+// job.
+func TestHalfDoneTickets(t *testing.T) {
+	event, err := os.ReadFile("events/schedule.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := kit.StartQueue(t)
+	url := "redis://" + redistest.Start(t).Addr
+	store, err := rediskv.Engine.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := due.New(store, "tickets", nil).Put(t.Context(), "im-1", time.Now().Add(-time.Minute), nil); err != nil {
+		t.Fatal(err)
+	}
+	env := q.Env
+	env["STATE_URL"] = url
+	for range 2 {
+		if _, err := faastest.StartLambda(t, faastest.Build(t, "."), env).Invoke(event); err != nil {
+			t.Error(err)
+		}
+	}
+	if jobs := q.Take(); len(jobs) != 1 || !strings.Contains(jobs[0], `"kind":"ticket.request"`) || !strings.Contains(jobs[0], `"im-1"`) {
+		t.Errorf("jobs %s", jobs)
+	}
+}
 
 // TestPushesOverdueJobs: a job whose push failed ten minutes ago is pushed by
 // the next tick, by one of two that overlap, on every platform.

@@ -12,6 +12,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/cloud"
+	"github.com/backchannel-im/backchannel/shared/wiring/desks"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
 )
@@ -23,7 +24,7 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 		return nil, err
 	}
 	entrance, gate := door.Read(set, "after-send-counter"), &api.Gate{Keys: access.Keys(set)}
-	open := cloud.Require(set)
+	desk, open := desks.Optional(set), cloud.Require(set)
 	if err := set.Err(); err != nil {
 		return nil, err
 	}
@@ -33,6 +34,9 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 	}
 	entrance.Jobs = work.Ledger
 	if err := entrance.Redo(door.Part{Function: "after-send-counter", Register: roomstats.New(work.Store).Register}); err != nil {
+		return nil, err
+	}
+	if _, err := desk.Open(work); err != nil {
 		return nil, err
 	}
 	routes := http.NewServeMux()

@@ -67,6 +67,7 @@ var linked = map[string][]string{
 	"after-send-counter": {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"usersig-issuer":     {"shared/kv/dynamokv", "shared/kv/rediskv"},
 	"virgil-jwt-issuer":  {},
+	"ticket-creator":     {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"job-worker":         {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"clock":              {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 }

@@ -17,7 +17,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
@@ -82,9 +84,26 @@ func TestOpenAPI(t *testing.T) {
 	d := readOpenAPI(t)
 	state := filepath.Join(t.TempDir(), "state.db")
 	layAside(t, state, "one", "another")
+	emulator := imtest.NewServer(imtest.Options{})
+	defer emulator.Close()
+	emulator.AddApp(imtest.AppConfig{SDKAppID: kit.AppID, Key: kit.Secret})
+	zendesk := desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360, WebhookSecret: "a secret"})
 	p := faastest.StartLocal(t, program(t, "bundle"), kit.Settings(map[string]string{
-		"STATE_URL": "bolt:" + state, "QUEUE_URL": "bolt:{dir}/jobs.db", "CALLBACK_PATH_SECRET": "",
+		"STATE_URL": "bolt:" + state, "QUEUE_URL": "bolt:{dir}/jobs.db", "CALLBACK_PATH_SECRET": "", "IM_DOMAIN": serve(t, emulator),
+		"ZENDESK_URL": serve(t, zendesk), "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360",
+		"ZENDESK_WEBHOOK_SECRETS": "a secret",
 	}))
+	ticket := func(key, rest string) *http.Request {
+		return kit.Post("/createticket", key, `{"userId":"alice","caseInfo":{"desc":"the printer is offline"`+rest+`}}`)
+	}
+	named := func(rest string) *http.Request {
+		r := ticket(kit.Key, rest)
+		r.Header.Set("Idempotency-Key", "one")
+		return r
+	}
+	event := func(body string) *http.Request {
+		return zendesk.Sign([]byte(body)).Request(t.Context(), "http://function.invalid")
+	}
 	drop := func(id, key string) *http.Request {
 		r := kit.Get("/jobs/"+id, key)
 		r.Method = http.MethodDelete
@@ -123,6 +142,22 @@ func TestOpenAPI(t *testing.T) {
 		{"/credentials", kit.Post("/credentials", kit.Key, `{"identity":"alice"}`), 200},
 		{"/credentials", kit.Post("/credentials", kit.Key, `{"identity":"administrator"}`), 403},
 		{"/credentials", bad("/credentials"), 401},
+		{"/createticket", named(""), 200},
+		{"/createticket", named(`,"subject":"printer"`), 422},
+		{"/createticket", ticket(kit.Key, `,"email":"nobody"`), 400},
+		{"/createticket", ticket("", ""), 401},
+		{"/joingroup", kit.Post("/joingroup", kit.Key, `{"groupId":"ZENDESK#35001","userId":"bob"}`), 200},
+		{"/joingroup", kit.Post("/joingroup", kit.Key, `{"groupId":"ZENDESK#35001"}`), 400},
+		{"/leavegroup", kit.Post("/leavegroup", kit.Key, `{"groupId":"ZENDESK#35001","userId":"bob"}`), 200},
+		{"/leavegroup", bad("/leavegroup"), 401},
+		{"/deletegroup", kit.Post("/deletegroup", kit.Key, `{"groupId":"ZENDESK#35001"}`), 200},
+		{"/deletegroup", kit.Post("/deletegroup", kit.Key, `{"groupId":"../x"}`), 400},
+		{"/casechanges", kit.Post("/casechanges", kit.Key, `{"changes":[{"op":"closed","caseId":"35001"}]}`), 200},
+		{"/casechanges", kit.Post("/casechanges", kit.Key, `{"changes":[]}`), 400},
+		{"/casechanges", bad("/casechanges"), 401},
+		{"/zendesk/events", event(`{"ticket_id":"35001","assignee_id":"7001","status":"open"}`), 200},
+		{"/zendesk/events", event(`{}`), 400},
+		{"/zendesk/events", bad("/zendesk/events"), 401},
 		{"/rooms/{id}/stats", kit.Get("/rooms/lobby/stats", kit.Key), 200},
 		{"/rooms/{id}/stats", kit.Get("/rooms/lobby/stats", ""), 401},
 		{"/rooms/{id}/stats", kit.Get("/rooms/"+strings.Repeat("x", 600)+"/stats", kit.Key), 400},
@@ -161,6 +196,13 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("%s is described and never called here", path)
 		}
 	}
+}
+
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // layAside makes a store in which these jobs are dead.

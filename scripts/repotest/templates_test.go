@@ -83,6 +83,17 @@ func values(redis string) map[string]string {
 		"VIRGIL_APP_ID":              kit.VirgilAppID,
 		"VIRGIL_APP_KEY_ID":          kit.VirgilKeyID,
 		"VIRGIL_APP_KEY":             kit.VirgilKey,
+		"IM_DOMAIN":                  "http://127.0.0.1:1",
+		"ZENDESK_URL":                "http://127.0.0.1:1",
+		"ZENDESK_CLIENT_ID":          "app",
+		"ZENDESK_CLIENT_SECRET":      "a-secret-of-this-test",
+		"ZENDESK_GROUP_FIELD":        "360",
+		"ZENDESK_WEBHOOK_SECRETS":    "another-secret-of-this-test",
+		"SALESFORCE_URL":             "",
+		"SALESFORCE_API_VERSION":     "",
+		"SALESFORCE_CLIENT_ID":       "",
+		"SALESFORCE_CLIENT_SECRET":   "",
+		"SALESFORCE_KEY":             "",
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/credentials"
+	"github.com/backchannel-im/backchannel/shared/wiring/desks"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 	"github.com/backchannel-im/backchannel/shared/wiring/jobs"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
@@ -50,6 +51,7 @@ func Open(ctx context.Context, set *config.Reader, o Options) (*Bundle, error) {
 	gate := access.Gate(set)
 	newIssuer := access.Issuer(set)
 	jwts := credentials.OptionalIssuer(set, gate)
+	support := desks.Optional(set)
 	filter := words.Read(set)
 	open := jobs.Read(set, state.Read(set, o.States...), o.Queues...)
 	if err := set.Err(); err != nil {
@@ -71,6 +73,13 @@ func Open(ctx context.Context, set *config.Reader, o Options) (*Bundle, error) {
 	if jwts != nil {
 		jwts.Routes(routes)
 	}
+	tickets, err := support.Open(work)
+	if err != nil {
+		return nil, errors.Join(err, work.Close())
+	}
+	if tickets != nil {
+		tickets.Routes(routes, support.Doors(gate))
+	}
 	entrance.Observe, entrance.Jobs = o.Observe, work.Ledger
 	err = entrance.Mount(routes,
 		door.Part{Function: "before-send-filter", Register: filter.Register},
@@ -78,7 +87,8 @@ func Open(ctx context.Context, set *config.Reader, o Options) (*Bundle, error) {
 	if err != nil {
 		return nil, errors.Join(err, work.Close())
 	}
-	b := &Bundle{HTTP: api.Routes(routes), Tick: timetable.New(stats, work.Ledger).Tick, Close: work.Close}
+	table := timetable.New(timetable.Rules{Stats: stats, Ledger: work.Ledger, Tickets: tickets})
+	b := &Bundle{HTTP: api.Routes(routes), Tick: table.Tick, Close: work.Close}
 	if work.Ledger != nil {
 		jobdesk.Routes(routes, gate, work.Ledger)
 		b.Job = work.Ledger.Perform

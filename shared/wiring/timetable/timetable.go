@@ -4,19 +4,30 @@ package timetable
 import (
 	"context"
 
+	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/schedule"
 )
 
-// New returns the table. Without a ledger nothing waits for a sweep.
-func New(stats *roomstats.Stats, ledger *queue.Ledger) schedule.Table {
+// Rules are those with something to do on a schedule. What is nil has nothing.
+type Rules struct {
+	Stats   *roomstats.Stats
+	Ledger  *queue.Ledger
+	Tickets *desk.Tickets
+}
+
+// New returns the table.
+func New(r Rules) schedule.Table {
 	table := schedule.Table{
-		{Name: "fold the counts of rooms", Do: stats.FoldActive},
+		{Name: "fold the counts of rooms", Do: r.Stats.FoldActive},
 	}
-	if ledger != nil {
+	if r.Tickets != nil {
+		table = append(table, schedule.Task{Name: "go on with tickets left half done", Do: r.Tickets.Sweep})
+	}
+	if r.Ledger != nil {
 		table = append(table, schedule.Task{Name: "push overdue jobs", Do: func(ctx context.Context) error {
-			_, err := ledger.Sweep(ctx)
+			_, err := r.Ledger.Sweep(ctx)
 			return err
 		}})
 	}
