@@ -31,7 +31,7 @@ type desk struct {
 	client http.Client
 }
 
-func newDesk(bundle http.Handler, seen *feed, s scene, addr string) http.Handler {
+func newDesk(bundle http.Handler, seen *feed, s scene, help *support, addr string) http.Handler {
 	d := &desk{
 		bundle: bundle, seen: seen, scene: s, target: "http://" + addr + "/im",
 		signer: callback.Signer{SDKAppID: appID, Token: door.DevelopmentToken},
@@ -63,6 +63,7 @@ func newDesk(bundle http.Handler, seen *feed, s scene, addr string) http.Handler
 	for _, route := range []string{"GET /dev/rooms/{id}/stats", "GET /dev/jobs", "POST /dev/jobs/{id}/redrive", "DELETE /dev/jobs/{id}"} {
 		own(route, api.HandlerFunc(d.asServer))
 	}
+	help.routes(own)
 	return mux
 }
 

@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -98,31 +99,37 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err := os.MkdirAll(o.state, 0o700); err != nil {
 		return err
 	}
+	// The addresses are known before anything is opened, since each names another.
+	var listeners [3]net.Listener
+	for i, l := range []struct{ addr, flag string }{{o.addr, "-addr"}, {o.emulator, "-emulator-addr"}, {"127.0.0.1:0", ""}} {
+		if listeners[i], err = listen(l.addr, l.flag); err != nil {
+			return errors.Join(err, closeAll(listeners[:i]))
+		}
+	}
+	addr, stage := listeners[0].Addr().String(), newScene("http://"+listeners[1].Addr().String())
+	zendeskURL := "http://" + listeners[2].Addr().String()
+	chat, err := im.NewClient(im.Config{Domain: stage.Emulator, SDKAppID: appID, Key: access.DevelopmentSecret, Admin: "administrator"})
+	if err != nil {
+		return errors.Join(err, closeAll(listeners[:]))
+	}
 	seen := newFeed()
-	b, err := bundle.Open(ctx, config.NewDevelopmentReader(settings(o)), bundle.Options{
+	b, err := bundle.Open(ctx, config.NewDevelopmentReader(settings(o, stage.Emulator, zendeskURL)), bundle.Options{
 		States:  []kv.Engine{boltkv.Engine},
 		Queues:  []queue.Engine{boltqueue.Engine},
 		Observe: seen.add,
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, closeAll(listeners[:]))
 	}
-	page, err := listen(o.addr, "-addr")
-	if err != nil {
-		return errors.Join(err, b.Close())
-	}
-	emulated, err := listen(o.emulator, "-emulator-addr")
-	if err != nil {
-		return errors.Join(err, page.Close(), b.Close())
-	}
-	addr, stage := page.Addr().String(), newScene("http://"+emulated.Addr().String())
-	emulator := newEmulator(addr)
-	ended := make(chan error, 3)
+	emulator, zendesk := newEmulator(addr), newZendesk()
+	help := &support{zendesk: zendesk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
+	ended := make(chan error, 4)
 	servers := []*http.Server{
-		serve(ctx, page, newDesk(b.HTTP, seen, stage, addr), ended),
-		serve(ctx, emulated, emulator, ended),
+		serve(ctx, listeners[0], newDesk(b.HTTP, seen, stage, help, addr), ended),
+		serve(ctx, listeners[1], emulator, ended),
+		serve(ctx, listeners[2], zendesk, ended),
 	}
-	if err := furnish(ctx, stage); err != nil {
+	if err := furnish(ctx, stage, chat); err != nil {
 		return errors.Join(err, shutDown(servers), b.Close())
 	}
 	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im  emulator: %s\n", addr, addr, stage.Emulator)
@@ -157,6 +164,14 @@ func listen(addr, flag string) (net.Listener, error) {
 		return nil, fmt.Errorf("%w; is it running already? %s takes another", err, flag)
 	}
 	return l, nil
+}
+
+func closeAll(listeners []net.Listener) error {
+	var all error
+	for _, l := range listeners {
+		all = errors.Join(all, l.Close())
+	}
+	return all
 }
 
 // serve serves until the server is shut down, or tells what ended it.
@@ -201,14 +216,10 @@ func newEmulator(addr string) *imtest.Server {
 }
 
 // furnish fills the emulator over its REST API.
-func furnish(ctx context.Context, s scene) error {
+func furnish(ctx context.Context, s scene, chat *im.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	c, err := im.NewClient(im.Config{Domain: s.Emulator, SDKAppID: appID, Key: access.DevelopmentSecret, Admin: "administrator"})
-	if err != nil {
-		return err
-	}
-	return s.furnish(ctx, c)
+	return s.furnish(ctx, chat)
 }
 
 // tick is the clock: at start and every minute, as on the platforms.
@@ -229,7 +240,7 @@ func tick(ctx context.Context, do func(context.Context) error, errs io.Writer) {
 
 // settings are the development values, in place of an environment: nothing of
 // the machine's own leaks in.
-func settings(o options) func(string) (string, bool) {
+func settings(o options, emulator, zendesk string) func(string) (string, bool) {
 	values := map[string]string{
 		"SDK_APP_ID":       fmt.Sprint(appID),
 		"SECRET":           access.DevelopmentSecret,
@@ -239,11 +250,13 @@ func settings(o options) func(string) (string, bool) {
 		"STATE_URL":        "bolt:" + o.stateFile(),
 		"QUEUE_URL":        "bolt:" + o.queueFile(),
 		"MODERATION_RULES": o.rules,
+		"IM_DOMAIN":        emulator,
 
 		"VIRGIL_APP_ID":     credentials.DevelopmentAppID,
 		"VIRGIL_APP_KEY_ID": credentials.DevelopmentKeyID,
 		"VIRGIL_APP_KEY":    credentials.DevelopmentKey,
 	}
+	maps.Copy(values, zendeskSettings(zendesk))
 	return func(name string) (string, bool) {
 		v, ok := values[name]
 		return v, ok

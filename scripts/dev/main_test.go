@@ -269,6 +269,42 @@ func TestWhatThePageIsTold(t *testing.T) {
 	}
 }
 
+// TestATicketGoesAllTheWay: asked for, taken by an agent, closed, at the fake
+// desk and in the emulator; what does not exist is said so.
+func TestATicketGoesAllTheWay(t *testing.T) {
+	p := start(t, "-state", t.TempDir())
+	var opened struct{ TicketID, GroupID string }
+	if status, body := p.call(t, http.MethodPost, "/dev/tickets", `{"userId":"alice"}`); status != http.StatusOK || json.Unmarshal([]byte(body), &opened) != nil {
+		t.Fatalf("%d %s", status, body)
+	}
+	at := "/dev/tickets/" + opened.TicketID
+	inGroup := func(want string) {
+		t.Helper()
+		var members string
+		for t.Context().Err() == nil && members != want {
+			var list struct{ Tickets []ticket }
+			if _, body := p.call(t, http.MethodGet, "/dev/tickets", ""); json.Unmarshal([]byte(body), &list) != nil || len(list.Tickets) != 1 {
+				t.Fatal(body)
+			}
+			members = strings.Join(list.Tickets[0].Members, " ")
+			time.Sleep(5 * time.Millisecond) // jobs are on their way
+		}
+	}
+	inGroup("alice")
+	p.call(t, http.MethodPost, at+"/assign", `{"agent":"701"}`)
+	inGroup("alice 701")
+	p.call(t, http.MethodPost, at+"/close", `{"closed":true}`)
+	inGroup("")
+	for path, want := range map[string]int{"/dev/tickets/1/assign": 404, "/dev/tickets/1/close": 404} {
+		if status, body := p.call(t, http.MethodPost, path, "{}"); status != want {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if status, body := p.call(t, http.MethodPost, "/dev/tickets", `{"userId":""}`); status < 400 || status >= 500 {
+		t.Errorf("a ticket for nobody: %d %s", status, body)
+	}
+}
+
 // TestTheDeskIsForItsOwnPage: a page of elsewhere, which the same browser has
 // open, reaches none of the routes that act with the server's key.
 func TestTheDeskIsForItsOwnPage(t *testing.T) {

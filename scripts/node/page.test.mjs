@@ -150,6 +150,25 @@ test("community topics and one-to-one chats are kept apart", async () => {
   await page.close();
 });
 
+test("a ticket has its group; agents come, are relieved, and leave with it", async () => {
+  const { page, errors } = await open({});
+  await ready(page);
+  await page.getByRole("button", { name: "Ask for help as alice" }).click();
+  const ticket = page.locator("#tickets li").first();
+  const within = (members) => ticket.filter({ hasText: `in its group: ${members}` }).waitFor();
+  await ticket.filter({ hasText: "printer offline" }).waitFor();
+  await within("alice ");
+  await ticket.getByRole("button", { name: "Assign 701" }).click();
+  await within("alice, 701");
+  await ticket.getByRole("button", { name: "Assign 702" }).click();
+  await within("alice, 702");
+  await ticket.getByRole("button", { name: "Close" }).click();
+  await within("nobody");
+  await shot(page, "ticket");
+  assert.deepEqual(errors, []);
+  await page.close();
+});
+
 test("a lost connection is one, and comes back", async () => {
   const { page } = await open({});
   await ready(page);

@@ -28,6 +28,29 @@ export async function showCounters(groupID) {
   }
 }
 
+// offerHelp lets a user ask for help.
+export function offerHelp(user) {
+  byId("help").addEventListener("click", () => call("POST", "dev/tickets", { userId: user }).then(showTickets).catch((e) => tell(e.message)));
+}
+
+export async function showTickets() {
+  const { tickets, agents } = await call("GET", "dev/tickets");
+  byId("tickets").replaceChildren(...tickets.map((t) => {
+    const act = (label, path, body) => {
+      const button = element("button", { type: "button", textContent: label });
+      button.setAttribute("aria-label", `${label}, ticket ${t.id}`);
+      button.addEventListener("click", () => call("POST", `dev/tickets/${t.id}/${path}`, body).then(() => setTimeout(showTickets, 300)).catch((e) => tell(e.message)));
+      return button;
+    };
+    const closed = t.status === "closed" || t.status === "solved";
+    const others = agents.filter((a) => a !== t.assignee);
+    return element("li", {},
+      element("b", { textContent: `${t.id} ${t.subject}` }), ` ${t.status}; in its group: ${t.members.join(", ") || "nobody"} `,
+      ...others.map((a) => act(`Assign ${a}`, "assign", { agent: a })),
+      act(closed ? "Reopen" : "Close", "close", { closed: !closed }));
+  }));
+}
+
 export async function showJobs() {
   const jobs = await call("GET", "dev/jobs");
   byId("jobs").textContent = `${jobs.waiting} waiting, ${jobs.dead} laid aside`;

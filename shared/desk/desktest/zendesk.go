@@ -1,6 +1,7 @@
 package desktest
 
 import (
+	"cmp"
 	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
@@ -20,6 +21,7 @@ type ZendeskConfig struct {
 	Email, APIToken        string // legacy; "": none
 	GroupField             int64  // id of the custom field for the group
 	WebhookSecret          string // of both webhooks
+	FirstTicket            int    // number of the first ticket; 0 means 35001
 	Now                    func() time.Time
 }
 
@@ -150,7 +152,7 @@ func (z *Zendesk) make(body []byte) answer {
 		return problem(400, "invalid_request", "the request is not JSON")
 	}
 	t := &Ticket{
-		ID: strconv.Itoa(35001 + len(z.tickets)), Key: in.Ticket.ExternalID, Subject: in.Ticket.Subject, Text: in.Ticket.Comment.Body,
+		ID: strconv.Itoa(cmp.Or(z.conf.FirstTicket, 35001) + len(z.tickets)), Key: in.Ticket.ExternalID, Subject: in.Ticket.Subject, Text: in.Ticket.Comment.Body,
 		Status: "new",
 	}
 	if r := in.Ticket.Requester; r != nil {
