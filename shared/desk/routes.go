@@ -144,31 +144,13 @@ type imAnswer struct {
 const openTime = 25 * time.Second
 
 func (t *Tickets) createTicket(w http.ResponseWriter, r *http.Request) error {
-	var in struct {
-		UserID   string `json:"userId"`
-		CaseInfo struct {
-			Subject string `json:"subject"`
-			Desc    string `json:"desc"`
-			Name    string `json:"name"`
-			Email   string `json:"email"`
-		} `json:"caseInfo"`
-	}
-	if err := api.Decode(r, &in); err != nil {
-		return err
-	}
 	caller := api.CallerFrom(r.Context())
-	name, err := requestName(r)
+	asked, err := readAsked(r, caller)
 	if err != nil {
 		return err
 	}
-	asked := Asked{UserID: in.UserID, Ticket: Ticket{
-		Subject: strings.TrimSpace(in.CaseInfo.Subject), Text: strings.TrimSpace(in.CaseInfo.Desc),
-		Name: strings.TrimSpace(in.CaseInfo.Name), Email: strings.TrimSpace(in.CaseInfo.Email),
-	}}
-	if asked.UserID == "" {
-		asked.UserID = caller.UserID
-	}
-	if err := asked.check(caller); err != nil {
+	name, err := requestName(r)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), openTime)
@@ -183,6 +165,30 @@ func (t *Tickets) createTicket(w http.ResponseWriter, r *http.Request) error {
 		imAnswer
 	}{opened.TicketID, opened.GroupID, imAnswer{ActionStatus: "OK", GroupID: opened.GroupID}})
 	return nil
+}
+
+// readAsked reads the guide's body.
+func readAsked(r *http.Request, caller api.Caller) (Asked, error) {
+	var in struct {
+		UserID   string `json:"userId"`
+		CaseInfo struct {
+			Subject string `json:"subject"`
+			Desc    string `json:"desc"`
+			Name    string `json:"name"`
+			Email   string `json:"email"`
+		} `json:"caseInfo"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return Asked{}, err
+	}
+	asked := Asked{UserID: in.UserID, Ticket: Ticket{
+		Subject: strings.TrimSpace(in.CaseInfo.Subject), Text: strings.TrimSpace(in.CaseInfo.Desc),
+		Name: strings.TrimSpace(in.CaseInfo.Name), Email: strings.TrimSpace(in.CaseInfo.Email),
+	}}
+	if asked.UserID == "" {
+		asked.UserID = caller.UserID
+	}
+	return asked, asked.check(caller)
 }
 
 // requestName is the caller's own name for a request.

@@ -150,7 +150,11 @@ func (w *world) openSalesforce(transport http.RoundTripper) {
 	d, err := salesforce.New(salesforce.Config{URL: url, APIVersion: "v67.0", ClientID: "app", ClientSecret: "s", Transport: transport, Now: w.clock.Now})
 	w.must(err)
 	w.desk, w.fake = d, fake
-	w.doors.Org = salesforce.Org{HMACKey: hookKey, Now: w.clock.Now}.Check
+	w.doors.Org = salesforceOrg(w.clock.Now)
+}
+
+func salesforceOrg(now func() time.Time) func(http.Header, []byte) error {
+	return salesforce.Org{HMACKey: hookKey, Now: now}.Check
 }
 
 func (w *world) serve(h http.Handler) string {
