@@ -125,7 +125,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	help := &support{zendesk: zendesk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
 	ended := make(chan error, 4)
 	servers := []*http.Server{
-		serve(ctx, listeners[0], newDesk(b.HTTP, seen, stage, help, addr), ended),
+		serve(ctx, listeners[0], newSite(b.HTTP, seen, stage, help, addr), ended),
 		serve(ctx, listeners[1], emulator, ended),
 		serve(ctx, listeners[2], zendesk, ended),
 	}

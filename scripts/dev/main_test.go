@@ -305,9 +305,9 @@ func TestATicketGoesAllTheWay(t *testing.T) {
 	}
 }
 
-// TestTheDeskIsForItsOwnPage: a page of elsewhere, which the same browser has
+// TestTheSiteIsForItsOwnPage: a page of elsewhere, which the same browser has
 // open, reaches none of the routes that act with the server's key.
-func TestTheDeskIsForItsOwnPage(t *testing.T) {
+func TestTheSiteIsForItsOwnPage(t *testing.T) {
 	p := start(t, "-state", t.TempDir())
 	for name, change := range map[string]func(*http.Request){
 		"a name that leads here": func(r *http.Request) { r.Host = "rebound.example.com" },

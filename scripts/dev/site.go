@@ -21,8 +21,8 @@ import (
 //go:embed page
 var page embed.FS
 
-// desk serves the page, what it needs, and the bundle behind it.
-type desk struct {
+// site serves the page, what it needs, and the bundle behind it.
+type site struct {
 	bundle http.Handler
 	seen   *feed
 	scene  scene
@@ -31,9 +31,9 @@ type desk struct {
 	client http.Client
 }
 
-func newDesk(bundle http.Handler, seen *feed, s scene, help *support, addr string) http.Handler {
-	d := &desk{
-		bundle: bundle, seen: seen, scene: s, target: "http://" + addr + "/im",
+func newSite(bundle http.Handler, seen *feed, stage scene, help *support, addr string) http.Handler {
+	s := &site{
+		bundle: bundle, seen: seen, scene: stage, target: "http://" + addr + "/im",
 		signer: callback.Signer{SDKAppID: appID, Token: door.DevelopmentToken},
 		client: http.Client{Timeout: 10 * time.Second},
 	}
@@ -49,26 +49,26 @@ func newDesk(bundle http.Handler, seen *feed, s scene, help *support, addr strin
 	if err != nil {
 		panic(err) // the pattern is good
 	}
-	serve := d.headers(http.FileServerFS(files))
+	serve := s.headers(http.FileServerFS(files))
 	own("GET /{$}", serve)
 	for _, name := range names {
 		own("GET /"+name, serve)
 	}
 	own("GET /dev/scene", api.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
-		api.Reply(w, http.StatusOK, s)
+		api.Reply(w, http.StatusOK, stage)
 		return nil
 	}))
 	own("GET /dev/callbacks", seen)
-	own("POST /dev/callbacks/{id}/replay", api.HandlerFunc(d.replay))
+	own("POST /dev/callbacks/{id}/replay", api.HandlerFunc(s.replay))
 	for _, route := range []string{"GET /dev/rooms/{id}/stats", "GET /dev/jobs", "POST /dev/jobs/{id}/redrive", "DELETE /dev/jobs/{id}"} {
-		own(route, api.HandlerFunc(d.asServer))
+		own(route, api.HandlerFunc(s.asServer))
 	}
 	help.routes(own)
 	return mux
 }
 
 // onlyHere refuses a page of elsewhere whose name was made to lead here: the
-// desk's routes act with the server's key.
+// site's routes act with the server's key.
 func onlyHere(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)
@@ -83,10 +83,10 @@ func onlyHere(h http.Handler) http.Handler {
 	})
 }
 
-// headers keep the page to itself: it runs its own scripts, talks to the desk
+// headers keep the page to itself: it runs its own scripts, talks to the site
 // and the emulator, and to nobody else.
-func (d *desk) headers(h http.Handler) http.Handler {
-	policy := "default-src 'self'; img-src data:; frame-ancestors 'none'; connect-src 'self' " + d.scene.Emulator
+func (s *site) headers(h http.Handler) http.Handler {
+	policy := "default-src 'self'; img-src data:; frame-ancestors 'none'; connect-src 'self' " + s.scene.Emulator
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", policy)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -97,7 +97,7 @@ func (d *desk) headers(h http.Handler) http.Handler {
 
 // asServer passes a request on to the bundle's route of the same name, with the
 // key that the page does not have.
-func (d *desk) asServer(w http.ResponseWriter, r *http.Request) error {
+func (s *site) asServer(w http.ResponseWriter, r *http.Request) error {
 	u, err := url.Parse(r.URL.EscapedPath()[len("/dev"):])
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "the path cannot be read")
@@ -105,25 +105,25 @@ func (d *desk) asServer(w http.ResponseWriter, r *http.Request) error {
 	onward := r.Clone(r.Context())
 	onward.URL, onward.Pattern = u, ""
 	onward.Header.Set("Authorization", "Bearer "+access.DevelopmentKey)
-	d.bundle.ServeHTTP(w, onward)
+	s.bundle.ServeHTTP(w, onward)
 	return nil
 }
 
 // replay sends a callback that was seen once more, signed anew.
-func (d *desk) replay(w http.ResponseWriter, r *http.Request) error {
+func (s *site) replay(w http.ResponseWriter, r *http.Request) error {
 	id, err := strconv.Atoi(r.PathValue("id"))
 	if err != nil {
 		return fault.New(fault.Invalid, "a callback's id is a number")
 	}
-	e, found := d.seen.find(id)
+	e, found := s.seen.find(id)
 	if !found {
 		return fault.New(fault.NotFound, "this callback is no longer remembered")
 	}
-	req, err := d.signer.Request(r.Context(), d.target, e.Command, e.Request)
+	req, err := s.signer.Request(r.Context(), s.target, e.Command, e.Request)
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "this was no callback that can be sent again")
 	}
-	resp, err := d.client.Do(req)
+	resp, err := s.client.Do(req)
 	if err != nil {
 		return fault.Wrap(err, fault.Unavailable, "the bundle did not answer")
 	}
