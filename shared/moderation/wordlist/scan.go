@@ -40,9 +40,10 @@ type span struct{ start, end int }
 func (l *List) Find(dst []Hit, text string) []Hit {
 	s := scan{List: l, text: text, hits: dst}
 	s.all()
-	found := s.hits[len(dst):]
+	all := s.hits
+	found := all[len(dst):]
 	if len(found) == 0 {
-		return s.hits
+		return all
 	}
 	if l.allows {
 		s = scan{List: l, text: text, hits: found, allowed: true}
@@ -53,7 +54,7 @@ func (l *List) Find(dst []Hit, text string) []Hit {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End), cmp.Compare(a.Word.Text, b.Word.Text))
 	})
 	// A voicing mark takes a letter back; what ended before it is seen twice.
-	return append(dst, slices.Compact(found)...)
+	return all[:len(dst)+len(slices.Compact(found))]
 }
 
 // all matches the whole text as it is written. This is where the time goes: one
