@@ -62,7 +62,7 @@ func (c *cursor) resolve(code uint16) uint16 {
 	case code >= image.FirstKana && c.more.end == 0:
 		code, c.i = c.voiced(c.text, code, c.i)
 	case image.At <= code && code < image.None:
-		if c.reading != asWritten {
+		if c.reading != asWritten && c.more.end == 0 {
 			letter := c.scan.leet(nil, code, c.at)
 			if letter != asSign(code) {
 				c.leet = code

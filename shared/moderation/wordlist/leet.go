@@ -1,6 +1,10 @@
 package wordlist
 
-import "github.com/backchannel-im/backchannel/shared/moderation/wordlist/internal/image"
+import (
+	"unicode/utf8"
+
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/internal/image"
+)
 
 // maxLeet bounds the characters of leet in a row: longer is a number.
 const maxLeet = 8
@@ -59,11 +63,10 @@ func (s *scan) promises(w *walk, at int) bool {
 		case !ok:
 			return false
 		case code > image.Stop:
-			if gap = 0; code == prev {
-				continue
+			if gap = 0; code != prev || state == 0 {
+				state = s.step(&s.im.Nodes[state], code, s.im.Root)
 			}
 			prev = code
-			state = s.step(&s.im.Nodes[state], code, s.im.Root)
 			if s.im.Nodes[state].Flags&image.Ends != 0 {
 				return true
 			}
@@ -108,33 +111,32 @@ func (s *scan) leetRun(at int) leetRun {
 	)
 	first, size := s.code(s.text, at)
 	codes[maxLeet], ends[maxLeet], ends[maxLeet+1] = first, at, at+size
-	before := image.None
+	before, after := image.None, image.None
 	for i := at; i > 0; {
-		code, start := s.before(s.text, i)
-		i = start
-		if code == image.Skip {
+		_, size := utf8.DecodeLastRuneInString(s.text[:i])
+		i -= size
+		code, _ := s.code(s.text, i)
+		if code == image.Skip || code == image.Mark {
 			continue
 		}
-		if before = code; !s.mayBeLeet(code) || left == 0 {
+		if !s.mayBeLeet(code) || left == 0 {
+			before, _ = s.neighbour(place(i+size, 0))
 			break
 		}
 		left--
-		codes[left], ends[left] = code, start
-		before = image.None
+		codes[left], ends[left] = code, i
 	}
-	after := image.None
 	for i := at + size; i < len(s.text); {
 		code, size := s.code(s.text, i)
+		if code != image.Skip && code != image.Mark {
+			if !s.mayBeLeet(code) || right == 2*maxLeet {
+				after, _ = s.following(i)
+				break
+			}
+			right++
+			codes[right], ends[right+1] = code, i+size
+		}
 		i += size
-		if code == image.Skip {
-			continue
-		}
-		if after = code; !s.mayBeLeet(code) || right == 2*maxLeet {
-			break
-		}
-		right++
-		codes[right], ends[right+1] = code, i
-		after = image.None
 	}
 	row := leetRun{span: span{ends[left], ends[right+1]}}
 	if right-left >= maxLeet {

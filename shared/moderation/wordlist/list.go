@@ -8,8 +8,8 @@
 //	list, err := wordlist.Open(image)
 //	hits := list.Find(nil, text)
 //
-// Find folds and matches in one pass, and allocates nothing for a text without
-// hits. How a text is read:
+// Find folds and matches in one pass, and allocates nothing unless a word is
+// found. How a text is read:
 //
 //   - Letters are compared in their plainest form: NFKC, without case and
 //     accents, look-alikes of other alphabets as Latin letters, traditional and

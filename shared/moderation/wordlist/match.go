@@ -94,8 +94,8 @@ func (s *scan) read(m *match, rows int, shapes []image.Shape, tail []uint16) boo
 		}
 		letter, run := code, 0
 		fresh, again := match{}, false
-		gaps, counted := uint8(0), true
-		for counted {
+		gaps, fits := uint8(0), true
+		for {
 			run++
 			c.count(m)
 			if again {
@@ -112,15 +112,15 @@ func (s *scan) read(m *match, rows int, shapes []image.Shape, tail []uint16) boo
 				if row == 0 {
 					fresh, again = match{flags: m.flags, place: place(c.at, 0), first: letter}, true
 				}
-				counted = s.gap(m, gaps, uint16(shape.Inside), letter, letter)
+				fits = s.gap(m, gaps, uint16(shape.Inside), letter, letter) && fits
 			}
 		}
 		if again && fresh.segment >= int(shape.Run) {
 			// The word before ends with the letter that this one begins with.
 			fresh.end, fresh.lastAt, fresh.more = m.end, m.lastAt, m.more
-			*m, run, counted = fresh, fresh.segment, true
+			*m, run, fits = fresh, fresh.segment, true
 		}
-		if !counted || !s.fits(m, letter, run, int(shape.Run), row == 0, row == rows-1) {
+		if !fits || !s.fits(m, letter, run, int(shape.Run), row == 0, row == rows-1) {
 			return false
 		}
 		if row == 0 && !s.leftBorder(m) {

@@ -40,9 +40,10 @@ type span struct{ start, end int }
 func (l *List) Find(dst []Hit, text string) []Hit {
 	s := scan{List: l, text: text, hits: dst}
 	s.all()
-	found := s.hits[len(dst):]
+	all := s.hits
+	found := all[len(dst):]
 	if len(found) == 0 {
-		return s.hits
+		return all
 	}
 	if l.allows {
 		s = scan{List: l, text: text, hits: found, allowed: true}
@@ -53,7 +54,7 @@ func (l *List) Find(dst []Hit, text string) []Hit {
 		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End), cmp.Compare(a.Word.Text, b.Word.Text))
 	})
 	// A voicing mark takes a letter back; what ended before it is seen twice.
-	return append(dst, slices.Compact(found)...)
+	return all[:len(dst)+len(slices.Compact(found))]
 }
 
 // all matches the whole text as it is written. This is where the time goes: one
@@ -114,9 +115,16 @@ func (s *scan) all() {
 			w.gap = 0
 			prev = code
 			if state == 0 && code-image.NoneAlpha < alpha {
-				// Nothing can come of this word of an alphabet: on to its end.
+				// Nothing can come of this word of an alphabet: on to its last letter.
+				row := at
 				for ; i < len(text) && s.idle[text[i]]; i++ {
-					prev = ascii[text[i]&0x7f]
+					if code := ascii[text[i]&0x7f]; code != prev {
+						prev, row = code, i
+					}
+				}
+				if row > at {
+					w.ring[uint(n)%image.Depth] = place(row, 0)
+					n++
 				}
 			}
 		case image.Joint <= code && code <= image.Stop && w.gap < MaxGap:
@@ -140,10 +148,7 @@ func (s *scan) other(w *walk, code uint16, at, end int) int {
 			s.end(w)
 		}
 		for i, code := range s.im.Folds[f.start:f.end] {
-			if code >= image.At && code < image.None {
-				code = s.leet(w, code, at)
-			}
-			s.take(w, code, place(at, i))
+			s.take(w, asSign(code), place(at, i))
 		}
 	case code == image.Mark:
 		with, start := s.voice(at)
@@ -215,7 +220,7 @@ func (s *scan) voice(at int) (code uint16, start int) {
 // voiced looks for a voicing mark behind a kana that takes one. It returns the
 // kana with it and the offset behind.
 func (l *List) voiced(text string, code uint16, i int) (uint16, int) {
-	if code < image.FirstKana || code >= image.FirstLetter {
+	if code < image.FirstKana || code >= image.NoneAlpha {
 		return code, i
 	}
 	kana := code - image.FirstKana

@@ -23,8 +23,8 @@ func inURL(text string, start, end int) bool {
 	if at := webStart(token); at >= 0 && at <= start {
 		return true
 	}
-	local, domain := mailSpan(token, start, end)
-	return local <= start && end <= domain
+	before, after := strings.LastIndexByte(token[:end], '@'), strings.IndexByte(token[end:], '@')
+	return inMail(token, before, start, end) || after >= 0 && inMail(token, end+after, start, end)
 }
 
 // webStart returns where a URL starts in a token, -1 for nowhere.
@@ -38,16 +38,13 @@ func webStart(token string) int {
 	return -1
 }
 
-// mailSpan returns the e-mail address around a part of a token; 1, 0 for none.
-func mailSpan(token string, start, end int) (from, to int) {
-	at := strings.LastIndexByte(token[:end], '@')
+// inMail tells whether token[start:end] lies within the e-mail address around an
+// @, which ends in a dot and two letters or more.
+func inMail(token string, at, start, end int) bool {
 	if at < 0 {
-		if at = strings.IndexByte(token[end:], '@'); at < 0 {
-			return 1, 0
-		}
-		at += end
+		return false
 	}
-	from, to = at, at+1
+	from, to := at, at+1
 	for from > 0 && (isWordByte(token[from-1]) || strings.IndexByte("._%+-", token[from-1]) >= 0) {
 		from--
 	}
@@ -56,10 +53,8 @@ func mailSpan(token string, start, end int) (from, to int) {
 	}
 	host := strings.TrimRight(token[at+1:to], ".-")
 	dot := strings.LastIndexByte(host, '.')
-	if from == at || dot < 1 || len(host)-dot < 3 || strings.ContainsAny(host[dot:], "0123456789-") || start < from {
-		return 1, 0
-	}
-	return from, at + 1 + len(host)
+	return from < at && dot > 0 && len(host)-dot > 2 && !strings.ContainsAny(host[dot:], "0123456789-") &&
+		from <= start && end <= at+1+len(host)
 }
 
 func isWordByte(b byte) bool {

@@ -36,14 +36,14 @@ func (s *scan) take(w *walk, code uint16, p int) {
 		}
 	case code == w.prev:
 		if w.state == 0 && w.gap > 0 && int(code) < len(s.im.Root) {
-			w.state = s.im.Root[code] // the last letter of a word, and the first of one
+			w.state = s.im.Root[code] // the last letter of one word, and the first of the next
 		}
 		w.gap = 0
 	default:
 		s.report(w.state, &w.ring, w.n)
 		root := s.im.Root
-		if w.prev-image.NoneAlpha < s.im.Sizes[image.AlphaCodes] && w.gap == 0 {
-			root = s.im.Inner // in the middle of a word only some can begin
+		if s.reading == asWritten && w.prev-image.NoneAlpha < s.im.Sizes[image.AlphaCodes] && w.gap == 0 {
+			root = s.im.Inner // in the middle of a word only some can begin; but leet is no letter
 		}
 		w.before, w.older = w.state, w.prev
 		w.state = s.step(&s.im.Nodes[w.state], code, root)

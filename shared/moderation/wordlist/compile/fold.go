@@ -202,6 +202,8 @@ const blankBraille = '⠀'
 // letters and what nobody knows.
 func signOf(r rune) uint16 {
 	switch {
+	case r == utf8.RuneError:
+		return image.None
 	case r == '.':
 		return image.Dot
 	case unicode.IsSpace(r), unicode.Is(unicode.Z, r), r == blankBraille:
