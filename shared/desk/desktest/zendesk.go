@@ -1,8 +1,8 @@
 package desktest
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
