@@ -48,6 +48,10 @@ type world struct {
 	app   *imtest.App
 	users *usersig.Signer
 	chat  *im.Client
+
+	chatURL   string
+	transport *http.Transport
+
 	desk  desk.Desk
 	fake  desktest.Fake
 	doors desk.Doors
@@ -99,40 +103,47 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock, k kind) *world 
 	w := &world{T: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &line{}}
 	emulator := imtest.NewServer(imtest.Options{Clock: w.imNow, Seed: 1})
 	w.app = emulator.AddApp(imtest.AppConfig{SDKAppID: appID, Key: appKey, RatePerAPI: -1})
-	chatURL := w.serve(emulator)
+	w.chatURL = w.serve(emulator)
 	t.Cleanup(emulator.Close)
+	w.transport = &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(w.transport.CloseIdleConnections)
+	w.chat = w.client()
 	var err error
-	transport := &http.Transport{MaxIdleConnsPerHost: 64}
-	t.Cleanup(transport.CloseIdleConnections)
-	w.chat, err = im.NewClient(im.Config{
-		Domain: chatURL, SDKAppID: appID, Key: appKey, Admin: admin, Now: clock.Now, Transport: transport,
-		Sleep: func(ctx context.Context, d time.Duration) error {
-			w.advance(d)
-			return ctx.Err()
-		},
-	})
-	w.must(err)
 	w.users, err = usersig.NewSignerAt(appID, appKey, clock.Now)
 	w.must(err)
 	sum := sha256.Sum256([]byte(apiKey))
 	keys, err := api.ParseKeys([]string{"shop:" + hex.EncodeToString(sum[:])})
 	w.must(err)
 	w.doors.Gate = &api.Gate{Keys: keys, Users: w.users}
-	w.conf = desk.Config{Store: store, IM: w.chat, Greeter: admin, Greeting: greeting, Now: clock.Now}
+	w.conf = desk.Config{Greeter: admin, Greeting: greeting, Now: clock.Now}
 	switch k {
 	case zendeskKind:
-		w.openZendesk(transport)
+		w.openZendesk()
 	case salesforceKind:
-		w.openSalesforce(transport)
+		w.openSalesforce()
 	}
 	w.conf.Desk = w.desk
 	return w
 }
 
-func (w *world) openZendesk(transport http.RoundTripper) {
+// client is another client of IM, as each instance of ours has one.
+func (w *world) client() *im.Client {
+	w.Helper()
+	c, err := im.NewClient(im.Config{
+		Domain: w.chatURL, SDKAppID: appID, Key: appKey, Admin: admin, Now: w.clock.Now, Transport: w.transport,
+		Sleep: func(ctx context.Context, d time.Duration) error {
+			w.advance(d)
+			return ctx.Err()
+		},
+	})
+	w.must(err)
+	return c
+}
+
+func (w *world) openZendesk() {
 	fake := desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360, WebhookSecret: hookKey, Now: w.clock.Now})
 	d, err := zendesk.New(zendesk.Config{
-		URL: w.serve(fake), ClientID: "app", ClientSecret: "s", GroupField: 360, Transport: transport, Now: w.clock.Now,
+		URL: w.serve(fake), ClientID: "app", ClientSecret: "s", GroupField: 360, Transport: w.transport, Now: w.clock.Now,
 	})
 	w.must(err)
 	w.desk, w.fake = d, fake
@@ -140,14 +151,14 @@ func (w *world) openZendesk(transport http.RoundTripper) {
 	w.doors.Webhook = zendesk.Webhooks{Secrets: []string{hookKey}, Now: w.clock.Now}
 }
 
-func (w *world) openSalesforce(transport http.RoundTripper) {
+func (w *world) openSalesforce() {
 	var fake *desktest.Salesforce
 	url := w.serve(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { fake.ServeHTTP(res, r) }))
 	fake = desktest.NewSalesforce(desktest.SalesforceConfig{
 		URL: url, APIVersion: "v67.0", ClientID: "app", ClientSecret: "s", KeyField: salesforce.KeyField, GroupField: salesforce.GroupField,
 		HMACKey: hookKey, Now: w.clock.Now,
 	})
-	d, err := salesforce.New(salesforce.Config{URL: url, APIVersion: "v67.0", ClientID: "app", ClientSecret: "s", Transport: transport, Now: w.clock.Now})
+	d, err := salesforce.New(salesforce.Config{URL: url, APIVersion: "v67.0", ClientID: "app", ClientSecret: "s", Transport: w.transport, Now: w.clock.Now})
 	w.must(err)
 	w.desk, w.fake = d, fake
 	w.doors.Org = salesforceOrg(w.clock.Now)
@@ -186,7 +197,8 @@ type process struct {
 // process starts a process over a store, which may be mortal.
 func (w *world) process(store kv.Store) *process {
 	conf := w.conf
-	conf.Store, conf.Sends = store, once.New(store, w.chat, w.clock.Now)
+	chat := w.client()
+	conf.Store, conf.IM, conf.Sends = store, chat, once.New(store, chat, w.clock.Now)
 	conf.Jobs = queue.NewLedger(store, w.queue, w.clock.Now)
 	p := &process{world: w, ledger: conf.Jobs, tickets: desk.New(conf)}
 	mux := http.NewServeMux()
