@@ -177,6 +177,9 @@ func TestLawOfEngines(t *testing.T) {
 			if slices.Contains(engines, local(dep)) && !slices.Contains(linked[name], local(dep)) {
 				t.Errorf("%s links %s: not in its list in scripts/repotest", name, local(dep))
 			}
+			if local(dep) == "shared/moderation/wordlist/compile" {
+				t.Errorf("%s links %s: functions load compiled images", name, local(dep))
+			}
 			if dep == "github.com/aws/aws-sdk-go-v2/config" {
 				t.Errorf("%s links %s, 2 MB for what the environment says", name, dep)
 			}

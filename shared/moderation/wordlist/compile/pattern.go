@@ -20,7 +20,7 @@ type letter struct {
 func lettersOf(text string) []letter {
 	var out []letter
 	gap := image.Skip
-	for _, composed := range norm.NFC.String(combining.Replace(text)) {
+	for _, composed := range compose(text) {
 		for _, r := range fold(composed) {
 			sign := signOf(r)
 			switch {
@@ -34,6 +34,9 @@ func lettersOf(text string) []letter {
 	}
 	return out
 }
+
+// compose puts kana and the voicing marks behind them together.
+func compose(text string) string { return norm.NFC.String(combining.Replace(text)) }
 
 // combining makes the voicing marks that stand alone combine.
 var combining = strings.NewReplacer("゛", "\u3099", "゜", "\u309a", "ﾞ", "\u3099", "ﾟ", "\u309a")

@@ -5,6 +5,7 @@ package compile
 
 import (
 	"bytes"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -52,6 +53,18 @@ type Rule struct {
 	Numerals bool `json:"numerals"`
 	// URLs looks into URLs and e-mail addresses too, which are passed over otherwise.
 	URLs bool `json:"urls"`
+}
+
+//go:embed default.json
+var defaultRules []byte
+
+// Default returns the rule set that wordlist.Default is compiled from.
+func Default() *RuleSet {
+	set, err := Parse(defaultRules)
+	if err != nil {
+		panic("compile: the embedded rule set does not parse: " + err.Error())
+	}
+	return set
 }
 
 // Parse reads a rule set and checks it. Fields it does not know are refused, so

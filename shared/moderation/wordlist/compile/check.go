@@ -1,0 +1,82 @@
+package compile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
+)
+
+// Fold returns a text as it is matched: what cannot be seen is gone, the rest is
+// in its plainest form.
+func Fold(text string) string {
+	var b strings.Builder
+	for _, r := range compose(text) {
+		for _, f := range fold(r) {
+			if f != mark {
+				b.WriteRune(f)
+			}
+		}
+	}
+	return b.String()
+}
+
+// Conflicts returns what is probably not meant in a rule set, a sentence each:
+// words that are the same once folded, words that cannot be hit, phrases that
+// allow nothing, words of one letter.
+func Conflicts(set *RuleSet) ([]string, error) {
+	list, err := open(set)
+	if err != nil {
+		return nil, err
+	}
+	bare := *set
+	bare.Allow = nil
+	strict, err := open(&bare)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	first := map[string]int{}
+	for i, r := range set.Words {
+		key := fmt.Sprint(letterString(r.Text), r.Word == nil, r.Word != nil && *r.Word, r.Exact, r.URLs)
+		if j, ok := first[key]; ok {
+			out = append(out, fmt.Sprintf("word %d %q is word %d %q once more", i+1, r.Text, j+1, set.Words[j].Text))
+			continue
+		}
+		first[key] = i
+		is := func(h wordlist.Hit) bool { return h.Word.Text == r.Text }
+		switch {
+		case len(lettersOf(r.Text)) == 1:
+			out = append(out, fmt.Sprintf("word %d %q is a single letter", i+1, r.Text))
+		case slices.ContainsFunc(list.Find(nil, r.Text), is):
+		case slices.ContainsFunc(strict.Find(nil, r.Text), is):
+			out = append(out, fmt.Sprintf("word %d %q is allowed by a phrase as it stands", i+1, r.Text))
+		default:
+			out = append(out, fmt.Sprintf("word %d %q is not hit as it stands; does it need \"urls\"?", i+1, r.Text))
+		}
+	}
+	for i, text := range set.Allow {
+		if len(strict.Find(nil, text)) == 0 {
+			out = append(out, fmt.Sprintf("allowed phrase %d %q has no word in it", i+1, text))
+		}
+	}
+	return out, nil
+}
+
+func open(set *RuleSet) (*wordlist.List, error) {
+	data, err := Compile(set)
+	if err != nil {
+		return nil, err
+	}
+	return wordlist.Open(string(data))
+}
+
+// letterString returns the letters of a text alone.
+func letterString(text string) string {
+	var b strings.Builder
+	for _, l := range lettersOf(text) {
+		b.WriteRune(l.r)
+	}
+	return b.String()
+}
