@@ -52,6 +52,25 @@ func (s *scan) leet(w *walk, code uint16, at int) uint16 {
 	return asSign(code)
 }
 
+// touched sorts out, cheaply, most characters that are no leet: one beside them
+// must be a letter of an alphabet, or may be leet itself.
+func (s *scan) touched(w *walk, at, end int) bool {
+	near := func(code uint16) bool {
+		return s.isAlpha(code) || s.mayBeLeet(code) || code == image.Skip || code == image.Mark || code == image.Many
+	}
+	if end < len(s.text) {
+		if code, _ := s.code(s.text, end); near(code) {
+			return true
+		}
+	}
+	if w.gap == 0 {
+		return near(w.prev) && w.n > 0
+	}
+	_, size := utf8.DecodeLastRuneInString(s.text[:at])
+	code, _ := s.code(s.text, at-size)
+	return near(code)
+}
+
 // promises tells whether a word may end in the letters from an offset on. The
 // state holds all that could begin before, and perhaps something that cannot in
 // this reading, so that a no is certain.
@@ -88,7 +107,7 @@ func (s *scan) again(start int) int {
 	for c := s.cursorAt(place(start, 0)); ; {
 		code, ok := c.next()
 		if !ok {
-			s.report(w.state, &w.ring, w.n)
+			s.report(&w, w.state, w.n)
 			return len(s.text)
 		}
 		s.take(&w, code, c.place())
@@ -160,6 +179,11 @@ func (s *scan) leetRun(at int) leetRun {
 		row.read = span{ends[left], ends[right+1]}
 	}
 	return row
+}
+
+// isAlpha tells whether a code is a letter of an alphabet, in a word or not.
+func (l *List) isAlpha(code uint16) bool {
+	return code-image.NoneAlpha < l.im.Sizes[image.AlphaCodes]
 }
 
 func (l *List) mayBeLeet(code uint16) bool {

@@ -94,7 +94,7 @@ func (s *scan) all() {
 		switch {
 		case code >= image.None && code != prev:
 			if node.Flags&image.Ends != 0 {
-				s.report(state, &w.ring, n)
+				s.report(&w, state, n)
 			}
 			root := im.Root
 			if prev-image.NoneAlpha < alpha && w.gap == 0 {
@@ -113,6 +113,7 @@ func (s *scan) all() {
 			w.ring[uint(n)%image.Depth] = place(at, 0)
 			n++
 			w.gap = 0
+			w.twice <<= 1
 			prev = code
 			if state == 0 && code-image.NoneAlpha < alpha {
 				// Nothing can come of this word of an alphabet: on to its last letter.
@@ -124,6 +125,7 @@ func (s *scan) all() {
 				}
 				if row > at {
 					w.ring[uint(n)%image.Depth] = place(row, 0)
+					w.twice <<= 1
 					n++
 				}
 			}
@@ -136,7 +138,7 @@ func (s *scan) all() {
 			node = &nodes[state]
 		}
 	}
-	s.report(state, &w.ring, n)
+	s.report(&w, state, n)
 }
 
 // other takes a code that has more to it. It returns where the text goes on.
@@ -156,11 +158,14 @@ func (s *scan) other(w *walk, code uint16, at, end int) int {
 			break
 		}
 		if w.n > 0 && w.ring[uint(w.n-1)%image.Depth] == place(start, 0) {
-			w.state, w.prev, w.n = w.before, w.older, w.n-1
+			w.state, w.prev, w.n, w.twice = w.before, w.older, w.n-1, w.twice>>1
 		}
 		s.take(w, with, place(start, 0))
 	case code >= image.At && code < image.None:
-		s.take(w, s.leet(w, code, at), place(at, 0))
+		if s.touched(w, at, end) {
+			code = s.leet(w, code, at)
+		}
+		s.take(w, asSign(code), place(at, 0))
 	default:
 		s.take(w, code, place(at, 0))
 	}

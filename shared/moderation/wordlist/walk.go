@@ -21,6 +21,7 @@ type walk struct {
 	state uint32
 	prev  uint16 // the last letter
 	gap   int    // signs since then
+	twice uint64 // which of the last letters are repeated, the last one lowest
 
 	before uint32 // the state and the letter before the last step
 	older  uint16
@@ -38,24 +39,24 @@ func (s *scan) take(w *walk, code uint16, p int) {
 		if w.state == 0 && w.gap > 0 && int(code) < len(s.im.Root) {
 			w.state = s.im.Root[code] // the last letter of one word, and the first of the next
 		}
-		w.gap = 0
+		w.gap, w.twice = 0, w.twice|1
 	default:
-		s.report(w.state, &w.ring, w.n)
+		s.report(w, w.state, w.n)
 		root := s.im.Root
-		if s.reading == asWritten && w.prev-image.NoneAlpha < s.im.Sizes[image.AlphaCodes] && w.gap == 0 {
+		if s.reading == asWritten && s.isAlpha(w.prev) && w.gap == 0 {
 			root = s.im.Inner // in the middle of a word only some can begin; but leet is no letter
 		}
 		w.before, w.older = w.state, w.prev
 		w.state = s.step(&s.im.Nodes[w.state], code, root)
 		w.ring[uint(w.n)%image.Depth] = p
 		w.n++
-		w.prev, w.gap = code, 0
+		w.prev, w.gap, w.twice = code, 0, w.twice<<1
 	}
 }
 
 // end ends all words.
 func (s *scan) end(w *walk) {
-	s.report(w.state, &w.ring, w.n)
+	s.report(w, w.state, w.n)
 	w.state, w.prev = 0, image.None
 }
 
@@ -80,12 +81,13 @@ func (l *List) step(node *image.Node, code uint16, root []uint32) uint32 {
 	return 0
 }
 
-// report tries the words that end in a state, and in those it fails to.
-func (s *scan) report(state uint32, ring *[image.Depth]int, n int) {
+// report tries the words that end in a state, n letters from the start, and in
+// those it fails to.
+func (s *scan) report(w *walk, state uint32, n int) {
 	for range image.Depth {
 		node := &s.im.Nodes[state]
 		if node.Flags&image.Own != 0 {
-			s.ends(state, ring, n)
+			s.ends(w, state, n)
 		}
 		if node.Flags&image.Ends == 0 || uint64(node.Fail) >= uint64(len(s.im.Nodes)) || node.Fail == 0 {
 			return
@@ -95,15 +97,22 @@ func (s *scan) report(state uint32, ring *[image.Depth]int, n int) {
 }
 
 // ends tries the words that end in one state.
-func (s *scan) ends(state uint32, ring *[image.Depth]int, n int) {
-	i, _ := slices.BinarySearchFunc(s.im.Outs, state, func(o image.Out, state uint32) int { return cmp.Compare(o.State, state) })
+func (s *scan) ends(w *walk, state uint32, n int) {
+	i := int(s.im.Nodes[state].Base)
+	if s.im.Nodes[state].Mask != 0 {
+		i, _ = slices.BinarySearchFunc(s.im.Outs, state, func(o image.Out, state uint32) int { return cmp.Compare(o.State, state) })
+	}
 	for ; i < len(s.im.Outs) && s.im.Outs[i].State == state; i++ {
 		word := s.im.Outs[i].Word
 		if uint64(word) >= uint64(len(s.im.Words)) {
 			continue
 		}
-		if letters := min(int(s.im.Words[word].Len), image.Depth); 0 < letters && letters <= n {
-			s.try(word, ring[uint(n-letters)%image.Depth])
+		letters := min(int(s.im.Words[word].Len), image.Depth)
+		if letters == 0 || letters > n {
+			continue
+		}
+		if kind := s.kind(word); kind.Flags&image.Doubled == 0 || w.twice<<(image.Depth-letters) != 0 {
+			s.try(word, kind, w.ring[uint(n-letters)%image.Depth])
 		}
 	}
 }

@@ -262,8 +262,7 @@ func (b *builder) words() error {
 	}
 	b.im.Words = append(b.im.Words, image.Word{Text: uint32(len(b.im.Text))})
 	t.link()
-	b.im.Nodes = t.array()
-	b.im.Outs = t.outs()
+	b.im.Nodes, b.im.Outs = t.array()
 	b.roots(t)
 	return nil
 }
@@ -337,6 +336,7 @@ func (b *builder) kind(p pattern) (k image.Kind, text string, err error) {
 	flag(wantsBorder(rule.Word, p.runes[len(p.runes)-1]), image.RightBorder)
 	flag(rule.Exact, image.Exact)
 	flag(rule.URLs, image.URLs)
+	flag(slices.ContainsFunc(p.shapes, func(s image.Shape) bool { return s.Run > 1 }), image.Doubled)
 	flag(!p.plain() || len(p.runes) > image.Depth, image.Detailed)
 	return k, rule.Text, nil
 }

@@ -86,7 +86,7 @@ func (t *trie) outs() []image.Out {
 
 // array lays the states out as a double array. States with many followers get
 // their places first; those with one fill what is left between them.
-func (t *trie) array() []image.Node {
+func (t *trie) array() (nodes []image.Node, outs []image.Out) {
 	var order []uint32
 	for at := range t.states {
 		if len(t.states[at].children) > 0 {
@@ -96,7 +96,7 @@ func (t *trie) array() []image.Node {
 	slices.SortStableFunc(order, func(a, b uint32) int {
 		return cmp.Compare(len(t.states[b].children), len(t.states[a].children))
 	})
-	a := &array{bases: map[uint32]bool{}}
+	a := &array{bases: map[uint32]bool{}, outs: map[uint32]uint32{}}
 	a.grow(0)
 	for _, at := range order {
 		codes := make([]uint32, len(t.states[at].children))
@@ -111,7 +111,11 @@ func (t *trie) array() []image.Node {
 			a.take(base + codes[i])
 		}
 	}
-	return t.nodes(a)
+	outs = t.outs()
+	for i, out := range slices.Backward(outs) {
+		a.outs[out.State] = uint32(i)
+	}
+	return t.nodes(a), outs
 }
 
 // array finds places. Free ones are linked in both directions; place 0, the
@@ -120,7 +124,8 @@ type array struct {
 	used       []bool
 	next, prev []uint32
 	bases      map[uint32]bool
-	start      uint32 // where to look for room for several
+	start      uint32            // where to look for room for several
+	outs       map[uint32]uint32 // place -> the first of its words
 }
 
 // grow makes a place exist.
@@ -193,6 +198,9 @@ func (t *trie) nodes(a *array) []image.Node {
 		}
 		if len(s.words) > 0 {
 			node.Flags |= image.Own
+			if len(s.children) == 0 {
+				node.Base = a.outs[s.place]
+			}
 		}
 		if s.ends {
 			node.Flags |= image.Ends

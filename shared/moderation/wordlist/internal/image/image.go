@@ -68,7 +68,7 @@ const Depth = 64
 // Node is a state of the automaton, a double array: the follower of a state by
 // code c is at Base+c if the node there has c for its Check; no two states have
 // the same Base. Mask says without a look there that there is none, if it lacks
-// Bit(c).
+// Bit(c); where it is empty and words end, Base is the first of them in Outs.
 type Node struct {
 	Base, Fail   uint32
 	Mask         uint32
@@ -113,6 +113,7 @@ const (
 	Exact    // only as written
 	URLs     // looked for in URLs and e-mail addresses too
 	Detailed // has a Detail
+	Doubled  // some letter stands there twice or more
 )
 
 // Detail is what few words have: equal neighbours, gaps of their own, or more
