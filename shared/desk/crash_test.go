@@ -149,17 +149,10 @@ func testChangeDies(w *world) {
 		alive.told(second)
 
 		dying := w.process(mortal)
-		for {
-			j, is := w.queue.next(w.clock.Now())
-			if !is {
-				break
-			}
-			encoded, err := queue.Encode(j)
-			w.must(err)
-			if dying.ledger.Perform(t.Context(), encoded) != nil {
-				break // its delivery is gone with it
-			}
-		}
+		j, _ := w.queue.next(w.clock.Now())
+		encoded, err := queue.Encode(j)
+		w.must(err)
+		_ = dying.ledger.Perform(t.Context(), encoded)
 		// What happens next may come before what died is looked at again.
 		alive.advance(time.Second)
 		third := w.fake.Assign(id, "703")
@@ -172,6 +165,34 @@ func testChangeDies(w *world) {
 		alive.redeliver()
 		alive.hours(1)
 		w.whole(user, "703")
+		alive.quiet()
+	})
+}
+
+// testClosedBeforeItDied: an agent is let in by a process that dies before it
+// can write that down. What is told next happened before, and makes the agent one
+// who is not wanted.
+func testClosedBeforeItDied(w *world) {
+	w.conf.KeepClosed = true
+	alive := w.process(w.store)
+	enginetest.EachDeath(w.T, w.store, func(t *testing.T, name string, mortal kv.Store) {
+		w, alive := w.with(t), alive.with(t)
+		id, group := alive.opens(name)
+		alive.work()
+		alive.advance(time.Second)
+		closed := w.fake.SetClosed(id, true)
+		alive.advance(time.Second)
+		alive.told(w.fake.Assign(id, "701"))
+		dying := w.process(mortal)
+		j, _ := w.queue.next(w.clock.Now())
+		encoded, err := queue.Encode(j)
+		w.must(err)
+		_ = dying.ledger.Perform(t.Context(), encoded)
+		alive.told(closed)
+		alive.hours(1)
+		if got := w.members(group); got != name {
+			t.Errorf("in the group of a closed ticket: %s", got)
+		}
 		alive.quiet()
 	})
 }

@@ -1,6 +1,7 @@
 package desk_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -11,7 +12,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/im"
-	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
@@ -27,7 +27,11 @@ func TestTickets(t *testing.T) {
 		{"Opened", false, testOpened},
 		{"AskedAgain", false, testAskedAgain},
 		{"SameAtOnce", false, testSameAtOnce},
+		{"InHand", false, testInHand},
+		{"AskedAgainHelps", false, testAskedAgainHelps},
 		{"Refused", true, testRefused},
+		{"RequesterRefused", true, testRequesterRefused},
+		{"DeletedMeanwhile", true, testDeletedMeanwhile},
 		{"Forgets", true, testForgets},
 		{"GroupIDTaken", true, testGroupIDTaken},
 		{"Agents", false, testAgents},
@@ -41,6 +45,7 @@ func TestTickets(t *testing.T) {
 		{"GuideRoutes", true, testGuideRoutes},
 		{"CaseChanges", true, testCaseChanges},
 		{"RequestDies", true, testRequestDies},
+		{"ClosedBeforeItDied", true, testClosedBeforeItDied},
 		{"AnswersLost", true, testAnswersLost},
 		{"DeskAway", true, testDeskAway},
 		{"ChangeDies", true, testChangeDies},
@@ -70,6 +75,17 @@ func testOpened(w *world) {
 	g := w.app.State().Group(ticket.Group)
 	if g.Type != "Public" || g.Name != "printer offline" || g.Owner != "jane" {
 		w.Errorf("group %s %q of %s", g.Type, g.Name, g.Owner)
+	}
+	infos, err := w.chat.GroupInfos(w.Context(), []string{ticket.Group})
+	w.must(err)
+	if infos[0].ApplyJoin != im.DisableApply {
+		w.Errorf("whoever guesses the GroupID may join: %s", infos[0].ApplyJoin)
+	}
+	p.hours(2)
+	for _, j := range w.queue.all {
+		if j.Kind == "ticket.request" {
+			w.Error("the clock has found something left to do")
+		}
 	}
 	p.quiet()
 }
@@ -126,6 +142,67 @@ func testSameAtOnce(w *world) {
 	p.quiet()
 }
 
+// slowDesk does something while a ticket is being made.
+type slowDesk struct {
+	desk.Desk
+	meanwhile func()
+}
+
+func (d slowDesk) Create(ctx context.Context, t desk.Ticket) (string, error) {
+	d.meanwhile()
+	return d.Desk.Create(ctx, t)
+}
+
+// testInHand: while one works on a request, nobody else does, neither another
+// who asks nor the clock's job; once it has failed, anybody may.
+func testInHand(w *world) {
+	other := w.process(w.store)
+	away := desktest.Fault{Status: 503}
+	w.fake.Fail("create", away, away)
+	if a := other.do(w.wants("jane")); a.status != http.StatusServiceUnavailable {
+		w.Errorf("%d %s", a.status, a.text)
+	}
+	w.advance(2 * time.Minute)
+	w.must(other.tickets.Sweep(w.Context())) // there is a job now
+	meanwhile := 0
+	w.conf.Desk = slowDesk{w.desk, func() {
+		meanwhile++
+		if a := other.do(w.wants("jane")); a.status != http.StatusConflict {
+			w.Errorf("meanwhile: %d %s", a.status, a.text)
+		}
+		other.work()
+	}}
+	if a := w.process(w.store).do(w.wants("jane")); a.status != http.StatusServiceUnavailable {
+		w.Errorf("%d %s", a.status, a.text)
+	}
+	if n := w.fake.Calls("create"); n != 2 || meanwhile != 1 {
+		w.Errorf("%d calls, want 2", n)
+	}
+	if a := other.do(w.wants("jane")); a.status != http.StatusOK {
+		w.Errorf("at once, after the failure: %d %s", a.status, a.text)
+	}
+	other.hours(1)
+	w.whole("jane", "")
+	other.quiet()
+}
+
+// testAskedAgainHelps: whoever asks again has the rest done at once.
+func testAskedAgainHelps(w *world) {
+	p := w.process(w.store)
+	away := desktest.Fault{Status: 429, RetryAfter: "60", Body: "too many"}
+	w.fake.Fail("link", away)
+	first := p.do(w.wants("jane"))
+	if first.status != http.StatusOK || w.fake.Tickets()[0].Group != "" {
+		w.Fatalf("%d %s; %+v", first.status, first.text, w.fake.Tickets())
+	}
+	if again := p.do(w.wants("jane")); again.text != first.text {
+		w.Errorf("%d %s", again.status, again.text)
+	}
+	w.whole("jane", "")
+	p.work()
+	p.quiet()
+}
+
 // testRefused: what the desk does not take is refused with its field, now and
 // when it is asked again, and not tried by the clock.
 func testRefused(w *world) {
@@ -155,6 +232,54 @@ func testRefused(w *world) {
 	}
 	p.hours(1)
 	w.whole("june", "")
+}
+
+// testRequesterRefused: nobody gets a ticket who can have no group.
+func testRequesterRefused(w *world) {
+	p := w.process(w.store)
+	w.must(w.chat.ImportAccount(w.Context(), im.Account{UserID: "jane"}))
+	_, err := w.chat.DeleteAccounts(w.Context(), []string{"jane"})
+	w.must(err)
+	for range 2 {
+		if a := p.do(w.wants("jane")); a.status != http.StatusBadRequest || !strings.Contains(a.text, "userId") {
+			w.Errorf("%d %s", a.status, a.text)
+		}
+	}
+	p.hours(3)
+	if n := len(w.fake.Tickets()); n != 0 {
+		w.Errorf("%d tickets", n)
+	}
+	p.quiet()
+}
+
+// testDeletedMeanwhile: a ticket that is deleted before it is told its group is
+// a ticket that was deleted, and nothing is left to try.
+func testDeletedMeanwhile(w *world) {
+	var gone desktest.Delivery
+	w.conf.Desk = quickDesk{w.desk, func(id string) { gone = w.fake.SetDeleted(id, true) }}
+	p := w.process(w.store)
+	a := p.do(w.wants("jane"))
+	if a.status != http.StatusOK {
+		w.Fatalf("%d %s", a.status, a.text)
+	}
+	p.told(gone)
+	p.hours(3)
+	if got := w.members(a.json["groupId"].(string)); got != "none" {
+		w.Errorf("in its group: %s", got)
+	}
+	p.quiet()
+}
+
+// quickDesk does something as soon as a ticket is made.
+type quickDesk struct {
+	desk.Desk
+	then func(id string)
+}
+
+func (d quickDesk) Create(ctx context.Context, t desk.Ticket) (string, error) {
+	id, err := d.Desk.Create(ctx, t)
+	d.then(id)
+	return id, err
 }
 
 // testForgets: once the desk has a ticket, we do not keep what it says.
@@ -202,249 +327,4 @@ func testGroupIDTaken(w *world) {
 	if got := w.members(w.conf.GroupPrefix + next); got != "mallory" {
 		w.Errorf("with the stranger: %s", got)
 	}
-}
-
-func testAgents(w *world) {
-	p := w.process(w.store)
-	id, group := p.opens("jane")
-	p.work()
-	for _, step := range []struct{ agent, want string }{
-		{"701", "701 jane"}, {"702", "702 jane"}, {"702", "702 jane"}, {"", "jane"}, {"701", "701 jane"}, {"", "jane"},
-	} {
-		p.advance(time.Second)
-		p.told(w.fake.Assign(id, step.agent))
-		p.work()
-		if got := w.members(group); got != step.want {
-			w.Errorf("assigned to %q: %s, want %s", step.agent, got, step.want)
-		}
-	}
-	w.whole("jane", "")
-	if z, is := w.fake.(*desktest.Zendesk); is {
-		// The other kind of webhook says the same in other words.
-		for _, agent := range []string{"703", "704", ""} {
-			p.advance(time.Second)
-			z.Assign(id, agent)
-			p.told(z.Trigger(id))
-			p.work()
-			w.whole("jane", agent)
-		}
-	}
-	p.quiet()
-}
-
-// testAssignedBeforeTheGroup: a desk that assigns at once tells of it before the
-// ticket has its group, and before we know that it is ours.
-func testAssignedBeforeTheGroup(w *world) {
-	p := w.process(w.store)
-	w.app.FailNext("group_open_http_svc/create_group", imtest.Fault{Code: 10036}) // it cannot be made now
-	if a := p.do(w.wants("jane")); a.status != http.StatusServiceUnavailable {
-		w.Fatalf("%d %s", a.status, a.text)
-	}
-	id := w.fake.Tickets()[0].ID
-	for _, agent := range []string{"701", "702"} {
-		p.advance(time.Second)
-		p.told(w.fake.Assign(id, agent))
-	}
-	p.work()
-	p.hours(1)
-	w.whole("jane", "702")
-	p.quiet()
-}
-
-func testToldTwiceAndOutOfOrder(w *world) {
-	p := w.process(w.store)
-	id, _ := p.opens("jane")
-	p.work()
-	var told []desktest.Delivery
-	for _, agent := range []string{"701", "702", "", "703", "704"} {
-		p.advance(time.Second)
-		told = append(told, w.fake.Assign(id, agent))
-	}
-	for _, i := range []int{3, 0, 4, 4, 1, 2, 0, 3, 4, 2} {
-		p.told(told[i])
-		p.work()
-	}
-	w.whole("jane", "704")
-	p.quiet()
-}
-
-func testClosedAndReopened(w *world) {
-	p := w.process(w.store)
-	id, group := p.opens("jane")
-	p.told(w.fake.Assign(id, "701"))
-	p.work()
-	then := func(d desktest.Delivery, want string) {
-		w.Helper()
-		p.told(d)
-		p.work()
-		if got := w.members(group); got != want {
-			w.Errorf("%s: %s, want %s", d.Body, got, want)
-		}
-		p.advance(time.Minute)
-	}
-	then(w.fake.SetClosed(id, true), "none")
-	then(w.fake.Assign(id, "702"), "none")
-	then(w.fake.SetClosed(id, false), "702 jane")
-	then(w.fake.SetDeleted(id, true), "none")
-	then(w.fake.SetDeleted(id, false), "702 jane")
-	then(w.fake.SetDeleted(id, true), "none")
-	then(w.fake.SetClosed(id, true), "none")
-	then(w.fake.SetDeleted(id, false), "none")
-	if g := w.app.State().Group(group); g.GroupID != "" {
-		w.Errorf("left over: %+v", g)
-	}
-	p.quiet()
-}
-
-// testClosedAndKept: a group that is kept when its ticket is closed has its
-// messages when the ticket is reopened.
-func testClosedAndKept(w *world) {
-	w.conf.KeepClosed = true
-	p := w.process(w.store)
-	id, group := p.opens("jane")
-	p.told(w.fake.Assign(id, "701"))
-	p.work()
-	p.advance(time.Second)
-	p.told(w.fake.SetClosed(id, true))
-	p.work()
-	if got := w.members(group); got != "jane" {
-		w.Errorf("closed: %s", got)
-	}
-	p.advance(time.Second)
-	p.told(w.fake.SetClosed(id, false))
-	p.work()
-	w.whole("jane", "701") // greeted once, so it is the same group
-	p.advance(time.Second)
-	p.told(w.fake.SetDeleted(id, true))
-	p.work()
-	if got := w.members(group); got != "none" {
-		w.Errorf("deleted: %s", got)
-	}
-}
-
-// testGroupDissolved: the requester owns the group and can dissolve it. The next
-// agent is in a new one.
-func testGroupDissolved(w *world) {
-	p := w.process(w.store)
-	id, group := p.opens("jane")
-	p.work()
-	w.must(w.chat.DestroyGroup(w.Context(), group))
-	p.told(w.fake.Assign(id, "701"))
-	p.work()
-	if got := w.members(group); got != "701 jane" {
-		w.Errorf("%s", got)
-	}
-}
-
-// testAgentRefused: an agent whom IM does not take holds up nobody else.
-func testAgentRefused(w *world) {
-	p := w.process(w.store)
-	id, _ := p.opens("jane")
-	p.work()
-	w.app.FailNext("im_open_login_svc/account_import", imtest.Fault{Code: 70399})
-	p.told(w.fake.Assign(id, "701"))
-	p.work()
-	w.whole("jane", "")
-	w.must(w.chat.ImportAccount(w.Context(), im.Account{UserID: "702"}))
-	_, err := w.chat.BanGroupMembers(w.Context(), w.fake.Tickets()[0].Group, []string{"702"}, time.Hour, "")
-	w.must(err)
-	for _, agent := range []string{"702", "703"} {
-		p.advance(time.Second)
-		p.told(w.fake.Assign(id, agent))
-		p.work()
-	}
-	w.whole("jane", "703")
-	p.quiet()
-}
-
-// testSomebodyElsesTicket: a desk tells of tickets that have nothing to do with
-// us. Nothing comes of it, and in a day nothing is left.
-func testSomebodyElsesTicket(w *world) {
-	p := w.process(w.store)
-	id, err := w.desk.Create(w.Context(), desk.Ticket{Key: "crm-1", Subject: "printer offline", Text: "hello"})
-	w.must(err)
-	calls := len(w.app.Calls())
-	p.told(w.fake.Assign(id, "701"))
-	p.told(w.fake.SetClosed(id, true))
-	p.work()
-	if n := len(w.app.Calls()); n != calls {
-		w.Errorf("%d calls to IM", n-calls)
-	}
-	p.quiet()
-	p.advance(4 * 24 * time.Hour)
-	page, err := w.store.List(w.Context(), "desk/ticket/"+id, kv.Range{})
-	w.must(err)
-	if len(page.Items) != 0 {
-		w.Errorf("left over: %+v", page.Items)
-	}
-}
-
-// testGuideRoutes: the requests of the guide's own Apex, answered as its server
-// answers.
-func testGuideRoutes(w *world) {
-	p := w.process(w.store)
-	id, group := p.opens("jane")
-	p.work()
-	for _, step := range []struct{ path, agent, want string }{
-		{"/joingroup", "005a", "005a jane"},
-		{"/joingroup", "005a", "005a jane"},
-		{"/joingroup", "005b", "005a 005b jane"},
-		{"/leavegroup", "005a", "005b jane"},
-		{"/leavegroup", "005z", "005b jane"},
-		{"/joingroup", "jane", "005b jane"},
-		{"/leavegroup", "jane", "005b jane"},
-		{"/deletegroup", "", "none"},
-		{"/joingroup", "005a", "none"},
-	} {
-		p.advance(time.Second)
-		body := fmt.Sprintf(`{"userId":%q,"groupId":%q}`, step.agent, group)
-		a := p.do(w.post(step.path, body))
-		if want := `{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}`; a.status != http.StatusOK || strings.TrimSpace(a.text) != want {
-			w.Errorf("%s: %d %s", step.path, a.status, a.text)
-		}
-		p.work()
-		if got := w.members(group); got != step.want {
-			w.Errorf("%s %s: %s, want %s", step.path, step.agent, got, step.want)
-		}
-	}
-	if w.doors.Org == nil {
-		return
-	}
-	p.told(w.fake.(*desktest.Salesforce).Sign("/joingroup", fmt.Appendf(nil, `{"userId":"005a","groupId":%q}`, id)))
-	p.work()
-	p.quiet()
-}
-
-// testCaseChanges: many at once, as a trigger has them.
-func testCaseChanges(w *world) {
-	p := w.process(w.store)
-	var ids []string
-	var changes []string
-	for i := range 20 {
-		id, _ := p.opens(fmt.Sprint("user", i))
-		ids = append(ids, id)
-		for j, agent := range []string{"005a", "005b"} {
-			at := w.clock.Now().Add(time.Duration(j-10) * time.Second).Format(time.RFC3339)
-			changes = append(changes, fmt.Sprintf(`{"op":"assigned","caseId":%q,"userId":%q,"at":%q}`, id, agent, at))
-		}
-	}
-	p.work()
-	body := `{"changes":[` + strings.Join(changes, ",") + `]}`
-	for range 2 {
-		if a := p.do(w.post("/casechanges", body)); a.status != http.StatusOK || a.json["accepted"] != 40.0 {
-			w.Errorf("%d %s", a.status, a.text)
-		}
-		p.work()
-	}
-	for i := range ids {
-		w.whole(fmt.Sprint("user", i), "005b")
-	}
-	// A queue takes cases from their agents, and does not join.
-	one := fmt.Sprintf(`{"changes":[{"op":"assigned","caseId":%q,"userId":"00Gxx01"},{"op":"joined","caseId":%q,"userId":"00Gxx01"}]}`, ids[0], ids[0])
-	if a := p.do(w.post("/casechanges", one)); a.status != http.StatusOK {
-		w.Errorf("%d %s", a.status, a.text)
-	}
-	p.work()
-	w.whole("user0", "")
-	p.quiet()
 }
