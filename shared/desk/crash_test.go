@@ -120,10 +120,15 @@ func testDeskAway(w *world) {
 			w.Fatalf("%d %s", a.status, a.text)
 		}
 	}
-	// Longer than a desk remembers a key, and the jobs go on trying.
-	w.fake.Fail("create", slices.Repeat([]desktest.Fault{{Status: 503, RetryAfter: "600"}}, 100)...)
-	w.fake.Fail("find", slices.Repeat([]desktest.Fault{{Status: 503, RetryAfter: "600"}}, 30)...)
-	p.hours(8)
+	// Far longer than a desk remembers a key, and the jobs go on trying.
+	w.fake.Fail("create", slices.Repeat([]desktest.Fault{{Status: 503}}, 1000)...)
+	w.fake.Fail("find", slices.Repeat([]desktest.Fault{{Status: 503, RetryAfter: "600"}}, 50)...)
+	p.hours(20)
+	if calls := w.fake.Calls("create") + w.fake.Calls("find"); calls > 250 {
+		w.Errorf("%d calls in 20 hours", calls)
+	}
+	w.fake.Recover()
+	p.hours(1)
 	w.whole("jane", "")
 	w.whole("june", "")
 	p.quiet()

@@ -29,6 +29,10 @@ const (
 	// leaseSlack how much longer nobody else begins one.
 	longest    = 45 * time.Second
 	leaseSlack = 5 * time.Second
+	// shortestPause and longestPause bound how long the clock's job waits after a
+	// failure.
+	shortestPause = 10 * time.Second
+	longestPause  = 15 * time.Minute
 	// settleTime is how long giving a lease back may take after the time for the
 	// attempt has run out.
 	settleTime = 2 * time.Second
@@ -378,17 +382,27 @@ func (t *Tickets) resume(ctx context.Context, j queue.Job) error {
 	case a.held():
 		return queue.Later{After: a.Until.Sub(t.now())}
 	}
-	if err := a.save(ctx); err != nil {
+	switch err := a.save(ctx); {
+	case errors.Is(err, kv.ErrConflict):
+		return queue.Later{After: leaseSlack} // somebody was faster
+	case err != nil:
 		return err
 	}
-	err = a.run(ctx)
-	if e, is := errors.AsType[*Error](err); is && e.RetryAfter > 0 {
-		return fmt.Errorf("%w: %w", err, queue.Later{After: e.RetryAfter})
+	if err := a.run(ctx); err != nil && a.Refused == "" {
+		return fmt.Errorf("%w: %w", err, queue.Later{After: a.pause(err)})
 	}
-	if a.Refused != "" {
-		return nil
+	return nil
+}
+
+// pause is how long the clock's job waits after a failure: half as long as the
+// request has waited so far, or as the desk asks. So the job outlasts a day's
+// trouble before it is laid aside.
+func (a *attempt) pause(err error) time.Duration {
+	d := min(max(a.now().Sub(a.Since)/2, shortestPause), longestPause)
+	if e, is := errors.AsType[*Error](err); is {
+		d = max(d, e.RetryAfter)
 	}
-	return err
+	return d
 }
 
 // public gives an error its public face.

@@ -43,6 +43,8 @@ type Fake interface {
 	Tickets() []Ticket
 	// Fail makes the next calls of that name go wrong, one fault each.
 	Fail(call string, faults ...Fault)
+	// Recover ends all faults.
+	Recover()
 	// LoseEachOnce loses the first answer to each call about each ticket.
 	LoseEachOnce()
 	// ExpireTokens makes all tokens worthless.
@@ -113,6 +115,13 @@ func (a *account) Fail(call string, faults ...Fault) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.faults[call] = append(a.faults[call], faults...)
+}
+
+func (a *account) Recover() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.faults)
+	a.lossy = false
 }
 
 func (a *account) LoseEachOnce() {
