@@ -107,7 +107,7 @@ func (s *scan) again(start int) int {
 	for c := s.cursorAt(place(start, 0)); ; {
 		code, ok := c.next()
 		if !ok {
-			s.report(&w, w.state, w.n)
+			s.report(&w, w.state, w.n, false)
 			return len(s.text)
 		}
 		s.take(&w, code, c.place())

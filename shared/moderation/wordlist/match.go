@@ -31,7 +31,8 @@ type match struct {
 }
 
 // try decides whether a word is at a place, and keeps it if it is a hit.
-func (s *scan) try(word uint32, kind image.Kind, p int) {
+func (s *scan) try(word uint32, p int) {
+	kind := s.kind(word)
 	if (kind.Flags&image.Allow != 0) != s.allowed {
 		return
 	}

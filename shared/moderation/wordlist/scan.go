@@ -94,7 +94,7 @@ func (s *scan) all() {
 		switch {
 		case code >= image.None && code != prev:
 			if node.Flags&image.Ends != 0 {
-				s.report(&w, state, n)
+				s.report(&w, state, n, w.gap == 0 && code-image.NoneAlpha < alpha)
 			}
 			root := im.Root
 			if prev-image.NoneAlpha < alpha && w.gap == 0 {
@@ -138,7 +138,7 @@ func (s *scan) all() {
 			node = &nodes[state]
 		}
 	}
-	s.report(&w, state, n)
+	s.report(&w, state, n, false)
 }
 
 // other takes a code that has more to it. It returns where the text goes on.

@@ -41,10 +41,12 @@ func (s *scan) take(w *walk, code uint16, p int) {
 		}
 		w.gap, w.twice = 0, w.twice|1
 	default:
-		s.report(w, w.state, w.n)
+		// Leet is no letter that a word could touch.
+		written := s.reading == asWritten && w.gap == 0
+		s.report(w, w.state, w.n, written && s.isAlpha(code))
 		root := s.im.Root
-		if s.reading == asWritten && s.isAlpha(w.prev) && w.gap == 0 {
-			root = s.im.Inner // in the middle of a word only some can begin; but leet is no letter
+		if written && s.isAlpha(w.prev) {
+			root = s.im.Inner // in the middle of a word only some can begin
 		}
 		w.before, w.older = w.state, w.prev
 		w.state = s.step(&s.im.Nodes[w.state], code, root)
@@ -56,7 +58,7 @@ func (s *scan) take(w *walk, code uint16, p int) {
 
 // end ends all words.
 func (s *scan) end(w *walk) {
-	s.report(w, w.state, w.n)
+	s.report(w, w.state, w.n, false)
 	w.state, w.prev = 0, image.None
 }
 
@@ -82,11 +84,15 @@ func (l *List) step(node *image.Node, code uint16, root []uint32) uint32 {
 }
 
 // report tries the words that end in a state, n letters from the start, and in
-// those it fails to.
-func (s *scan) report(w *walk, state uint32, n int) {
+// those it fails to. Inside tells that a word of an alphabet goes on.
+func (s *scan) report(w *walk, state uint32, n int, inside bool) {
+	inside = inside && w.twice&1 == 0 // a row of letters may go on behind a gap
 	for range image.Depth {
 		node := &s.im.Nodes[state]
-		if node.Flags&image.Own != 0 {
+		switch {
+		case node.Flags&image.Own == 0, inside && node.Flags&image.Closed != 0:
+		case node.Flags&image.Twice != 0 && w.twice<<(image.Depth-node.Flags>>image.DepthShift) == 0:
+		default:
 			s.ends(w, state, n)
 		}
 		if node.Flags&image.Ends == 0 || uint64(node.Fail) >= uint64(len(s.im.Nodes)) || node.Fail == 0 {
@@ -111,8 +117,6 @@ func (s *scan) ends(w *walk, state uint32, n int) {
 		if letters == 0 || letters > n {
 			continue
 		}
-		if kind := s.kind(word); kind.Flags&image.Doubled == 0 || w.twice<<(image.Depth-letters) != 0 {
-			s.try(word, kind, w.ring[uint(n-letters)%image.Depth])
-		}
+		s.try(word, w.ring[uint(n-letters)%image.Depth])
 	}
 }

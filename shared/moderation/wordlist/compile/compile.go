@@ -261,10 +261,28 @@ func (b *builder) words() error {
 		b.im.Text = append(b.im.Text, text...)
 	}
 	b.im.Words = append(b.im.Words, image.Word{Text: uint32(len(b.im.Text))})
+	b.flags(t)
 	t.link()
 	b.im.Nodes, b.im.Outs = t.array()
 	b.roots(t)
 	return nil
+}
+
+// flags notes what all words of a state have in common.
+func (b *builder) flags(t *trie) {
+	for i := range t.states {
+		s := &t.states[i]
+		s.flags = image.Twice | image.Closed
+		for _, word := range s.words {
+			runes, kind := b.patterns[word].runes, b.im.Kinds[b.im.Words[word].Kind].Flags
+			if kind&image.Doubled == 0 {
+				s.flags &^= image.Twice
+			}
+			if kind&image.RightBorder == 0 || len(runes) > image.Depth || groupOf(runes[len(runes)-1]) != image.Alpha {
+				s.flags &^= image.Closed
+			}
+		}
+	}
 }
 
 // roots writes the first steps: all of them, and those that may be taken in the

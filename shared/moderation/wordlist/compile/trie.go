@@ -13,8 +13,10 @@ type state struct {
 	children []uint32
 	fail     uint32
 	words    []uint32 // that end here
-	ends     bool     // words end here, or where this fails to
-	base     uint32   // of the double array, and the place there
+	flags    uint16   // of image.Node, as far as the words tell
+	depth    uint16
+	ends     bool   // words end here, or where this fails to
+	base     uint32 // of the double array, and the place there
 	place    uint32
 }
 
@@ -24,8 +26,9 @@ type trie struct{ states []state }
 // add enters a word by its first image.Depth codes.
 func (t *trie) add(word uint32, codes []uint16) {
 	at := uint32(0)
-	for _, code := range codes[:min(len(codes), image.Depth)] {
+	for i, code := range codes[:min(len(codes), image.Depth)] {
 		at = t.child(at, code)
+		t.states[at].depth = uint16(i + 1)
 	}
 	t.states[at].words = append(t.states[at].words, word)
 }
@@ -197,7 +200,7 @@ func (t *trie) nodes(a *array) []image.Node {
 			node.Check = s.code
 		}
 		if len(s.words) > 0 {
-			node.Flags |= image.Own
+			node.Flags |= image.Own | s.flags
 			if len(s.children) == 0 {
 				node.Base = a.outs[s.place]
 			}
@@ -205,6 +208,7 @@ func (t *trie) nodes(a *array) []image.Node {
 		if s.ends {
 			node.Flags |= image.Ends
 		}
+		node.Flags |= s.depth << image.DepthShift
 		if at > 0 { // the image has a table of its own for the root's followers
 			for _, child := range s.children {
 				node.Mask |= image.Bit(t.states[child].code)

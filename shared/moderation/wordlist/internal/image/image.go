@@ -75,10 +75,15 @@ type Node struct {
 	Check, Flags uint16
 }
 
-// Flags of a Node.
+// Flags of a Node. Above them, from DepthShift on, stands how many letters lead
+// to the state.
 const (
-	Own  uint16 = 1 << iota // the state is in Outs
-	Ends                    // it, or one that it fails to
+	Own    uint16 = 1 << iota // the state is in Outs
+	Ends                      // it, or one that it fails to
+	Twice                     // all its words want some letter twice
+	Closed                    // all end in a letter of an alphabet and stand alone there
+
+	DepthShift = 8
 )
 
 // Bit returns the bit of a code in a Mask.
