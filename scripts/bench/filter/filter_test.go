@@ -95,12 +95,16 @@ func texts(lines []string, size int) []string {
 // longest bounds the invented words, in characters.
 const longest = 12
 
-// words invents words: two fifths Han, a fifth kana, the rest Latin. Letters of
-// Han and kana are as frequent as in the prose, so that beginnings of words are
-// met often. None is in the texts, folded or not.
+// words invents words: two fifths Han, a fifth kana, the rest Latin, of the
+// characters that the prose has. None is in the texts, folded or not.
 func words(lines, clean []string, n int) []string {
+	seen := map[rune]bool{}
 	var han, kana []rune
 	for _, r := range strings.Join(lines, "") {
+		if seen[r] {
+			continue
+		}
+		seen[r] = true
 		switch {
 		case unicode.Is(unicode.Han, r):
 			han = append(han, r)
