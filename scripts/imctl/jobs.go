@@ -45,7 +45,7 @@ func jobs(ctx context.Context, t *tool, args []string) error {
 	}
 	for _, id := range ids {
 		var j jobdesk.Job
-		if err := at.call(ctx, do.method, "/jobs/"+url.PathEscape(id)+do.suffix, &j); err != nil {
+		if err := at.call(ctx, do.method, "/jobs/"+url.PathEscape(id)+do.suffix, nil, &j); err != nil {
 			return fmt.Errorf("%s: %w", id, err)
 		}
 		if verb == "drop" {
@@ -59,7 +59,7 @@ func jobs(ctx context.Context, t *tool, args []string) error {
 
 func listJobs(ctx context.Context, t *tool, at *server) error {
 	var o jobdesk.Overview
-	if err := at.call(ctx, http.MethodGet, "/jobs", &o); err != nil {
+	if err := at.call(ctx, http.MethodGet, "/jobs", nil, &o); err != nil {
 		return err
 	}
 	fmt.Fprintf(t.out, "%d waiting, %d dead\n", o.Waiting, o.Dead)
@@ -79,7 +79,7 @@ func listJobs(ctx context.Context, t *tool, at *server) error {
 
 func deadJobs(ctx context.Context, at *server) ([]string, error) {
 	var o jobdesk.Overview
-	err := at.call(ctx, http.MethodGet, "/jobs", &o)
+	err := at.call(ctx, http.MethodGet, "/jobs", nil, &o)
 	ids := make([]string, len(o.Jobs))
 	for i, j := range o.Jobs {
 		ids[i] = j.ID

@@ -1,5 +1,6 @@
 // Command imctl is the operator's and developer's tool: it sends callbacks as
-// IM would, records and replays them, imports users, and looks after jobs.
+// IM would, records and replays them, imports users, looks after jobs, and
+// puts rule sets into force.
 //
 //	go run ./scripts/imctl COMMAND [flags] [arguments]
 //
@@ -34,6 +35,7 @@ var commands = []command{
 	{"replay", "replay FILE [-filter PATTERN] [-speed N]", "send recorded callbacks again, signed anew", replay},
 	{"accounts", "accounts import FILE", "import users into the app", accounts},
 	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "look after jobs that wait or were laid aside", jobs},
+	{"rules", "rules [stage URL | promote | rollback]", "put the word filter's rule sets into force", rules},
 }
 
 // tool is what commands work with.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -141,15 +142,27 @@ type server struct {
 
 func (t *tool) serverFlags(f *flag.FlagSet) *server {
 	s := &server{getenv: t.getenv}
-	f.StringVar(&s.url, "url", "http://127.0.0.1:8080", "`URL` of the bundle or job-worker; API_KEY in the environment opens it")
+	f.StringVar(&s.url, "url", "http://127.0.0.1:8080", "`URL` of the bundle, or of the function with the route; API_KEY in the environment opens it")
 	return s
 }
 
-// call calls one of our own routes and decodes its answer.
-func (s *server) call(ctx context.Context, method, path string, into any) error {
-	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(s.url, "/")+path, nil)
+// call calls one of our own routes, with a body unless that is nil, and decodes
+// the answer.
+func (s *server) call(ctx context.Context, method, path string, body, into any) error {
+	var sent io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		sent = bytes.NewReader(b)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(s.url, "/")+path, sent)
 	if err != nil {
 		return err
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	key := s.getenv("API_KEY")
 	if key == "" && isLocal(s.url) {
@@ -171,7 +184,7 @@ func (s *server) call(ctx context.Context, method, path string, into any) error 
 		return fmt.Errorf("status %d %s", a.status, refused.Error.Message)
 	}
 	if err := json.Unmarshal(a.body, into); err != nil {
-		return fmt.Errorf("the answer is not what was expected; is %s the bundle or job-worker?", s.url)
+		return fmt.Errorf("the answer is not what was expected; is %s the bundle, or the function with this route?", s.url)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"maps"
@@ -61,7 +62,12 @@ func compileRules(t *tool, args []string) error {
 	if *target == "" {
 		return nil
 	}
-	return os.WriteFile(*target, image, 0o644)
+	if err := os.WriteFile(*target, image, 0o644); err != nil {
+		return err
+	}
+	// What names the image where it is fetched from, behind its URL.
+	fmt.Fprintf(t.out, "%s written: #sha256=%x\n", *target, sha256.Sum256(image))
+	return nil
 }
 
 func load(name string) (*compile.RuleSet, error) {

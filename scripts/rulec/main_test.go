@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +49,9 @@ func TestCompile(t *testing.T) {
 	b, err := os.ReadFile(image)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("#sha256=%x", sha256.Sum256(b)); !strings.Contains(out, want) {
+		t.Errorf("prints\n%s\nnot %q", out, want)
 	}
 	list, err := wordlist.Open(string(b))
 	if err != nil {

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"text/tabwriter"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/moderation/lists"
+)
+
+const rulesHelp = `
+Puts rule sets for the word filter into force without a deployment. Compile one
+with scripts/rulec, upload the image, and name it by its URL and checksum as
+rulec prints them. It is a candidate for a share of the rooms first; running
+functions take up a change within half a minute.
+
+Without a word, shows what is in force. stage with another share changes the
+share of the candidate that is there. promote puts the candidate into force everywhere. rollback takes back the
+candidate, or without one what is in force: what was before returns.
+
+  imctl rules stage https://files.example.com/rules.image#sha256=6f1e... -share 10
+  imctl rules promote
+  imctl rules rollback`
+
+func rules(ctx context.Context, t *tool, args []string) error {
+	f := t.flags(rulesHelp)
+	at := t.serverFlags(f)
+	share := f.Int("share", 10, "`percent` of the rooms that a candidate judges")
+	rest, err := t.parse(f, args, 0, 2)
+	if err != nil {
+		return err
+	}
+	var s lists.Standing
+	verb := ""
+	if len(rest) > 0 {
+		verb = rest[0]
+	}
+	switch {
+	case verb == "":
+		err = at.call(ctx, http.MethodGet, "/moderation/lists", nil, &s)
+	case verb == "stage" && len(rest) == 2:
+		err = at.call(ctx, http.MethodPost, "/moderation/lists/candidate", map[string]any{"image": rest[1], "share": *share}, &s)
+	case (verb == "promote" || verb == "rollback") && len(rest) == 1:
+		if err = at.call(ctx, http.MethodGet, "/moderation/lists", nil, &s); err != nil {
+			return err
+		}
+		r := s.Candidate
+		if r == nil && verb == "rollback" {
+			r = s.Active
+		}
+		if r == nil {
+			return errors.New("there is nothing to " + verb)
+		}
+		err = at.call(ctx, http.MethodPost, "/moderation/lists/"+verb, map[string]any{"sha256": r.SHA256}, &s)
+	default:
+		fmt.Fprintf(t.errs, "usage: imctl %s\n", t.usage)
+		return errUsage
+	}
+	if err != nil {
+		return err
+	}
+	return printStanding(t, s)
+}
+
+func printStanding(t *tool, s lists.Standing) error {
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "\tVERSION\tCHECKSUM\tSTAGED\tBY")
+	line := func(state string, r lists.Release) {
+		fmt.Fprintf(w, "%s\t%s\t%.12s\t%s\t%s\n", state, r.Version, r.SHA256, r.At.Format(time.RFC3339), r.By)
+	}
+	if s.Candidate != nil {
+		line(fmt.Sprintf("candidate, %d %% of rooms", s.Candidate.Share), *s.Candidate)
+	}
+	if s.Active != nil {
+		line("in force", *s.Active)
+	} else {
+		fmt.Fprintln(w, "in force\t(as deployed)\t\t\t")
+	}
+	for _, r := range s.Earlier {
+		line("earlier", r)
+	}
+	return w.Flush()
+}

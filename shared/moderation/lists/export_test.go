@@ -1,0 +1,8 @@
+package lists
+
+// Looking reports whether a look is under way.
+func (l *Lists) Looking() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.look != nil
+}

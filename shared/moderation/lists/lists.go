@@ -1,0 +1,271 @@
+// Package lists puts rule sets for the word filter into force without a
+// deployment.
+//
+// A compiled image lies somewhere where the functions can fetch it; the store
+// says which one is in force, by URL and checksum. A new image is a candidate
+// first, in force for a share of the rooms, always the same ones; it is then
+// promoted, or rolled back. Each of these orders names the image it is about,
+// so that one given twice does what it does once.
+//
+// Each instance keeps the images it needs in memory and looks into the store
+// every few seconds of use. What cannot be fetched, is not what its
+// checksum says, or does not open in this version of the program never takes
+// the place of a list that works: the instance says so in its log and goes on.
+package lists
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
+)
+
+const (
+	// Fresh is how long an instance judges by what it read of the store without
+	// looking again.
+	Fresh = 10 * time.Second
+	// Stale is the age at which judging waits for the look, at most Patience.
+	// Between the two the look is taken beside. An instance that is called has
+	// thus taken up a change within Stale and the time the image takes.
+	Stale = 20 * time.Second
+	// Patience bounds how long a verdict waits for a look, or for the first
+	// image after a start. After it, the list at hand judges.
+	Patience = 300 * time.Millisecond
+
+	lookFor  = 15 * time.Second // bounds one look, with its downloads
+	retryOff = 5 * time.Second  // between looks that failed
+)
+
+// Lists says which list judges a conversation. It is safe for concurrent use.
+type Lists struct {
+	store kv.Store
+	base  *wordlist.List
+	fetch func(ctx context.Context, r Ref) (string, error)
+	now   func() time.Time
+
+	serving atomic.Pointer[serving]
+	mu      sync.Mutex
+	look    *look // the one under way, or nil
+	retryAt time.Time
+}
+
+// serving is what an instance judges by. It never changes.
+type serving struct {
+	read              time.Time // when the store said so
+	active, candidate *wordlist.List
+	share             int    // of rooms that the candidate judges, in percent
+	salt              string // so that each candidate meets other rooms
+	opened            map[string]*wordlist.List
+	unfit             map[string]bool // checksums that this program cannot open
+}
+
+// look is one look into the store.
+type look struct {
+	began time.Time // by the machine's clock: what it bounds is real waiting
+	done  chan struct{}
+}
+
+// Config is what Lists need.
+type Config struct {
+	Store kv.Store
+	// Base judges as long as nothing was released, and where what was cannot be
+	// had.
+	Base *wordlist.List
+	// Fetch gets an image; nil for Fetch over HTTP.
+	Fetch func(ctx context.Context, r Ref) (string, error)
+	Now   func() time.Time // nil for time.Now
+}
+
+// New returns lists that have not looked yet: the first verdict waits for that.
+func New(c Config) *Lists {
+	l := &Lists{store: c.Store, base: c.Base, fetch: c.Fetch, now: c.Now}
+	if l.fetch == nil {
+		l.fetch = Fetch
+	}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	l.serving.Store(&serving{active: c.Base})
+	return l
+}
+
+// For returns the list that judges a group, or a one-to-one message where
+// groupID is "", which a candidate never judges. It is never nil. It waits for
+// a look into the store at most Patience, once ctx is over not at all.
+func (l *Lists) For(ctx context.Context, groupID string) *wordlist.List {
+	s := l.serving.Load()
+	if age := l.now().Sub(s.read); age >= Fresh {
+		if under := l.begin(ctx); under != nil && age >= Stale {
+			wait(ctx, under)
+		}
+		s = l.serving.Load()
+	}
+	if s.candidate != nil && groupID != "" && bucket(s.salt, groupID) < s.share {
+		return s.candidate
+	}
+	return s.active
+}
+
+// bucket sorts a group into one of 100, differently for each candidate.
+func bucket(salt, groupID string) int {
+	h := fnv.New32a()
+	_, _ = io.WriteString(h, salt)
+	_, _ = io.WriteString(h, groupID)
+	return int(h.Sum32() % 100)
+}
+
+// wait waits for a look until it has taken Patience: not everybody that comes
+// while a slow one is under way.
+func wait(ctx context.Context, under *look) {
+	t := time.NewTimer(time.Until(under.began.Add(Patience)))
+	defer t.Stop()
+	select {
+	case <-under.done:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// begin starts a look unless one is under way, which it then returns. It
+// returns nil right after one that failed. The look outlives the callback that
+// began it: where the platform freezes the instance, it goes on with the next.
+func (l *Lists) begin(ctx context.Context) *look {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.look != nil {
+		return l.look
+	}
+	if l.now().Before(l.retryAt) {
+		return nil
+	}
+	under := &look{time.Now(), make(chan struct{})}
+	l.look = under
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookFor)
+	go func() {
+		defer close(under.done)
+		defer cancel()
+		next, err := l.take(ctx, l.serving.Load())
+		if err != nil {
+			slog.WarnContext(ctx, "the released word list could not be taken up; the list at hand judges", "error", err.Error())
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.look = nil
+		l.serving.Store(next)
+		if err != nil {
+			l.retryAt = l.now().Add(retryOff)
+		}
+	}()
+	return under
+}
+
+// take reads the store and returns what to judge by from now on, also with an
+// error: then something is missing, and what was there stands in for it.
+func (l *Lists) take(ctx context.Context, was *serving) (*serving, error) {
+	at := l.now()
+	standing, _, err := read(ctx, l.store)
+	if err != nil {
+		return was, err
+	}
+	next := &serving{active: l.base, opened: map[string]*wordlist.List{}, unfit: map[string]bool{}}
+	var failed []error
+	open := func(r *Release, instead *wordlist.List) *wordlist.List {
+		list, err := l.open(ctx, r, was, next)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%q: %w", r.Version, err))
+		}
+		if list == nil {
+			return instead
+		}
+		return list
+	}
+	if standing.Active != nil {
+		next.active = open(standing.Active, was.active)
+	}
+	if c := standing.Candidate; c != nil {
+		next.candidate, next.share, next.salt = open(c, nil), c.Share, c.SHA256
+	}
+	if err := errors.Join(failed...); err != nil {
+		// Not read: the next verdict after the pause tries again.
+		next.read = was.read
+		return next, err
+	}
+	next.read = at
+	return next, nil
+}
+
+// open returns the list of a release: as it was opened before, or fetched. It is
+// nil for an image that this program cannot open, which is not fetched again.
+func (l *Lists) open(ctx context.Context, r *Release, was, next *serving) (*wordlist.List, error) {
+	if list := was.opened[r.SHA256]; list != nil {
+		next.opened[r.SHA256] = list
+		return list, nil
+	}
+	if was.unfit[r.SHA256] {
+		next.unfit[r.SHA256] = true
+		return nil, nil
+	}
+	image, err := l.fetch(ctx, r.Ref)
+	if err != nil {
+		return nil, err
+	}
+	list, err := wordlist.Open(image)
+	if err != nil {
+		next.unfit[r.SHA256] = true
+		slog.ErrorContext(ctx, "the released word list does not open in this version of the program; the list at hand judges",
+			"version", r.Version, "error", err.Error())
+		return nil, nil
+	}
+	next.opened[r.SHA256] = list
+	return list, nil
+}
+
+// Release is an image that was put into force.
+type Release struct {
+	Ref
+	Version string    `json:"version"`         // as the rule set says
+	Share   int       `json:"share,omitempty"` // of rooms, in percent, while it is a candidate
+	At      time.Time `json:"at"`              // when it was staged
+	By      string    `json:"by"`              // the caller that staged it
+}
+
+// Standing says what is in force.
+type Standing struct {
+	Active    *Release  `json:"active"`    // nil: the list that the functions were deployed with
+	Candidate *Release  `json:"candidate"` // judges its share of the rooms; nil for none
+	Earlier   []Release `json:"earlier"`   // what was active before, the latest first, at most MaxEarlier
+}
+
+// MaxEarlier bounds how many releases can be gone back to.
+const MaxEarlier = 10
+
+// Where the standing is kept.
+const (
+	partition = "moderation/lists"
+	key       = "standing"
+)
+
+// read returns the standing and its revision, "" where there is none yet.
+func read(ctx context.Context, store kv.Store) (Standing, string, error) {
+	item, err := store.Get(ctx, partition, key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return Standing{Earlier: []Release{}}, "", nil
+	}
+	if err != nil {
+		return Standing{}, "", err
+	}
+	var s Standing
+	if err := json.Unmarshal(item.Value, &s); err != nil {
+		return Standing{}, "", fmt.Errorf("the stored standing of word lists does not decode: %w", err)
+	}
+	return s, item.Rev, nil
+}
