@@ -40,7 +40,8 @@ check gofumpt gofumpt -l "${go_files[@]}"
 check 'go vet' go vet ./...
 check staticcheck staticcheck ./...
 check shellcheck shellcheck "${shell_files[@]}"
-# A module of its own: the peers of the benchmarks are not for the product.
+# Modules of their own: the peers of the benchmarks are not for the product.
 go -C scripts/bench vet ./... || failed=1
+go -C scripts/bench/filter vet ./... || failed=1
 go test ./scripts/repotest -run Law || failed=1
 exit "$failed"
