@@ -78,7 +78,7 @@ func Decode(r *http.Request, v any) error {
 	if err != nil || media != "application/json" {
 		return fault.New(fault.UnsupportedMedia, "send JSON, with the header Content-Type: application/json")
 	}
-	body, err := readBody(r)
+	body, err := ReadBody(r, MaxBody)
 	switch {
 	case err != nil:
 		return err
@@ -100,13 +100,15 @@ func Decode(r *http.Request, v any) error {
 	return nil
 }
 
-func readBody(r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxBody+1))
+// ReadBody reads the request's body as it came, for what is signed; a body of
+// more than so many bytes is an error with a sentence.
+func ReadBody(r *http.Request, most int64) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
 	if err != nil {
 		return nil, fault.Wrap(err, fault.Invalid, "the body could not be read")
 	}
-	if len(body) > MaxBody {
-		return nil, fault.New(fault.TooLarge, "the body is over %d KiB", MaxBody>>10)
+	if int64(len(body)) > most {
+		return nil, fault.New(fault.TooLarge, "the body is over %d KiB", most>>10)
 	}
 	return body, nil
 }

@@ -43,7 +43,7 @@ func Idempotent(k *idem.Keeper, h HandlerFunc) HandlerFunc {
 		if caller == (Caller{}) {
 			return errNobody
 		}
-		body, err := readBody(r)
+		body, err := ReadBody(r, MaxBody)
 		if err != nil {
 			return err
 		}

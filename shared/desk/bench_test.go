@@ -18,6 +18,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 )
 
 // BenchmarkOpen measures a ticket with its group, from the caller's request to
@@ -49,7 +50,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 	defer store.Close()
 	tickets := desk.New(desk.Config{
-		Store: store, Jobs: queue.NewLedger(store, &line{}, nil), Desk: d, IM: chat, Sends: once.New(store, chat, nil),
+		Store: store, Jobs: queue.NewLedger(store, &queuetest.Line{}, nil), Desk: d, IM: chat, Sends: once.New(store, chat, nil),
 		GroupPrefix: zendesk.GroupPrefix, Greeter: admin, Greeting: greeting,
 	})
 	asked := func(n int) desk.Asked {
@@ -106,7 +107,7 @@ func BenchmarkWebhook(b *testing.B) {
 	}
 	defer store.Close()
 	fake := desktest.NewZendesk(desktest.ZendeskConfig{WebhookSecret: hookKey})
-	tickets := desk.New(desk.Config{Store: store, Jobs: queue.NewLedger(store, &line{}, nil)})
+	tickets := desk.New(desk.Config{Store: store, Jobs: queue.NewLedger(store, &queuetest.Line{}, nil)})
 	mux := http.NewServeMux()
 	tickets.Routes(mux, desk.Doors{Gate: &api.Gate{}, Webhook: zendesk.Webhooks{Secrets: []string{hookKey}}})
 	n := 0

@@ -17,9 +17,7 @@ import (
 // engine may that lost count.
 func (p *process) redeliver() {
 	p.Helper()
-	p.queue.mu.Lock()
-	all := slices.Clone(p.queue.all)
-	p.queue.mu.Unlock()
+	all := p.queue.All()
 	for _, j := range all {
 		j.NotBefore = time.Time{}
 		encoded, err := queue.Encode(j)
@@ -154,7 +152,7 @@ func testChangeDies(w *world) {
 		alive.told(second)
 
 		dying := w.process(mortal)
-		j, _ := w.queue.next(w.clock.Now())
+		j, _ := w.queue.Next(w.clock.Now())
 		encoded, err := queue.Encode(j)
 		w.must(err)
 		_ = dying.ledger.Perform(t.Context(), encoded)
@@ -189,7 +187,7 @@ func testClosedBeforeItDied(w *world) {
 		alive.advance(time.Second)
 		alive.told(w.fake.Assign(id, "701"))
 		dying := w.process(mortal)
-		j, _ := w.queue.next(w.clock.Now())
+		j, _ := w.queue.Next(w.clock.Now())
 		encoded, err := queue.Encode(j)
 		w.must(err)
 		_ = dying.ledger.Perform(t.Context(), encoded)

@@ -70,7 +70,7 @@ func (t *Tickets) Routes(mux *http.ServeMux, d Doors) {
 		return
 	}
 	mux.Handle("POST /zendesk/events", api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		body, err := readBody(r, maxEvent)
+		body, err := api.ReadBody(r, maxEvent)
 		if err != nil {
 			return err
 		}
@@ -89,17 +89,6 @@ func (t *Tickets) Routes(mux *http.ServeMux, d Doors) {
 // of the ticket, of 64 Ki characters.
 const maxEvent = 512 << 10
 
-func readBody(r *http.Request, most int64) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
-	if err != nil {
-		return nil, fault.Wrap(err, fault.Invalid, "the body could not be read")
-	}
-	if int64(len(body)) > most {
-		return nil, fault.New(fault.TooLarge, "the body is over %d KiB", most>>10)
-	}
-	return body, nil
-}
-
 // admit lets in servers, and the desk itself.
 func (d Doors) admit(h api.HandlerFunc) http.Handler {
 	server := d.Gate.Server(h)
@@ -108,7 +97,7 @@ func (d Doors) admit(h api.HandlerFunc) http.Handler {
 			server.ServeHTTP(w, r)
 			return nil
 		}
-		body, err := readBody(r, api.MaxBody)
+		body, err := api.ReadBody(r, api.MaxBody)
 		if err != nil {
 			return err
 		}

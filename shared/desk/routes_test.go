@@ -165,7 +165,7 @@ func (w *world) traces(file string) map[string]any {
 	state, err := os.ReadFile(file)
 	w.must(err)
 	return map[string]any{
-		"store": string(state), "IM": len(w.app.Calls()), "jobs": len(w.queue.all),
+		"store": string(state), "IM": len(w.app.Calls()), "jobs": len(w.queue.All()),
 		"login": w.fake.Calls("login"), "create": w.fake.Calls("create"), "find": w.fake.Calls("find"), "link": w.fake.Calls("link"),
 	}
 }

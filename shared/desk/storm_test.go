@@ -90,7 +90,7 @@ func testStorm(w *world) {
 		inParallel(4*stormInstances, 4*stormInstances, func(n int) {
 			p := instances[n%stormInstances]
 			for ctx.Err() == nil {
-				j, is := w.queue.next(w.clock.Now())
+				j, is := w.queue.Next(w.clock.Now())
 				if !is {
 					return
 				}

@@ -82,7 +82,7 @@ func testOpened(w *world) {
 		w.Errorf("whoever guesses the GroupID may join: %s", infos[0].ApplyJoin)
 	}
 	p.hours(2)
-	for _, j := range w.queue.all {
+	for _, j := range w.queue.All() {
 		if j.Kind == "ticket.request" {
 			w.Error("the clock has found something left to do")
 		}

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +25,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 )
 
 const (
@@ -44,7 +44,7 @@ type world struct {
 	clock *kvtest.Clock
 	imNow *imtest.Clock
 	store kv.Store
-	queue *line
+	queue *queuetest.Line
 	app   *imtest.App
 	users *usersig.Signer
 	chat  *im.Client
@@ -58,38 +58,6 @@ type world struct {
 	conf  desk.Config
 }
 
-// line is a queue that keeps every job it was ever given, for the test to have
-// carried out.
-type line struct {
-	mu   sync.Mutex
-	jobs []queue.Job // not yet carried out
-	all  []queue.Job
-}
-
-func (l *line) Enqueue(_ context.Context, jobs ...queue.Job) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.jobs = append(l.jobs, jobs...)
-	l.all = append(l.all, jobs...)
-	return nil
-}
-
-func (l *line) MaxDelay() time.Duration { return 15 * time.Minute }
-func (l *line) Close() error            { return nil }
-
-// next takes the first job that is due.
-func (l *line) next(now time.Time) (queue.Job, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	i := slices.IndexFunc(l.jobs, func(j queue.Job) bool { return !j.NotBefore.After(now) })
-	if i < 0 {
-		return queue.Job{}, false
-	}
-	j := l.jobs[i]
-	l.jobs = slices.Delete(l.jobs, i, i+1)
-	return j, true
-}
-
 // kind is one of the desks.
 type kind string
 
@@ -100,7 +68,7 @@ const (
 
 func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock, k kind) *world {
 	t.Helper()
-	w := &world{T: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &line{}}
+	w := &world{T: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &queuetest.Line{}}
 	emulator := imtest.NewServer(imtest.Options{Clock: w.imNow, Seed: 1})
 	w.app = emulator.AddApp(imtest.AppConfig{SDKAppID: appID, Key: appKey, RatePerAPI: -1})
 	w.chatURL = w.serve(emulator)
@@ -210,20 +178,7 @@ func (w *world) process(store kv.Store) *process {
 // work carries out the jobs that are due, and those that these bring.
 func (p *process) work() {
 	p.Helper()
-	for range 1000 {
-		j, is := p.queue.next(p.clock.Now())
-		if !is {
-			return
-		}
-		encoded, err := queue.Encode(j)
-		p.must(err)
-		if err := p.ledger.Perform(p.Context(), encoded); err != nil {
-			// The engine brings it again.
-			p.must(p.queue.Enqueue(p.Context(), j))
-			return
-		}
-	}
-	p.Error("the jobs do not end")
+	p.must(p.queue.Work(p.Context(), p.ledger, p.clock.Now))
 }
 
 // hours lets the clock tick for a while, as it does when nobody asks anything.
