@@ -14,6 +14,7 @@ const (
 	function kind = "function"  // deployables
 	wiring   kind = "wiring"    // what opens adapters by settings
 	adapter  kind = "adapter"   // an engine or a service behind a port
+	client   kind = "client"    // of a cloud, for adapters and wiring
 	rule     kind = "rule"      // what the product does
 	port     kind = "port"      // vocabulary, ports and mechanisms
 	edge     kind = "edge"      // platforms and settings
@@ -50,7 +51,8 @@ var edges = map[string][]string{
 var foreign = map[string][]string{
 	"shared/faas":           {"github.com/aws/aws-lambda-go/", "github.com/tencentyun/scf-go-lib/"},
 	"shared/im/usersig":     {"github.com/tencentyun/tls-sig-api-v2-golang/"},
-	"shared/wiring/secrets": {"github.com/aws/aws-sdk-go-v2/aws", "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"},
+	"shared/tencentcloud":   {"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"},
+	"shared/wiring/secrets": {"github.com/aws/aws-sdk-go-v2/aws"},
 }
 
 // engines are the packages that bring a store's or queue's client along; a
@@ -82,6 +84,8 @@ func kindOf(pkg string) kind {
 		return port
 	case isEdge:
 		return edge
+	case pkg == "shared/tencentcloud":
+		return client
 	case strings.HasPrefix(pkg, "functions/"):
 		return function
 	case strings.HasPrefix(pkg, "shared/wiring/"):
@@ -105,9 +109,9 @@ func mayImport(from, to string) bool {
 		return of == port
 	case adapter:
 		// Its port, and what that is made of.
-		return of == port || to == path.Dir(from)
+		return of == port || of == client || to == path.Dir(from)
 	case wiring:
-		return of == wiring || of == adapter || of == rule || of == port || to == "shared/config"
+		return of == wiring || of == adapter || of == client || of == rule || of == port || to == "shared/config"
 	case function:
 		return of == wiring || of == adapter || of == rule || of == port || of == edge
 	case testOnly:

@@ -79,6 +79,8 @@ const (
 	CodeSigVoid           Code = 20002
 	CodeReceiverUnknown   Code = 20003 // the sender or the receiver is not imported
 	CodeC2CRefused        Code = 20006 // by our own before-callback
+	CodeC2CNoMessage      Code = 20022 // no such message between the two
+	CodeC2CRecalled       Code = 20023 // the message is taken back already
 	CodeFriendPending     Code = 30539 // the other has to consent
 	CodeTrialQuota        Code = 60028 // a trial's messages of the day are used up
 	CodeWrongDomain       Code = 60026 // the app lives in another data centre
@@ -113,7 +115,7 @@ var classes = map[Class][]Code{
 	},
 	ClassAccount: {10019, 20003, 70107, 70398, 70399, 71000, 72000, 72002, 90012},
 	ClassContent: {80001, 80002, 80004, 80005, 90995, 93000},
-	ClassC2C:     {20006, 20007, 20009, 20010, 20011, 20012, 20016},
+	ClassC2C:     {20006, 20007, 20009, 20010, 20011, 20012, 20016, 20022, 20023},
 	ClassGroup: {
 		10007, 10010, 10013, 10014, 10015, 10016, 10017, 10018, 10021, 10025, 10030, 10031, 10032, 10033, 10034, 10035,
 		10036, 10037, 10045, 10046, 10047, 10048, 10050, 10053, 10063, 110002, 110003, 110006, 110008, 110009, 110010,

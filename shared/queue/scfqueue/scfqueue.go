@@ -13,19 +13,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
-	tcerr "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/errors"
-	tchttp "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/http"
-	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/profile"
-
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/tencentcloud"
 )
 
 // Engine opens scf:FUNCTION, or scf:FAST,SLOW with a function for each lane.
@@ -46,9 +40,8 @@ var Engine = queue.Engine{
 
 // Options change how the platform is reached.
 type Options struct {
-	// Region, ID, Key and Token; by default what the platform's environment
-	// says.
-	Region, ID, Key, Token string
+	// Account; by default what the platform's environment says.
+	Account tencentcloud.Account
 	// Endpoint replaces the API's own URL.
 	Endpoint string
 }
@@ -63,7 +56,7 @@ const (
 
 // Queue is a [queue.Queue] of asynchronous invocations.
 type Queue struct {
-	client    *common.Client
+	scf       *tencentcloud.Service
 	functions map[queue.Lane]string
 	closed    atomic.Bool
 }
@@ -77,25 +70,17 @@ func Open(functions string, o Options) (*Queue, error) {
 	if fast == "" || slow == "" || strings.ContainsAny(functions, "/: ") {
 		return nil, errors.New("scfqueue: the URL must be scf:FUNCTION or scf:FAST,SLOW")
 	}
-	if o.Region == "" {
-		o.Region, o.ID, o.Key, o.Token = os.Getenv("TENCENTCLOUD_REGION"), os.Getenv("TENCENTCLOUD_SECRETID"), os.Getenv("TENCENTCLOUD_SECRETKEY"), os.Getenv("TENCENTCLOUD_SESSIONTOKEN")
-	}
-	if o.Region == "" || o.ID == "" || o.Key == "" {
-		return nil, errors.New("scfqueue: TENCENTCLOUD_REGION, TENCENTCLOUD_SECRETID and TENCENTCLOUD_SECRETKEY are not set; SCF sets them for a function with an execution role")
-	}
-	use := profile.NewClientProfile()
-	use.HttpProfile.ReqTimeout = int(try.Seconds())
-	if o.Endpoint != "" {
-		u, err := url.Parse(o.Endpoint)
-		if err != nil || u.Host == "" {
-			return nil, errors.New("scfqueue: the endpoint is no URL")
+	if o.Account == (tencentcloud.Account{}) {
+		var err error
+		if o.Account, err = tencentcloud.FromEnvironment(); err != nil {
+			return nil, fmt.Errorf("scfqueue: %w", err)
 		}
-		use.HttpProfile.Scheme, use.HttpProfile.Endpoint = strings.ToUpper(u.Scheme), u.Host
 	}
-	return &Queue{
-		client:    common.NewCommonClient(common.NewTokenCredential(o.ID, o.Key, o.Token), o.Region, use),
-		functions: map[queue.Lane]string{queue.Fast: fast, queue.Slow: slow},
-	}, nil
+	scf, err := tencentcloud.New(o.Account, tencentcloud.Options{Service: "scf", Version: "2018-04-16", Endpoint: o.Endpoint, Timeout: try})
+	if err != nil {
+		return nil, fmt.Errorf("scfqueue: %w", err)
+	}
+	return &Queue{scf: scf, functions: map[queue.Lane]string{queue.Fast: fast, queue.Slow: slow}}, nil
 }
 
 // MaxDelay implements [queue.Queue].
@@ -150,21 +135,17 @@ func (q *Queue) invoke(ctx context.Context, function string, job []byte) error {
 		return fmt.Errorf("%w: %w", queue.ErrInvalid, err)
 	}
 	for n := 1; ; n++ {
-		request := tchttp.NewCommonRequest("scf", "2018-04-16", "Invoke")
-		request.SetContext(ctx)
-		if err := request.SetActionParameters(map[string]any{
+		err := q.scf.Call(ctx, "Invoke", map[string]any{
 			"FunctionName": function, "InvocationType": "Event", "ClientContext": string(event),
-		}); err != nil {
-			return fmt.Errorf("%w: %w", queue.ErrInvalid, err)
-		}
-		err := q.client.Send(request, tchttp.NewCommonResponse())
+		}, nil)
+		refused, is := errors.AsType[*tencentcloud.Error](err)
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("scfqueue: %w", ctx.Err())
-		case n == tries || !passing(err):
-			return fmt.Errorf("%w: scfqueue: %s", queue.ErrUnavailable, codeOf(err))
+		case !is:
+			return fmt.Errorf("scfqueue: %w", err)
+		case n == tries || !refused.Passing():
+			return fmt.Errorf("%w: scfqueue: %s", queue.ErrUnavailable, refused.Code)
 		}
 		t := time.NewTimer(time.Duration(n) * 100 * time.Millisecond)
 		select {
@@ -173,21 +154,4 @@ func (q *Queue) invoke(ctx context.Context, function string, job []byte) error {
 			t.Stop()
 		}
 	}
-}
-
-// passing reports what goes by if one waits: the network, the platform's own
-// trouble, too many calls.
-func passing(err error) bool {
-	code := codeOf(err)
-	return strings.HasPrefix(code, "ClientError") || strings.HasPrefix(code, "InternalError") ||
-		strings.HasPrefix(code, "RequestLimitExceeded") || strings.HasPrefix(code, "LimitExceeded")
-}
-
-// codeOf is the code of an SDK error; its text may quote the request.
-func codeOf(err error) string {
-	var fault *tcerr.TencentCloudSDKError
-	if errors.As(err, &fault) {
-		return fault.Code
-	}
-	return "ClientError"
 }

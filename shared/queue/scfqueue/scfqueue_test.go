@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 	"github.com/backchannel-im/backchannel/shared/queue/scfqueue"
+	"github.com/backchannel-im/backchannel/shared/tencentcloud"
 )
 
 // platform behaves like SCF's API: it accepts asynchronous invocations, starts
@@ -112,7 +113,10 @@ func (p *platform) run(ctx context.Context, perform func(context.Context, []byte
 
 func (p *platform) open(functions string) *scfqueue.Queue {
 	p.t.Helper()
-	q, err := scfqueue.Open(functions, scfqueue.Options{Region: "ap-test", ID: "id", Key: "key", Endpoint: p.URL})
+	q, err := scfqueue.Open(functions, scfqueue.Options{
+		Account:  tencentcloud.Account{Region: "ap-test", SecretID: "id", SecretKey: "key"},
+		Endpoint: p.URL,
+	})
 	if err != nil {
 		p.t.Fatal(err)
 	}
