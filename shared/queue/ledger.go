@@ -253,7 +253,7 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 	if r.Leased.After(now) {
 		return nil // in other hands; if those are dead, it is overdue when the lease ends
 	}
-	if wait := r.Due.Sub(now); wait > 0 && wait <= shortWait {
+	if wait := r.Due.Sub(now); wait > 0 && wait <= shortWait && l.queue.MaxDelay() <= shortWait {
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}

@@ -369,6 +369,37 @@ func TestBeforeItsTime(t *testing.T) {
 	}
 }
 
+// TestWhoWaits: a job that is a second early goes back to an engine that can hold
+// it, and is waited for, in a function that is paid for, only where none can.
+func TestWhoWaits(t *testing.T) {
+	for delay, want := range map[time.Duration]int{15 * time.Minute: 0, 3 * time.Second: 1} {
+		store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		e := &engine{delay: delay}
+		ledger := queue.NewLedger(store, e, nil)
+		ran := 0
+		ledger.Handle("work", func(context.Context, queue.Job) error { ran++; return nil })
+		j := queue.Job{ID: "a", Kind: "work", Lane: queue.Fast, NotBefore: time.Now().Add(time.Second)}
+		if err := ledger.Put(t.Context(), j); err != nil {
+			t.Fatal(err)
+		}
+		before := len(e.jobs)
+		early, err := queue.Encode(j)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ledger.Perform(t.Context(), early); err != nil {
+			t.Fatal(err)
+		}
+		if ran != want || len(e.jobs)-before != 1-want {
+			t.Errorf("an engine that holds jobs for %v: ran %d times, %d given back", delay, ran, len(e.jobs)-before)
+		}
+	}
+}
+
 // TestAWorkerThatDied: its job is free again when its time is over, and the
 // worker that wakes up late changes nothing.
 func TestAWorkerThatDied(t *testing.T) {
