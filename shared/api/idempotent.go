@@ -32,12 +32,12 @@ const MaxIdempotencyKey = 128
 // idem.
 func Idempotent(k *idem.Keeper, h HandlerFunc) HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		keys := r.Header.Values("Idempotency-Key")
-		if len(keys) == 0 {
-			return h(w, r)
+		key, err := IdempotencyKey(r)
+		if err != nil {
+			return err
 		}
-		if len(keys) > 1 || !isKey(keys[0]) {
-			return fault.New(fault.Invalid, "Idempotency-Key is one name of 1 to %d letters, digits and signs", MaxIdempotencyKey)
+		if key == "" {
+			return h(w, r)
 		}
 		caller := CallerFrom(r.Context())
 		if caller == (Caller{}) {
@@ -49,7 +49,7 @@ func Idempotent(k *idem.Keeper, h HandlerFunc) HandlerFunc {
 		}
 		var first reply
 		scope := fmt.Sprintf("%q %q %q", caller.Server, caller.UserID, r.Pattern)
-		answer, replayed, err := k.Do(r.Context(), scope, keys[0], contentOf(r, body), func(ctx context.Context) ([]byte, error) {
+		answer, replayed, err := k.Do(r.Context(), scope, key, contentOf(r, body), func(ctx context.Context) ([]byte, error) {
 			r := r.WithContext(ctx)
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			first.header = make(http.Header)
@@ -80,6 +80,19 @@ func Idempotent(k *idem.Keeper, h HandlerFunc) HandlerFunc {
 }
 
 var errPassing = errors.New("api: an answer that is not kept")
+
+// IdempotencyKey returns the request's header of that name, the caller's own name
+// for what it asks; "" without it.
+func IdempotencyKey(r *http.Request) (string, error) {
+	keys := r.Header.Values("Idempotency-Key")
+	if len(keys) == 0 {
+		return "", nil
+	}
+	if len(keys) > 1 || !isKey(keys[0]) {
+		return "", fault.New(fault.Invalid, "Idempotency-Key is one name of 1 to %d letters, digits and signs", MaxIdempotencyKey)
+	}
+	return keys[0], nil
+}
 
 // isKey reports whether a key is of visible ASCII and of fair length.
 func isKey(key string) bool {

@@ -160,7 +160,7 @@ func (t *Tickets) settle(ctx context.Context, tk *ticket) error {
 	up, in := tk.wanted(t.conf.KeepClosed)
 	if !up {
 		if tk.Up {
-			if err := t.conf.IM.DestroyGroup(ctx, tk.GroupID); err != nil && !lasting(err) {
+			if err := t.conf.IM.DestroyGroup(ctx, tk.GroupID); err != nil && !im.Lasting(err) {
 				return err
 			}
 		}
@@ -192,7 +192,7 @@ func (t *Tickets) letIn(ctx context.Context, tk *ticket, in map[string]bool) err
 			continue
 		}
 		switch err := t.conf.IM.ImportAccount(ctx, im.Account{UserID: id}); {
-		case lasting(err):
+		case im.Lasting(err):
 			slog.ErrorContext(ctx, "an agent is refused by IM", "error", err.Error())
 			continue
 		case err != nil:
@@ -204,7 +204,7 @@ func (t *Tickets) letIn(ctx context.Context, tk *ticket, in map[string]bool) err
 		return nil
 	}
 	results, err := t.conf.IM.AddGroupMembers(ctx, tk.GroupID, missing, false)
-	if lasting(err) && !errors.Is(err, im.CodeGroupGone) {
+	if im.Lasting(err) && !errors.Is(err, im.CodeGroupGone) {
 		slog.ErrorContext(ctx, "agents could not be let in", "error", err.Error())
 		return nil
 	}
@@ -238,7 +238,7 @@ func (t *Tickets) letOut(ctx context.Context, tk *ticket, in map[string]bool) er
 		return nil
 	}
 	_, err := t.conf.IM.DeleteGroupMembers(ctx, tk.GroupID, slices.Sorted(maps.Keys(out)), "", false)
-	if err != nil && !lasting(err) {
+	if err != nil && !im.Lasting(err) {
 		return err
 	}
 	for id := range out {

@@ -291,7 +291,7 @@ func (a *attempt) release(ctx context.Context) {
 func (a *attempt) importRequester(ctx context.Context) error {
 	// Without the name, which would take the place of the user's own.
 	err := a.conf.IM.ImportAccount(ctx, im.Account{UserID: a.UserID})
-	if lasting(err) {
+	if im.Lasting(err) {
 		slog.WarnContext(ctx, "a requester is refused by IM", "error", err.Error())
 		a.Refused, a.Ticket = "IM does not take this userId", nil
 		return nil
@@ -358,7 +358,7 @@ func (a *attempt) greet(ctx context.Context) error {
 	_, err := a.conf.Sends.Group(ctx, "desk/"+a.key+"/greeting", im.GroupMsg{
 		GroupID: a.GroupID, From: a.conf.Greeter, Body: im.Text(a.conf.Greeting),
 	})
-	if lasting(err) || errors.Is(err, once.ErrUnknown) || errors.Is(err, once.ErrInvalid) {
+	if im.Lasting(err) || errors.Is(err, once.ErrUnknown) || errors.Is(err, once.ErrInvalid) {
 		// Its group is gone with the ticket, or the text is not taken. The
 		// conversation does not depend on it.
 		slog.ErrorContext(ctx, "a requester was not greeted", "error", err.Error())

@@ -138,7 +138,7 @@ func (t *Tickets) createTicket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	name, err := requestName(r)
+	name, err := api.IdempotencyKey(r)
 	if err != nil {
 		return err
 	}
@@ -178,18 +178,6 @@ func readAsked(r *http.Request, caller api.Caller) (Asked, error) {
 		asked.UserID = caller.UserID
 	}
 	return asked, asked.check(caller)
-}
-
-// requestName is the caller's own name for a request.
-func requestName(r *http.Request) (string, error) {
-	names := r.Header.Values("Idempotency-Key")
-	if len(names) == 0 {
-		return "", nil
-	}
-	if len(names) > 1 || names[0] == "" || len(names[0]) > api.MaxIdempotencyKey {
-		return "", fault.New(fault.Invalid, "Idempotency-Key is one name of 1 to %d bytes", api.MaxIdempotencyKey)
-	}
-	return names[0], nil
 }
 
 // check refuses what no desk takes, and users who speak for others.

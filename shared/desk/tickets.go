@@ -122,12 +122,3 @@ func (t *Tickets) createGroup(ctx context.Context, groupID, owner, name string) 
 	})
 	return err
 }
-
-// lasting reports whether IM has said no to what was asked, and would again.
-func lasting(err error) bool {
-	switch im.ClassOf(err) {
-	case im.ClassRequest, im.ClassAccount, im.ClassGroup, im.ClassContent:
-		return true
-	}
-	return false
-}

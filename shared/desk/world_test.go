@@ -231,7 +231,7 @@ func wish(user string) string {
 // wants is a user's request under a name.
 func (w *world) wants(user string) *http.Request {
 	r := w.post("/createticket", wish(user))
-	r.Header.Set("Idempotency-Key", "request of "+user)
+	r.Header.Set("Idempotency-Key", "request-of-"+user)
 	return r
 }
 

@@ -272,6 +272,16 @@ func ClassOf(err error) Class {
 	return ClassUnknown
 }
 
+// Lasting reports whether IM has said no to what was asked, and would again: a
+// repeat needs another request, or another state of accounts and groups.
+func Lasting(err error) bool {
+	switch ClassOf(err) {
+	case ClassRequest, ClassAccount, ClassGroup, ClassContent:
+		return true
+	}
+	return false
+}
+
 // maxInfo bounds how much of IM's text an error keeps, in bytes.
 const maxInfo = 200
 

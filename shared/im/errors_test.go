@@ -84,6 +84,17 @@ func TestAskingAnError(t *testing.T) {
 	}
 }
 
+func TestLasting(t *testing.T) {
+	for err, want := range map[error]bool{
+		&im.Error{Class: im.ClassGroup, Code: im.CodeGroupFull}: true, &im.FieldError{Field: "GroupId"}: true,
+		&im.Error{Class: im.ClassTransient}: false, &im.Error{Class: im.ClassConfiguration}: false, io.EOF: false,
+	} {
+		if got := im.Lasting(fmt.Errorf("wrapped: %w", err)); got != want {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+}
+
 func TestCutText(t *testing.T) {
 	for _, c := range []struct {
 		s     string
