@@ -30,7 +30,7 @@ import (
 
 // shelf is the server where images lie, and a store beside it.
 type shelf struct {
-	*testing.T
+	testing.TB
 	url   string
 	store kv.Store
 	clock *kvtest.Clock
@@ -41,8 +41,9 @@ type shelf struct {
 	images map[string]string // path -> image
 }
 
-func newShelf(t *testing.T) *shelf {
-	s := &shelf{T: t, clock: kvtest.NewClock(), images: map[string]string{}}
+func newShelf(t testing.TB) *shelf {
+	t.Helper()
+	s := &shelf{TB: t, clock: kvtest.NewClock(), images: map[string]string{}}
 	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{Now: s.clock.Now})
 	if err != nil {
 		t.Fatal(err)
