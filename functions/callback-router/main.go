@@ -9,11 +9,10 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/faas"
-	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/cloud"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
+	"github.com/backchannel-im/backchannel/shared/wiring/rules"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
-	"github.com/backchannel-im/backchannel/shared/wiring/words"
 )
 
 func main() { faas.Main("callback-router", build) }
@@ -22,9 +21,7 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 	if err := secrets.Load(ctx, set); err != nil {
 		return nil, err
 	}
-	entrance := door.Read(set, "before-send-filter", "after-send-counter")
-	filter := words.Read(set)
-	open := cloud.Read(set)
+	entrance, all, open := door.Read(set, rules.Functions...), rules.Read(set), cloud.Read(set)
 	if err := set.Err(); err != nil {
 		return nil, err
 	}
@@ -32,12 +29,13 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 	if err != nil {
 		return nil, err
 	}
+	heard, err := all.Open(ctx, work)
+	if err != nil {
+		return nil, err
+	}
 	entrance.Jobs = work.Ledger
 	routes := http.NewServeMux()
-	err = entrance.Mount(routes,
-		door.Part{Function: "before-send-filter", Register: filter.Register},
-		door.Part{Function: "after-send-counter", Register: roomstats.New(work.Store).Register})
-	if err != nil {
+	if err := entrance.Mount(routes, heard.Parts()...); err != nil {
 		return nil, err
 	}
 	return &faas.App{HTTP: api.Routes(routes), Close: work.Close}, nil

@@ -9,11 +9,11 @@ import (
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/faas"
 	"github.com/backchannel-im/backchannel/shared/jobdesk"
-	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/cloud"
 	"github.com/backchannel-im/backchannel/shared/wiring/desks"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
+	"github.com/backchannel-im/backchannel/shared/wiring/rules"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
 )
 
@@ -23,8 +23,8 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 	if err := secrets.Load(ctx, set); err != nil {
 		return nil, err
 	}
-	entrance, gate := door.Read(set, "after-send-counter"), &api.Gate{Keys: access.Keys(set)}
-	desk, open := desks.Optional(set), cloud.Require(set)
+	entrance, gate := door.Read(set, rules.Functions...), &api.Gate{Keys: access.Keys(set)}
+	all, desk, open := rules.Read(set), desks.Optional(set), cloud.Require(set)
 	if err := set.Err(); err != nil {
 		return nil, err
 	}
@@ -32,8 +32,7 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 	if err != nil {
 		return nil, err
 	}
-	entrance.Jobs = work.Ledger
-	if err := entrance.Redo(door.Part{Function: "after-send-counter", Register: roomstats.New(work.Store).Register}); err != nil {
+	if err := all.Redo(ctx, work, entrance); err != nil {
 		return nil, err
 	}
 	if _, err := desk.Open(work); err != nil {

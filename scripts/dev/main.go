@@ -29,6 +29,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/compile"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/queue/boltqueue"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
@@ -60,6 +61,7 @@ type options struct {
 }
 
 func (o options) stateFile() string { return filepath.Join(o.state, "state.db") }
+func (o options) imageFile() string { return filepath.Join(o.state, "rules.image") }
 func (o options) queueFile() string { return filepath.Join(o.state, "jobs.db") }
 
 func parse(args []string, errs io.Writer) (options, error) {
@@ -98,6 +100,11 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	if err := os.MkdirAll(o.state, 0o700); err != nil {
 		return err
+	}
+	if o.rules != "" {
+		if err := compileRules(o); err != nil {
+			return fmt.Errorf("-rules: %w", err)
+		}
 	}
 	// The addresses are known before anything is opened, since each names another.
 	var listeners [3]net.Listener
@@ -238,23 +245,42 @@ func tick(ctx context.Context, do func(context.Context) error, errs io.Writer) {
 	}
 }
 
+// compileRules turns the rule set into an image, as functions load it.
+func compileRules(o options) error {
+	b, err := os.ReadFile(o.rules)
+	if err != nil {
+		return err
+	}
+	set, err := compile.Parse(b)
+	if err != nil {
+		return err
+	}
+	image, err := compile.Compile(set)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.imageFile(), image, 0o600)
+}
+
 // settings are the development values, in place of an environment: nothing of
 // the machine's own leaks in.
 func settings(o options, emulator, zendesk string) func(string) (string, bool) {
 	values := map[string]string{
-		"SDK_APP_ID":       fmt.Sprint(appID),
-		"SECRET":           access.DevelopmentSecret,
-		"CALLBACK_TOKEN":   door.DevelopmentToken,
-		"API_KEYS":         "dev:" + access.DevelopmentKeyHash,
-		"USERSIG_MODE":     "open",
-		"STATE_URL":        "bolt:" + o.stateFile(),
-		"QUEUE_URL":        "bolt:" + o.queueFile(),
-		"MODERATION_RULES": o.rules,
-		"IM_DOMAIN":        emulator,
+		"SDK_APP_ID":     fmt.Sprint(appID),
+		"SECRET":         access.DevelopmentSecret,
+		"CALLBACK_TOKEN": door.DevelopmentToken,
+		"API_KEYS":       "dev:" + access.DevelopmentKeyHash,
+		"USERSIG_MODE":   "open",
+		"STATE_URL":      "bolt:" + o.stateFile(),
+		"QUEUE_URL":      "bolt:" + o.queueFile(),
+		"IM_DOMAIN":      emulator,
 
 		"VIRGIL_APP_ID":     credentials.DevelopmentAppID,
 		"VIRGIL_APP_KEY_ID": credentials.DevelopmentKeyID,
 		"VIRGIL_APP_KEY":    credentials.DevelopmentKey,
+	}
+	if o.rules != "" {
+		values["MODERATION_RULES"] = o.imageFile()
 	}
 	maps.Copy(values, zendeskSettings(zendesk))
 	return func(name string) (string, bool) {

@@ -411,7 +411,7 @@ func TestItHelpsWhenItCannotStart(t *testing.T) {
 		"port taken":     {[]string{"-addr", strings.TrimPrefix(p.url, "http://"), "-state", t.TempDir()}, "-addr takes another"},
 		"emulator's too": {[]string{"-addr", "127.0.0.1:0", "-emulator-addr", strings.TrimPrefix(p.url, "http://"), "-state", t.TempDir()}, "-emulator-addr takes another"},
 		"state taken":    {[]string{"-addr", "127.0.0.1:0", "-state", state}, "another process"},
-		"no such rules":  {[]string{"-addr", "127.0.0.1:0", "-state", t.TempDir(), "-rules", "nowhere.json"}, "MODERATION_RULES"},
+		"no such rules":  {[]string{"-addr", "127.0.0.1:0", "-state", t.TempDir(), "-rules", "nowhere.json"}, "-rules"},
 		"unknown flag":   {[]string{"-verbose"}, "-verbose"},
 		"stray argument": {[]string{"now"}, "see -h"},
 	} {

@@ -35,6 +35,7 @@ var ports = map[string][]string{
 	"shared/im/callback": {"shared/im", "shared/fault"},
 	"shared/im/usersig":  {"shared/fault"},
 	"shared/im/once":     {"shared/im", "shared/kv", "shared/fault"},
+	"shared/breaker":     {},
 	"shared/api":         {"shared/im/usersig", "shared/idem", "shared/kv", "shared/fault"},
 
 	"shared/moderation/wordlist":                {"shared/moderation/wordlist/internal/image"},
@@ -65,7 +66,7 @@ var engines = []string{
 var linked = map[string][]string{
 	"bundle":             engines,
 	"callback-router":    {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
-	"before-send-filter": {},
+	"before-send-filter": {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"after-send-counter": {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"usersig-issuer":     {"shared/kv/dynamokv", "shared/kv/rediskv"},
 	"virgil-jwt-issuer":  {},
@@ -109,7 +110,7 @@ func mayImport(from, to string) bool {
 		return of == port
 	case adapter:
 		// Its port, and what that is made of.
-		return of == port || of == client || to == path.Dir(from)
+		return of == port || of == client || strings.HasPrefix(from, to+"/")
 	case wiring:
 		return of == wiring || of == adapter || of == client || of == rule || of == port || to == "shared/config"
 	case function:

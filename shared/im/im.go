@@ -28,7 +28,6 @@ package im
 
 import (
 	"encoding/json"
-	"iter"
 	"strings"
 )
 
@@ -111,55 +110,6 @@ func content(v any) json.RawMessage {
 		panic("im: " + err.Error()) // texts and numbers always marshal
 	}
 	return b
-}
-
-// readable lists the text fields of each element type that people get to see.
-type readable struct {
-	Text, Data, Desc, Ext, FileName, Title, CompatibleText string
-	AbstractList                                           []string
-	Chunks                                                 []struct{ Markdown string }
-	MsgList                                                []struct{ MsgBody MsgBody }
-}
-
-// Texts yields every text in the body that a receiver may get to see, those of
-// custom, location, file, streamed and relayed elements included; of messages
-// relayed within one another, eight levels. A field that does not
-// fit its type is passed over; the others of its element are not.
-func (b MsgBody) Texts() iter.Seq[string] {
-	return func(yield func(string) bool) { b.texts(yield, 0) }
-}
-
-// relayDepth bounds how deep relayed messages are followed into one another.
-const relayDepth = 8
-
-func (b MsgBody) texts(yield func(string) bool, depth int) bool {
-	for _, e := range b {
-		switch e.MsgType {
-		case TextElem, CustomElem, LocationElem, FileElem, RelayElem, StreamElem:
-		default:
-			continue
-		}
-		var c readable
-		_ = json.Unmarshal(e.MsgContent, &c) // fills every field that fits
-		for _, s := range append([]string{c.Text, c.Data, c.Desc, c.Ext, c.FileName, c.Title, c.CompatibleText}, c.AbstractList...) {
-			if s != "" && !yield(s) {
-				return false
-			}
-		}
-		for _, chunk := range c.Chunks {
-			if chunk.Markdown != "" && !yield(chunk.Markdown) {
-				return false
-			}
-		}
-		if depth < relayDepth {
-			for _, m := range c.MsgList {
-				if !m.MsgBody.texts(yield, depth+1) {
-					return false
-				}
-			}
-		}
-	}
-	return true
 }
 
 // PlainText returns the text elements of the body, joined.

@@ -1,61 +1,301 @@
-// Package moderation decides what may be said: a verdict on each message before
-// it is delivered.
 package moderation
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
 
+	"github.com/backchannel-im/backchannel/shared/breaker"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 )
 
-// refusedText is what the sender of a refused message gets to read.
-const refusedText = "this message was not sent"
+// Encrypted is what becomes of messages that nobody but the receivers can read.
+type Encrypted string
 
-// Filter gives verdicts by a rule set. It changes nothing and keeps nothing.
-type Filter struct{ rules *Rules }
+// The policies for encrypted messages.
+const (
+	EncryptedPass   Encrypted = "pass"   // delivered; nobody has looked at them
+	EncryptedShadow Encrypted = "shadow" // delivered, and logged
+	EncryptedReject Encrypted = "reject" // refused
+)
 
-// NewFilter returns a filter for a rule set.
-func NewFilter(rules *Rules) *Filter { return &Filter{rules} }
+// What people read unless a setting says otherwise.
+const (
+	DefaultRefusedText = "This message was not sent."
+	DefaultHeldText    = "This message waits for a moderator."
+	DefaultFriendsText = "Only friends can send messages to each other here."
+)
+
+const (
+	// CheckerBudget is how long a checker may take, with one try: IM's two
+	// seconds less the way, and less what a start takes.
+	CheckerBudget = 800 * time.Millisecond
+
+	// A checker that failed so often in a row is left alone for a while.
+	checkerFailures = 5
+	checkerPause    = 10 * time.Second
+)
+
+var errAway = errors.New("the checker is away")
+
+// Config is what the filter goes by. Lists is required.
+type Config struct {
+	Lists   Lists
+	Holder  Holder  // nil: what is to be reviewed is refused
+	Checker Checker // nil: the word list alone decides
+	Friends Friends // nil: anybody may write to anybody
+
+	// CheckerClosed refuses messages while the checker is away. Otherwise they
+	// pass: a chat that says nothing is worse than one bad word.
+	CheckerClosed bool
+	// FriendsClosed refuses one-to-one messages while nobody knows who are
+	// friends.
+	FriendsClosed bool
+	// Exempt are UserIDs that write to and hear from anybody, such as the admin
+	// account. Robots do, too.
+	Exempt []string
+
+	Encrypted Encrypted // "" is EncryptedPass
+
+	// Codes that the sender's client gets for a refusal: 120001 to 130000 in
+	// one-to-one chats, 10100 to 10200 in groups; 0 is IM's own 20006 and 10016.
+	C2CCode, GroupCode int
+	// RefusedText, HeldText and FriendsText are what the sender reads; "" is the
+	// default.
+	RefusedText, HeldText, FriendsText string
+
+	Now func() time.Time // nil for time.Now
+}
+
+// Filter gives verdicts. Where it keeps nothing for review it changes nothing.
+type Filter struct {
+	c       Config
+	breaker *breaker.Breaker
+	friends *friendRule
+}
+
+// New returns a filter.
+func New(c Config) *Filter {
+	for _, text := range []struct {
+		of  *string
+		def string
+	}{{&c.RefusedText, DefaultRefusedText}, {&c.HeldText, DefaultHeldText}, {&c.FriendsText, DefaultFriendsText}} {
+		if *text.of == "" {
+			*text.of = text.def
+		}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	f := &Filter{c: c, breaker: breaker.New(checkerFailures, checkerPause, c.Now)}
+	if c.Friends != nil {
+		f.friends = newFriendRule(c)
+	}
+	return f
+}
 
 // Register adds the filter's rules. When one cannot finish in time the message
-// passes: a chat that says nothing is worse than one bad word.
+// passes: the checker, who alone takes time, has said before what then holds.
 func (f *Filter) Register(m *callback.Mux) {
+	if f.friends != nil {
+		policy := callback.FailOpen
+		if f.c.FriendsClosed {
+			policy = callback.FailClosed
+		}
+		callback.Before(m, "friends", policy, f.friends.c2c)
+	}
 	callback.Before(m, "words", callback.FailOpen, f.c2c)
 	callback.Before(m, "words", callback.FailOpen, f.group)
+	callback.Before(m, "words", callback.FailOpen, f.newGroup)
+	callback.Before(m, "words", callback.FailOpen, f.newTopic)
 }
 
 func (f *Filter) c2c(ctx context.Context, e *callback.C2CBeforeSendMsg) (v callback.C2CVerdict, err error) {
-	switch action, err := f.judge(ctx, e.MsgBody); action {
-	case Reject:
-		return v.Reject(refusedText), nil
-	case Drop:
-		return v.Drop(), nil
-	default:
-		return v, err
-	}
+	d := f.judge(ctx, message{Held: Held{
+		From: e.From, To: e.To, MsgBody: e.MsgBody, CloudCustomData: e.CloudCustomData, OnlineOnly: e.OnlineOnlyFlag != 0,
+	}, random: e.MsgRandom, seq: e.MsgSeq})
+	return verdict(v, d, f.c.C2CCode), nil
 }
 
 func (f *Filter) group(ctx context.Context, e *callback.GroupBeforeSendMsg) (v callback.GroupVerdict, err error) {
-	switch action, err := f.judge(ctx, e.MsgBody); action {
-	case Reject:
-		return v.Reject(refusedText), nil
-	case Drop:
-		return v.Drop(), nil
-	default:
-		return v, err
-	}
+	d := f.judge(ctx, message{Held: Held{
+		From: e.From, GroupID: e.GroupID, GroupType: e.Type, TopicID: e.TopicID, MsgBody: e.MsgBody,
+		CloudCustomData: e.CloudCustomData, MsgPriority: e.MsgPriority, OnlineOnly: e.OnlineOnlyFlag != 0,
+	}, random: e.Random})
+	return verdict(v, d, f.c.GroupCode), nil
 }
 
-// judge returns the action of the first word found, "" for none.
-func (f *Filter) judge(ctx context.Context, body im.MsgBody) (Action, error) {
-	for text := range body.Texts() {
-		if w, found := f.rules.Find(text); found {
-			return w.Action, nil
-		}
-		if err := ctx.Err(); err != nil {
-			return "", err
+// decision is what becomes of a message. The zero value delivers it.
+type decision struct {
+	refuse bool
+	text   string // that the sender reads
+	drop   bool
+	body   im.MsgBody // nil: as it is
+	custom *string    // nil: as it is
+}
+
+// messageVerdict is what both families of messages are answered with.
+type messageVerdict[V any] interface {
+	Reject(text string) V
+	RejectCode(code int, text string) V
+	Drop() V
+	Rewrite(body im.MsgBody) V
+	SetCustomData(data string) V
+}
+
+func verdict[V messageVerdict[V]](v V, d decision, code int) V {
+	switch {
+	case d.refuse && code != 0:
+		return v.RejectCode(code, d.text)
+	case d.refuse:
+		return v.Reject(d.text)
+	case d.drop:
+		return v.Drop()
+	}
+	if d.body != nil {
+		v = v.Rewrite(d.body)
+	}
+	if d.custom != nil {
+		v = v.SetCustomData(*d.custom)
+	}
+	return v
+}
+
+// judge decides about a message.
+func (f *Filter) judge(ctx context.Context, m message) decision {
+	j := newJudgement(f.c.Lists.For(ctx, m.GroupID), m)
+	defer j.release()
+	visitBody(m.MsgBody, j)
+	visitText(m.CloudCustomData, j)
+	action := j.worst()
+	if j.encrypted {
+		switch f.c.Encrypted {
+		case EncryptedReject:
+			action, j.reasons = wordlist.Reject, append(j.reasons, Reason{Category: "encrypted"})
+		case EncryptedShadow:
+			action, j.reasons = severer(action, wordlist.Shadow), append(j.reasons, Reason{Category: "encrypted"})
 		}
 	}
-	return "", nil
+	if f.c.Checker != nil && action != wordlist.Reject && action != wordlist.Drop {
+		action = f.second(ctx, j, action)
+	}
+	if action == wordlist.Allow {
+		return decision{}
+	}
+	j.log(ctx, action)
+	switch action {
+	case wordlist.Reject:
+		return decision{refuse: true, text: f.c.RefusedText}
+	case wordlist.Drop:
+		return decision{drop: true}
+	case wordlist.Review:
+		return f.hold(ctx, j)
+	case wordlist.Mask:
+		return f.masked(j)
+	}
+	return decision{} // shadow
+}
+
+// severer returns the severer of two actions.
+func severer(a, b wordlist.Action) wordlist.Action {
+	return wordlist.Actions[max(slices.Index(wordlist.Actions, a), slices.Index(wordlist.Actions, b))]
+}
+
+// second asks the checker and returns the severer of what it and the list want.
+func (f *Filter) second(ctx context.Context, j *judgement, action wordlist.Action) wordlist.Action {
+	o, label, err := f.ask(ctx, &j.message)
+	switch {
+	case err != nil:
+		if !errors.Is(err, errAway) {
+			slog.WarnContext(ctx, "the checker has no opinion", "error", err.Error())
+		}
+		if !f.c.CheckerClosed {
+			return action
+		}
+		action, label = wordlist.Reject, "checker away"
+	case o == Block:
+		action = wordlist.Reject
+	case o == Suspect:
+		action = wordlist.Review
+	default:
+		return action
+	}
+	j.reasons = append(j.reasons, Reason{Category: label})
+	return action
+}
+
+// hold keeps the message for a person. The sender is told either way; one that
+// could not be kept is refused as any other.
+func (f *Filter) hold(ctx context.Context, j *judgement) decision {
+	if f.c.Holder == nil {
+		return decision{refuse: true, text: f.c.RefusedText}
+	}
+	h := j.Held
+	h.ID, h.At, h.Reasons = j.identity(), f.c.Now(), j.reasons
+	if err := f.c.Holder.Hold(ctx, h); err != nil {
+		slog.WarnContext(ctx, "a message could not be held for review; it was refused", "error", err.Error())
+		return decision{refuse: true, text: f.c.RefusedText}
+	}
+	return decision{refuse: true, text: f.c.HeldText}
+}
+
+// masked delivers the message with its hits masked. Where one is left all the
+// same, because stars brought together what was apart, the message is refused.
+func (f *Filter) masked(j *judgement) decision {
+	body, custom := visitBody(j.MsgBody, masker{j}), visitText(j.CloudCustomData, masker{j})
+	m := j.message
+	m.MsgBody, m.CloudCustomData = body, custom
+	again := newJudgement(j.list, m)
+	defer again.release()
+	visitBody(body, again)
+	visitText(custom, again)
+	if again.worst() != wordlist.Allow && again.worst() != wordlist.Shadow {
+		return decision{refuse: true, text: f.c.RefusedText}
+	}
+	var d decision
+	if len(body) > 0 && &body[0] != &j.MsgBody[0] {
+		d.body = body
+	}
+	if custom != j.CloudCustomData {
+		d.custom = &custom
+	}
+	return d
+}
+
+// log says what was decided and by which rules, never what was written: that of
+// a shadow is what its list is tried for.
+func (j *judgement) log(ctx context.Context, action wordlist.Action) {
+	categories, severity := make([]string, len(j.reasons)), 0
+	for i, r := range j.reasons {
+		categories[i], severity = r.Category, max(severity, r.Severity)
+	}
+	slog.InfoContext(ctx, "message judged", "action", string(action), "categories", categories, "severity", severity,
+		"list", j.list.Version(), "group", j.GroupID, "from", j.From)
+}
+
+func (f *Filter) newGroup(ctx context.Context, e *callback.GroupBeforeCreate) (callback.EntryVerdict, error) {
+	return f.name(ctx, e.Type, e.Name), nil
+}
+
+func (f *Filter) newTopic(ctx context.Context, e *callback.TopicBeforeCreate) (callback.EntryVerdict, error) {
+	return f.name(ctx, e.Type, e.Name), nil
+}
+
+// name refuses a name that could not be said: IM lets nobody mask it here.
+func (f *Filter) name(ctx context.Context, t im.GroupType, name string) (v callback.EntryVerdict) {
+	j := newJudgement(f.c.Lists.For(ctx, ""), message{Held: Held{GroupType: t}})
+	defer j.release()
+	j.text(name)
+	switch j.worst() {
+	case wordlist.Allow, wordlist.Shadow:
+		return v
+	}
+	if f.c.GroupCode != 0 {
+		return v.RejectCode(f.c.GroupCode, f.c.RefusedText)
+	}
+	return v.Reject(f.c.RefusedText)
 }

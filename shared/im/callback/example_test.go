@@ -16,10 +16,8 @@ func Example() {
 	rules := callback.NewMux()
 	callback.Before(rules, "words", callback.FailOpen,
 		func(_ context.Context, e *callback.GroupBeforeSendMsg) (v callback.GroupVerdict, err error) {
-			for text := range e.MsgBody.Texts() {
-				if strings.Contains(text, "packet") {
-					return v.Reject("please be kind"), nil
-				}
+			if strings.Contains(e.MsgBody.PlainText(), "packet") {
+				return v.Reject("please be kind"), nil
 			}
 			return v, nil
 		})

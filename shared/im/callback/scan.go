@@ -18,9 +18,10 @@ const (
 	// maxFields bounds the top-level fields of a body. The largest documented
 	// event has 17.
 	maxFields = 200
-	// maxDepth bounds how deep values lie in one another. Relayed messages in
-	// relayed messages are the deepest IM has.
-	maxDepth = 200
+	// maxDepth bounds how deep values lie in one another: no lower than
+	// encoding/json, since what does not decode has no verdict, and IM then
+	// delivers it.
+	maxDepth = 10_000
 )
 
 // field is one field of a JSON object.

@@ -32,6 +32,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
@@ -54,31 +55,20 @@ type File struct {
 	From string // UserID of the sender
 }
 
-// Opinion is what an inspector thinks of a file, from the mildest on.
-type Opinion int
-
-// The opinions.
-const (
-	Later   Opinion = iota // it has none yet
-	Pass                   // nothing against it
-	Suspect                // a person should look
-	Block                  // it may not be shown
-)
-
 // ErrUnfit is an inspector's error about a file that it will never have an
 // opinion on: gone, too large, of a format it does not know.
 var ErrUnfit = errors.New("media: the file cannot be inspected")
 
 // Inspector looks at files.
 type Inspector interface {
-	// Inspect asks for an opinion. Later means that it comes to Result. It may
+	// Inspect asks for an opinion. NoOpinion means that it comes to Result. It may
 	// be asked more than once about a file. ErrUnfit is final; after any other
 	// error it is asked again.
-	Inspect(ctx context.Context, f File) (Opinion, error)
+	Inspect(ctx context.Context, f File) (moderation.Opinion, error)
 	// Result reads what the inspector's service sends to our route: the file's
 	// ID and the opinion on it. It fails for a body that is not the service's,
-	// and returns Later for news without an opinion.
-	Result(header http.Header, body []byte) (id string, o Opinion, err error)
+	// and returns NoOpinion for news without an opinion.
+	Result(header http.Header, body []byte) (id string, o moderation.Opinion, err error)
 }
 
 // Messages is what is needed of IM; *im.Client has it.
@@ -154,7 +144,7 @@ func (m *Media) Routes(mux *http.ServeMux) {
 		if err != nil {
 			return err
 		}
-		if o != Later {
+		if o != moderation.NoOpinion {
 			if err := m.c.Jobs.Put(r.Context(), opinionJob(id, o)); err != nil {
 				return fault.Wrap(err, fault.Unavailable, "the result cannot be kept at the moment, send it again")
 			}
@@ -181,10 +171,10 @@ type message struct {
 }
 
 type file struct {
-	Kind    Kind    `json:"kind"`
-	URL     string  `json:"url"`
-	Opinion Opinion `json:"opinion,omitempty"`
-	Asked   int     `json:"asked,omitempty"` // the last round it was asked in
+	Kind    Kind               `json:"kind"`
+	URL     string             `json:"url"`
+	Opinion moderation.Opinion `json:"opinion,omitempty"`
+	Asked   int                `json:"asked,omitempty"` // the last round it was asked in
 }
 
 // id names the message, by what IM tells it by.
@@ -211,7 +201,7 @@ func lookJob(msg message, round int, at time.Time) queue.Job {
 	return queue.Job{ID: fmt.Sprintf("media/%s/%d", msg.id(), round), Kind: "media.look", Lane: queue.Slow, NotBefore: at, Body: body}
 }
 
-func opinionJob(id string, o Opinion) queue.Job {
+func opinionJob(id string, o moderation.Opinion) queue.Job {
 	body, err := json.Marshal(opinion{id, o})
 	if err != nil {
 		panic(err) // strings and numbers
@@ -220,8 +210,8 @@ func opinionJob(id string, o Opinion) queue.Job {
 }
 
 type opinion struct {
-	File    string  `json:"file"`
-	Opinion Opinion `json:"opinion"`
+	File    string             `json:"file"`
+	Opinion moderation.Opinion `json:"opinion"`
 }
 
 // maxFiles bounds what is looked at in one message; IM's 12 KB hold fewer with
@@ -295,13 +285,13 @@ func (m *Media) look(ctx context.Context, j queue.Job) error {
 		return err
 	}
 	for i, f := range msg.Files {
-		if f.Opinion != Later || f.Asked >= round {
+		if f.Opinion != moderation.NoOpinion || f.Asked >= round {
 			continue
 		}
 		o, err := m.c.Inspector.Inspect(ctx, File{ID: fileID(msg.id(), i), Kind: f.Kind, URL: f.URL, From: msg.From})
 		if errors.Is(err, ErrUnfit) {
 			slog.WarnContext(ctx, "a file was not looked at", "message", msg.id(), "reason", err.Error())
-			o, err = Pass, nil
+			o, err = moderation.Pass, nil
 		}
 		if err != nil {
 			return err
@@ -353,15 +343,15 @@ func (m *Media) opinion(ctx context.Context, j queue.Job) error {
 // act takes the message back if it has to go, and otherwise sees to it that the
 // inspector is asked again in time.
 func (m *Media) act(ctx context.Context, msg message, round int) error {
-	worst, open := Later, false
+	worst, open := moderation.NoOpinion, false
 	for _, f := range msg.Files {
 		worst = max(worst, f.Opinion)
-		open = open || f.Opinion == Later
+		open = open || f.Opinion == moderation.NoOpinion
 	}
 	switch {
 	case msg.Removed:
 		return nil
-	case worst == Block:
+	case worst == moderation.Block:
 		if err := m.remove(ctx, msg); err != nil {
 			return err
 		}
@@ -371,7 +361,7 @@ func (m *Media) act(ctx context.Context, msg message, round int) error {
 		return m.c.Jobs.Put(ctx, lookJob(msg, round+1, m.c.Now().Add(Patience)))
 	case open:
 		slog.WarnContext(ctx, "the inspector has no opinion; the message stays", "message", msg.id())
-	case worst == Suspect:
+	case worst == moderation.Suspect:
 		slog.InfoContext(ctx, "a person should look at a message", "message", msg.id(), "group", msg.GroupID, "seq", msg.MsgSeq)
 	}
 	return nil

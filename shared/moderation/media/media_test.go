@@ -20,6 +20,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/media"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
@@ -38,35 +39,35 @@ type inspector struct {
 	fails int // so many times from now on
 }
 
-func (in *inspector) Inspect(_ context.Context, f media.File) (media.Opinion, error) {
+func (in *inspector) Inspect(_ context.Context, f media.File) (moderation.Opinion, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.asked = append(in.asked, f)
 	if in.fails > 0 {
 		in.fails--
-		return media.Later, errors.New("the inspector is away")
+		return moderation.NoOpinion, errors.New("the inspector is away")
 	}
 	for _, o := range []struct {
 		word string
-		media.Opinion
-	}{{"block", media.Block}, {"suspect", media.Suspect}, {"pass", media.Pass}} {
+		moderation.Opinion
+	}{{"block", moderation.Block}, {"suspect", moderation.Suspect}, {"pass", moderation.Pass}} {
 		if strings.Contains(f.URL, o.word) {
 			return o.Opinion, nil
 		}
 	}
 	if strings.Contains(f.URL, "unfit") {
-		return media.Later, fmt.Errorf("%w: too large", media.ErrUnfit)
+		return moderation.NoOpinion, fmt.Errorf("%w: too large", media.ErrUnfit)
 	}
-	return media.Later, nil
+	return moderation.NoOpinion, nil
 }
 
 // Result takes "ID OPINION", signed by a header.
-func (in *inspector) Result(header http.Header, body []byte) (id string, o media.Opinion, err error) {
+func (in *inspector) Result(header http.Header, body []byte) (id string, o moderation.Opinion, err error) {
 	if header.Get("X-Signature") != "good" {
-		return "", media.Later, fault.New(fault.Unauthenticated, "the signature is wrong")
+		return "", moderation.NoOpinion, fault.New(fault.Unauthenticated, "the signature is wrong")
 	}
 	if _, err := fmt.Sscan(string(body), &id, &o); err != nil {
-		return "", media.Later, fault.New(fault.Invalid, "no result")
+		return "", moderation.NoOpinion, fault.New(fault.Invalid, "no result")
 	}
 	return id, o, nil
 }

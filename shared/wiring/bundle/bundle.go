@@ -13,16 +13,15 @@ import (
 	"github.com/backchannel-im/backchannel/shared/jobdesk"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/queue"
-	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/credentials"
 	"github.com/backchannel-im/backchannel/shared/wiring/desks"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 	"github.com/backchannel-im/backchannel/shared/wiring/jobs"
+	"github.com/backchannel-im/backchannel/shared/wiring/rules"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
 	"github.com/backchannel-im/backchannel/shared/wiring/state"
 	"github.com/backchannel-im/backchannel/shared/wiring/timetable"
-	"github.com/backchannel-im/backchannel/shared/wiring/words"
 )
 
 // Options are what the program decides and no setting does.
@@ -52,7 +51,7 @@ func Open(ctx context.Context, set *config.Reader, o Options) (*Bundle, error) {
 	newIssuer := access.Issuer(set)
 	jwts := credentials.OptionalIssuer(set, gate)
 	support := desks.Optional(set)
-	filter := words.Read(set)
+	all := rules.Read(set)
 	open := jobs.Read(set, state.Read(set, o.States...), o.Queues...)
 	if err := set.Err(); err != nil {
 		return nil, err
@@ -62,9 +61,12 @@ func Open(ctx context.Context, set *config.Reader, o Options) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
+	heard, err := all.Open(ctx, work)
+	if err != nil {
+		return nil, errors.Join(err, work.Close())
+	}
 	routes := http.NewServeMux()
-	stats := roomstats.New(work.Store)
-	stats.Routes(routes, gate)
+	heard.Routes(routes, gate)
 	issuer, err := newIssuer(work.Store)
 	if err != nil {
 		return nil, errors.Join(err, work.Close())
@@ -81,13 +83,10 @@ func Open(ctx context.Context, set *config.Reader, o Options) (*Bundle, error) {
 		tickets.Routes(routes, support.Doors(gate))
 	}
 	entrance.Observe, entrance.Jobs = o.Observe, work.Ledger
-	err = entrance.Mount(routes,
-		door.Part{Function: "before-send-filter", Register: filter.Register},
-		door.Part{Function: "after-send-counter", Register: stats.Register})
-	if err != nil {
+	if err := entrance.Mount(routes, heard.Parts()...); err != nil {
 		return nil, errors.Join(err, work.Close())
 	}
-	table := timetable.New(timetable.Rules{Stats: stats, Ledger: work.Ledger, Tickets: tickets})
+	table := timetable.New(timetable.Rules{Stats: heard.Stats, Ledger: work.Ledger, Tickets: tickets})
 	b := &Bundle{HTTP: api.Routes(routes), Tick: table.Tick, Close: work.Close}
 	if work.Ledger != nil {
 		jobdesk.Routes(routes, gate, work.Ledger)

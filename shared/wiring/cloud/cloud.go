@@ -17,6 +17,11 @@ func Read(set *config.Reader) jobs.Opener {
 	return jobs.Read(set, readState(set), sqsqueue.Engine, scfqueue.Engine)
 }
 
+// Optional is Read for a function that may do without both.
+func Optional(set *config.Reader) jobs.Opener {
+	return jobs.Read(set, state.Optional(set, dynamokv.Engine, rediskv.Engine, rediskv.TLSEngine), sqsqueue.Engine, scfqueue.Engine)
+}
+
 // Require reads STATE_URL and QUEUE_URL for a function that is there for jobs.
 func Require(set *config.Reader) jobs.Opener {
 	return jobs.Require(set, readState(set), sqsqueue.Engine, scfqueue.Engine)

@@ -15,7 +15,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/state"
 )
 
-// Jobs is a store and a queue, opened. Without QUEUE_URL it has no ledger.
+// Jobs is a store and a queue, opened. Without QUEUE_URL it has no ledger, and
+// without STATE_URL, where that may be, no store.
 type Jobs struct {
 	Store  kv.Store
 	Ledger *queue.Ledger
@@ -60,10 +61,13 @@ func read(set *config.Reader, s config.Setting, openStore state.Opener, engines 
 		}
 		q, err := openQueue(ctx)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("QUEUE_URL: %w", err), store.Close())
+			return nil, errors.Join(fmt.Errorf("QUEUE_URL: %w", err), (&Jobs{Store: store}).Close())
 		}
 		j := &Jobs{Store: store, queue: q}
-		if q != nil {
+		switch {
+		case q != nil && store == nil:
+			return nil, errors.Join(errors.New("STATE_URL: required with QUEUE_URL"), q.Close())
+		case q != nil:
 			j.Ledger = queue.NewLedger(store, q, nil)
 		}
 		return j, nil
@@ -92,5 +96,8 @@ func (j *Jobs) Close() error {
 	if j.queue != nil {
 		err = j.queue.Close()
 	}
-	return errors.Join(err, j.Store.Close())
+	if j.Store != nil {
+		err = errors.Join(err, j.Store.Close())
+	}
+	return err
 }

@@ -15,7 +15,13 @@ import (
 type Opener func(ctx context.Context) (kv.Store, error)
 
 // Read reads STATE_URL, whose scheme must be that of one of the engines.
-func Read(set *config.Reader, engines ...kv.Engine) Opener {
+func Read(set *config.Reader, engines ...kv.Engine) Opener { return read(set, true, engines) }
+
+// Optional is Read for a program that may do without state: the store is then
+// nil.
+func Optional(set *config.Reader, engines ...kv.Engine) Opener { return read(set, false, engines) }
+
+func read(set *config.Reader, required bool, engines []kv.Engine) Opener {
 	schemes := make([]string, len(engines))
 	for i, e := range engines {
 		schemes[i] = e.Scheme
@@ -24,11 +30,11 @@ func Read(set *config.Reader, engines ...kv.Engine) Opener {
 		Name:     "STATE_URL",
 		Meaning:  "where state is kept",
 		Format:   "dynamodb:TABLE, redis://HOST:PORT/DB or rediss://... ; bolt:FILE for one process of the bundle",
-		Required: true,
+		Required: required,
 		Secret:   true, // a Redis URL may hold a password
 	})
 	if url == "" {
-		return nil
+		return func(context.Context) (kv.Store, error) { return nil, nil }
 	}
 	scheme, _, _ := strings.Cut(url, ":")
 	for _, e := range engines {

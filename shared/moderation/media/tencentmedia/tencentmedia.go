@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/media"
 	"github.com/backchannel-im/backchannel/shared/tencentcloud"
 )
@@ -83,30 +84,30 @@ func New(c Config) (*Inspector, error) {
 }
 
 // Inspect implements media.Inspector.
-func (in *Inspector) Inspect(ctx context.Context, f media.File) (media.Opinion, error) {
+func (in *Inspector) Inspect(ctx context.Context, f media.File) (moderation.Opinion, error) {
 	switch {
 	case f.Kind == media.Image && in.images != nil:
 		return in.picture(ctx, f)
 	case f.Kind == media.Audio && in.audio != nil:
-		return media.Later, in.task(ctx, in.audio, "CreateAudioModerationTask", "AUDIO", f)
+		return moderation.NoOpinion, in.task(ctx, in.audio, "CreateAudioModerationTask", "AUDIO", f)
 	case f.Kind == media.Video && in.video != nil:
-		return media.Later, in.task(ctx, in.video, "CreateVideoModerationTask", "VIDEO", f)
+		return moderation.NoOpinion, in.task(ctx, in.video, "CreateVideoModerationTask", "VIDEO", f)
 	}
-	return media.Pass, fmt.Errorf("%w: nobody looks at files of kind %s", media.ErrUnfit, f.Kind)
+	return moderation.Pass, fmt.Errorf("%w: nobody looks at files of kind %s", media.ErrUnfit, f.Kind)
 }
 
-func (in *Inspector) picture(ctx context.Context, f media.File) (media.Opinion, error) {
+func (in *Inspector) picture(ctx context.Context, f media.File) (moderation.Opinion, error) {
 	parameters := map[string]any{"DataId": f.ID, "FileUrl": f.URL, "User": map[string]any{"UserId": f.From}}
 	if in.c.BizType != "" {
 		parameters["BizType"] = in.c.BizType
 	}
 	var answer struct{ Suggestion string }
 	if err := in.images.Call(ctx, "ImageModeration", parameters, &answer); err != nil {
-		return media.Later, unfit(err)
+		return moderation.NoOpinion, unfit(err)
 	}
 	o, known := opinions[strings.ToLower(answer.Suggestion)]
 	if !known {
-		return media.Later, errors.New("the service answers no suggestion that its manual knows")
+		return moderation.NoOpinion, errors.New("the service answers no suggestion that its manual knows")
 	}
 	return o, nil
 }
@@ -142,19 +143,19 @@ func unfit(err error) error {
 	return err
 }
 
-var opinions = map[string]media.Opinion{"pass": media.Pass, "review": media.Suspect, "block": media.Block}
+var opinions = map[string]moderation.Opinion{"pass": moderation.Pass, "review": moderation.Suspect, "block": moderation.Block}
 
 // Result implements media.Inspector. News of a task that is not finished have no
 // opinion; of one that failed neither.
-func (in *Inspector) Result(header http.Header, body []byte) (string, media.Opinion, error) {
+func (in *Inspector) Result(header http.Header, body []byte) (string, moderation.Opinion, error) {
 	if !in.signed(header.Get("X-Signature"), body) {
-		return "", media.Later, fault.New(fault.Unauthenticated, "the signature is missing or wrong")
+		return "", moderation.NoOpinion, fault.New(fault.Unauthenticated, "the signature is missing or wrong")
 	}
 	var result struct {
 		DataID, Suggestion string // DataId: names are compared without case
 	}
 	if err := json.Unmarshal(body, &result); err != nil || result.DataID == "" {
-		return "", media.Later, fault.New(fault.Invalid, "this is no result of a task: DataId is missing")
+		return "", moderation.NoOpinion, fault.New(fault.Invalid, "this is no result of a task: DataId is missing")
 	}
 	return result.DataID, opinions[strings.ToLower(result.Suggestion)], nil
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/media"
 	"github.com/backchannel-im/backchannel/shared/moderation/media/tencentmedia"
 	"github.com/backchannel-im/backchannel/shared/tencentcloud"
@@ -47,10 +48,10 @@ func open(t *testing.T, answer string) (*tencentmedia.Inspector, func() (http.He
 
 func TestPictures(t *testing.T) {
 	picture := media.File{ID: "ab-0", Kind: media.Image, URL: "https://files.invalid/a.jpg", From: "jane"}
-	for answer, want := range map[string]media.Opinion{
-		`{"Response":{"Suggestion":"Pass","Label":"Normal","RequestId":"r"}}`:        media.Pass,
-		`{"Response":{"Suggestion":"Review","Label":"Porn","RequestId":"r"}}`:        media.Suspect,
-		`{"Response":{"Suggestion":"Block","Label":"SomethingNew","Keywords":null}}`: media.Block,
+	for answer, want := range map[string]moderation.Opinion{
+		`{"Response":{"Suggestion":"Pass","Label":"Normal","RequestId":"r"}}`:        moderation.Pass,
+		`{"Response":{"Suggestion":"Review","Label":"Porn","RequestId":"r"}}`:        moderation.Suspect,
+		`{"Response":{"Suggestion":"Block","Label":"SomethingNew","Keywords":null}}`: moderation.Block,
 	} {
 		in, asked := open(t, answer)
 		if o, err := in.Inspect(t.Context(), picture); err != nil || o != want {
@@ -80,7 +81,7 @@ func TestTasks(t *testing.T) {
 		in, asked := open(t, `{"Response":{"Results":[{"DataId":"ab-1","TaskId":"t","Code":"OK","Message":""}],"RequestId":"r"}}`)
 		o, err := in.Inspect(t.Context(), media.File{ID: "ab-1", Kind: kind, URL: "https://files.invalid/a", From: "jane"})
 		header, body := asked()
-		if err != nil || o != media.Later || header.Get("X-TC-Action") != action || body["Seed"] != seed || body["CallbackUrl"] == nil {
+		if err != nil || o != moderation.NoOpinion || header.Get("X-TC-Action") != action || body["Seed"] != seed || body["CallbackUrl"] == nil {
 			t.Errorf("%s: %v, %v, asked %v", kind, o, err, body)
 		}
 		if tasks := fmt.Sprint(body["Tasks"]); tasks != "[map[DataId:ab-1 Input:map[Type:URL Url:https://files.invalid/a]]]" {
@@ -130,16 +131,16 @@ func TestResults(t *testing.T) {
 	const done = `{"TaskId":"t","DataId":"ab-1","Status":"FINISH","Suggestion":"Block","Labels":[]}`
 	for _, tt := range []struct {
 		signature, body string
-		opinion         media.Opinion
+		opinion         moderation.Opinion
 		code            fault.Code
 	}{
-		{plain(done), done, media.Block, ""},
-		{keyed(done), done, media.Block, ""},
-		{plain(`{"DataId":"ab-1","Status":"RUNNING"}`), `{"DataId":"ab-1","Status":"RUNNING"}`, media.Later, ""},
-		{"", done, media.Later, fault.Unauthenticated},
-		{plain(done + " "), done, media.Later, fault.Unauthenticated},
-		{plain("{}"), "{}", media.Later, fault.Invalid},
-		{plain("nonsense"), "nonsense", media.Later, fault.Invalid},
+		{plain(done), done, moderation.Block, ""},
+		{keyed(done), done, moderation.Block, ""},
+		{plain(`{"DataId":"ab-1","Status":"RUNNING"}`), `{"DataId":"ab-1","Status":"RUNNING"}`, moderation.NoOpinion, ""},
+		{"", done, moderation.NoOpinion, fault.Unauthenticated},
+		{plain(done + " "), done, moderation.NoOpinion, fault.Unauthenticated},
+		{plain("{}"), "{}", moderation.NoOpinion, fault.Invalid},
+		{plain("nonsense"), "nonsense", moderation.NoOpinion, fault.Invalid},
 	} {
 		id, o, err := in.Result(http.Header{"X-Signature": {tt.signature}}, []byte(tt.body))
 		switch {

@@ -1,0 +1,98 @@
+// Package moderation decides what may be said. Its Filter gives a verdict on
+// every message before it is delivered, by a word list first and a checker
+// elsewhere second, and looks after the names of groups and people.
+//
+// What the rule needs of others stands here: which list is in force (package
+// lists), where messages wait for a person (package review), who else has an
+// opinion (package tms), and whether two people are friends.
+package moderation
+
+import (
+	"context"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
+)
+
+// Lists says which word list judges a conversation.
+type Lists interface {
+	// For returns the list for a group, or for a one-to-one message where
+	// groupID is "". It is never nil, does not fail, and answers from memory or
+	// within a fraction of the callback's time.
+	For(ctx context.Context, groupID string) *wordlist.List
+}
+
+// Fixed is one list for all conversations.
+func Fixed(list *wordlist.List) Lists { return fixed{list} }
+
+type fixed struct{ list *wordlist.List }
+
+func (f fixed) For(context.Context, string) *wordlist.List { return f.list }
+
+// Holder keeps messages that wait for a person.
+type Holder interface {
+	// Hold keeps a message. Holding one again with the same ID changes nothing.
+	// Whoever saw a callback's URL can have anything held for a minute, so
+	// nothing but a person's decision may follow from it.
+	Hold(ctx context.Context, h Held) error
+}
+
+// Held is a message that waits for a person.
+type Held struct {
+	ID string // of this message alone, 32 hexadecimal digits
+	At time.Time
+
+	From      string
+	To        string // one-to-one
+	GroupID   string
+	GroupType im.GroupType
+	TopicID   string
+
+	MsgBody         im.MsgBody
+	CloudCustomData string
+	MsgPriority     string // of a group message
+	OnlineOnly      bool
+
+	Reasons []Reason
+}
+
+// Reason is why a message is judged as it is.
+type Reason struct {
+	Category string `json:"category"` // of the rule, or the checker's label
+	Severity int    `json:"severity"` // 1 to 5; of a checker's opinion 0
+	Rule     string `json:"rule"`     // the word as the rule set has it; "" for a checker's opinion
+}
+
+// Opinion is what a checker thinks, from the mildest on.
+type Opinion int
+
+// The opinions.
+const (
+	NoOpinion Opinion = iota // it does not know, or not yet
+	Pass                     // nothing against it
+	Suspect                  // a person should look
+	Block                    // it may not be shown
+)
+
+// Checker judges texts elsewhere.
+type Checker interface {
+	// Check returns its opinion on a text and a label for the reason. NoOpinion
+	// is for what it does not understand, such as a language. It is asked once
+	// and gives up with ctx.
+	Check(ctx context.Context, t Text) (o Opinion, label string, err error)
+}
+
+// Text is what a checker is asked about.
+type Text struct {
+	ID      string // of the message, 32 hexadecimal digits
+	From    string // UserID
+	GroupID string // "" in a one-to-one chat
+	Text    string // all texts of the message, a line each
+}
+
+// Friends knows who is whose friend.
+type Friends interface {
+	// AreFriends reports whether each of two users has the other as a friend.
+	AreFriends(ctx context.Context, a, b string) (bool, error)
+}
