@@ -101,5 +101,3 @@ func TestHookAnswers(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
-
-const hookKey = "what starts are signed with"
