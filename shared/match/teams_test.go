@@ -37,6 +37,12 @@ func TestTeams(t *testing.T) {
 		{Name: "IMAway", Run: in(testIMAway)},
 		{Name: "AnyGroup", Run: in(testAnyGroup)},
 		{Name: "May", Run: in(testMay)},
+		{Name: "MakingDies", Long: true, Run: in(testMakingDies)},
+		{Name: "StartDies", Long: true, Run: in(testStartDies)},
+		{Name: "LeaverDies", Long: true, Run: in(testLeaverDies)},
+		{Name: "LeavingDies", Long: true, Run: in(testLeavingDies)},
+		{Name: "EndingDies", Long: true, Run: in(testEndingDies)},
+		{Name: "AnswersLost", Long: true, Run: in(testAnswersLost)},
 	})
 }
 
