@@ -65,7 +65,7 @@ func (t *Teams) start(ctx context.Context, o order) error {
 		return err
 	}
 	if s.Status == Starting || s.Status == Calling {
-		return queue.Later{After: s.Start.Next.Sub(s.now())}
+		return queue.Later{After: max(s.Start.Next.Sub(s.now()), shortestPause)}
 	}
 	return nil
 }

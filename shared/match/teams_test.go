@@ -30,6 +30,7 @@ func TestTeams(t *testing.T) {
 		{Name: "Refused", Run: in(testRefused)},
 		{Name: "GivenUp", Long: true, Run: in(testGivenUp)},
 		{Name: "NeverTaken", Long: true, Run: in(testNeverTaken)},
+		{Name: "ChangesInACall", Run: in(testChangesInACall)},
 		{Name: "StaleCall", Run: in(testStaleCall)},
 		{Name: "Ends", Long: true, Run: in(testEnds)},
 		{Name: "Dissolved", Run: in(testDissolved)},
@@ -234,6 +235,36 @@ func testNeverTaken(w *world) {
 	p.minutes(35)
 	if w.members(id) != "none" {
 		w.Errorf("%s are still in it", w.members(id))
+	}
+	p.quiet()
+}
+
+// testChangesInACall: while the hook says "not now", a member leaves and another
+// comes. They are the ones who start.
+func testChangesInACall(w *world) {
+	real, calls := w.hook, 0
+	var meanwhile func()
+	w.conf.Hook.URL = w.serve(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) {
+		if calls++; calls > 1 {
+			real.ServeHTTP(res, r)
+			return
+		}
+		meanwhile()
+		res.WriteHeader(http.StatusTooManyRequests)
+	}))
+	p := w.process(w.store)
+	id := p.makes("ann")
+	meanwhile = func() {
+		p.leaves(id, "ann2")
+		w.must(w.device("dan").Join(id))
+	}
+	p.joins(id, "ann2")
+	p.joins(id, "ann3")
+	p.work()
+	p.minutes(1)
+	p.whole(id, match.Started, "ann", "ann3", "dan")
+	if s := w.starts(id)[0]; sorted(s.Members...) != "ann ann3 dan" || s.ID != id+"/2" {
+		w.Errorf("%+v", s)
 	}
 	p.quiet()
 }
