@@ -1,0 +1,180 @@
+// Package match brings players together in teams and starts their matches. A
+// team is a group of IM of a fixed size; when it is full, a [Hook] is told to
+// start the match, exactly once, and the team is told what became of it.
+//
+// # What to rely on
+//
+// The group in IM is the truth of who is in a team: players come and go by our
+// routes or by IM's own SDK, and whatever hints at a change (a callback, a route,
+// the clock) has the group read again. Callbacks may come twice, late or never;
+// the clock looks at teams that wait every two minutes.
+//
+// Everything about a team is one item of its own partition, changed under the
+// condition that it is as it was read before the group was. So what was seen
+// earlier never replaces what was seen later, and of those who see a team full at
+// once, one decides that it starts. What follows from a change is in the same
+// item until it is done: the notice to the team, the start. Before a change that
+// leaves something to do, the team is put on the agenda at a time not far away,
+// and as long as it is not over it is never off it.
+//
+// The hook may be called more than once for a start, always under the same key
+// with the same body; see [Hook]. After a call that may have been taken, the team
+// stays as it was told until an answer is definite, whoever leaves.
+//
+// IM knows the numbers of our notices again, and package once those that came
+// later: the team is told each thing once, without offline push.
+package match
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/due"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// Limits of a team. Our decisions.
+const (
+	MinSize = 2
+	MaxSize = 100 // so that a notice with all ids stays below IM's 12 KB
+	MaxMode = 64  // bytes
+)
+
+// Our decisions.
+const (
+	// guardAfter is when a team is looked at that has something to do. It is
+	// longer than whoever began it may have taken.
+	guardAfter = time.Minute
+	// lookEvery is how often a team that waits is looked at, should no callback
+	// come.
+	lookEvery = 2 * time.Minute
+	// foreignEvery is how often a group that is not ours is.
+	foreignEvery = 24 * time.Hour
+	// leaseSlack is how much longer than a call may take nobody else makes one.
+	leaseSlack = 5 * time.Second
+	// shortestPause and longestPause bound the time between calls in vain.
+	shortestPause = 2 * time.Second
+	longestPause  = time.Minute
+	// kept is how long a team is remembered that is over, and the name of the
+	// request that made it.
+	kept = 7 * 24 * time.Hour
+	// tries is how often a change is tried that others keep getting in the way of.
+	tries = 20
+)
+
+// GroupPrefix begins the GroupIDs of our teams.
+const GroupPrefix = "team-"
+
+// IM is what teams need of IM's REST API; [*im.Client] has it. All of it may be
+// repeated.
+type IM interface {
+	ImportAccount(ctx context.Context, a im.Account) error
+	CreateGroup(ctx context.Context, g im.NewGroup) (im.Created, error)
+	GroupInfos(ctx context.Context, groupIDs []string, dataKeys ...string) ([]im.GroupInfo, error)
+	GroupMembers(ctx context.Context, q im.MembersQuery) (im.MembersPage, error)
+	AddGroupMembers(ctx context.Context, groupID string, ids []string, silence bool) ([]im.MemberAdded, error)
+	DeleteGroupMembers(ctx context.Context, groupID string, ids []string, reason string, silence bool) (done int, err error)
+	ChangeGroupOwner(ctx context.Context, groupID, userID string) error
+	DestroyGroup(ctx context.Context, groupID string) error
+}
+
+// Sender sends a message to a group once, however often it is asked to for the
+// same event; [*once.Sender] does.
+type Sender interface {
+	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
+}
+
+// Config makes [Teams]. Where there are only Sweep and Register to call, Store,
+// Jobs and AnyGroup are enough.
+type Config struct {
+	Store kv.Store
+	Jobs  *queue.Ledger
+	IM    IM
+	Sends Sender
+	Hook  *Hook
+
+	// Teller is the account that tells teams, which must exist: an admin does.
+	Teller string
+	// AnyGroup has groups followed and started that IM filled although we did not
+	// make them, of types that store their members and up to MaxSize of them. They
+	// are never dissolved.
+	AnyGroup bool
+
+	Wait   time.Duration // how long a team may wait for its members before it is dissolved
+	Life   time.Duration // how long after its start it is dissolved, unless a server ends it
+	GiveUp time.Duration // how long the hook is called for a start
+
+	Now func() time.Time // nil: time.Now
+}
+
+// Teams are all teams of an app. It is safe for concurrent use, also by several
+// processes.
+type Teams struct {
+	conf   Config
+	store  kv.Store
+	agenda *due.Agenda
+	now    func() time.Time
+}
+
+// New makes Teams, and lets Jobs know how to carry out theirs.
+func New(conf Config) *Teams {
+	if conf.Now == nil {
+		conf.Now = time.Now
+	}
+	t := &Teams{conf: conf, store: conf.Store, now: conf.Now, agenda: due.New(conf.Store, "teams", conf.Now)}
+	conf.Jobs.Handle(lookKind, t.lookJob)
+	conf.Jobs.Handle(startKind, t.startJob)
+	conf.Jobs.Handle(dueKind, t.dueJob)
+	return t
+}
+
+// The kinds of jobs. Each body is an order.
+const (
+	lookKind  = "team.look"  // something may have changed in the group
+	startKind = "team.start" // the hook is to be told
+	dueKind   = "team.due"   // the agenda says so
+)
+
+// order is what a job is about.
+type order struct {
+	GroupID string `json:"groupId"`
+	Full    bool   `json:"full,omitempty"` // IM says that it is
+}
+
+func (t *Teams) put(ctx context.Context, id, kind string, lane queue.Lane, o order) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("match: %w", err)
+	}
+	return t.conf.Jobs.Put(ctx, queue.Job{ID: id, Kind: kind, Lane: lane, Body: body})
+}
+
+func orderOf(j queue.Job) (o order, err error) {
+	if err := json.Unmarshal(j.Body, &o); err != nil || !isGroupID(o.GroupID) {
+		return o, errors.New("match: the job names no group")
+	}
+	return o, nil
+}
+
+// isGroupID reports whether a GroupID can be one (269/1615).
+func isGroupID(id string) bool {
+	return id != "" && len(id) <= im.MaxGroupID && !strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' })
+}
+
+// Sweep has every team looked at whose time has come. It is for the clock.
+func (t *Teams) Sweep(ctx context.Context) error {
+	_, err := t.agenda.Sweep(ctx, func(ctx context.Context, e due.Entry) error {
+		id := fmt.Sprintf("team/%s/due/%d", e.ID, e.At.UnixMilli())
+		return t.put(ctx, id, dueKind, queue.Slow, order{GroupID: e.ID})
+	})
+	return err
+}
+
+func newOp() string { return "match/" + rand.Text() }

@@ -1,0 +1,345 @@
+package match
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// Asked is a wish for a team.
+type Asked struct {
+	Mode    string // of the match, for the hook and for those who look for a team; one line, may be ""
+	Size    int    // members it takes, MinSize to MaxSize
+	Captain string // its first member
+}
+
+// View is a team as its members see it.
+type View struct {
+	GroupID string   `json:"groupId"` // of the team's group, and the team's own id
+	Mode    string   `json:"mode"`
+	Size    int      `json:"size"`
+	Status  Status   `json:"status"`
+	Captain string   `json:"captain"`
+	Members []Member `json:"members"`
+	StartID string   `json:"startId,omitempty"` // where it starts or has started
+}
+
+func (s *sight) view() View {
+	v := View{s.groupID, s.Mode, s.Size, s.Status.shown(), s.Captain, s.Members, ""}
+	if v.Members == nil {
+		v.Members = []Member{}
+	}
+	if s.Start != nil {
+		v.StartID = s.Start.ID
+	}
+	return v
+}
+
+// Faults that callers get.
+var (
+	errNoTeam   = fault.New(fault.NotFound, "there is no such team")
+	errNotYours = fault.New(fault.Forbidden, "a user acts for himself; for others only the captain does, until the team starts")
+	errClosed   = fault.New(fault.Conflict, "the team takes nobody any more: it has started, or is over")
+	errFull     = fault.New(fault.Conflict, "the team is full")
+	errBusy     = fault.New(fault.Conflict, "too many change this team at once; ask again").After(2 * time.Second)
+)
+
+// Create makes a team with its group, in which the captain is alone. The same
+// caller with the same name for the request gets the same team again, for seven
+// days. After an error of the codes Unavailable and Timeout the team is made all
+// the same, and asking again gets it. The others are final: Invalid, Forbidden,
+// and Unprocessable where the name stood for something else.
+func (t *Teams) Create(ctx context.Context, caller api.Caller, name string, asked Asked) (View, error) {
+	if err := asked.check(caller); err != nil {
+		return View{}, err
+	}
+	hash := digest(fmt.Sprint(asked.Size), asked.Mode, asked.Captain)
+	groupID, err := t.idOf(ctx, caller, name)
+	if err != nil {
+		return View{}, public(err)
+	}
+	for range tries {
+		s, err := t.load(ctx, groupID)
+		if err == nil && s.none() {
+			s.team = team{
+				Asked: hash, Mode: asked.Mode, Size: asked.Size, Captain: asked.Captain, Status: Making, Until: t.now().Add(t.conf.Wait),
+			}
+			err = s.save(ctx)
+		}
+		if err == nil && s.Asked != hash {
+			return View{}, fault.New(fault.Unprocessable, "this Idempotency-Key was used for another team; use a new one")
+		}
+		if err == nil && s.Status == Making {
+			err = s.settle(ctx)
+		}
+		switch {
+		case errors.Is(err, kv.ErrConflict):
+			continue // somebody was faster
+		case err != nil:
+			return View{}, public(err)
+		case s.Refused != "":
+			return View{}, fault.New(fault.Invalid, "%s", s.Refused)
+		}
+		return s.view(), nil
+	}
+	return View{}, errBusy
+}
+
+// check refuses what cannot be a team, and users who speak for others.
+func (a Asked) check(caller api.Caller) error {
+	switch {
+	case a.Captain == "":
+		return fault.New(fault.Invalid, "captain is missing: say whose team it is")
+	case caller.UserID != "" && a.Captain != caller.UserID:
+		return errNotYours
+	case a.Size < MinSize || a.Size > MaxSize:
+		return fault.New(fault.Invalid, "size is a number from %d to %d", MinSize, MaxSize)
+	case len(a.Mode) > MaxMode || strings.ContainsFunc(a.Mode, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fault.New(fault.Invalid, "mode is one line of at most %d bytes", MaxMode)
+	}
+	return checkUser("captain", a.Captain)
+}
+
+// idOf names a team so that nobody can guess it, and the same for the same
+// request.
+func (t *Teams) idOf(ctx context.Context, caller api.Caller, name string) (string, error) {
+	id := GroupPrefix + strings.ToLower(rand.Text())
+	if name == "" {
+		return id, nil
+	}
+	const item = "team"
+	partition := "match/asked/" + digest(caller.Server, caller.UserID, name)
+	put := kv.Put{Key: item, Value: []byte(id), Expires: t.now().Add(kept), If: kv.Absent()}
+	for {
+		err := t.store.Commit(ctx, partition, newOp(), put)
+		if !errors.Is(err, kv.ErrConflict) {
+			return id, err
+		}
+		known, err := t.store.Get(ctx, partition, item)
+		if !errors.Is(err, kv.ErrNotFound) { // or it has just expired
+			return string(known.Value), err
+		}
+	}
+}
+
+// digest tells lists of texts apart.
+func digest(parts ...string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", parts))
+	return hex.EncodeToString(sum[:16])
+}
+
+// find returns a team as it was seen last.
+func (t *Teams) find(ctx context.Context, groupID string) (*sight, error) {
+	if !isGroupID(groupID) {
+		return nil, errNoTeam
+	}
+	s, err := t.load(ctx, groupID)
+	if err != nil {
+		return nil, public(err)
+	}
+	if s.none() {
+		return nil, errNoTeam
+	}
+	return s, nil
+}
+
+// fresh has a team looked at and returns it.
+func (t *Teams) fresh(ctx context.Context, groupID string) (*sight, error) {
+	if _, err := t.find(ctx, groupID); err != nil {
+		return nil, err
+	}
+	s, err := t.look(ctx, order{GroupID: groupID})
+	return s, public(err)
+}
+
+// leads reports whether the caller may act upon the members of a team.
+func (s *sight) leads(caller api.Caller) bool {
+	return caller.Server != "" || caller.UserID == s.Captain && (s.waiting() || s.Status == Starting)
+}
+
+// View returns a team as it was seen last. A user sees his own, and those that
+// wait for members; of others he learns as little as of none. Errors are of the
+// codes NotFound and Unavailable.
+func (t *Teams) View(ctx context.Context, caller api.Caller, groupID string) (View, error) {
+	s, err := t.find(ctx, groupID)
+	switch {
+	case err != nil:
+		return View{}, err
+	case caller.Server == "" && s.Status != Open && !s.has(caller.UserID):
+		return View{}, errNoTeam
+	}
+	return s.view(), nil
+}
+
+// Join lets users into a team: a server anybody, a captain until the start those
+// who have an account, a user himself. Who is in stays in. Errors are of the codes
+// Invalid, Forbidden, NotFound, Conflict where nobody got in, and Unavailable;
+// then it may be repeated.
+func (t *Teams) Join(ctx context.Context, caller api.Caller, groupID string, userIDs []string) (View, error) {
+	s, err := t.find(ctx, groupID)
+	if err != nil {
+		return View{}, err
+	}
+	himself := len(userIDs) == 1 && userIDs[0] == caller.UserID
+	switch {
+	case !himself && !s.leads(caller):
+		return View{}, errNotYours
+	case !slices.ContainsFunc(userIDs, func(id string) bool { return !s.has(id) }):
+		return s.view(), nil
+	case s.Status != Open && s.Status != Starting && s.Status != Failed:
+		return View{}, errClosed
+	}
+	if himself || caller.Server != "" {
+		for _, id := range userIDs {
+			// A user who has never logged in has no account yet.
+			if err := t.conf.IM.ImportAccount(ctx, im.Account{UserID: id}); im.Lasting(err) {
+				return View{}, fault.Wrap(err, fault.Invalid, "IM does not take one of these users")
+			} else if err != nil {
+				return View{}, public(err)
+			}
+		}
+	}
+	results, err := t.conf.IM.AddGroupMembers(ctx, groupID, userIDs, false)
+	switch {
+	case errors.Is(err, im.CodeGroupFull):
+		return View{}, errFull
+	case errors.Is(err, im.CodeGroupGone):
+		return View{}, errClosed
+	case im.Lasting(err):
+		return View{}, fault.Wrap(err, fault.Conflict, "IM does not let them in")
+	case err != nil:
+		return View{}, public(err)
+	}
+	if !slices.ContainsFunc(results, func(r im.MemberAdded) bool { return r.Result != im.NotAdded }) {
+		return View{}, fault.New(fault.Conflict, "nobody got in: the team is full, or they are banned from it or unknown")
+	}
+	if s, err = t.fresh(ctx, groupID); err != nil {
+		return View{}, err
+	}
+	return s.view(), nil
+}
+
+// Leave takes a user out of a team: a server anybody, a captain until the start
+// anybody, a user himself. A captain who leaves passes on to who is in it longest;
+// if he is alone, the team is over. Who is not in it is out. Errors are of the
+// codes Forbidden, NotFound, Conflict and Unavailable.
+func (t *Teams) Leave(ctx context.Context, caller api.Caller, groupID, userID string) error {
+	s, err := t.fresh(ctx, groupID)
+	switch {
+	case err != nil:
+		return err
+	case userID != caller.UserID && !s.leads(caller):
+		return errNotYours
+	case !s.has(userID) || s.over():
+		return nil
+	}
+	if userID == s.Captain {
+		heir := slices.IndexFunc(s.Members, func(m Member) bool { return m.UserID != userID })
+		switch {
+		case heir < 0 && s.Foreign:
+			return fault.New(fault.Conflict, "the last member of this group leaves it by dissolving it")
+		case heir < 0:
+			_, err := t.finish(ctx, groupID, func(*sight) error { return nil })
+			return err
+		}
+		if err := t.conf.IM.ChangeGroupOwner(ctx, groupID, s.Members[heir].UserID); err != nil {
+			return public(err)
+		}
+	}
+	if _, err := t.conf.IM.DeleteGroupMembers(ctx, groupID, []string{userID}, "", false); err != nil {
+		return public(err)
+	}
+	_, err = t.fresh(ctx, groupID)
+	return err
+}
+
+// PassOn makes another member the captain. A server may, and a captain. Errors
+// are of the codes Forbidden, NotFound, Conflict where the user is no member, and
+// Unavailable.
+func (t *Teams) PassOn(ctx context.Context, caller api.Caller, groupID, userID string) (View, error) {
+	s, err := t.fresh(ctx, groupID)
+	switch {
+	case err != nil:
+		return View{}, err
+	case caller.Server == "" && caller.UserID != s.Captain:
+		return View{}, errNotYours
+	case s.Status == Ended:
+		return View{}, errClosed
+	case s.Captain == userID:
+		return s.view(), nil
+	case !s.has(userID):
+		return View{}, fault.New(fault.Conflict, "only a member can be the captain")
+	}
+	if err := t.conf.IM.ChangeGroupOwner(ctx, groupID, userID); err != nil {
+		return View{}, public(err)
+	}
+	if s, err = t.fresh(ctx, groupID); err != nil {
+		return View{}, err
+	}
+	return s.view(), nil
+}
+
+// End dissolves a team, and its group if that is ours. A server may, and until the
+// start its captain. Errors are of the codes Forbidden, NotFound, Conflict and
+// Unavailable.
+func (t *Teams) End(ctx context.Context, caller api.Caller, groupID string) (View, error) {
+	return t.finish(ctx, groupID, func(s *sight) error {
+		if !s.leads(caller) && (s.Status != Ended || caller.UserID != s.Captain) {
+			return errNotYours
+		}
+		return nil
+	})
+}
+
+// finish ends a team, if it may be ended.
+func (t *Teams) finish(ctx context.Context, groupID string, may func(*sight) error) (View, error) {
+	for range tries {
+		s, err := t.find(ctx, groupID)
+		if err != nil {
+			return View{}, err
+		}
+		if err := may(s); err != nil {
+			return View{}, err
+		}
+		if s.Status != Ended {
+			s.end()
+			err = s.save(ctx)
+		}
+		if err == nil {
+			err = s.settle(ctx)
+		}
+		if !errors.Is(err, kv.ErrConflict) {
+			return s.view(), public(err)
+		}
+	}
+	return View{}, errBusy
+}
+
+// public gives an error its public face.
+func public(err error) error {
+	const later = 5 * time.Second
+	switch {
+	case err == nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return err
+	case errors.Is(err, errCrowded):
+		return errBusy
+	case errors.Is(err, kv.ErrUnavailable), errors.Is(err, queue.ErrUnavailable), errors.Is(err, kv.ErrConflict):
+		return fault.Wrap(err, fault.Unavailable, "this does not work just now; ask again, the same way").After(later)
+	}
+	if _, is := errors.AsType[*im.Error](err); is {
+		return fault.Wrap(err, fault.Unavailable, "IM does not work for us now; ask again, the same way").After(later)
+	}
+	return err
+}

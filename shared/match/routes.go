@@ -1,0 +1,155 @@
+package match
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+)
+
+// MaxJoin is how many users may join in one request, as many as IM takes at once
+// (269/1621).
+const MaxJoin = 20
+
+// requestTime is how long a request may take. What is not done by then goes on
+// without the caller.
+const requestTime = 25 * time.Second
+
+// Routes adds the routes of teams. Users may call them from web pages of these
+// origins.
+func (t *Teams) Routes(mux *http.ServeMux, gate *api.Gate, origins []string) {
+	methods := make(map[string][]string)
+	for _, route := range []struct {
+		method, path string
+		status       int
+		do           func(ctx context.Context, c api.Caller, r *http.Request) (any, error)
+	}{
+		{http.MethodPost, "/teams", http.StatusCreated, t.create},
+		{http.MethodGet, "/teams/{id}", http.StatusOK, t.view},
+		{http.MethodDelete, "/teams/{id}", http.StatusOK, t.dissolve},
+		{http.MethodPost, "/teams/{id}/members", http.StatusOK, t.join},
+		{http.MethodDelete, "/teams/{id}/members/{user}", http.StatusOK, t.leave},
+		{http.MethodPut, "/teams/{id}/captain", http.StatusOK, t.passOn},
+	} {
+		methods[route.path] = append(methods[route.path], route.method)
+		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", gate.Any(func(w http.ResponseWriter, r *http.Request) error {
+			ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+			defer cancel()
+			v, err := route.do(ctx, api.CallerFrom(ctx), r)
+			if err != nil {
+				return err
+			}
+			api.Reply(w, route.status, v)
+			return nil
+		})))
+	}
+	for path, allowed := range methods {
+		list := strings.Join(allowed, ", ")
+		mux.Handle("OPTIONS "+path, api.CORS(origins, list, api.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
+		})))
+	}
+}
+
+func (t *Teams) create(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	name, err := api.IdempotencyKey(r)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := readAsked(r, c)
+	if err != nil {
+		return nil, err
+	}
+	return t.Create(ctx, c, name, asked)
+}
+
+// readAsked reads {"mode","size","captain"}. A user need not say that it is he.
+func readAsked(r *http.Request, c api.Caller) (Asked, error) {
+	var in struct {
+		Mode    string `json:"mode"`
+		Size    int    `json:"size"`
+		Captain string `json:"captain"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return Asked{}, err
+	}
+	a := Asked{Mode: in.Mode, Size: in.Size, Captain: cmp.Or(in.Captain, c.UserID)}
+	return a, a.check(c)
+}
+
+func (t *Teams) view(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	return t.View(ctx, c, r.PathValue("id"))
+}
+
+func (t *Teams) dissolve(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	return t.End(ctx, c, r.PathValue("id"))
+}
+
+func (t *Teams) join(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	users, err := readUsers(r, c)
+	if err != nil {
+		return nil, err
+	}
+	return t.Join(ctx, c, r.PathValue("id"), users)
+}
+
+// readUsers reads {"userIds"}. A user need not say that it is he.
+func readUsers(r *http.Request, c api.Caller) ([]string, error) {
+	var in struct {
+		UserIDs []string `json:"userIds"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	if len(in.UserIDs) == 0 && c.UserID != "" {
+		return []string{c.UserID}, nil
+	}
+	if n := len(in.UserIDs); n == 0 || n > MaxJoin {
+		return nil, fault.New(fault.Invalid, "userIds is a list of 1 to %d users", MaxJoin)
+	}
+	for _, id := range in.UserIDs {
+		if err := checkUser("each of userIds", id); err != nil {
+			return nil, err
+		}
+	}
+	return in.UserIDs, nil
+}
+
+func (t *Teams) leave(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	group, user := r.PathValue("id"), r.PathValue("user")
+	if err := checkUser("the member", user); err != nil {
+		return nil, err
+	}
+	// Not the team, which he may not see any more.
+	return map[string]string{"groupId": group, "userId": user}, t.Leave(ctx, c, group, user)
+}
+
+func (t *Teams) passOn(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	var in struct {
+		UserID string `json:"userId"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	if err := checkUser("userId", in.UserID); err != nil {
+		return nil, err
+	}
+	return t.PassOn(ctx, c, r.PathValue("id"), in.UserID)
+}
+
+// checkUser refuses what is nobody's UserID.
+func checkUser(name, id string) error {
+	switch {
+	case usersig.CheckUserID(id) != nil:
+		return fault.New(fault.Invalid, "%s is a UserID of 1 to 32 visible ASCII characters", name)
+	case im.IsRobot(id):
+		return fault.New(fault.Invalid, "%s is a robot, and robots play in no team", name)
+	}
+	return nil
+}

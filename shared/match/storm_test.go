@@ -1,0 +1,151 @@
+package match_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/match"
+	"github.com/backchannel-im/backchannel/shared/match/matchtest"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// The storm, and what it may take on two cores.
+const (
+	stormTeams     = 2000
+	stormInstances = 8
+	stormBudget    = 5 * time.Minute
+)
+
+func TestStorm(t *testing.T) {
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	enginetest.Run(t, []enginetest.Test{{Name: "Teams", Long: true, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+		testStorm(newWorld(t, store, clock))
+	}}})
+}
+
+// testStorm: two thousand teams of three fill at once. In each a fourth joins and
+// leaves again, and a fifth tries to get in time and again, of which IM tells each
+// time. Of all callbacks many come twice and some never, to any of several
+// instances, and the hook's first answer to each start is lost. Every team starts
+// once, with three who were in it, and was told who is.
+func testStorm(w *world) {
+	ctx, cancel := context.WithTimeout(w.Context(), stormBudget)
+	defer cancel()
+	w.hook.LoseEachOnce()
+	w.app.Misbehave(imtest.Chaos{Duplicate: 0.3, Drop: 0.03})
+	instances := make([]*process, stormInstances)
+	for i := range instances {
+		instances[i] = w.process(w.store)
+	}
+	var turn atomic.Int64
+	one := func() *process { return instances[turn.Add(1)%stormInstances] }
+	w.front.Store(&process{routes: http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { one().routes.ServeHTTP(res, r) })})
+
+	player := func(team int, n string) string { return fmt.Sprintf("p%d%s", team, n) }
+	groups := make([]string, stormTeams)
+	// Whoever plays also carries out what jobs there are by then, of any team.
+	work := func() {
+		for ctx.Err() == nil && w.carryOut(ctx, one()) {
+		}
+	}
+	inParallel(4*stormInstances, stormTeams, func(n int) {
+		a := one().do(w.wants(player(n, "a")))
+		if a.status != http.StatusCreated {
+			w.Errorf("%d %s", a.status, a.text)
+			return
+		}
+		groups[n] = a.team.GroupID
+		w.founders.Store(groups[n], player(n, "a"))
+		in := func(who string, may bool) {
+			if err := w.device(player(n, who)).Join(groups[n]); (err == nil) != may {
+				w.Errorf("%s joins: %v", player(n, who), err)
+			}
+			work()
+		}
+		in("b", true)
+		in("d", true)
+		in("e", false)
+		if err := w.device(player(n, "d")).Quit(groups[n]); err != nil {
+			w.Error(err)
+		}
+		in("c", true)
+		in("e", false)
+		in("e", false)
+	})
+	w.must(w.app.Settle(ctx))
+	for range 10 {
+		inParallel(4*stormInstances, 4*stormInstances, func(int) { work() })
+		w.advance(time.Minute)
+		w.must(instances[0].teams.Sweep(ctx))
+		_, err := instances[0].ledger.Sweep(ctx)
+		w.must(err)
+	}
+	w.must(ctx.Err())
+
+	starts := make(map[string][]matchtest.Start)
+	for _, s := range w.hook.Starts() {
+		starts[s.GroupID] = append(starts[s.GroupID], s)
+	}
+	if len(starts) != stormTeams {
+		w.Errorf("%d teams have started", len(starts))
+	}
+	state := w.app.State()
+	for n, id := range groups {
+		a, b, c, d := player(n, "a"), player(n, "b"), player(n, "c"), player(n, "d")
+		s, all := starts[id], w.toldIn(state.Group(id))
+		switch {
+		case len(s) != 1:
+			w.Errorf("%s has started %d times", id, len(s))
+		case sorted(s[0].Members...) != sorted(a, b, c) && sorted(s[0].Members...) != sorted(a, b, d):
+			w.Errorf("%s has started with %s", id, s[0].Members)
+		case len(all) == 0, all[len(all)-1].Status != match.Started, sorted(all[len(all)-1].Members...) != sorted(a, b, c):
+			w.Errorf("%s was told %+v", id, all)
+		}
+	}
+	instances[0].quiet()
+}
+
+// carryOut carries out the next job, if one is due.
+func (w *world) carryOut(ctx context.Context, p *process) bool {
+	j, is := w.queue.Next(w.clock.Now())
+	if !is {
+		return false
+	}
+	encoded, err := queue.Encode(j)
+	if err == nil {
+		err = p.ledger.Perform(ctx, encoded)
+	}
+	if err != nil {
+		w.Error(err)
+	}
+	return true
+}
+
+// inParallel calls f for 0 to n-1, so many at once.
+func inParallel(atOnce, n int, f func(int)) {
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range atOnce {
+		wg.Go(func() {
+			for i := range next {
+				f(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+}
