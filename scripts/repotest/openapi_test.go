@@ -2,11 +2,13 @@ package repotest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -92,6 +94,8 @@ func TestOpenAPI(t *testing.T) {
 		"STATE_URL": "bolt:" + state, "QUEUE_URL": "bolt:{dir}/jobs.db", "CALLBACK_PATH_SECRET": "", "IM_DOMAIN": serve(t, emulator),
 		"ZENDESK_URL": serve(t, zendesk), "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360",
 		"ZENDESK_WEBHOOK_SECRETS": "a secret",
+		"TMS_VIDEO_URL":           "http://127.0.0.1:1", "TMS_REGION": "ap-test", "TMS_SECRET_ID": "id", "TMS_SECRET_KEY": "key",
+		"TMS_RESULTS_URL": "http://127.0.0.1:1/moderation/results", "TMS_SEED": seed,
 	}))
 	ticket := func(key, rest string) *http.Request {
 		return kit.Post("/createticket", key, `{"userId":"alice","caseInfo":{"desc":"the printer is offline"`+rest+`}}`)
@@ -163,6 +167,16 @@ func TestOpenAPI(t *testing.T) {
 		{"/rooms/{id}/stats", kit.Get("/rooms/"+strings.Repeat("x", 600)+"/stats", kit.Key), 400},
 		{"/rooms/{id}/stats/users/{userID}", kit.Get("/rooms/lobby/stats/users/alice", kit.Key), 200},
 		{"/rooms/{id}/stats/users/{userID}", kit.Get("/rooms/lobby/stats/users/alice", "guess"), 401},
+		{"/moderation/lists", kit.Get("/moderation/lists", kit.Key), 200},
+		{"/moderation/lists", kit.Get("/moderation/lists", ""), 401},
+		{"/moderation/lists/candidate", kit.Post("/moderation/lists/candidate", kit.Key, `{"share":10}`), 400},
+		{"/moderation/lists/candidate", kit.Post("/moderation/lists/candidate", kit.Key, ruleImage(t)), 200},
+		{"/moderation/lists/promote", kit.Post("/moderation/lists/promote", kit.Key, `{"sha256":"00"}`), 409},
+		{"/moderation/lists/rollback", kit.Post("/moderation/lists/rollback", kit.Key, `{"sha256":"00"}`), 200},
+		{"/moderation/lists/rollback", bad("/moderation/lists/rollback"), 401},
+		{"/moderation/results", opinion(`{"DataId":"ab-0","Suggestion":"Block"}`), 200},
+		{"/moderation/results", opinion(`{}`), 400},
+		{"/moderation/results", bad("/moderation/results"), 401},
 		{"/jobs", kit.Get("/jobs", kit.Key), 200},
 		{"/jobs", kit.Get("/jobs", ""), 401},
 		{"/jobs/{id}", kit.Get("/jobs/one", kit.Key), 200},
@@ -196,6 +210,26 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("%s is described and never called here", path)
 		}
 	}
+}
+
+// seed signs what Tencent's moderation sends.
+const seed = "a seed for these tests alone"
+
+func opinion(body string) *http.Request {
+	r := kit.Post("/moderation/results", "", body)
+	r.Header.Set("X-Signature", fmt.Sprintf("%x", sha256.Sum256([]byte(seed+body))))
+	return r
+}
+
+// ruleImage stages the default rule set, served from here.
+func ruleImage(t *testing.T) string {
+	t.Helper()
+	image, err := os.ReadFile("../../shared/moderation/wordlist/default.image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shelf := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(image) }))
+	return fmt.Sprintf(`{"image":"%s/rules.image#sha256=%x","share":10}`, shelf, sha256.Sum256(image))
 }
 
 func serve(t *testing.T, h http.Handler) string {
