@@ -1,0 +1,397 @@
+// Package bot answers what people write to chatbots, with the help of a language
+// model.
+//
+// IM tells of a message to a robot and waits two seconds; a model thinks for
+// twenty. So the message goes into its conversation's mailbox and a job has it
+// answered: one message of a conversation after the other, in the order in which
+// they were written, whatever order their callbacks and jobs come in.
+//
+// Each message is answered once. The answer is kept before it is sent, so that
+// whoever goes on after a crash sends that one and asks no model again; the
+// sending happens once by package once. A repeated callback, and a job that comes
+// again days later, find the answer that was given.
+//
+// No robot answers a robot, and what robots send calls no before-callback.
+package bot
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/mailbox"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// Role says who speaks in a conversation.
+type Role string
+
+// The roles, in the words that models use.
+const (
+	System    Role = "system"
+	User      Role = "user"
+	Assistant Role = "assistant"
+)
+
+// Turn is one thing said.
+type Turn struct {
+	Role Role   `json:"role"`
+	Text string `json:"text"`
+}
+
+// ErrRefused is a model's error about what it will not talk about.
+var ErrRefused = errors.New("bot: the model refuses to answer")
+
+// Model is a language model.
+type Model interface {
+	// Complete returns what the model says after these turns, as people should
+	// read it. It does its own repeating within ctx. ErrRefused is final.
+	Complete(ctx context.Context, turns []Turn) (string, error)
+}
+
+// Sends sends messages once; *once.Sender has it.
+type Sends interface {
+	C2C(ctx context.Context, event string, m im.C2CMsg) (im.C2CSent, error)
+	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
+}
+
+// Budget is how many answers are given in a day of UTC; 0 is no limit. They may
+// be exceeded by as many as are being thought of at once.
+type Budget struct {
+	User  int // to one user, by all robots
+	Group int // in one group
+	All   int // by all robots
+}
+
+// Texts are what a robot says itself; "" is the default.
+type Texts struct {
+	Sorry   string // the model cannot be reached
+	Refused string // it does not want to talk about that
+	Spent   string // the day's budget is used up
+	Forgot  string // it has forgotten the conversation, as it was asked to
+}
+
+// The texts unless settings say otherwise.
+const (
+	DefaultSorry   = "Sorry, I cannot answer at the moment. Please try again later."
+	DefaultRefused = "Sorry, I would rather not talk about that."
+	DefaultSpent   = "Sorry, that is all I can answer today."
+	DefaultForgot  = "I have forgotten what we talked about."
+)
+
+// Config is what the rule goes by.
+type Config struct {
+	Store kv.Store
+	Jobs  *queue.Ledger
+	Sends Sends
+	Model Model
+
+	// Prompts are the system prompts of robots, by UserID; Prompt is that of all
+	// others.
+	Prompts map[string]string
+	Prompt  string
+
+	// MemoryTokens bounds what a model is told of the conversation before the
+	// message, by an estimate; 0 is DefaultMemory, negative nothing.
+	MemoryTokens int
+	// MemoryLife is how long a conversation is remembered after its last
+	// message; 0 is a day.
+	MemoryLife time.Duration
+	// Forget are the messages that ask a robot to forget the conversation.
+	Forget []string
+
+	Budget Budget
+	Texts  Texts
+	// AfterCallback has IM tell of the robots' messages once they are sent, for
+	// whoever counts or archives them.
+	AfterCallback bool
+	Now           func() time.Time // nil for time.Now
+}
+
+const (
+	// DefaultMemory is how much of a conversation a model is told, in tokens.
+	DefaultMemory = 2000
+	// Thinking bounds what a model may take for one answer, all its tries
+	// together. The mailbox gives two minutes for answering and sending.
+	Thinking = 60 * time.Second
+
+	// answerKept is as long as a send is known to package once.
+	answerKept = 7 * 24 * time.Hour
+	// longest bounds what is read of a message, in bytes, for models that take
+	// no more; IM's limit is 12 KB.
+	longest = 12 << 10
+)
+
+// Bots is the rule.
+type Bots struct {
+	c     Config
+	boxes *mailbox.Mailbox
+}
+
+// New returns the rule and registers the handler of its jobs.
+func New(c Config) *Bots {
+	for _, text := range []struct {
+		of  *string
+		def string
+	}{
+		{&c.Texts.Sorry, DefaultSorry},
+		{&c.Texts.Refused, DefaultRefused},
+		{&c.Texts.Spent, DefaultSpent},
+		{&c.Texts.Forgot, DefaultForgot},
+	} {
+		if *text.of == "" {
+			*text.of = text.def
+		}
+	}
+	if c.MemoryTokens == 0 {
+		c.MemoryTokens = DefaultMemory
+	}
+	if c.MemoryLife == 0 {
+		c.MemoryLife = 24 * time.Hour
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	b := &Bots{c: c, boxes: mailbox.New(c.Store, "messages", mailbox.Options{Now: c.Now})}
+	c.Jobs.Handle("bot.answer", b.answer)
+	return b
+}
+
+// Register adds the rule's callbacks.
+func (b *Bots) Register(m *callback.Mux) {
+	callback.After(m, "bot", b.c2c)
+	callback.After(m, "bot", b.group)
+}
+
+// message is what somebody wrote to one robot: a mailbox's entry, and the body
+// of its job.
+type message struct {
+	Robot   string `json:"robot"`
+	From    string `json:"from"`
+	GroupID string `json:"groupId,omitempty"`
+	TopicID string `json:"topicId,omitempty"`
+	MsgSeq  uint32 `json:"msgSeq,omitempty"` // of a group message
+	MsgKey  string `json:"msgKey,omitempty"` // of a one-to-one message
+	Order   int64  `json:"order"`
+	Text    string `json:"text"`
+}
+
+func (b *Bots) c2c(ctx context.Context, e *callback.BotOnC2CMessage) error {
+	if e.SendMsgResult != 0 {
+		return nil // it never arrived
+	}
+	return b.heard(ctx, message{
+		Robot: e.To, From: e.From, MsgKey: e.MsgKey, Order: int64(e.MsgTime)<<20 | int64(e.MsgSeq&(1<<20-1)), Text: e.MsgBody.PlainText(),
+	})
+}
+
+func (b *Bots) group(ctx context.Context, e *callback.BotOnGroupMessage) error {
+	text := e.MsgBody.PlainText()
+	for i, robot := range e.AtRobots {
+		if slices.Contains(e.AtRobots[:i], robot) {
+			continue
+		}
+		if err := b.heard(ctx, message{
+			Robot: robot, From: e.From, GroupID: e.GroupID, TopicID: e.TopicID, MsgSeq: e.MsgSeq, Order: int64(e.MsgSeq), Text: text,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heard puts a message to a robot into the mailbox of its conversation, and a job
+// that has it answered. The job comes first, and brings the message along: who
+// dies in between has forgotten nothing.
+func (b *Bots) heard(ctx context.Context, m message) error {
+	m.Text = spoken(m.Text)
+	if m.Text == "" || !im.IsRobot(m.Robot) || im.IsRobot(m.From) {
+		return nil
+	}
+	body, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	if err := b.c.Jobs.Put(ctx, queue.Job{ID: "bot/" + m.id(), Kind: "bot.answer", Lane: queue.Slow, Body: body}); err != nil {
+		return err
+	}
+	return b.boxes.Append(ctx, m.box(), m.id(), m.Order, body)
+}
+
+// spoken is what a message says to a robot: mentions of robots are for IM.
+func spoken(text string) string {
+	words := strings.Fields(im.CutText(text, longest))
+	kept := words[:0]
+	for _, w := range words {
+		if !strings.HasPrefix(w, "@"+im.RobotPrefix) && !strings.HasPrefix(w, im.RobotPrefix) {
+			kept = append(kept, w)
+		}
+	}
+	if len(kept) == len(words) {
+		return strings.TrimSpace(im.CutText(text, longest))
+	}
+	return strings.Join(kept, " ")
+}
+
+// id names the message as it is to this robot.
+func (m message) id() string { return named(m.box(), m.GroupID != "", m.MsgSeq, m.MsgKey) }
+
+// box is the partition of the conversation: of a robot and a user, or of a robot
+// and all in a group or topic.
+func (m message) box() string {
+	if m.GroupID != "" {
+		return "bot/" + named(m.Robot, "group", m.GroupID, m.TopicID)
+	}
+	return "bot/" + named(m.Robot, "user", m.From)
+}
+
+func named(parts ...any) string {
+	b, _ := json.Marshal(parts)
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}
+
+// answer is the job: it has the conversation's messages answered, this one among
+// them.
+func (b *Bots) answer(ctx context.Context, j queue.Job) error {
+	var m message
+	if err := json.Unmarshal(j.Body, &m); err != nil {
+		return err
+	}
+	if err := b.boxes.Append(ctx, m.box(), m.id(), m.Order, j.Body); err != nil {
+		return err
+	}
+	return b.boxes.Drain(ctx, m.box(), b.next)
+}
+
+// next answers one message, as its conversation's only holder.
+func (b *Bots) next(ctx context.Context, e mailbox.Entry) ([]kv.Write, error) {
+	var m message
+	if err := json.Unmarshal(e.Body, &m); err != nil {
+		return nil, err
+	}
+	before, memoryRev, err := b.memory(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	a, rev, err := b.decide(ctx, m, before)
+	if err != nil || a.Done {
+		return nil, err
+	}
+	if err := b.spend(ctx, m, a); err != nil {
+		return nil, err
+	}
+	if err := b.send(ctx, m, a.Text); err != nil {
+		return nil, err
+	}
+	writes, err := b.remember(m, a, before, memoryRev)
+	if err != nil {
+		return nil, err
+	}
+	a.Done = true
+	put, err := b.put(m, a, kv.Rev(rev))
+	return append(writes, put), err
+}
+
+// answer is what a message is answered, as it is kept.
+type answer struct {
+	Text   string `json:"text"`
+	Said   bool   `json:"said,omitempty"`   // by the model: it is remembered, and paid for
+	Forget bool   `json:"forget,omitempty"` // what was before
+	Day    string `json:"day,omitempty"`    // whose budget pays
+	Done   bool   `json:"done,omitempty"`   // sent and remembered
+}
+
+func (b *Bots) put(m message, a answer, is kv.Cond) (kv.Put, error) {
+	value, err := json.Marshal(a)
+	return kv.Put{Key: answerKey(m), Value: value, If: is, Expires: b.c.Now().Add(answerKept)}, err
+}
+
+func answerKey(m message) string { return "answer/" + m.id() }
+
+// decide returns the answer to a message and its revision: the one that was kept,
+// or a new one, which is kept before anybody hears it.
+func (b *Bots) decide(ctx context.Context, m message, before []Turn) (a answer, rev string, err error) {
+	if a, rev, err = b.kept(ctx, m); !errors.Is(err, kv.ErrNotFound) {
+		return a, rev, err
+	}
+	if a, err = b.think(ctx, m, before); err != nil {
+		return a, "", err
+	}
+	put, err := b.put(m, a, kv.Absent())
+	if err != nil {
+		return a, "", err
+	}
+	rev = "answer/" + rand.Text()
+	if err = b.c.Store.Commit(ctx, m.box(), rev, put); errors.Is(err, kv.ErrConflict) {
+		return b.kept(ctx, m) // whoever held the box before was not quite dead
+	}
+	return a, rev, err
+}
+
+func (b *Bots) kept(ctx context.Context, m message) (a answer, rev string, err error) {
+	item, err := b.c.Store.Get(ctx, m.box(), answerKey(m))
+	if err != nil {
+		return a, "", err
+	}
+	return a, item.Rev, json.Unmarshal(item.Value, &a)
+}
+
+// think finds an answer, in the end a polite sentence.
+func (b *Bots) think(ctx context.Context, m message, before []Turn) (answer, error) {
+	if slices.ContainsFunc(b.c.Forget, func(w string) bool { return strings.EqualFold(w, m.Text) }) {
+		return answer{Text: b.c.Texts.Forgot, Forget: true}, nil
+	}
+	day := b.c.Now().UTC().Format(time.DateOnly)
+	spent, err := b.spent(ctx, m, day)
+	if err != nil {
+		return answer{}, err
+	}
+	if spent {
+		return answer{Text: b.c.Texts.Spent}, nil
+	}
+	thinking, cancel := context.WithTimeout(ctx, Thinking)
+	defer cancel()
+	text, err := b.c.Model.Complete(thinking, b.turns(m, before))
+	switch {
+	case ctx.Err() != nil:
+		return answer{}, ctx.Err() // this process ends; another goes on
+	case errors.Is(err, ErrRefused):
+		return answer{Text: b.c.Texts.Refused}, nil
+	case err != nil || strings.TrimSpace(text) == "":
+		b.log(ctx, m, err)
+		return answer{Text: b.c.Texts.Sorry}, nil
+	}
+	return answer{Text: strings.TrimSpace(text), Said: true, Day: day}, nil
+}
+
+// turns is what the model gets to read.
+func (b *Bots) turns(m message, before []Turn) []Turn {
+	prompt, own := b.c.Prompts[m.Robot]
+	if !own {
+		prompt = b.c.Prompt
+	}
+	var turns []Turn
+	if prompt != "" {
+		turns = append(turns, Turn{System, prompt})
+	}
+	return append(append(turns, before...), m.turn())
+}
+
+// turn is the message as a model reads it: in a group, with who said it.
+func (m message) turn() Turn {
+	if m.GroupID != "" {
+		return Turn{User, fmt.Sprintf("%s: %s", m.From, m.Text)}
+	}
+	return Turn{User, m.Text}
+}

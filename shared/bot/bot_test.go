@@ -1,0 +1,372 @@
+package bot_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/bot"
+	"github.com/backchannel-im/backchannel/shared/bot/modeltest"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+func TestBots(t *testing.T) {
+	var tests []enginetest.Test
+	for _, c := range []struct {
+		name string
+		long bool
+		test func(*world)
+	}{
+		{"Guide", false, testGuide},
+		{"Group", false, testGroup},
+		{"NoLoops", true, testNoLoops},
+		{"Order", true, testOrder},
+		{"Memory", true, testMemory},
+		{"Budgets", true, testBudgets},
+		{"Sentences", true, testSentences},
+		{"LongAnswer", true, testLongAnswer},
+		{"Gone", true, testGone},
+		{"Dies", true, testDies},
+		{"AnswersLost", true, testAnswersLost},
+	} {
+		tests = append(tests, enginetest.Test{Name: c.name, Long: c.long, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+			c.test(newWorld(t, store, clock))
+		}})
+	}
+	enginetest.Run(t, tests)
+}
+
+// testGuide: the scenario guide's own example, with the callback repeated.
+func testGuide(w *world) {
+	user := w.login("user1")
+	w.tell(user, "hello")
+	w.must(w.app.Settle(w.Context()))
+	for _, c := range w.app.Callbacks() {
+		_, err := w.app.Replay(c.N)
+		w.must(err)
+	}
+	w.work()
+	w.redeliver()
+	w.wantSaid(user, you("hello"))
+	if n := len(w.model.Asked()); n != 1 {
+		w.Errorf("the model was asked %d times", n)
+	}
+	w.quiet()
+}
+
+// testGroup: each robot that is mentioned answers into the group, and none else.
+func testGroup(w *world) {
+	w.conf.Prompts, w.conf.Prompt = map[string]string{robot: "you are one"}, "you are two"
+	w.restart(w.store)
+	jane, joe := w.login("jane"), w.login("joe")
+	w.room("room", jane, "joe", robot, other)
+	_, err := jane.Send("room", imtest.Draft{Text: "@" + robot + " @" + other + " who are you?", Mentions: []string{robot, other}})
+	w.must(err)
+	_, err = jane.Send("room", imtest.Draft{Text: "nobody is meant"})
+	w.must(err)
+	w.work()
+	got := said(joe)
+	slices.Sort(got)
+	if want := you("jane: who are you?"); !slices.Equal(got, []string{want, want}) {
+		w.Errorf("joe was told %q", got)
+	}
+	var prompts []string
+	for _, a := range w.model.Asked() {
+		prompts = append(prompts, a.Texts[0])
+	}
+	if slices.Sort(prompts); !slices.Equal(prompts, []string{"you are one", "you are two"}) {
+		w.Errorf("prompts %q", prompts)
+	}
+}
+
+// testNoLoops: robots do not answer robots, nobody is asked about what robots
+// say, and a mention alone says nothing.
+func testNoLoops(w *world) {
+	jane := w.login("jane")
+	w.room("room", jane, robot, other)
+	w.model.Always(func(modeltest.Asked) modeltest.Behaviour { return modeltest.Behaviour{Text: "ask @" + other} })
+	before := w.app.CallbackCount("C2C.CallbackBeforeSendMsg")
+	w.tell(jane, "hello")
+	_, err := jane.Send("room", imtest.Draft{Text: "@" + robot, Mentions: []string{robot}})
+	w.must(err)
+	_, err = jane.Send("room", imtest.Draft{Text: "  ", Mentions: []string{robot}})
+	w.must(err)
+	w.work()
+	w.hour()
+	if n := len(w.model.Asked()); n != 1 {
+		w.Errorf("the model was asked %d times", n)
+	}
+	if n := w.app.CallbackCount("C2C.CallbackBeforeSendMsg") - before; n != 1 {
+		w.Errorf("%d before-callbacks, want jane's alone", n)
+	}
+	w.heard(&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: other, To: robot, MsgKey: "1_1_1", MsgBody: im.Text("hello")})
+	w.heard(&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: "jane", To: "joe", MsgKey: "1_1_2", MsgBody: im.Text("hello")})
+	w.heard(&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: "jane", To: robot, MsgKey: "1_1_3", SendMsgResult: 20006, MsgBody: im.Text("hello")})
+	w.work()
+	if n := len(w.model.Asked()); n != 1 {
+		w.Errorf("the model was asked %d times", n)
+	}
+}
+
+// heard sends a callback as IM does.
+func (w *world) heard(e callback.Event) {
+	w.Helper()
+	body, err := callback.Encode(e)
+	w.must(err)
+	r, err := callback.Signer{SDKAppID: appID, Token: token, Now: w.clock.Now}.Request(w.Context(), "http://bot.invalid/im", "", body)
+	w.must(err)
+	res := httptest.NewRecorder()
+	w.process.endpoint.ServeHTTP(res, r)
+	if res.Code != 200 {
+		w.Fatalf("%d %s", res.Code, res.Body)
+	}
+}
+
+// testOrder: however callbacks and jobs are shuffled and repeated, messages are
+// answered in the order in which they were written.
+func testOrder(w *world) {
+	jane := w.login("jane")
+	var want []string
+	for i := range 12 {
+		w.advance(time.Second)
+		w.tell(jane, fmt.Sprint("message ", i))
+		want = append(want, you(fmt.Sprint("message ", i)))
+	}
+	w.must(w.app.Settle(w.Context()))
+	jobs := append(w.queue.All(), w.queue.All()...)
+	random := rand.New(rand.NewPCG(1, 2))
+	random.Shuffle(len(jobs), func(i, k int) { jobs[i], jobs[k] = jobs[k], jobs[i] })
+	for _, j := range jobs {
+		encoded, err := queue.Encode(j)
+		w.must(err)
+		w.must(w.process.ledger.Perform(w.Context(), encoded))
+	}
+	w.hour()
+	w.wantSaid(jane, want...)
+}
+
+// testMemory: a conversation is told to the model as far back as it fits, until
+// it is over or forgotten, and none of anybody else's.
+func testMemory(w *world) {
+	w.conf.MemoryTokens, w.conf.MemoryLife = 40, time.Hour
+	w.restart(w.store)
+	jane, joe := w.login("jane"), w.login("joe")
+	ask := func(c *imtest.Client, text string, want ...string) {
+		w.Helper()
+		w.advance(time.Second)
+		w.tell(c, text)
+		w.work()
+		all := w.model.Asked()
+		if got := all[len(all)-1].Texts; !slices.Equal(got, want) {
+			w.Errorf("the model was told %q, want %q", got, want)
+		}
+	}
+	ask(jane, "one", "one")
+	ask(joe, "two", "two")
+	ask(jane, "three", "one", you("one"), "three")
+	ask(jane, "four", "one", you("one"), "three", you("three"), "four")
+	ask(jane, "five", "three", you("three"), "four", you("four"), "five") // what is older does not fit
+	w.tell(jane, " /FORGET ")
+	w.work()
+	if got := said(jane); got[len(got)-1] != bot.DefaultForgot {
+		w.Errorf("told %q", got[len(got)-1])
+	}
+	ask(jane, "six", "six")
+	w.advance(2 * time.Hour)
+	ask(jane, "seven", "seven")
+}
+
+// testBudgets: of a user, of a group, of all; counted once, and given anew each
+// day.
+func testBudgets(w *world) {
+	w.conf.Budget = bot.Budget{User: 3, Group: 2, All: 6}
+	w.restart(w.store)
+	jane, joe, june := w.login("jane"), w.login("joe"), w.login("june")
+	w.room("room", jane, "joe", robot)
+	n := 0
+	tell := func(c *imtest.Client, group bool, paid bool) {
+		w.Helper()
+		n++
+		w.advance(time.Second)
+		if text := fmt.Sprint("message ", n); group {
+			_, err := c.Send("room", imtest.Draft{Text: text, Mentions: []string{robot}})
+			w.must(err)
+		} else {
+			w.tell(c, text)
+		}
+		before := len(w.model.Asked())
+		w.work()
+		w.redeliver()
+		if got := len(w.model.Asked()) - before; (got == 1) != paid {
+			w.Errorf("message %d: the model was asked %d times, want paid %v", n, got, paid)
+		}
+		texts := said(c)
+		if last := texts[len(texts)-1]; (last == bot.DefaultSpent) == paid {
+			w.Errorf("message %d: told %q", n, last)
+		}
+	}
+	tell(jane, true, true)
+	tell(joe, true, true)
+	tell(jane, true, false) // the group's
+	tell(jane, false, true)
+	tell(jane, false, true)
+	tell(jane, false, false) // her own
+	tell(joe, false, true)
+	tell(june, false, true)
+	tell(june, false, false) // everybody's
+	w.advance(24 * time.Hour)
+	tell(june, false, true)
+}
+
+// testSentences: a polite sentence where the model cannot or will not answer.
+func testSentences(w *world) {
+	w.conf.Texts = bot.Texts{Sorry: "later please"}
+	w.restart(w.store)
+	jane := w.login("jane")
+	for _, tt := range []struct {
+		behaviour modeltest.Behaviour
+		want      string
+	}{
+		{modeltest.Behaviour{Status: 500}, "later please"},
+		{modeltest.Behaviour{Finish: "content_filter"}, bot.DefaultRefused},
+		{modeltest.Behaviour{Text: "<think>nothing to say</think>"}, "later please"},
+		{modeltest.Behaviour{Text: "fine"}, "fine"},
+	} {
+		w.model.Always(func(modeltest.Asked) modeltest.Behaviour { return tt.behaviour })
+		w.advance(time.Minute)
+		w.tell(jane, "hello")
+		w.work()
+		w.redeliver()
+		if got := said(jane); got[len(got)-1] != tt.want {
+			w.Errorf("%+v: told %q, want %q", tt.behaviour, got[len(got)-1], tt.want)
+		}
+	}
+	all := w.model.Asked()
+	if got := all[len(all)-1].Texts; !slices.Equal(got, []string{"hello"}) {
+		w.Errorf("sentences of ours are remembered as the model's: %q", got)
+	}
+	if len(said(jane)) != 4 {
+		w.Errorf("told %q", said(jane))
+	}
+}
+
+func testLongAnswer(w *world) {
+	jane := w.login("jane")
+	long := strings.Repeat("这是一个很长的回答。", 600)
+	w.model.Next(modeltest.Behaviour{Text: long})
+	w.tell(jane, "tell me everything")
+	w.work()
+	w.redeliver()
+	got := said(jane)
+	if len(got) < 4 || strings.Join(got, "") != long {
+		w.Errorf("%d parts, together as long as said: %v", len(got), strings.Join(got, "") == long)
+	}
+}
+
+// testGone: an answer into a group that is gone meanwhile is dropped, and blocks
+// nobody.
+func testGone(w *world) {
+	jane := w.login("jane")
+	w.room("room", jane, robot)
+	_, err := jane.Send("room", imtest.Draft{Text: "hello", Mentions: []string{robot}})
+	w.must(err)
+	w.must(w.app.Settle(w.Context()))
+	w.must(w.client().DestroyGroup(w.Context(), "room"))
+	w.work()
+	w.hour()
+	w.quiet()
+}
+
+// testDies: the process dies at each of its commits; another goes on, minutes or
+// a day later, and every job comes once more. Each message has one answer.
+func testDies(w *world) {
+	w.conf.Budget = bot.Budget{User: 100, All: 1000}
+	for _, later := range []time.Duration{time.Minute, 10 * time.Minute} {
+		enginetest.EachDeath(w.TB.(*testing.T), w.store, func(t *testing.T, name string, mortal kv.Store) {
+			w.restart(mortal)
+			user := w.login(strings.ReplaceAll(fmt.Sprint("u", name, later), " ", "-"))
+			w.tell(user, "hello from "+name)
+			_ = w.app.Settle(t.Context())
+			_ = w.queue.Work(t.Context(), w.process.ledger, w.clock.Now)
+			w.restart(w.store)
+			w.advance(later)
+			w.work()
+			// IM calls back again, as its console may be set to.
+			calls := w.app.Callbacks()
+			_, err := w.app.Replay(calls[len(calls)-1].N)
+			w.must(err)
+			w.hour()
+			w.redeliver()
+			w.advance(25 * time.Hour)
+			w.redeliver()
+			w.hour()
+			if got := said(user); !slices.Equal(got, []string{you("hello from " + name)}) {
+				t.Errorf("told %q", got)
+			}
+			w.quiet()
+		})
+	}
+}
+
+// testAnswersLost: IM's answers to sends are lost, until the client gives up and
+// the job comes again.
+func testAnswersLost(w *world) {
+	jane := w.login("jane")
+	w.room("room", jane, robot)
+	lost := slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, 5)
+	w.app.FailNext("openim/sendmsg", lost...)
+	w.app.FailNext("group_open_http_svc/send_group_msg", lost...)
+	w.tell(jane, "hello")
+	_, err := jane.Send("room", imtest.Draft{Text: "hello all", Mentions: []string{robot}})
+	w.must(err)
+	w.work()
+	w.hour()
+	got := said(jane)
+	slices.Sort(got)
+	if want := []string{you("hello"), you("jane: hello all")}; !slices.Equal(got, want) {
+		w.Errorf("told %q, want %q", got, want)
+	}
+	w.quiet()
+}
+
+// TestBadEvents: they are acknowledged, and nothing is done or logged of what
+// they say.
+func TestBadEvents(t *testing.T) {
+	var log bytes.Buffer
+	was := slog.Default()
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
+	t.Cleanup(func() { slog.SetDefault(was) })
+	enginetest.Run(t, []enginetest.Test{{Name: "Bad", Long: true, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+		w := newWorld(t, store, clock)
+		for _, e := range []callback.Event{
+			&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}},
+			&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: "jane", To: robot, MsgBody: im.Custom("private words", "", "")},
+			&callback.BotOnGroupMessage{Base: callback.Base{CallbackCommand: "Bot.OnGroupMessage"}, GroupID: "g", From: "jane", MsgBody: im.Text("private words")},
+			&callback.BotOnGroupMessage{Base: callback.Base{CallbackCommand: "Bot.OnGroupMessage"}, GroupID: "g", From: "jane", AtRobots: []string{"jane", ""}, MsgBody: im.Text("private words")},
+		} {
+			w.heard(e)
+		}
+		w.work()
+		if n := len(w.queue.All()) + len(w.model.Asked()); n != 0 {
+			t.Errorf("%d jobs and questions", n)
+		}
+		w.model.Always(func(modeltest.Asked) modeltest.Behaviour { return modeltest.Behaviour{Status: 500} })
+		w.tell(w.login("jane"), "private words")
+		w.work()
+		if !strings.Contains(log.String(), "not answered well") || strings.Contains(log.String(), "private") {
+			t.Errorf("the log says %s", log.String())
+		}
+	}}})
+}

@@ -1,0 +1,139 @@
+package bot_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/bot"
+	"github.com/backchannel-im/backchannel/shared/bot/modeltest"
+	"github.com/backchannel-im/backchannel/shared/bot/openai"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// The storm: so many users, each with so many messages, every callback twice, and
+// so many workers at once. On two shared cores it is meant to stay below
+// stormBudget.
+const (
+	stormUsers    = 500
+	stormMessages = 3
+	stormWorkers  = 16
+	stormBudget   = 60 * time.Second
+)
+
+// TestStorm: against a model that is slow, too busy, cut off or silent, each
+// message has one answer, in the order of the messages.
+func TestStorm(t *testing.T) {
+	enginetest.Run(t, []enginetest.Test{{Name: "Users", Long: true, Run: storm}})
+}
+
+func storm(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	began := time.Now()
+	w := newWorld(t, store, clock)
+	model, err := openai.New(openai.Config{
+		URL: w.modelURL, Models: []string{"m", "fallback"}, Try: 100 * time.Millisecond, Now: clock.Now,
+		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
+	})
+	w.must(err)
+	w.conf.Model = model
+	w.restart(store)
+	var asked atomic.Int64
+	w.model.Always(func(modeltest.Asked) modeltest.Behaviour {
+		switch asked.Add(1) % 20 {
+		case 0:
+			return modeltest.Behaviour{Hang: true}
+		case 5, 6:
+			return modeltest.Behaviour{Status: 429, RetryAfter: "1"}
+		case 10:
+			return modeltest.Behaviour{Cut: true}
+		case 15:
+			return modeltest.Behaviour{Slow: 20 * time.Millisecond}
+		}
+		return modeltest.Behaviour{}
+	})
+	users := make([]*imtest.Client, stormUsers)
+	for i := range users {
+		users[i] = w.login(fmt.Sprint("user", i))
+	}
+	for n := range stormMessages {
+		w.advance(time.Second)
+		each(users, func(i int, c *imtest.Client) { w.tell(c, fmt.Sprintf("message %d of %d", n, i)) })
+	}
+	w.must(w.app.Settle(t.Context()))
+	for _, c := range w.app.Callbacks() {
+		if strings.HasPrefix(c.Command, "Bot.") {
+			_, err := w.app.Replay(c.N)
+			w.must(err)
+		}
+	}
+	for range 20 {
+		w.advance(time.Minute)
+		_, err := w.process.ledger.Sweep(t.Context())
+		w.must(err)
+		w.workAtOnce()
+	}
+	sorry := 0
+	for i, c := range users {
+		got := said(c)
+		if len(got) != stormMessages {
+			t.Errorf("user %d was told %q", i, got)
+			continue
+		}
+		for n, text := range got {
+			switch text {
+			case you(fmt.Sprintf("message %d of %d", n, i)):
+			case bot.DefaultSorry:
+				sorry++
+			default:
+				t.Errorf("user %d was told %q as answer %d", i, text, n)
+			}
+		}
+	}
+	w.quiet()
+	t.Logf("%d answers, %d of them sorry, %d questions to the model, in %v of %v", stormUsers*stormMessages, sorry, asked.Load(), time.Since(began), stormBudget)
+}
+
+func each(users []*imtest.Client, do func(i int, c *imtest.Client)) {
+	var all sync.WaitGroup
+	for part := range stormWorkers {
+		all.Go(func() {
+			for i := part; i < len(users); i += stormWorkers {
+				do(i, users[i])
+			}
+		})
+	}
+	all.Wait()
+}
+
+// workAtOnce has many workers carry out what is due.
+func (w *world) workAtOnce() {
+	var all sync.WaitGroup
+	for range stormWorkers {
+		all.Go(func() {
+			for {
+				j, is := w.queue.Next(w.clock.Now())
+				if !is {
+					return
+				}
+				encoded, err := queue.Encode(j)
+				if err != nil {
+					w.Error(err)
+					return
+				}
+				if w.process.ledger.Perform(w.Context(), encoded) != nil {
+					_ = w.queue.Enqueue(w.Context(), j)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
