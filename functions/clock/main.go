@@ -8,6 +8,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/faas"
+	"github.com/backchannel-im/backchannel/shared/match"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/cloud"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
@@ -30,6 +31,7 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 	}
 	table := timetable.New(timetable.Rules{
 		Stats: roomstats.New(work.Store), Ledger: work.Ledger, Tickets: desk.New(desk.Config{Store: work.Store, Jobs: work.Ledger}),
+		Teams: match.New(match.Config{Store: work.Store, Jobs: work.Ledger}),
 	})
 	return &faas.App{HTTP: http.NotFoundHandler(), Tick: table.Tick, Close: work.Close}, nil
 }

@@ -93,10 +93,25 @@ func TestOpenAPI(t *testing.T) {
 	p := faastest.StartLocal(t, program(t, "bundle"), kit.Settings(map[string]string{
 		"STATE_URL": "bolt:" + state, "QUEUE_URL": "bolt:{dir}/jobs.db", "CALLBACK_PATH_SECRET": "", "IM_DOMAIN": serve(t, emulator),
 		"ZENDESK_URL": serve(t, zendesk), "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360",
-		"ZENDESK_WEBHOOK_SECRETS": "a secret",
-		"TMS_VIDEO_URL":           "http://127.0.0.1:1", "TMS_REGION": "ap-test", "TMS_SECRET_ID": "id", "TMS_SECRET_KEY": "key",
+		"ZENDESK_WEBHOOK_SECRETS": "a secret", "MATCH_HOOK_URL": "http://127.0.0.1:1", "MATCH_HOOK_KEY": "a key of this test alone",
+		"TMS_VIDEO_URL": "http://127.0.0.1:1", "TMS_REGION": "ap-test", "TMS_SECRET_ID": "id", "TMS_SECRET_KEY": "key",
 		"TMS_RESULTS_URL": "http://127.0.0.1:1/moderation/results", "TMS_SEED": seed,
 	}))
+	team := func(body string) *http.Request {
+		r := kit.Post("/teams", kit.Key, body)
+		r.Header.Set("Idempotency-Key", "one")
+		return r
+	}
+	made, err := p.Do(faastest.Plain, team(`{"size":3,"captain":"alice"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	groupID, _ := kit.Read(t, made).JSON["groupId"].(string)
+	ofTeam := func(method, rest, key, body string) *http.Request {
+		r := kit.Post("/teams/"+groupID+rest, key, body)
+		r.Method = method
+		return r
+	}
 	ticket := func(key, rest string) *http.Request {
 		return kit.Post("/createticket", key, `{"userId":"alice","caseInfo":{"desc":"the printer is offline"`+rest+`}}`)
 	}
@@ -162,6 +177,21 @@ func TestOpenAPI(t *testing.T) {
 		{"/zendesk/events", event(`{"ticket_id":"35001","assignee_id":"7001","status":"open"}`), 200},
 		{"/zendesk/events", event(`{}`), 400},
 		{"/zendesk/events", bad("/zendesk/events"), 401},
+		{"/teams", team(`{"size":3,"captain":"alice"}`), 201},
+		{"/teams", team(`{"size":4,"captain":"alice"}`), 422},
+		{"/teams", team(`{"size":1,"captain":"alice"}`), 400},
+		{"/teams", bad("/teams"), 401},
+		{"/teams/{id}", ofTeam("GET", "", kit.Key, ""), 200},
+		{"/teams/{id}", ofTeam("GET", "x", kit.Key, ""), 404},
+		{"/teams/{id}/members", ofTeam("POST", "/members", kit.Key, `{"userIds":["bob","cid"]}`), 200},
+		{"/teams/{id}/members", ofTeam("POST", "/members", kit.Key, `{}`), 400},
+		{"/teams/{id}/members", ofTeam("POST", "/members", kit.Key, `{"userIds":["dan"]}`), 409},
+		{"/teams/{id}/captain", ofTeam("PUT", "/captain", kit.Key, `{"userId":"bob"}`), 200},
+		{"/teams/{id}/captain", ofTeam("PUT", "/captain", kit.Key, `{"userId":"dan"}`), 409},
+		{"/teams/{id}/members/{user}", ofTeam("DELETE", "/members/bob", kit.Key, ""), 200},
+		{"/teams/{id}/members/{user}", ofTeam("DELETE", "/members/bob", "", ""), 401},
+		{"/teams/{id}", ofTeam("DELETE", "", "", ""), 401},
+		{"/teams/{id}", ofTeam("DELETE", "", kit.Key, ""), 200},
 		{"/rooms/{id}/stats", kit.Get("/rooms/lobby/stats", kit.Key), 200},
 		{"/rooms/{id}/stats", kit.Get("/rooms/lobby/stats", ""), 401},
 		{"/rooms/{id}/stats", kit.Get("/rooms/"+strings.Repeat("x", 600)+"/stats", kit.Key), 400},

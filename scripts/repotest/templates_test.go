@@ -78,6 +78,7 @@ func values(redis string) map[string]string {
 		"STATE_URL":                  redis,
 		"FORWARD_BEFORE_SEND_FILTER": nobody,
 		"FORWARD_AFTER_SEND_COUNTER": nobody,
+		"FORWARD_GROUP_FULL_STARTER": nobody,
 		"QUEUE_URL":                  "http://127.0.0.1:1/123456789012/jobs",
 		"SECRETS_URL":                "",
 		"VIRGIL_APP_ID":              kit.VirgilAppID,
@@ -94,6 +95,8 @@ func values(redis string) map[string]string {
 		"SALESFORCE_CLIENT_ID":       "",
 		"SALESFORCE_CLIENT_SECRET":   "",
 		"SALESFORCE_KEY":             "",
+		"MATCH_HOOK_URL":             "http://127.0.0.1:1",
+		"MATCH_HOOK_KEY":             "a-key-of-this-test-alone",
 	}
 }
 

@@ -92,7 +92,8 @@ type Sender interface {
 }
 
 // Config makes [Teams]. Where there are only Sweep and Register to call, Store,
-// Jobs and AnyGroup are enough.
+// Jobs and AnyGroup are enough, and Jobs may be nil where the callbacks of teams
+// only pass through.
 type Config struct {
 	Store kv.Store
 	Jobs  *queue.Ledger
@@ -129,10 +130,26 @@ func New(conf Config) *Teams {
 		conf.Now = time.Now
 	}
 	t := &Teams{conf: conf, store: conf.Store, now: conf.Now, agenda: due.New(conf.Store, "teams", conf.Now)}
-	conf.Jobs.Handle(lookKind, t.lookJob)
-	conf.Jobs.Handle(startKind, t.startJob)
-	conf.Jobs.Handle(dueKind, t.dueJob)
+	if conf.Jobs != nil {
+		conf.Jobs.Handle(lookKind, t.job(t.lookOnly))
+		conf.Jobs.Handle(startKind, t.job(t.start))
+		conf.Jobs.Handle(dueKind, t.job(t.startDue))
+	}
 	return t
+}
+
+// job makes a handler of what carries out an order.
+func (t *Teams) job(do func(context.Context, order) error) queue.Handler {
+	return func(ctx context.Context, j queue.Job) error {
+		o, err := orderOf(j)
+		switch {
+		case err != nil:
+			return err
+		case t.conf.IM == nil:
+			return errors.New("match: this program has no hook, and so no teams")
+		}
+		return do(ctx, o)
+	}
 }
 
 // The kinds of jobs. Each body is an order.
@@ -149,6 +166,9 @@ type order struct {
 }
 
 func (t *Teams) put(ctx context.Context, id, kind string, lane queue.Lane, o order) error {
+	if t.conf.Jobs == nil {
+		return errors.New("match: there is no queue to put a job into")
+	}
 	body, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("match: %w", err)

@@ -93,30 +93,15 @@ func (t *Teams) note(ctx context.Context, called *sight, a answer, doubt bool) (
 	return nil, errCrowded
 }
 
-func (t *Teams) lookJob(ctx context.Context, j queue.Job) error {
-	o, err := orderOf(j)
-	if err == nil {
-		_, err = t.look(ctx, o)
-	}
+func (t *Teams) lookOnly(ctx context.Context, o order) error {
+	_, err := t.look(ctx, o)
 	return err
 }
 
-func (t *Teams) startJob(ctx context.Context, j queue.Job) error {
-	o, err := orderOf(j)
-	if err == nil {
-		err = t.start(ctx, o)
-	}
-	return err
-}
-
-// dueJob does what the agenda says. What fails is put on the agenda again: it
+// startDue does what the agenda says. What fails is put on the agenda again: it
 // would not do to lay a team aside because IM was away for some hours.
-func (t *Teams) dueJob(ctx context.Context, j queue.Job) error {
-	o, err := orderOf(j)
-	if err != nil {
-		return err
-	}
-	err = t.start(ctx, o)
+func (t *Teams) startDue(ctx context.Context, o order) error {
+	err := t.start(ctx, o)
 	if _, is := errors.AsType[queue.Later](err); is || err == nil {
 		return err
 	}

@@ -11,22 +11,29 @@ import (
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 	"github.com/backchannel-im/backchannel/shared/wiring/jobs"
+	"github.com/backchannel-im/backchannel/shared/wiring/teams"
 	"github.com/backchannel-im/backchannel/shared/wiring/words"
 )
 
 // Functions are those whose callbacks may go to a deployment of their own.
-var Functions = []string{"before-send-filter", "after-send-counter"}
+var Functions = []string{"before-send-filter", "after-send-counter", teams.Function}
 
 // Settings is what the settings say of the rules.
-type Settings struct{ words *words.Words }
+type Settings struct {
+	words *words.Words
+	teams *teams.Teams
+}
 
 // Read reads the settings of all rules.
-func Read(set *config.Reader) *Settings { return &Settings{words: words.Read(set)} }
+func Read(set *config.Reader) *Settings {
+	return &Settings{words: words.Read(set), teams: teams.Optional(set)}
+}
 
 // Rules are the rules, opened.
 type Rules struct {
 	Words *words.Rules
 	Stats *roomstats.Stats
+	Teams *teams.Rules
 }
 
 // Open makes the rules, and registers the handlers of their jobs.
@@ -35,7 +42,11 @@ func (s *Settings) Open(ctx context.Context, work *jobs.Jobs) (*Rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Rules{Words: filter, Stats: roomstats.New(work.Store)}, nil
+	players, err := s.teams.Open(work)
+	if err != nil {
+		return nil, err
+	}
+	return &Rules{Words: filter, Stats: roomstats.New(work.Store), Teams: players}, nil
 }
 
 // Parts are the callbacks of each function, in the order in which they are asked.
@@ -43,6 +54,7 @@ func (r *Rules) Parts() []door.Part {
 	return []door.Part{
 		{Function: "before-send-filter", Register: r.Words.Register},
 		{Function: "after-send-counter", Register: r.Stats.Register},
+		{Function: teams.Function, Register: r.Teams.Register},
 	}
 }
 
@@ -61,4 +73,5 @@ func (s *Settings) Redo(ctx context.Context, work *jobs.Jobs, d *door.Door) erro
 func (r *Rules) Routes(mux *http.ServeMux, gate *api.Gate) {
 	r.Words.Routes(mux, gate)
 	r.Stats.Routes(mux, gate)
+	r.Teams.Routes(mux, gate)
 }

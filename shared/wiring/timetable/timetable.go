@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/backchannel-im/backchannel/shared/desk"
+	"github.com/backchannel-im/backchannel/shared/match"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/schedule"
@@ -15,6 +16,7 @@ type Rules struct {
 	Stats   *roomstats.Stats
 	Ledger  *queue.Ledger
 	Tickets *desk.Tickets
+	Teams   *match.Teams
 }
 
 // New returns the table.
@@ -24,6 +26,9 @@ func New(r Rules) schedule.Table {
 	}
 	if r.Tickets != nil {
 		table = append(table, schedule.Task{Name: "go on with tickets left half done", Do: r.Tickets.Sweep})
+	}
+	if r.Teams != nil {
+		table = append(table, schedule.Task{Name: "look at teams", Do: r.Teams.Sweep})
 	}
 	if r.Ledger != nil {
 		table = append(table, schedule.Task{Name: "push overdue jobs", Do: func(ctx context.Context) error {
