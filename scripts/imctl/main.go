@@ -1,6 +1,6 @@
 // Command imctl is the operator's and developer's tool: it sends callbacks as
-// IM would, records and replays them, imports users, looks after jobs, and
-// puts rule sets into force.
+// IM would, records and replays them, imports users, makes chatbots,
+// looks after jobs, and puts rule sets into force.
 //
 //	go run ./scripts/imctl COMMAND [flags] [arguments]
 //
@@ -34,6 +34,7 @@ var commands = []command{
 	{"record", "record FILE -to URL", "pass callbacks on and keep them in a file, without secrets", record},
 	{"replay", "replay FILE [-filter PATTERN] [-speed N]", "send recorded callbacks again, signed anew", replay},
 	{"accounts", "accounts import FILE", "import users into the app", accounts},
+	{"bot", "bot ensure ROBOT [-nick NICK] [-face URL] [-about TEXT]", "make a chatbot's account", bot},
 	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "look after jobs that wait or were laid aside", jobs},
 	{"rules", "rules [stage URL | promote | rollback]", "put the word filter's rule sets into force", rules},
 }

@@ -312,6 +312,25 @@ func TestAccounts(t *testing.T) {
 	imctl(t, "accounts", "export", write("a")).want(t, 2, "usage")
 }
 
+func TestBot(t *testing.T) {
+	emulator := imtest.NewServer(imtest.Options{})
+	defer emulator.Close()
+	app := emulator.AddApp(imtest.AppConfig{SDKAppID: devAppID, Key: access.DevelopmentSecret})
+	server := httptest.NewServer(emulator)
+	defer server.Close()
+	ensure := func(args ...string) result {
+		return imctl(t, append([]string{"bot", "ensure", "@RBT#007", "-domain", server.URL}, args...)...)
+	}
+	ensure("-nick", "Robo").want(t, 0, "@RBT#007 made")
+	ensure("-nick", "Bond", "-about", "shaken").want(t, 0, "@RBT#007 brought up to date")
+	if p := app.State().User("@RBT#007").Profile; p["Tag_Profile_IM_Nick"] != "Bond" {
+		t.Errorf("the robot is %v", p)
+	}
+	imctl(t, "bot", "ensure", "jane", "-domain", server.URL).want(t, 1, "@RBT#")
+	imctl(t, "bot", "dance", "@RBT#007").want(t, 2, "usage")
+	imctl(t, "bot", "ensure").want(t, 2, "usage")
+}
+
 func TestJobs(t *testing.T) {
 	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state.db"), boltkv.Options{})
 	if err != nil {

@@ -79,6 +79,7 @@ func values(redis string) map[string]string {
 		"FORWARD_BEFORE_SEND_FILTER": nobody,
 		"FORWARD_AFTER_SEND_COUNTER": nobody,
 		"FORWARD_GROUP_FULL_STARTER": nobody,
+		"FORWARD_BOT_RESPONDER":      nobody,
 		"QUEUE_URL":                  "http://127.0.0.1:1/123456789012/jobs",
 		"SECRETS_URL":                "",
 		"VIRGIL_APP_ID":              kit.VirgilAppID,
@@ -95,6 +96,9 @@ func values(redis string) map[string]string {
 		"SALESFORCE_CLIENT_ID":       "",
 		"SALESFORCE_CLIENT_SECRET":   "",
 		"SALESFORCE_KEY":             "",
+		"LLM_BASE_URL":               "http://127.0.0.1:1/v1",
+		"LLM_API_KEY":                "a-key-of-this-test-alone",
+		"LLM_MODEL":                  "m",
 		"MATCH_HOOK_URL":             "http://127.0.0.1:1",
 		"MATCH_HOOK_KEY":             "a-key-of-this-test-alone",
 	}

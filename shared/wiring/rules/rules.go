@@ -9,6 +9,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
+	"github.com/backchannel-im/backchannel/shared/wiring/bots"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
 	"github.com/backchannel-im/backchannel/shared/wiring/jobs"
 	"github.com/backchannel-im/backchannel/shared/wiring/teams"
@@ -16,17 +17,18 @@ import (
 )
 
 // Functions are those whose callbacks may go to a deployment of their own.
-var Functions = []string{"before-send-filter", "after-send-counter", teams.Function}
+var Functions = []string{"before-send-filter", "after-send-counter", teams.Function, bots.Function}
 
 // Settings is what the settings say of the rules.
 type Settings struct {
 	words *words.Words
 	teams *teams.Teams
+	bots  *bots.Bots
 }
 
 // Read reads the settings of all rules.
 func Read(set *config.Reader) *Settings {
-	return &Settings{words: words.Read(set), teams: teams.Optional(set)}
+	return &Settings{words: words.Read(set), teams: teams.Optional(set), bots: bots.Optional(set)}
 }
 
 // Rules are the rules, opened.
@@ -34,6 +36,7 @@ type Rules struct {
 	Words *words.Rules
 	Stats *roomstats.Stats
 	Teams *teams.Rules
+	Bots  *bots.Rules
 }
 
 // Open makes the rules, and registers the handlers of their jobs.
@@ -46,7 +49,11 @@ func (s *Settings) Open(ctx context.Context, work *jobs.Jobs) (*Rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Rules{Words: filter, Stats: roomstats.New(work.Store), Teams: players}, nil
+	robots, err := s.bots.Open(work)
+	if err != nil {
+		return nil, err
+	}
+	return &Rules{Words: filter, Stats: roomstats.New(work.Store), Teams: players, Bots: robots}, nil
 }
 
 // Parts are the callbacks of each function, in the order in which they are asked.
@@ -55,6 +62,7 @@ func (r *Rules) Parts() []door.Part {
 		{Function: "before-send-filter", Register: r.Words.Register},
 		{Function: "after-send-counter", Register: r.Stats.Register},
 		{Function: teams.Function, Register: r.Teams.Register},
+		{Function: bots.Function, Register: r.Bots.Register},
 	}
 }
 
