@@ -107,20 +107,21 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		}
 	}
 	// The addresses are known before anything is opened, since each names another.
-	var listeners [3]net.Listener
-	for i, l := range []struct{ addr, flag string }{{o.addr, "-addr"}, {o.emulator, "-emulator-addr"}, {"127.0.0.1:0", ""}} {
+	var listeners [4]net.Listener
+	for i, l := range []struct{ addr, flag string }{{o.addr, "-addr"}, {o.emulator, "-emulator-addr"}, {"127.0.0.1:0", ""}, {"127.0.0.1:0", ""}} {
 		if listeners[i], err = listen(l.addr, l.flag); err != nil {
 			return errors.Join(err, closeAll(listeners[:i]))
 		}
 	}
 	addr, stage := listeners[0].Addr().String(), newScene("http://"+listeners[1].Addr().String())
-	zendeskURL := "http://" + listeners[2].Addr().String()
+	zendesk, zendeskURL := newZendesk(), "http://"+listeners[2].Addr().String()
+	play, playURL := newGame(), "http://"+listeners[3].Addr().String()
 	chat, err := im.NewClient(im.Config{Domain: stage.Emulator, SDKAppID: appID, Key: access.DevelopmentSecret, Admin: "administrator"})
 	if err != nil {
 		return errors.Join(err, closeAll(listeners[:]))
 	}
 	seen := newFeed()
-	b, err := bundle.Open(ctx, config.NewDevelopmentReader(settings(o, stage.Emulator, zendeskURL)), bundle.Options{
+	b, err := bundle.Open(ctx, config.NewDevelopmentReader(settings(o, stage.Emulator, zendeskSettings(zendeskURL), play.settings(playURL))), bundle.Options{
 		States:  []kv.Engine{boltkv.Engine},
 		Queues:  []queue.Engine{boltqueue.Engine},
 		Observe: seen.add,
@@ -128,13 +129,14 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return errors.Join(err, closeAll(listeners[:]))
 	}
-	emulator, zendesk := newEmulator(addr), newZendesk()
+	emulator := newEmulator(addr)
 	help := &support{zendesk: zendesk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
-	ended := make(chan error, 4)
+	ended := make(chan error, 5)
 	servers := []*http.Server{
-		serve(ctx, listeners[0], newSite(b.HTTP, seen, stage, help, addr), ended),
+		serve(ctx, listeners[0], newSite(b.HTTP, seen, stage, addr, help.routes, play.routes), ended),
 		serve(ctx, listeners[1], emulator, ended),
 		serve(ctx, listeners[2], zendesk, ended),
+		serve(ctx, listeners[3], play, ended),
 	}
 	if err := furnish(ctx, stage, chat); err != nil {
 		return errors.Join(err, shutDown(servers), b.Close())
@@ -264,7 +266,7 @@ func compileRules(o options) error {
 
 // settings are the development values, in place of an environment: nothing of
 // the machine's own leaks in.
-func settings(o options, emulator, zendesk string) func(string) (string, bool) {
+func settings(o options, emulator string, fakes ...map[string]string) func(string) (string, bool) {
 	values := map[string]string{
 		"SDK_APP_ID":     fmt.Sprint(appID),
 		"SECRET":         access.DevelopmentSecret,
@@ -282,7 +284,9 @@ func settings(o options, emulator, zendesk string) func(string) (string, bool) {
 	if o.rules != "" {
 		values["MODERATION_RULES"] = o.imageFile()
 	}
-	maps.Copy(values, zendeskSettings(zendesk))
+	for _, more := range fakes {
+		maps.Copy(values, more)
+	}
 	return func(name string) (string, bool) {
 		v, ok := values[name]
 		return v, ok

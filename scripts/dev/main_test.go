@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/match/matchtest"
 	"github.com/backchannel-im/backchannel/shared/virgil"
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/door"
@@ -302,6 +303,38 @@ func TestATicketGoesAllTheWay(t *testing.T) {
 	}
 	if status, body := p.call(t, http.MethodPost, "/dev/tickets", `{"userId":""}`); status < 400 || status >= 500 {
 		t.Errorf("a ticket for nobody: %d %s", status, body)
+	}
+}
+
+// TestATeamStarts: made, filled, told to the fake server once, and dissolved.
+func TestATeamStarts(t *testing.T) {
+	p := start(t, "-state", t.TempDir())
+	var team struct{ GroupID, Status string }
+	if status, body := p.call(t, http.MethodPost, "/dev/teams", `{"size":3,"captain":"alice"}`); status != http.StatusCreated || json.Unmarshal([]byte(body), &team) != nil {
+		t.Fatalf("%d %s", status, body)
+	}
+	at := "/dev/teams/" + team.GroupID
+	if _, body := p.call(t, http.MethodGet, "/dev/starts/"+team.GroupID, ""); strings.TrimSpace(body) != `{"starts":[]}` {
+		t.Errorf("before it is full: %s", body)
+	}
+	for _, user := range []string{"bob", "carol"} {
+		if status, body := p.call(t, http.MethodPost, at+"/members", `{"userIds":["`+user+`"]}`); status != http.StatusOK {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	for t.Context().Err() == nil && team.Status != "started" {
+		if _, body := p.call(t, http.MethodGet, at, ""); json.Unmarshal([]byte(body), &team) != nil {
+			t.Fatal(body)
+		}
+		time.Sleep(5 * time.Millisecond) // jobs are on their way
+	}
+	var told struct{ Starts []matchtest.Start }
+	_, body := p.call(t, http.MethodGet, "/dev/starts/"+team.GroupID, "")
+	if json.Unmarshal([]byte(body), &told) != nil || len(told.Starts) != 1 || len(told.Starts[0].Members) != 3 {
+		t.Error(body)
+	}
+	if status, body := p.call(t, http.MethodDelete, at, ""); status != http.StatusOK || !strings.Contains(body, `"ended"`) {
+		t.Errorf("%d %s", status, body)
 	}
 }
 

@@ -31,7 +31,8 @@ type site struct {
 	client http.Client
 }
 
-func newSite(bundle http.Handler, seen *feed, stage scene, help *support, addr string) http.Handler {
+// newSite returns the site. Each of more adds routes for the page alone.
+func newSite(bundle http.Handler, seen *feed, stage scene, addr string, more ...func(own func(pattern string, h http.Handler))) http.Handler {
 	s := &site{
 		bundle: bundle, seen: seen, scene: stage, target: "http://" + addr + "/im",
 		signer: callback.Signer{SDKAppID: appID, Token: door.DevelopmentToken},
@@ -60,10 +61,15 @@ func newSite(bundle http.Handler, seen *feed, stage scene, help *support, addr s
 	}))
 	own("GET /dev/callbacks", seen)
 	own("POST /dev/callbacks/{id}/replay", api.HandlerFunc(s.replay))
-	for _, route := range []string{"GET /dev/rooms/{id}/stats", "GET /dev/jobs", "POST /dev/jobs/{id}/redrive", "DELETE /dev/jobs/{id}"} {
+	for _, route := range []string{
+		"GET /dev/rooms/{id}/stats", "GET /dev/jobs", "POST /dev/jobs/{id}/redrive", "DELETE /dev/jobs/{id}",
+		"POST /dev/teams", "GET /dev/teams/{id}", "DELETE /dev/teams/{id}", "POST /dev/teams/{id}/members", "DELETE /dev/teams/{id}/members/{user}",
+	} {
 		own(route, api.HandlerFunc(s.asServer))
 	}
-	help.routes(own)
+	for _, add := range more {
+		add(own)
+	}
 	return mux
 }
 

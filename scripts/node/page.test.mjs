@@ -169,6 +169,35 @@ test("a ticket has its group; agents come, are relieved, and leave with it", asy
   await page.close();
 });
 
+test("a team fills and its match starts, once; who leaves before opens it again", async () => {
+  const { page, errors } = await open({});
+  await ready(page);
+  await page.getByRole("button", { name: "Make a team as alice" }).click();
+  const team = page.locator("#teams li").first();
+  const shows = (text) => team.filter({ hasText: text }).waitFor();
+  const click = (name) => team.getByRole("button", { name }).click();
+  await shows("open, 1 of 3: alice ");
+  await click("bob joins");
+  await shows("open, 2 of 3: alice, bob ");
+  await click("bob leaves");
+  await shows("open, 1 of 3: alice ");
+  await click("dave joins");
+  await shows("open, 2 of 3: alice, dave ");
+  await click("carol joins");
+  await shows(/started, 3 of 3: alice, (carol, dave|dave, carol); match started with alice, (carol, dave|dave, carol) /);
+  assert.equal((await team.innerText()).split("match started").length - 1, 1);
+  await callbacks(page, "Group.CallbackAfterGroupFull").first().waitFor();
+  await shot(page, "team");
+  await click("dave leaves");
+  await shows("started, 2 of 3: alice, carol; match started with");
+  await page.reload();
+  await shows("started, 2 of 3: alice, carol; match started with");
+  await click("Dissolve");
+  await shows("ended");
+  assert.deepEqual(errors, []);
+  await page.close();
+});
+
 test("a lost connection is one, and comes back", async () => {
   const { page } = await open({});
   await ready(page);

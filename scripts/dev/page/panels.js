@@ -1,4 +1,4 @@
-// The panels beside the chat: counters, jobs, chaos.
+// The panels beside the chat: counters, tickets, teams, jobs, chaos.
 import { byId, call, element, tell } from "./dom.js";
 
 const names = {
@@ -48,6 +48,48 @@ export async function showTickets() {
       element("b", { textContent: `${t.id} ${t.subject}` }), ` ${t.status}; in its group: ${t.members.join(", ") || "nobody"} `,
       ...others.map((a) => act(`Assign ${a}`, "assign", { agent: a })),
       act(closed ? "Reopen" : "Close", "close", { closed: !closed }));
+  }));
+}
+
+// The teams that this page made; it forgets them with its tab.
+const remembered = "teams";
+const teams = () => JSON.parse(sessionStorage.getItem(remembered) ?? "[]");
+const remember = (ids) => sessionStorage.setItem(remembered, JSON.stringify(ids));
+
+// offerTeams lets the first of the users make teams.
+export function offerTeams(users) {
+  byId("gather").addEventListener("click", () => call("POST", "dev/teams", { mode: "three together", size: 3, captain: users[0] })
+    .then((team) => remember([team.groupId, ...teams()])).then(() => showTeams(users)).catch((e) => tell(e.message)));
+}
+
+export async function showTeams(users) {
+  const ids = teams();
+  const found = await Promise.all(ids.map(async (id) => {
+    try {
+      const [team, { starts }] = await Promise.all([call("GET", `dev/teams/${id}`), call("GET", `dev/starts/${id}`)]);
+      return { ...team, starts };
+    } catch {
+      return null; // of a state that is forgotten
+    }
+  }));
+  const lost = ids.filter((_, i) => found[i] === null);
+  if (lost.length) remember(teams().filter((id) => !lost.includes(id)));
+  byId("teams").replaceChildren(...found.filter((team) => team !== null).map((team) => {
+    const act = (label, method, path, body) => {
+      const button = element("button", { type: "button", textContent: label });
+      button.setAttribute("aria-label", `${label}, team ${team.groupId}`);
+      button.addEventListener("click", () => call(method, `dev/teams/${team.groupId}${path}`, body).then(() => showTeams(users)).catch((e) => tell(e.message)));
+      return button;
+    };
+    const members = team.members.map((m) => m.userId);
+    const buttons = team.status === "ended" ? [] : [
+      ...users.filter((u) => !members.includes(u)).map((u) => act(`${u} joins`, "POST", "/members", { userIds: [u] })),
+      ...members.map((u) => act(`${u} leaves`, "DELETE", `/members/${encodeURIComponent(u)}`)),
+      act("Dissolve", "DELETE", ""),
+    ];
+    const matches = team.starts.map((s) => `; match started with ${s.members.join(", ")}`).join("");
+    return element("li", {},
+      element("b", { textContent: team.groupId }), ` ${team.status}, ${members.length} of ${team.size}: ${members.join(", ")}${matches} `, ...buttons);
   }));
 }
 
