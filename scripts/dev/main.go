@@ -107,8 +107,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		}
 	}
 	// The addresses are known before anything is opened, since each names another.
-	var listeners [4]net.Listener
-	for i, l := range []struct{ addr, flag string }{{o.addr, "-addr"}, {o.emulator, "-emulator-addr"}, {"127.0.0.1:0", ""}, {"127.0.0.1:0", ""}} {
+	var listeners [5]net.Listener
+	for i, l := range []struct{ addr, flag string }{{o.addr, "-addr"}, {o.emulator, "-emulator-addr"}, {"127.0.0.1:0", ""}, {"127.0.0.1:0", ""}, {"127.0.0.1:0", ""}} {
 		if listeners[i], err = listen(l.addr, l.flag); err != nil {
 			return errors.Join(err, closeAll(listeners[:i]))
 		}
@@ -121,7 +121,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		return errors.Join(err, closeAll(listeners[:]))
 	}
 	seen := newFeed()
-	b, err := bundle.Open(ctx, config.NewDevelopmentReader(settings(o, stage.Emulator, zendeskSettings(zendeskURL), play.settings(playURL))), bundle.Options{
+	b, err := bundle.Open(ctx, config.NewDevelopmentReader(settings(o, stage.Emulator, zendeskSettings(zendeskURL), play.settings(playURL), modelSettings("http://"+listeners[4].Addr().String()))), bundle.Options{
 		States:  []kv.Engine{boltkv.Engine},
 		Queues:  []queue.Engine{boltqueue.Engine},
 		Observe: seen.add,
@@ -131,12 +131,13 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	emulator := newEmulator(addr)
 	help := &support{zendesk: zendesk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
-	ended := make(chan error, 5)
+	ended := make(chan error, 6)
 	servers := []*http.Server{
 		serve(ctx, listeners[0], newSite(b.HTTP, seen, stage, addr, help.routes, play.routes), ended),
 		serve(ctx, listeners[1], emulator, ended),
 		serve(ctx, listeners[2], zendesk, ended),
 		serve(ctx, listeners[3], play, ended),
+		serve(ctx, listeners[4], newModel(), ended),
 	}
 	if err := furnish(ctx, stage, chat); err != nil {
 		return errors.Join(err, shutDown(servers), b.Close())

@@ -48,6 +48,7 @@ func newScene(emulator string) scene {
 			{ID: "community", Title: "Community", GroupID: plaza, kind: im.Community, About: "A community with topics: the members write in one topic at a time.", Topics: []topic{
 				{plaza + "@TOPIC#_general", "general"}, {plaza + "@TOPIC#_help", "help"},
 			}},
+			{ID: "robot", Title: "Chatbot", Peer: robo.UserID, About: "A chatbot that a scripted model answers for: it repeats what you say, tells what you said if you ask what it remembers, forgets on /forget, and apologises when told to fail."},
 			{ID: "direct", Title: "One to one", About: "What alice and bob write to each other."},
 		},
 		Sayings: []string{"Hello everyone", "join my casino now", "buy followers"},
@@ -63,6 +64,9 @@ func (s scene) furnish(ctx context.Context, c *im.Client) error {
 	}
 	if _, err := c.ImportAccounts(ctx, accounts); err != nil {
 		return fmt.Errorf("importing users: %w", err)
+	}
+	if err := c.CreateRobot(ctx, robo); err != nil {
+		return fmt.Errorf("making %s: %w", robo.UserID, err)
 	}
 	for _, g := range s.Conversations {
 		if g.GroupID == "" {

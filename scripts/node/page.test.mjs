@@ -150,6 +150,32 @@ test("community topics and one-to-one chats are kept apart", async () => {
   await page.close();
 });
 
+test("a chatbot answers each in a conversation of his own, and remembers it until told to forget", async () => {
+  const { page } = await open({});
+  await ready(page);
+  await page.getByRole("tab", { name: "Chatbot" }).click();
+  const say = async (user, text) => {
+    const box = windowOf(page, user).getByRole("textbox");
+    await box.fill(text);
+    await box.press("Enter");
+  };
+  const log = (user) => windowOf(page, user).getByRole("log");
+  await say("alice", "good morning");
+  await log("alice").getByText("You said: good morning").waitFor();
+  await say("bob", "what do you remember?");
+  await log("bob").getByText("We have not talked before.").waitFor();
+  await say("alice", "what do you remember?");
+  await log("alice").getByText("You said “good morning”.").waitFor();
+  await say("alice", "/forget");
+  await log("alice").getByText("I have forgotten what we talked about.").waitFor();
+  await say("alice", "now fail");
+  await log("alice").getByText("Sorry, I cannot answer at the moment.").waitFor();
+  const text = await log("alice").innerText();
+  assert.equal(text.split("You said: good morning").length, 2);
+  assert.doesNotMatch(text, /think/);
+  await page.close();
+});
+
 test("a ticket has its group; agents come, are relieved, and leave with it", async () => {
   const { page, errors } = await open({});
   await ready(page);
