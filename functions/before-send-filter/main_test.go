@@ -100,6 +100,27 @@ func TestWrongSettings(t *testing.T) {
 	}
 }
 
+// TestFlood: who writes too fast, or the same again and again, is told so.
+func TestFlood(t *testing.T) {
+	p := faastest.StartLocal(t, faastest.Build(t, "."), kit.Settings(map[string]string{
+		"MODERATION_FLOOD": "5", "MODERATION_SAME": "2", "MODERATION_FLOOD_TEXT": "slowly", "MODERATION_FLOOD_WITHIN": "1h", "MODERATION_SAME_WITHIN": "1h",
+	}))
+	for i, tt := range []struct {
+		text string
+		code int
+	}{{"hello", 0}, {"Hello!", 0}, {"hello", 1}, {"one", 0}, {"two", 0}, {"three", 0}, {"four", 1}} {
+		res, err := p.Do(faastest.Plain, kit.Callback(t, kit.BeforeSend(tt.text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := kit.Read(t, res)
+		a.WantCode(t, tt.code)
+		if tt.code == 1 && a.JSON["ErrorInfo"] != "slowly" {
+			t.Errorf("message %d: %s", i, a.Text)
+		}
+	}
+}
+
 // TestListsWithoutDeployment: an operator puts a list into force, and takes it
 // back, while the function runs.
 func TestListsWithoutDeployment(t *testing.T) {

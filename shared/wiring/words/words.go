@@ -16,6 +16,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/moderation"
+	"github.com/backchannel-im/backchannel/shared/moderation/flood"
 	"github.com/backchannel-im/backchannel/shared/moderation/lists"
 	"github.com/backchannel-im/backchannel/shared/moderation/media"
 	"github.com/backchannel-im/backchannel/shared/moderation/media/tencentmedia"
@@ -33,6 +34,7 @@ type Words struct {
 	list        *wordlist.List
 	conf        moderation.Config
 	friends     bool
+	flood       flood.Config
 	inspector   *tencentmedia.Inspector // nil: files are not looked at
 	replacement string
 	client      func() (*im.Client, error)
@@ -62,8 +64,30 @@ func Read(set *config.Reader) *Words {
 	w.conf.HeldText = set.Text(config.Setting{
 		Name: "MODERATION_HELD_TEXT", Meaning: "what the sender of a message reads that waits for a moderator", Format: "a sentence", Default: moderation.DefaultHeldText,
 	})
+	w.readFlood(set)
 	w.readTencent(set)
 	return w
+}
+
+// readFlood reads how fast people may write.
+func (w *Words) readFlood(set *config.Reader) {
+	within := func(name string) time.Duration {
+		return set.Duration(config.Setting{Name: name, Meaning: "and within how long", Format: "a duration, such as 10s", Default: "10s"}, time.Second, time.Hour)
+	}
+	w.flood = flood.Config{
+		Messages: set.Int(config.Setting{
+			Name: "MODERATION_FLOOD", Meaning: "how many messages one user may write in one conversation; 0 for any number", Format: "a number", Default: "0",
+		}, 0, 500),
+		Window: within("MODERATION_FLOOD_WITHIN"),
+		Same: set.Int(config.Setting{
+			Name: "MODERATION_SAME", Meaning: "how often one user may write nearly the same, wherever; 0 for any number", Format: "a number", Default: "0",
+		}, 0, 500),
+		SameWindow: within("MODERATION_SAME_WITHIN"),
+		Text: set.Text(config.Setting{
+			Name: "MODERATION_FLOOD_TEXT", Meaning: "what the sender reads who writes too fast", Format: "a sentence", Default: flood.DefaultText,
+		}),
+		Exempt: w.conf.Exempt, C2CCode: w.conf.C2CCode, GroupCode: w.conf.GroupCode,
+	}
 }
 
 func code(set *config.Reader, name, where string, least, most int) int {
@@ -172,6 +196,7 @@ func (w *Words) readTencent(set *config.Reader) {
 
 // Rules are the rules, opened.
 type Rules struct {
+	flood  *flood.Guard
 	filter *moderation.Filter
 	names  *moderation.Names
 	lists  *lists.Lists // nil without a store
@@ -207,6 +232,9 @@ func (w *Words) Open(ctx context.Context, work *jobs.Jobs) (*Rules, error) {
 		}
 		r.media = media.New(media.Config{Store: work.Store, Jobs: work.Ledger, Inspector: w.inspector, IM: client, Replacement: w.replacement})
 	}
+	guard := w.flood
+	guard.Store = work.Store
+	r.flood = flood.New(guard)
 	r.filter, r.names = moderation.New(conf), moderation.NewNames(conf.Lists, client)
 	return r, nil
 }
@@ -227,6 +255,7 @@ func fetch(ctx context.Context, rules string) (*wordlist.List, error) {
 
 // Register adds the rules' callbacks.
 func (r *Rules) Register(m *callback.Mux) {
+	r.flood.Register(m)
 	r.filter.Register(m)
 	r.names.Register(m)
 	if r.media != nil {
