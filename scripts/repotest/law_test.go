@@ -40,6 +40,7 @@ var ports = map[string][]string{
 
 	"shared/moderation/wordlist":                {"shared/moderation/wordlist/internal/image"},
 	"shared/moderation/wordlist/internal/image": {},
+	"shared/moderation/trail":                   {"shared/api", "shared/kv", "shared/fault"},
 }
 
 // edges know platforms and settings, and nothing of IM.

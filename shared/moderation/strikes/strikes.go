@@ -1,0 +1,481 @@
+// Package strikes counts what users have done wrong, and has IM warn, mute or
+// ban them.
+//
+//	err := s.Add(ctx, strikes.Strike{UserID: user, Key: "review/7", Weight: 1, By: "desk", Reason: "gambling"})
+//
+// A strike counts its weight, and one point less with each [Config.Fade] that
+// passes. The points of all a user's strikes reach thresholds: for a warning, for
+// being muted, for being banned. Only a person's decision adds one: callbacks
+// from before a message are not signed over their bodies, so nothing here hears
+// them.
+//
+// # What IM does
+//
+// Muted is openconfigsvr/setnospeaking (269/4230): in all conversations, for so
+// long. Banned is the same for longer, and the end of all logins (269/3853). IM
+// has no account that is locked for a time; who issues UserSigs asks
+// [Strikes.Banned]. Both end by themselves.
+//
+// # Once
+//
+// A strike is known by its key for [Kept]. What it leads to is written down with
+// it, in the user's partition, after an entry on the agenda; a job then does it,
+// and has no part that may not be repeated.
+package strikes
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/due"
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/moderation/trail"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// Our decisions.
+const (
+	// Kept is how long a strike is shown, and known by its key, after it was
+	// added; one that still counts longer.
+	Kept = 180 * 24 * time.Hour
+	// MaxStrikes is how many are kept of a user: of more, the oldest go.
+	MaxStrikes = 50
+
+	MaxKey    = 128 // bytes of a key
+	MaxWeight = 10
+	MaxReason = trail.MaxNote // bytes
+
+	// maxUntold is how many entries of the trail wait with a record.
+	maxUntold = 10
+
+	// guardAfter is when a sweep looks at a user whose strike may not have led to
+	// anything. It is longer than whoever added it may have taken.
+	guardAfter = time.Minute
+)
+
+// Kind is what happens to a user.
+type Kind string
+
+// What happens to users, from the mildest on. None is also what stays when all
+// is over.
+const (
+	None   Kind = ""
+	Warned Kind = "warned"
+	Muted  Kind = "muted"
+	Banned Kind = "banned"
+)
+
+// IM is what strikes need of IM's REST API; [*im.Client] has it.
+type IM interface {
+	SetNoSpeaking(ctx context.Context, userID string, c2c, groups time.Duration) error
+	Kick(ctx context.Context, userID string) error
+}
+
+// Sender sends a one-to-one message once, however often it is asked to for the
+// same event; [*once.Sender] does.
+type Sender interface {
+	C2C(ctx context.Context, event string, m im.C2CMsg) (im.C2CSent, error)
+}
+
+// Config makes [Strikes]. Where there is only Sweep to call, Store and Jobs are
+// enough.
+type Config struct {
+	Store kv.Store
+	Jobs  *queue.Ledger
+	IM    IM
+	Sends Sender
+
+	// WarnAt, MuteAt and BanAt are the points at which it happens, rising; 0:
+	// never.
+	WarnAt, MuteAt, BanAt int
+	// Fade is how long a point of a strike counts.
+	Fade            time.Duration
+	MuteFor, BanFor time.Duration
+
+	// Notifier is the account that tells users, an admin. Texts are what it says;
+	// of a Kind that has none it says nothing. That of None is for one who may
+	// speak again sooner than was said.
+	Notifier string
+	Texts    map[Kind]string
+
+	Now func() time.Time // nil: time.Now
+}
+
+// Strikes are the strikes of all users. It is safe for concurrent use, also by
+// several processes.
+type Strikes struct {
+	conf   Config
+	store  kv.Store
+	agenda *due.Agenda
+	trail  *trail.Trail
+	now    func() time.Time
+}
+
+// jobKind is the kind of the job that has IM do what strikes lead to.
+const jobKind = "strikes.apply"
+
+// New makes Strikes, and lets Jobs know how to carry out theirs.
+func New(conf Config) *Strikes {
+	if conf.Now == nil {
+		conf.Now = time.Now
+	}
+	s := &Strikes{
+		conf: conf, store: conf.Store, now: conf.Now,
+		agenda: due.New(conf.Store, "strikes", conf.Now), trail: trail.New(conf.Store),
+	}
+	conf.Jobs.Handle(jobKind, s.apply)
+	return s
+}
+
+// Strike is something that a user did wrong.
+type Strike struct {
+	UserID string
+	Key    string // known again by it; at most MaxKey bytes
+	Weight int    // points, 1 to MaxWeight
+	By     string // who says so: the name of an API key
+	Reason string // for people; at most MaxReason bytes
+	Review string // id of the held message that it is for; "" for none
+}
+
+// check refuses what cannot be, with a sentence for whoever sent it.
+func (s Strike) check() error {
+	switch {
+	case usersig.CheckUserID(s.UserID) != nil:
+		return errUserID
+	case s.Key == "" || len(s.Key) > MaxKey:
+		return fault.New(fault.Invalid, "a strike's key has 1 to %d bytes", MaxKey)
+	case s.Weight < 1 || s.Weight > MaxWeight:
+		return fault.New(fault.Invalid, "weight is a number from 1 to %d", MaxWeight)
+	case len(s.Reason) > MaxReason:
+		return errReason
+	}
+	return nil
+}
+
+var (
+	errUserID = fault.New(fault.Invalid, "a userId has 1 to 32 visible ASCII characters")
+	errReason = fault.New(fault.Invalid, "reason has at most %d bytes", MaxReason)
+)
+
+// Add adds a strike, unless its key is known, and has IM do what it leads to,
+// soon. Repeat it after an error that is not a fault of code Invalid: it may be
+// there or not. Errors are that one, and those of the store and the queue.
+func (s *Strikes) Add(ctx context.Context, add Strike) error {
+	if err := add.check(); err != nil {
+		return err
+	}
+	return s.change(ctx, add.UserID, func(r *record) error {
+		r.add(s.conf, add, s.now())
+		return nil
+	})
+}
+
+// Forgive makes the strike with this key, or all with "", count for nothing. If
+// what is left is not enough for what the user suffers, that ends. Forgiving once
+// more changes nothing. It fails with a fault of code NotFound where there is no
+// such strike, and as Add does.
+func (s *Strikes) Forgive(ctx context.Context, userID, key, by, reason string) error {
+	switch {
+	case usersig.CheckUserID(userID) != nil:
+		return errUserID
+	case len(key) > MaxKey:
+		return fault.New(fault.Invalid, "a strike's key has 1 to %d bytes", MaxKey)
+	case len(reason) > MaxReason:
+		return errReason
+	}
+	return s.change(ctx, userID, func(r *record) error { return r.forgive(s.conf, userID, key, by, reason, s.now()) })
+}
+
+// View is what a user's strikes come to.
+type View struct {
+	UserID  string    `json:"userId"`
+	Points  int       `json:"points"`
+	Suffers Kind      `json:"suffers"` // Muted, Banned, or None
+	Until   time.Time `json:"until,omitzero"`
+	Strikes []Counted `json:"strikes"` // the newest first
+}
+
+// Counted is a strike as it is kept.
+type Counted struct {
+	Key      string    `json:"key"`
+	Weight   int       `json:"weight"`
+	Points   int       `json:"points"` // what it counts now
+	At       time.Time `json:"at"`
+	By       string    `json:"by"`
+	Reason   string    `json:"reason,omitempty"`
+	Review   string    `json:"review,omitempty"`
+	Forgiven bool      `json:"forgiven,omitempty"`
+}
+
+// View returns what is known of a user, zero of one who did nothing wrong.
+func (s *Strikes) View(ctx context.Context, userID string) (View, error) {
+	if usersig.CheckUserID(userID) != nil {
+		return View{}, errUserID
+	}
+	r, _, err := s.load(ctx, userID)
+	if err != nil {
+		return View{}, err
+	}
+	now := s.now()
+	v := View{UserID: userID, Points: r.points(s.conf.Fade, now), Strikes: []Counted{}}
+	if r.Sanction.active(now) {
+		v.Suffers, v.Until = r.Sanction.Kind, r.Sanction.Until
+	}
+	for _, c := range slices.Backward(r.Strikes) {
+		c.Points = c.points(s.conf.Fade, now)
+		v.Strikes = append(v.Strikes, c)
+	}
+	return v, nil
+}
+
+// Banned returns until when a user is banned; the zero time if he is not. It is
+// for those who let users in.
+func (s *Strikes) Banned(ctx context.Context, userID string) (until time.Time, err error) {
+	r, _, err := s.load(ctx, userID)
+	if err != nil || r.Sanction.Kind != Banned || !r.Sanction.active(s.now()) {
+		return time.Time{}, err
+	}
+	return r.Sanction.Until, nil
+}
+
+// record is all that is kept of a user, in his own partition.
+type record struct {
+	Strikes  []Counted `json:"strikes"` // the oldest first
+	Sanction sanction  `json:"sanction"`
+	Version  int       `json:"version"` // counts changes
+	Applied  int       `json:"applied"` // the version that IM and the trail know
+	Told     int       `json:"told"`    // number of the sanction that the user was told of
+	// Untold are entries that the trail may not have.
+	Untold []trail.Entry `json:"untold,omitempty"`
+}
+
+// sanction is what a user suffers.
+type sanction struct {
+	Number int       `json:"number"` // of the user's sanctions; 0: there was none
+	Kind   Kind      `json:"kind"`   // None: the one before was ended, long before Until
+	Until  time.Time `json:"until,omitzero"`
+}
+
+// active reports whether a user suffers now. A warning is over when it is said.
+func (s sanction) active(now time.Time) bool { return s.Kind != None && s.Until.After(now) }
+
+// points is what a strike counts.
+func (c Counted) points(fade time.Duration, now time.Time) int {
+	if c.Forgiven {
+		return 0
+	}
+	return max(0, c.Weight-int(now.Sub(c.At)/fade))
+}
+
+func (r *record) points(fade time.Duration, now time.Time) (sum int) {
+	for _, c := range r.Strikes {
+		sum += c.points(fade, now)
+	}
+	return sum
+}
+
+// deserved is what so many points lead to.
+func (c Config) deserved(points int) Kind {
+	for _, at := range []struct {
+		points int
+		kind   Kind
+	}{{c.BanAt, Banned}, {c.MuteAt, Muted}, {c.WarnAt, Warned}} {
+		if at.points > 0 && points >= at.points {
+			return at.kind
+		}
+	}
+	return None
+}
+
+// severity orders kinds.
+func severity(k Kind) int { return slices.Index([]Kind{None, Warned, Muted, Banned}, k) }
+
+func (r *record) find(key string) int {
+	return slices.IndexFunc(r.Strikes, func(c Counted) bool { return c.Key == key })
+}
+
+// add counts a strike and what it leads to. The same again, or a milder one,
+// does not shorten what a user suffers; the same again begins anew.
+func (r *record) add(conf Config, s Strike, now time.Time) {
+	if r.find(s.Key) >= 0 {
+		return
+	}
+	now = now.UTC()
+	r.Strikes = slices.DeleteFunc(r.Strikes, func(c Counted) bool {
+		return now.Sub(c.At) > Kept && c.points(conf.Fade, now) == 0
+	})
+	r.Strikes = append(r.Strikes, Counted{Key: s.Key, Weight: s.Weight, At: now, By: s.By, Reason: s.Reason, Review: s.Review})
+	r.Strikes = r.Strikes[max(0, len(r.Strikes)-MaxStrikes):]
+	r.tell(trail.Entry{
+		ID: "strike/" + s.UserID + "/" + s.Key, At: now, By: s.By, What: fmt.Sprintf("strike of %d added", s.Weight),
+		UserID: s.UserID, Review: s.Review, Note: s.Reason,
+	})
+	kind := conf.deserved(r.points(conf.Fade, now))
+	if kind == None || r.Sanction.active(now) && severity(kind) < severity(r.Sanction.Kind) {
+		return
+	}
+	r.punish(conf, s.UserID, kind, now)
+}
+
+// punish begins another sanction.
+func (r *record) punish(conf Config, userID string, kind Kind, now time.Time) {
+	r.Sanction.Number++
+	r.Sanction.Kind = kind
+	switch kind {
+	case Warned:
+		r.Sanction.Until = time.Time{}
+	case Muted:
+		r.Sanction.Until = now.Add(conf.MuteFor)
+	case Banned:
+		r.Sanction.Until = now.Add(conf.BanFor)
+	}
+	what := "user " + string(kind)
+	if kind == None {
+		what = "user free again"
+	}
+	r.tell(trail.Entry{ID: fmt.Sprintf("sanction/%s/%d", userID, r.Sanction.Number), At: now, What: what, UserID: userID})
+}
+
+// tell notes what has changed.
+func (r *record) tell(e trail.Entry) {
+	r.Version++
+	r.Untold = append(r.Untold, e)
+}
+
+// forgive takes strikes out of the count.
+func (r *record) forgive(conf Config, userID, key, by, reason string, now time.Time) error {
+	now = now.UTC()
+	first := r.find(key)
+	if key != "" && first < 0 {
+		return fault.New(fault.NotFound, "this user has no strike with this key, or no longer")
+	}
+	changed := false
+	for i := range r.Strikes {
+		if c := &r.Strikes[i]; (key == "" || i == first) && !c.Forgiven {
+			c.Forgiven, changed = true, true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	what := "strike forgiven"
+	if key == "" {
+		what = "all strikes forgiven"
+	}
+	r.tell(trail.Entry{ID: "forgiven/" + userID + "/" + cmp.Or(key, rand.Text()), At: now, By: by, What: what, UserID: userID, Note: reason})
+	if kind := conf.deserved(r.points(conf.Fade, now)); r.Sanction.active(now) && severity(kind) < severity(r.Sanction.Kind) {
+		if kind == Warned { // he was, long ago
+			kind = None
+		}
+		r.punish(conf, userID, kind, now)
+	}
+	return nil
+}
+
+func partition(userID string) string { return "strikes/" + userID }
+
+const recordKey = "record"
+
+func (s *Strikes) load(ctx context.Context, userID string) (r record, cond kv.Cond, err error) {
+	item, err := s.store.Get(ctx, partition(userID), recordKey)
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return r, kv.Absent(), nil
+	case err != nil:
+		return r, cond, err
+	}
+	if err := json.Unmarshal(item.Value, &r); err != nil {
+		return r, cond, fmt.Errorf("strikes: a record does not decode: %w", err)
+	}
+	return r, kv.Rev(item.Rev), nil
+}
+
+func (s *Strikes) save(ctx context.Context, userID string, r record, cond kv.Cond) error {
+	value, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("strikes: %w", err)
+	}
+	expires := s.now().Add(max(Kept, MaxWeight*s.conf.Fade))
+	if r.Sanction.Until.After(expires) {
+		expires = r.Sanction.Until
+	}
+	return s.store.Commit(ctx, partition(userID), rand.Text(), kv.Put{Key: recordKey, Value: value, Expires: expires, If: cond})
+}
+
+// change commits a change of a user's record, and has what it leads to done. It
+// puts the job also where it finds nothing to change: an earlier try may have
+// died before it could.
+func (s *Strikes) change(ctx context.Context, userID string, f func(*record) error) error {
+	// The guard comes before the commit that it guards.
+	if err := s.agenda.Put(ctx, userID, s.now().Add(guardAfter), nil); err != nil && !errors.Is(err, kv.ErrConflict) {
+		return err // with a conflict, another has just put it
+	}
+	for {
+		r, cond, err := s.load(ctx, userID)
+		if err != nil {
+			return err
+		}
+		if len(r.Untold) >= maxUntold {
+			if err := s.tell(ctx, &r); err != nil {
+				return err
+			}
+		}
+		before := r.Version
+		if err := f(&r); err != nil {
+			return err
+		}
+		if r.Version != before {
+			switch err := s.save(ctx, userID, r, cond); {
+			case errors.Is(err, kv.ErrConflict):
+				continue
+			case err != nil:
+				return err
+			}
+		}
+		return s.enqueue(ctx, userID, r)
+	}
+}
+
+// tell adds to the trail what it may not have.
+func (s *Strikes) tell(ctx context.Context, r *record) error {
+	for _, e := range r.Untold {
+		if err := s.trail.Add(ctx, e); err != nil {
+			return err
+		}
+	}
+	r.Untold = nil
+	return nil
+}
+
+// enqueue puts the job for what IM or the trail does not know.
+func (s *Strikes) enqueue(ctx context.Context, userID string, r record) error {
+	if r.Applied == r.Version {
+		return nil
+	}
+	body, err := json.Marshal(userID)
+	if err != nil {
+		return err
+	}
+	return s.conf.Jobs.Put(ctx, queue.Job{ID: fmt.Sprintf("strikes/%s/%d", userID, r.Version), Kind: jobKind, Lane: queue.Fast, Body: body})
+}
+
+// Sweep hands what was left half done to the job queue. It is for the clock.
+func (s *Strikes) Sweep(ctx context.Context) error {
+	_, err := s.agenda.Sweep(ctx, func(ctx context.Context, e due.Entry) error {
+		r, _, err := s.load(ctx, e.ID)
+		if err != nil {
+			return err
+		}
+		return s.enqueue(ctx, e.ID, r)
+	})
+	return err
+}
