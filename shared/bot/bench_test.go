@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // BenchmarkCallback is what IM waits for: a message to a robot, until it is kept
@@ -31,7 +32,7 @@ func BenchmarkCallback(b *testing.B) {
 	defer store.Close()
 	mux := callback.NewMux()
 	bot.New(bot.Config{Store: store, Jobs: queue.NewLedger(store, &queuetest.Line{}, nil)}).Register(mux)
-	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: appID, Token: token, Mux: mux})
+	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: rulestest.AppID, Token: rulestest.Token, Mux: mux})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -46,7 +47,7 @@ func BenchmarkCallback(b *testing.B) {
 		_, _ = io.WriteString(w, `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`)
 	}))
 	ask := func(server string, body []byte) time.Duration {
-		r, err := callback.Signer{SDKAppID: appID, Token: token}.Request(b.Context(), server, "", body)
+		r, err := callback.Signer{SDKAppID: rulestest.AppID, Token: rulestest.Token}.Request(b.Context(), server, "", body)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -50,12 +49,12 @@ func TestBots(t *testing.T) {
 
 // testGuide: the scenario guide's own example, with the callback repeated.
 func testGuide(w *world) {
-	user := w.login("user1")
+	user := w.Login("user1")
 	w.tell(user, "hello")
-	w.must(w.app.Settle(w.Context()))
-	for _, c := range w.app.Callbacks() {
-		_, err := w.app.Replay(c.N)
-		w.must(err)
+	w.Must(w.App.Settle(w.Context()))
+	for _, c := range w.App.Callbacks() {
+		_, err := w.App.Replay(c.N)
+		w.Must(err)
 	}
 	w.work()
 	w.redeliver()
@@ -70,12 +69,12 @@ func testGuide(w *world) {
 func testGroup(w *world) {
 	w.conf.Prompts, w.conf.Prompt = map[string]string{robot: "you are one"}, "you are two"
 	w.restart(w.store)
-	jane, joe := w.login("jane"), w.login("joe")
-	w.room("room", jane, "joe", robot, other)
+	jane, joe := w.Login("jane"), w.Login("joe")
+	w.Room("room", jane, "joe", robot, other)
 	_, err := jane.Send("room", imtest.Draft{Text: "@" + robot + " @" + other + " who are you?", Mentions: []string{robot, other}})
-	w.must(err)
+	w.Must(err)
 	_, err = jane.Send("room", imtest.Draft{Text: "nobody is meant"})
-	w.must(err)
+	w.Must(err)
 	w.work()
 	got := said(joe)
 	slices.Sort(got)
@@ -94,64 +93,50 @@ func testGroup(w *world) {
 // testNoLoops: robots do not answer robots, nobody is asked about what robots
 // say, and a mention alone says nothing.
 func testNoLoops(w *world) {
-	jane := w.login("jane")
-	w.room("room", jane, robot, other)
+	jane := w.Login("jane")
+	w.Room("room", jane, robot, other)
 	w.model.Always(func(modeltest.Asked) modeltest.Behaviour { return modeltest.Behaviour{Text: "ask @" + other} })
-	before := w.app.CallbackCount("C2C.CallbackBeforeSendMsg")
+	before := w.App.CallbackCount("C2C.CallbackBeforeSendMsg")
 	w.tell(jane, "hello")
 	_, err := jane.Send("room", imtest.Draft{Text: "@" + robot, Mentions: []string{robot}})
-	w.must(err)
+	w.Must(err)
 	_, err = jane.Send("room", imtest.Draft{Text: "  ", Mentions: []string{robot}})
-	w.must(err)
+	w.Must(err)
 	w.work()
 	w.hour()
 	if n := len(w.model.Asked()); n != 1 {
 		w.Errorf("the model was asked %d times", n)
 	}
-	if n := w.app.CallbackCount("C2C.CallbackBeforeSendMsg") - before; n != 1 {
+	if n := w.App.CallbackCount("C2C.CallbackBeforeSendMsg") - before; n != 1 {
 		w.Errorf("%d before-callbacks, want jane's alone", n)
 	}
-	w.heard(&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: other, To: robot, MsgKey: "1_1_1", MsgBody: im.Text("hello")})
-	w.heard(&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: "jane", To: "joe", MsgKey: "1_1_2", MsgBody: im.Text("hello")})
-	w.heard(&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: "jane", To: robot, MsgKey: "1_1_3", SendMsgResult: 20006, MsgBody: im.Text("hello")})
+	w.Heard(&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: other, To: robot, MsgKey: "1_1_1", MsgBody: im.Text("hello")})
+	w.Heard(&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: "jane", To: "joe", MsgKey: "1_1_2", MsgBody: im.Text("hello")})
+	w.Heard(&callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: "jane", To: robot, MsgKey: "1_1_3", SendMsgResult: 20006, MsgBody: im.Text("hello")})
 	w.work()
 	if n := len(w.model.Asked()); n != 1 {
 		w.Errorf("the model was asked %d times", n)
-	}
-}
-
-// heard sends a callback as IM does.
-func (w *world) heard(e callback.Event) {
-	w.Helper()
-	body, err := callback.Encode(e)
-	w.must(err)
-	r, err := callback.Signer{SDKAppID: appID, Token: token, Now: w.clock.Now}.Request(w.Context(), "http://bot.invalid/im", "", body)
-	w.must(err)
-	res := httptest.NewRecorder()
-	w.process.endpoint.ServeHTTP(res, r)
-	if res.Code != 200 {
-		w.Fatalf("%d %s", res.Code, res.Body)
 	}
 }
 
 // testOrder: however callbacks and jobs are shuffled and repeated, messages are
 // answered in the order in which they were written.
 func testOrder(w *world) {
-	jane := w.login("jane")
+	jane := w.Login("jane")
 	var want []string
 	for i := range 12 {
-		w.advance(time.Second)
+		w.Advance(time.Second)
 		w.tell(jane, fmt.Sprint("message ", i))
 		want = append(want, you(fmt.Sprint("message ", i)))
 	}
-	w.must(w.app.Settle(w.Context()))
-	jobs := append(w.queue.All(), w.queue.All()...)
+	w.Must(w.App.Settle(w.Context()))
+	jobs := append(w.Queue.All(), w.Queue.All()...)
 	random := rand.New(rand.NewPCG(1, 2))
 	random.Shuffle(len(jobs), func(i, k int) { jobs[i], jobs[k] = jobs[k], jobs[i] })
 	for _, j := range jobs {
 		encoded, err := queue.Encode(j)
-		w.must(err)
-		w.must(w.process.ledger.Perform(w.Context(), encoded))
+		w.Must(err)
+		w.Must(w.ledger.Perform(w.Context(), encoded))
 	}
 	w.hour()
 	w.wantSaid(jane, want...)
@@ -162,10 +147,10 @@ func testOrder(w *world) {
 func testMemory(w *world) {
 	w.conf.MemoryTokens, w.conf.MemoryLife = 40, time.Hour
 	w.restart(w.store)
-	jane, joe := w.login("jane"), w.login("joe")
+	jane, joe := w.Login("jane"), w.Login("joe")
 	ask := func(c *imtest.Client, text string, want ...string) {
 		w.Helper()
-		w.advance(time.Second)
+		w.Advance(time.Second)
 		w.tell(c, text)
 		w.work()
 		all := w.model.Asked()
@@ -184,7 +169,7 @@ func testMemory(w *world) {
 		w.Errorf("told %q", got[len(got)-1])
 	}
 	ask(jane, "six", "six")
-	w.advance(2 * time.Hour)
+	w.Advance(2 * time.Hour)
 	ask(jane, "seven", "seven")
 }
 
@@ -193,16 +178,16 @@ func testMemory(w *world) {
 func testBudgets(w *world) {
 	w.conf.Budget = bot.Budget{User: 3, Group: 2, All: 6}
 	w.restart(w.store)
-	jane, joe, june := w.login("jane"), w.login("joe"), w.login("june")
-	w.room("room", jane, "joe", robot)
+	jane, joe, june := w.Login("jane"), w.Login("joe"), w.Login("june")
+	w.Room("room", jane, "joe", robot)
 	n := 0
 	tell := func(c *imtest.Client, group bool, paid bool) {
 		w.Helper()
 		n++
-		w.advance(time.Second)
+		w.Advance(time.Second)
 		if text := fmt.Sprint("message ", n); group {
 			_, err := c.Send("room", imtest.Draft{Text: text, Mentions: []string{robot}})
-			w.must(err)
+			w.Must(err)
 		} else {
 			w.tell(c, text)
 		}
@@ -226,7 +211,7 @@ func testBudgets(w *world) {
 	tell(joe, false, true)
 	tell(june, false, true)
 	tell(june, false, false) // everybody's
-	w.advance(24 * time.Hour)
+	w.Advance(24 * time.Hour)
 	tell(june, false, true)
 }
 
@@ -234,7 +219,7 @@ func testBudgets(w *world) {
 func testSentences(w *world) {
 	w.conf.Texts = bot.Texts{Sorry: "later please"}
 	w.restart(w.store)
-	jane := w.login("jane")
+	jane := w.Login("jane")
 	for _, tt := range []struct {
 		behaviour modeltest.Behaviour
 		want      string
@@ -245,7 +230,7 @@ func testSentences(w *world) {
 		{modeltest.Behaviour{Text: "fine"}, "fine"},
 	} {
 		w.model.Always(func(modeltest.Asked) modeltest.Behaviour { return tt.behaviour })
-		w.advance(time.Minute)
+		w.Advance(time.Minute)
 		w.tell(jane, "hello")
 		w.work()
 		w.redeliver()
@@ -263,7 +248,7 @@ func testSentences(w *world) {
 }
 
 func testLongAnswer(w *world) {
-	jane := w.login("jane")
+	jane := w.Login("jane")
 	long := strings.Repeat("这是一个很长的回答。", 600)
 	w.model.Next(modeltest.Behaviour{Text: long})
 	w.tell(jane, "tell me everything")
@@ -278,12 +263,12 @@ func testLongAnswer(w *world) {
 // testGone: an answer into a group that is gone meanwhile is dropped, and blocks
 // nobody.
 func testGone(w *world) {
-	jane := w.login("jane")
-	w.room("room", jane, robot)
+	jane := w.Login("jane")
+	w.Room("room", jane, robot)
 	_, err := jane.Send("room", imtest.Draft{Text: "hello", Mentions: []string{robot}})
-	w.must(err)
-	w.must(w.app.Settle(w.Context()))
-	w.must(w.client().DestroyGroup(w.Context(), "room"))
+	w.Must(err)
+	w.Must(w.App.Settle(w.Context()))
+	w.Must(w.Client().DestroyGroup(w.Context(), "room"))
 	w.work()
 	w.hour()
 	w.quiet()
@@ -296,20 +281,20 @@ func testDies(w *world) {
 	for _, later := range []time.Duration{time.Minute, 10 * time.Minute} {
 		enginetest.EachDeath(w.TB.(*testing.T), w.store, func(t *testing.T, name string, mortal kv.Store) {
 			w.restart(mortal)
-			user := w.login(strings.ReplaceAll(fmt.Sprint("u", name, later), " ", "-"))
+			user := w.Login(strings.ReplaceAll(fmt.Sprint("u", name, later), " ", "-"))
 			w.tell(user, "hello from "+name)
-			_ = w.app.Settle(t.Context())
-			_ = w.queue.Work(t.Context(), w.process.ledger, w.clock.Now)
+			_ = w.App.Settle(t.Context())
+			_ = w.Queue.Work(t.Context(), w.ledger, w.Clock.Now)
 			w.restart(w.store)
-			w.advance(later)
+			w.Advance(later)
 			w.work()
 			// IM calls back again, as its console may be set to.
-			calls := w.app.Callbacks()
-			_, err := w.app.Replay(calls[len(calls)-1].N)
-			w.must(err)
+			calls := w.App.Callbacks()
+			_, err := w.App.Replay(calls[len(calls)-1].N)
+			w.Must(err)
 			w.hour()
 			w.redeliver()
-			w.advance(25 * time.Hour)
+			w.Advance(25 * time.Hour)
 			w.redeliver()
 			w.hour()
 			if got := said(user); !slices.Equal(got, []string{you("hello from " + name)}) {
@@ -323,14 +308,14 @@ func testDies(w *world) {
 // testAnswersLost: IM's answers to sends are lost, until the client gives up and
 // the job comes again.
 func testAnswersLost(w *world) {
-	jane := w.login("jane")
-	w.room("room", jane, robot)
+	jane := w.Login("jane")
+	w.Room("room", jane, robot)
 	lost := slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, 5)
-	w.app.FailNext("openim/sendmsg", lost...)
-	w.app.FailNext("group_open_http_svc/send_group_msg", lost...)
+	w.App.FailNext("openim/sendmsg", lost...)
+	w.App.FailNext("group_open_http_svc/send_group_msg", lost...)
 	w.tell(jane, "hello")
 	_, err := jane.Send("room", imtest.Draft{Text: "hello all", Mentions: []string{robot}})
-	w.must(err)
+	w.Must(err)
 	w.work()
 	w.hour()
 	got := said(jane)
@@ -356,14 +341,14 @@ func TestBadEvents(t *testing.T) {
 			&callback.BotOnGroupMessage{Base: callback.Base{CallbackCommand: "Bot.OnGroupMessage"}, GroupID: "g", From: "jane", MsgBody: im.Text("private words")},
 			&callback.BotOnGroupMessage{Base: callback.Base{CallbackCommand: "Bot.OnGroupMessage"}, GroupID: "g", From: "jane", AtRobots: []string{"jane", ""}, MsgBody: im.Text("private words")},
 		} {
-			w.heard(e)
+			w.Heard(e)
 		}
 		w.work()
-		if n := len(w.queue.All()) + len(w.model.Asked()); n != 0 {
+		if n := len(w.Queue.All()) + len(w.model.Asked()); n != 0 {
 			t.Errorf("%d jobs and questions", n)
 		}
 		w.model.Always(func(modeltest.Asked) modeltest.Behaviour { return modeltest.Behaviour{Status: 500} })
-		w.tell(w.login("jane"), "private words")
+		w.tell(w.Login("jane"), "private words")
 		w.work()
 		if !strings.Contains(log.String(), "not answered well") || strings.Contains(log.String(), "private") {
 			t.Errorf("the log says %s", log.String())

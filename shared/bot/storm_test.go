@@ -42,7 +42,7 @@ func storm(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 		URL: w.modelURL, Models: []string{"m", "fallback"}, Try: 100 * time.Millisecond, Now: clock.Now,
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	})
-	w.must(err)
+	w.Must(err)
 	w.conf.Model = model
 	w.restart(store)
 	var asked atomic.Int64
@@ -61,23 +61,23 @@ func storm(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 	})
 	users := make([]*imtest.Client, stormUsers)
 	for i := range users {
-		users[i] = w.login(fmt.Sprint("user", i))
+		users[i] = w.Login(fmt.Sprint("user", i))
 	}
 	for n := range stormMessages {
-		w.advance(time.Second)
+		w.Advance(time.Second)
 		each(users, func(i int, c *imtest.Client) { w.tell(c, fmt.Sprintf("message %d of %d", n, i)) })
 	}
-	w.must(w.app.Settle(t.Context()))
-	for _, c := range w.app.Callbacks() {
+	w.Must(w.App.Settle(t.Context()))
+	for _, c := range w.App.Callbacks() {
 		if strings.HasPrefix(c.Command, "Bot.") {
-			_, err := w.app.Replay(c.N)
-			w.must(err)
+			_, err := w.App.Replay(c.N)
+			w.Must(err)
 		}
 	}
 	for range 20 {
-		w.advance(time.Minute)
-		_, err := w.process.ledger.Sweep(t.Context())
-		w.must(err)
+		w.Advance(time.Minute)
+		_, err := w.ledger.Sweep(t.Context())
+		w.Must(err)
 		w.workAtOnce()
 	}
 	sorry := 0
@@ -119,7 +119,7 @@ func (w *world) workAtOnce() {
 	for range stormWorkers {
 		all.Go(func() {
 			for {
-				j, is := w.queue.Next(w.clock.Now())
+				j, is := w.Queue.Next(w.Clock.Now())
 				if !is {
 					return
 				}
@@ -128,8 +128,8 @@ func (w *world) workAtOnce() {
 					w.Error(err)
 					return
 				}
-				if w.process.ledger.Perform(w.Context(), encoded) != nil {
-					_ = w.queue.Enqueue(w.Context(), j)
+				if w.ledger.Perform(w.Context(), encoded) != nil {
+					_ = w.Queue.Enqueue(w.Context(), j)
 					return
 				}
 			}

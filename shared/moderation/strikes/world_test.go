@@ -157,13 +157,6 @@ func (w *world) process(store kv.Store) *process {
 	return p
 }
 
-// with is the same process in a subtest.
-func (p *process) with(t *testing.T) *process {
-	sub := *p
-	sub.world = p.world.with(t)
-	return &sub
-}
-
 func (p *process) work() {
 	p.Helper()
 	p.must(p.queue.Work(p.Context(), p.ledger, p.clock.Now))

@@ -1,0 +1,194 @@
+// Package rulestest is the world that the tests of rules live in: an emulated
+// IM, and a queue that a test has carried out when and as often as it likes, on
+// clocks that stand until the test moves them.
+//
+//	w := rulestest.New(t, clock, rulestest.Options{Callbacks: []string{"Bot.OnC2CMessage"}})
+//	ledger := queue.NewLedger(store, w.Queue, clock.Now)
+//	w.Serve(mux)            // the rules that hear callbacks, replaced by each process
+//	jane := w.Login("jane")
+//	...
+//	w.Work(ledger)
+package rulestest
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
+)
+
+// The app of these tests.
+const (
+	AppID = 1400000002
+	Key   = "a key for these tests alone"
+	Token = "a token for these tests alone"
+	Admin = "administrator"
+)
+
+// Options of a world.
+type Options struct {
+	Callbacks []string // that IM sends; nil: all
+}
+
+// World is an emulated IM and a queue.
+type World struct {
+	testing.TB
+	Clock *kvtest.Clock
+	App   *imtest.App
+	Queue *queuetest.Line
+
+	emulated *imtest.Clock
+	rest     string // base URL of IM's REST API
+	signer   *usersig.Signer
+	endpoint atomic.Pointer[callback.Endpoint]
+}
+
+// New returns a world on the clock of a store. It ends with the test.
+func New(t testing.TB, clock *kvtest.Clock, o Options) *World {
+	t.Helper()
+	w := &World{TB: t, Clock: clock, Queue: &queuetest.Line{}, emulated: imtest.NewManualClock(clock.Now())}
+	callbacks := w.HTTP(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { w.endpoint.Load().ServeHTTP(res, r) }))
+	emulator := imtest.NewServer(imtest.Options{Clock: w.emulated, Seed: 1})
+	t.Cleanup(emulator.Close)
+	w.App = emulator.AddApp(imtest.AppConfig{
+		SDKAppID: AppID, Key: Key, RatePerAPI: -1, RoomRate: -1,
+		CallbackURL: callbacks, CallbackToken: Token, CallbackTimeout: time.Minute, Callbacks: o.Callbacks,
+	})
+	w.rest = w.HTTP(emulator)
+	var err error
+	w.signer, err = usersig.NewSignerAt(AppID, Key, clock.Now)
+	w.Must(err)
+	w.Serve(callback.NewMux())
+	return w
+}
+
+// HTTP serves a handler on the loopback and returns its URL.
+func (w *World) HTTP(h http.Handler) string {
+	server := httptest.NewServer(h)
+	w.Cleanup(server.Close)
+	return server.URL
+}
+
+// Serve has these rules hear the callbacks from now on, in place of others.
+func (w *World) Serve(mux *callback.Mux) {
+	w.Helper()
+	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: AppID, Token: Token, Mux: mux, Now: w.Clock.Now})
+	w.Must(err)
+	w.endpoint.Store(endpoint)
+}
+
+// Heard sends a callback as IM does.
+func (w *World) Heard(e callback.Event) {
+	w.Helper()
+	body, err := callback.Encode(e)
+	w.Must(err)
+	r, err := callback.Signer{SDKAppID: AppID, Token: Token, Now: w.Clock.Now}.Request(w.Context(), "http://rules.invalid/im", "", body)
+	w.Must(err)
+	res := httptest.NewRecorder()
+	w.endpoint.Load().ServeHTTP(res, r)
+	if res.Code != http.StatusOK {
+		w.Fatalf("%d %s", res.Code, res.Body)
+	}
+}
+
+// Must ends the test with an error.
+func (w *World) Must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// Advance moves the clocks.
+func (w *World) Advance(d time.Duration) {
+	w.Clock.Advance(d)
+	w.emulated.Advance(d)
+}
+
+// Sleep moves the clocks in place of waiting.
+func (w *World) Sleep(ctx context.Context, d time.Duration) error {
+	w.Advance(d)
+	return ctx.Err()
+}
+
+// Client is another client of IM, as each instance of ours has one.
+func (w *World) Client() *im.Client {
+	w.Helper()
+	c, err := im.NewClient(im.Config{Domain: w.rest, SDKAppID: AppID, Key: Key, Admin: Admin, Now: w.Clock.Now, Sleep: w.Sleep})
+	w.Must(err)
+	return c
+}
+
+// Login makes a user, unless there is one, who is then online.
+func (w *World) Login(userID string) *imtest.Client {
+	w.Helper()
+	w.Must(w.Client().ImportAccount(w.Context(), im.Account{UserID: userID}))
+	sig, err := w.signer.Sign(userID, 30*24*time.Hour)
+	w.Must(err)
+	c, err := w.App.Login(userID, sig, imtest.Device{})
+	w.Must(err)
+	return c
+}
+
+// Room makes a public group with an owner and members.
+func (w *World) Room(id string, owner *imtest.Client, members ...string) {
+	w.Helper()
+	_, err := owner.CreateGroup("Public", id, id)
+	w.Must(err)
+	if len(members) > 0 {
+		_, err = w.Client().AddGroupMembers(w.Context(), id, members, true)
+		w.Must(err)
+	}
+}
+
+// Work waits until all callbacks were heard, and has the jobs carried out that
+// are due.
+func (w *World) Work(ledger *queue.Ledger) {
+	w.Helper()
+	w.Must(w.App.Settle(w.Context()))
+	w.Must(w.Queue.Work(w.Context(), ledger, w.Clock.Now))
+}
+
+// Hour lets the clock tick for an hour, as it does when nobody asks anything.
+func (w *World) Hour(ledger *queue.Ledger) {
+	w.Helper()
+	for range 12 {
+		w.Advance(5 * time.Minute)
+		_, err := ledger.Sweep(w.Context())
+		w.Must(err)
+		w.Work(ledger)
+	}
+}
+
+// Redeliver has every job that there ever was carried out once more, as an
+// engine may that lost count.
+func (w *World) Redeliver(ledger *queue.Ledger) {
+	w.Helper()
+	for _, j := range w.Queue.All() {
+		j.NotBefore = time.Time{}
+		encoded, err := queue.Encode(j)
+		w.Must(err)
+		w.Must(ledger.Perform(w.Context(), encoded))
+	}
+	w.Work(ledger)
+}
+
+// Quiet fails the test if a job waits or was given up.
+func (w *World) Quiet(ledger *queue.Ledger) {
+	w.Helper()
+	o, err := ledger.Overview(w.Context())
+	w.Must(err)
+	if o.Waiting != 0 || o.Dead != 0 {
+		w.Errorf("%d jobs wait, %d are dead", o.Waiting, o.Dead)
+	}
+}
