@@ -1,0 +1,383 @@
+package review_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/once"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/moderation"
+	"github.com/backchannel-im/backchannel/shared/moderation/review"
+	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
+	"github.com/backchannel-im/backchannel/shared/moderation/trail"
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/compile"
+	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
+)
+
+const (
+	appID    = 1400000005
+	appKey   = "a key for these tests alone"
+	token    = "a token for these tests alone"
+	admin    = "administrator"
+	apiKey   = "an API key for these tests"
+	rejected = "A moderator rejected your message."
+
+	// What is held says it, and nothing else here does.
+	suspicious = "a rumour"
+)
+
+// words is a rule set that has suspicious messages held.
+var words = func() *wordlist.List {
+	set, err := compile.Parse([]byte(`{"version":"1","words":[{"text":"rumour","category":"gossip","severity":2,"action":"review"}]}`))
+	if err != nil {
+		panic(err)
+	}
+	image, err := compile.Compile(set)
+	if err != nil {
+		panic(err)
+	}
+	list, err := wordlist.Open(string(image))
+	if err != nil {
+		panic(err)
+	}
+	return list
+}()
+
+// world is an emulated IM with a room that joe is in, a store and a queue on one
+// clock that stands.
+type world struct {
+	*testing.T
+	clock *kvtest.Clock
+	imNow *imtest.Clock
+	store kv.Store
+	queue *queuetest.Line
+	app   *imtest.App
+	users *usersig.Signer
+	joe   *imtest.Client
+	front *atomic.Pointer[process] // who gets IM's callbacks
+
+	chatURL   string
+	transport *http.Transport
+}
+
+func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
+	t.Helper()
+	w := &world{
+		T: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &queuetest.Line{},
+		front: &atomic.Pointer[process]{}, transport: &http.Transport{MaxIdleConnsPerHost: 64},
+	}
+	t.Cleanup(w.transport.CloseIdleConnections)
+	emulator := imtest.NewServer(imtest.Options{Clock: w.imNow, Seed: 1})
+	w.chatURL = w.serve(emulator)
+	w.app = emulator.AddApp(imtest.AppConfig{
+		SDKAppID: appID, Key: appKey, RatePerAPI: -1, RoomRate: -1, CallbackToken: token, CallbackTimeout: time.Minute,
+		CallbackURL: w.serve(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) {
+			if p := w.front.Load(); p != nil {
+				p.routes.ServeHTTP(res, r)
+			}
+		})) + "/im",
+	})
+	t.Cleanup(emulator.Close)
+	var err error
+	w.users, err = usersig.NewSignerAt(appID, appKey, clock.Now)
+	w.must(err)
+	w.joe = w.device("joe")
+	chat := w.chat()
+	for id, kind := range map[string]im.GroupType{"room": im.Public, "live": im.AVRoom} {
+		_, err = chat.CreateGroup(t.Context(), im.NewGroup{Type: kind, GroupID: id, Name: id, Owner: "joe"})
+		w.must(err)
+	}
+	w.must(w.joe.Join("live"))
+	return w
+}
+
+func (w *world) serve(h http.Handler) string {
+	server := httptest.NewServer(h)
+	w.Cleanup(server.Close)
+	return server.URL
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) advance(d time.Duration) {
+	w.clock.Advance(d)
+	w.imNow.Advance(d)
+}
+
+// with is the same world in a subtest.
+func (w *world) with(t *testing.T) *world {
+	sub := *w
+	sub.T = t
+	return &sub
+}
+
+// device logs a user in.
+func (w *world) device(user string) *imtest.Client {
+	w.Helper()
+	sig, err := w.users.Sign(user, 100*24*time.Hour)
+	w.must(err)
+	c, err := w.app.Login(user, sig, imtest.Device{})
+	w.must(err)
+	return c
+}
+
+// member logs a user in who may write to the rooms.
+func (w *world) member(user string) *imtest.Client {
+	w.Helper()
+	c := w.device(user)
+	_, err := w.chat().AddGroupMembers(w.Context(), "room", []string{user}, true)
+	w.must(err)
+	w.must(c.Join("live"))
+	return c
+}
+
+func (w *world) chat() *im.Client {
+	w.Helper()
+	chat, err := im.NewClient(im.Config{
+		Domain: w.chatURL, SDKAppID: appID, Key: appKey, Admin: admin, Now: w.clock.Now, Transport: w.transport,
+		Sleep: func(ctx context.Context, d time.Duration) error {
+			w.advance(d)
+			return ctx.Err()
+		},
+	})
+	w.must(err)
+	return chat
+}
+
+// code returns IM's code of an error; 0 for none.
+func (w *world) code(err error) int {
+	w.Helper()
+	if err == nil {
+		return 0
+	}
+	e, is := errors.AsType[*imtest.Error](err)
+	if !is {
+		w.Fatal(err)
+	}
+	return e.Code
+}
+
+// seen returns what joe got of a user, in order.
+func (w *world) seen(user string) (texts []string) {
+	for _, m := range w.joe.Received() {
+		if m.From == user {
+			texts = append(texts, m.Text())
+		}
+	}
+	return texts
+}
+
+// told returns what a user was told by the admin.
+func (w *world) told(user string) (texts []string) {
+	for _, c := range w.app.State().Conversations {
+		for _, m := range c.Messages {
+			if m.From == admin && m.To == user {
+				texts = append(texts, m.Text())
+			}
+		}
+	}
+	return texts
+}
+
+// process is one process of ours.
+type process struct {
+	*world
+	reviews *review.Queue
+	strikes *strikes.Strikes
+	ledger  *queue.Ledger
+	routes  http.Handler
+}
+
+// process starts a process over a store, which may be mortal.
+func (w *world) process(store kv.Store) *process {
+	w.Helper()
+	chat := w.chat()
+	sends := once.New(store, chat, w.clock.Now)
+	p := &process{world: w, ledger: queue.NewLedger(store, w.queue, w.clock.Now)}
+	p.strikes = strikes.New(strikes.Config{
+		Store: store, Jobs: p.ledger, IM: chat, Sends: sends,
+		MuteAt: 3, Fade: 30 * 24 * time.Hour, MuteFor: 24 * time.Hour, Now: w.clock.Now,
+	})
+	p.reviews = review.New(review.Config{
+		Store: store, Jobs: p.ledger, Sends: sends, Notifier: admin, RejectedText: rejected, Now: w.clock.Now,
+		Strike: func(ctx context.Context, r review.Rejection) error {
+			return p.strikes.Add(ctx, strikes.Strike{
+				UserID: r.UserID, Key: "review/" + r.Review, Weight: r.Weight, By: r.By, Reason: r.Reason, Review: r.Review,
+			})
+		},
+	})
+	rules := callback.NewMux()
+	moderation.New(moderation.Config{Lists: moderation.Fixed(words), Holder: p.reviews, Now: w.clock.Now}).Register(rules)
+	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: appID, Token: token, Mux: rules, Now: w.clock.Now, Deadline: time.Minute})
+	w.must(err)
+	sum := sha256.Sum256([]byte(apiKey))
+	keys, err := api.ParseKeys([]string{"desk:" + hex.EncodeToString(sum[:])})
+	w.must(err)
+	mux := http.NewServeMux()
+	mux.Handle("/im", endpoint)
+	p.reviews.Routes(mux, &api.Gate{Keys: keys, Users: w.users})
+	p.routes = api.Routes(mux)
+	return p
+}
+
+// serves has a process get IM's callbacks from now on.
+func (p *process) serves() *process {
+	p.front.Store(p)
+	return p
+}
+
+func (p *process) work() {
+	p.Helper()
+	p.must(p.queue.Work(p.Context(), p.ledger, p.clock.Now))
+}
+
+// tick is what the clock does at a time.
+func (p *process) tick() {
+	p.Helper()
+	p.must(p.reviews.Sweep(p.Context()))
+	p.must(p.strikes.Sweep(p.Context()))
+	_, err := p.ledger.Sweep(p.Context())
+	p.must(err)
+	p.work()
+}
+
+// hour lets the clock tick for an hour, as it does when nobody asks anything.
+func (p *process) hour() {
+	p.Helper()
+	for _, minutes := range []time.Duration{1, 1, 3, 5, 10, 20, 20} {
+		p.advance(minutes * time.Minute)
+		p.tick()
+	}
+}
+
+// ask is a request of a server.
+func (p *process) ask(method, path, body string) *httptest.ResponseRecorder {
+	p.Helper()
+	r := httptest.NewRequestWithContext(p.Context(), method, "/moderation/reviews"+path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+apiKey)
+	w := httptest.NewRecorder()
+	p.routes.ServeHTTP(w, r)
+	return w
+}
+
+// decides is a moderator's click.
+func (p *process) decides(id, what string) (status int, v review.View) {
+	p.Helper()
+	w := p.ask(http.MethodPost, "/"+id+"/"+what, `{"reason":"because"}`)
+	if w.Code == http.StatusOK {
+		p.must(json.Unmarshal(w.Body.Bytes(), &v))
+	}
+	return w.Code, v
+}
+
+// list returns a page of the messages that wait.
+func (p *process) list(query string) (views []review.View, next string) {
+	p.Helper()
+	w := p.ask(http.MethodGet, query, "")
+	var out struct {
+		Reviews []review.View
+		Next    string
+	}
+	p.must(json.Unmarshal(w.Body.Bytes(), &out))
+	if w.Code != http.StatusOK {
+		p.Fatalf("%s: %d %s", query, w.Code, w.Body)
+	}
+	return out.Reviews, out.Next
+}
+
+// of returns the ids of a user's messages that wait, the oldest first.
+func (p *process) of(user string) (ids []string) {
+	p.Helper()
+	views, _ := p.list("?limit=100")
+	for _, v := range views {
+		if v.From == user {
+			ids = append(ids, v.ID)
+		}
+	}
+	return ids
+}
+
+// holds has a user write something suspicious to a group, or to joe with "", and
+// returns the id under which it waits.
+func (p *process) holds(c *imtest.Client, groupID, text string) (id string) {
+	p.Helper()
+	before := p.of(c.UserID())
+	var err error
+	if groupID == "" {
+		_, err = c.SendTo("joe", imtest.Draft{Text: text})
+	} else {
+		_, err = c.Send(groupID, imtest.Draft{Text: text})
+	}
+	if got := p.code(err); got != 10016 && got != 20006 {
+		p.Fatalf("what is held was answered with %d", got)
+	}
+	for _, id := range p.of(c.UserID()) {
+		if !slices.Contains(before, id) {
+			return id
+		}
+	}
+	p.Fatal("nothing is held")
+	return ""
+}
+
+// entries returns what the trail has of a user, in alphabetical order: those of
+// one moment have none.
+func (p *process) entries(user string) (what []string) {
+	p.Helper()
+	all, _, err := trail.New(p.store).Page(p.Context(), api.Page{Limit: 1000})
+	p.must(err)
+	for _, e := range all {
+		if e.UserID == user {
+			what = append(what, strings.TrimSpace(e.By+" "+e.What))
+		}
+	}
+	slices.Sort(what)
+	return what
+}
+
+// quiet requires that nothing is left to do.
+func (p *process) quiet() {
+	p.Helper()
+	o, err := p.ledger.Overview(p.Context())
+	p.must(err)
+	if o != (queue.Overview{}) {
+		dead, _ := p.ledger.DeadJobs(p.Context(), 10)
+		p.Errorf("jobs left: %+v, dead %+v", o, dead)
+	}
+}
+
+// redeliver has every job from the n-th on carried out once more.
+func (p *process) redeliver(from int) {
+	p.Helper()
+	for _, j := range p.queue.All()[from:] {
+		j.NotBefore = time.Time{}
+		encoded, err := queue.Encode(j)
+		p.must(err)
+		p.must(p.ledger.Perform(p.Context(), encoded))
+	}
+	p.work()
+}
