@@ -38,13 +38,13 @@ type suite struct {
 }
 
 var suites = []suite{
-	{"state", []string{"shared/kv"}, 9 * time.Minute, "1"},
-	{"jobs", []string{"shared/queue", "shared/due", "shared/mailbox", "shared/idem", "shared/schedule"}, 6 * time.Minute, "1"},
+	{"state", []string{"shared/kv"}, 7 * time.Minute, "1"},
+	{"jobs", []string{"shared/queue", "shared/due", "shared/mailbox", "shared/idem", "shared/schedule"}, 4 * time.Minute, "1"},
 	{"im", []string{"shared/im"}, 3 * time.Minute, "2"},
 	{"platforms", []string{"shared/faas"}, 2 * time.Minute, "2"},
 	{"functions", []string{"functions/"}, 3 * time.Minute, "2"},
 	{"scripts", []string{"scripts/"}, 4 * time.Minute, "2"},
-	{"rules", []string{""}, 2 * time.Minute, "2"},
+	{"rules", []string{""}, 6 * time.Minute, "2"},
 }
 
 func main() {
