@@ -8,9 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/compile"
 	"github.com/backchannel-im/backchannel/shared/redistest"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
@@ -118,6 +121,60 @@ func TestFlood(t *testing.T) {
 		if tt.code == 1 && a.JSON["ErrorInfo"] != "slowly" {
 			t.Errorf("message %d: %s", i, a.Text)
 		}
+	}
+}
+
+// TestReview: what waits is approved by two clicks at once, and sent once.
+func TestReview(t *testing.T) {
+	emulator := imtest.NewServer(imtest.Options{})
+	defer emulator.Close()
+	app := emulator.AddApp(imtest.AppConfig{SDKAppID: kit.AppID, Key: kit.Secret})
+	rest := httptest.NewServer(emulator)
+	defer rest.Close()
+	chat, err := im.NewClient(im.Config{Domain: rest.URL, SDKAppID: kit.AppID, Key: kit.Secret, Admin: "administrator"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chat.ImportAccount(t.Context(), im.Account{UserID: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chat.CreateGroup(t.Context(), im.NewGroup{Type: im.Public, GroupID: "lobby", Name: "lobby", Owner: "alice"}); err != nil {
+		t.Fatal(err)
+	}
+	env := kit.Settings(kit.StartQueue(t).Env)
+	env["STATE_URL"], env["IM_DOMAIN"] = "redis://"+redistest.Start(t).Addr, rest.URL
+	env["MODERATION_RULES"] = image(t, `{"version":"1","words":[{"text":"broccoli","action":"review"}]}`)
+	p := faastest.StartLocal(t, faastest.Build(t, "."), env)
+	call := func(r *http.Request) kit.Answer {
+		res, err := p.Do(faastest.Plain, r)
+		if err != nil {
+			t.Error(err)
+			return kit.Answer{}
+		}
+		return kit.Read(t, res)
+	}
+	// The room of the sample is a live room in the callback, and of a type with a
+	// history in the emulator.
+	for range 3 {
+		call(kit.Callback(t, strings.ReplaceAll(kit.BeforeSend("I like broccoli"), "AVChatRoom", "Public"))).WantCode(t, 1)
+	}
+	held, _ := call(kit.Get("/moderation/reviews", kit.Key)).JSON["reviews"].([]any)
+	if len(held) != 1 {
+		t.Fatalf("%d messages wait, want one", len(held))
+	}
+	path := "/moderation/reviews/" + held[0].(map[string]any)["id"].(string) + "/approve"
+	var clicks sync.WaitGroup
+	for range 5 {
+		clicks.Go(func() {
+			if a := call(kit.Post(path, kit.Key, `{}`)); a.Status != http.StatusOK {
+				t.Errorf("%d %s", a.Status, a.Text)
+			}
+		})
+	}
+	clicks.Wait()
+	messages := app.State().Group("lobby").Messages
+	if len(messages) != 1 || messages[0].From != "alice" || messages[0].Text() != "I like broccoli" {
+		t.Errorf("the room has %+v", messages)
 	}
 }
 

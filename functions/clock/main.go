@@ -11,6 +11,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/match"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/wiring/cloud"
+	"github.com/backchannel-im/backchannel/shared/wiring/moderators"
 	"github.com/backchannel-im/backchannel/shared/wiring/secrets"
 	"github.com/backchannel-im/backchannel/shared/wiring/timetable"
 )
@@ -31,7 +32,7 @@ func build(ctx context.Context, set *config.Reader) (*faas.App, error) {
 	}
 	table := timetable.New(timetable.Rules{
 		Stats: roomstats.New(work.Store), Ledger: work.Ledger, Tickets: desk.New(desk.Config{Store: work.Store, Jobs: work.Ledger}),
-		Teams: match.New(match.Config{Store: work.Store, Jobs: work.Ledger}),
+		Teams: match.New(match.Config{Store: work.Store, Jobs: work.Ledger}), Moderation: moderators.ForClock(work.Store, work.Ledger).Sweep,
 	})
 	return &faas.App{HTTP: http.NotFoundHandler(), Tick: table.Tick, Close: work.Close}, nil
 }

@@ -86,7 +86,7 @@ func Open(ctx context.Context, set *config.Reader, o Options) (*Bundle, error) {
 	if err := entrance.Mount(routes, heard.Parts()...); err != nil {
 		return nil, errors.Join(err, work.Close())
 	}
-	table := timetable.New(timetable.Rules{Stats: heard.Stats, Ledger: work.Ledger, Tickets: tickets, Teams: heard.Teams.Teams})
+	table := timetable.New(timetable.Rules{Stats: heard.Stats, Ledger: work.Ledger, Tickets: tickets, Teams: heard.Teams.Teams, Moderation: heard.Words.Sweep})
 	b := &Bundle{HTTP: api.Routes(routes), Tick: table.Tick, Close: work.Close}
 	if work.Ledger != nil {
 		jobdesk.Routes(routes, gate, work.Ledger)

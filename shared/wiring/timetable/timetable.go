@@ -17,6 +17,8 @@ type Rules struct {
 	Ledger  *queue.Ledger
 	Tickets *desk.Tickets
 	Teams   *match.Teams
+	// Moderation goes on with what moderators decided, and with what nobody did.
+	Moderation func(ctx context.Context) error
 }
 
 // New returns the table.
@@ -29,6 +31,9 @@ func New(r Rules) schedule.Table {
 	}
 	if r.Teams != nil {
 		table = append(table, schedule.Task{Name: "look at teams", Do: r.Teams.Sweep})
+	}
+	if r.Moderation != nil {
+		table = append(table, schedule.Task{Name: "go on with reviews and strikes", Do: r.Moderation})
 	}
 	if r.Ledger != nil {
 		table = append(table, schedule.Task{Name: "push overdue jobs", Do: func(ctx context.Context) error {

@@ -26,6 +26,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/access"
 	"github.com/backchannel-im/backchannel/shared/wiring/imclient"
 	"github.com/backchannel-im/backchannel/shared/wiring/jobs"
+	"github.com/backchannel-im/backchannel/shared/wiring/moderators"
 )
 
 // Words is what the settings say.
@@ -35,6 +36,7 @@ type Words struct {
 	conf        moderation.Config
 	friends     bool
 	flood       flood.Config
+	people      *moderators.Settings
 	inspector   *tencentmedia.Inspector // nil: files are not looked at
 	replacement string
 	client      func() (*im.Client, error)
@@ -42,7 +44,7 @@ type Words struct {
 
 // Read reads the settings.
 func Read(set *config.Reader) *Words {
-	w := &Words{client: imclient.Read(set)}
+	w := &Words{client: imclient.Read(set), people: moderators.Read(set)}
 	w.readList(set)
 	w.conf.Exempt = []string{access.Admin(set)}
 	w.conf.Encrypted = moderation.Encrypted(set.Choice(config.Setting{
@@ -199,8 +201,9 @@ type Rules struct {
 	flood  *flood.Guard
 	filter *moderation.Filter
 	names  *moderation.Names
-	lists  *lists.Lists // nil without a store
-	media  *media.Media // nil: files are not looked at
+	lists  *lists.Lists     // nil without a store
+	people *moderators.Desk // nil without a queue
+	media  *media.Media     // nil: files are not looked at
 }
 
 // startFor bounds what a start waits for a rule set that lies elsewhere.
@@ -222,6 +225,9 @@ func (w *Words) Open(ctx context.Context, work *jobs.Jobs) (*Rules, error) {
 	if work.Store != nil {
 		r.lists = lists.New(lists.Config{Store: work.Store, Base: w.list})
 		conf.Lists = r.lists
+	}
+	if r.people = w.people.Open(work, client); r.people != nil {
+		conf.Holder = r.people.Holder()
 	}
 	if w.friends {
 		conf.Friends = friends{client}
@@ -271,7 +277,13 @@ func (r *Rules) Routes(mux *http.ServeMux, gate *api.Gate) {
 	if r.media != nil {
 		r.media.Routes(mux)
 	}
+	if r.people != nil {
+		r.people.Routes(mux, gate)
+	}
 }
+
+// Sweep is what the clock does for the moderators.
+func (r *Rules) Sweep(ctx context.Context) error { return r.people.Sweep(ctx) }
 
 // friends asks IM who are friends.
 type friends struct{ client *im.Client }
