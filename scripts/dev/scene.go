@@ -51,7 +51,7 @@ func newScene(emulator string) scene {
 			{ID: "robot", Title: "Chatbot", Peer: robo.UserID, About: "A chatbot that a scripted model answers for: it repeats what you say, tells what you said if you ask what it remembers, forgets on /forget, and apologises when told to fail."},
 			{ID: "direct", Title: "One to one", About: "What alice and bob write to each other."},
 		},
-		Sayings: []string{"Hello everyone", "join my casino now", "buy followers"},
+		Sayings: []string{"Hello everyone", "join my casino now", "buy followers", "add me on telegram"},
 	}
 }
 

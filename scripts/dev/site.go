@@ -64,6 +64,7 @@ func newSite(bundle http.Handler, seen *feed, stage scene, addr string, more ...
 	for _, route := range []string{
 		"GET /dev/rooms/{id}/stats", "GET /dev/jobs", "POST /dev/jobs/{id}/redrive", "DELETE /dev/jobs/{id}",
 		"POST /dev/teams", "GET /dev/teams/{id}", "DELETE /dev/teams/{id}", "POST /dev/teams/{id}/members", "DELETE /dev/teams/{id}/members/{user}",
+		"GET /dev/moderation/reviews", "POST /dev/moderation/reviews/{id}/approve", "POST /dev/moderation/reviews/{id}/reject",
 	} {
 		own(route, api.HandlerFunc(s.asServer))
 	}

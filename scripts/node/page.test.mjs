@@ -176,6 +176,26 @@ test("a chatbot answers each in a conversation of his own, and remembers it unti
   await page.close();
 });
 
+test("a held message waits for a moderator; approved by a double click it is sent once, and rejected never", async () => {
+  const { page } = await open({});
+  await ready(page);
+  await page.getByRole("tab", { name: "Team" }).click();
+  const log = (user) => windowOf(page, user).getByRole("log");
+  const chip = windowOf(page, "alice").getByRole("button", { name: "add me on telegram" });
+  await chip.click();
+  await log("alice").getByText("waits for a moderator").waitFor();
+  await page.getByRole("button", { name: "Approve what alice wrote" }).dblclick();
+  await log("bob").getByText("add me on telegram").waitFor();
+  await page.getByText("Nothing waits.").waitFor();
+  await windowOf(page, "bob").getByRole("button", { name: "add me on telegram" }).click();
+  await page.getByRole("button", { name: "Reject what bob wrote" }).click();
+  await page.getByText("Nothing waits.").waitFor();
+  await windowOf(page, "bob").getByRole("button", { name: "Hello everyone" }).click();
+  await log("alice").getByText("Hello everyone").waitFor();
+  assert.equal((await log("bob").innerText()).split("add me on telegram").length - 1, 2);
+  await page.close();
+});
+
 test("a ticket has its group; agents come, are relieved, and leave with it", async () => {
   const { page, errors } = await open({});
   await ready(page);

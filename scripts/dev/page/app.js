@@ -4,7 +4,7 @@ import { watchCallbacks } from "./callbacks.js";
 import { openChat } from "./chat.js";
 import { call, tell } from "./dom.js";
 import { misbehave } from "./im.js";
-import { offerChaos, offerHelp, offerTeams, showCounters, showJobs, showTeams, showTickets } from "./panels.js";
+import { offerChaos, offerHelp, offerTeams, showCounters, showJobs, showReviews, showTeams, showTickets } from "./panels.js";
 
 const scene = await call("GET", "dev/scene");
 let groupID;
@@ -13,7 +13,7 @@ let waiting;
 // refresh reads the counters and jobs again, once things have settled.
 function refresh() {
   clearTimeout(waiting);
-  waiting = setTimeout(() => Promise.all([showCounters(groupID), showJobs(), showTickets(), showTeams(scene.users)]).catch((e) => tell(e.message)), 150);
+  waiting = setTimeout(() => Promise.all([showCounters(groupID), showJobs(), showReviews(), showTickets(), showTeams(scene.users)]).catch((e) => tell(e.message)), 150);
 }
 
 watchCallbacks(refresh);

@@ -183,7 +183,7 @@ class Window {
       await this.device.send(at, text);
       mine.state = "sent";
     } catch (e) {
-      mine.state = e.code ? `refused, error ${e.code}` : e.message;
+      mine.state = e.code ? `refused, error ${e.code}: ${e.message}` : e.message;
       mine.refused = true;
     }
     this.draw();

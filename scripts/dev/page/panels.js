@@ -1,4 +1,4 @@
-// The panels beside the chat: counters, tickets, teams, jobs, chaos.
+// The panels beside the chat: counters, reviews, tickets, teams, jobs, chaos.
 import { byId, call, element, tell } from "./dom.js";
 
 const names = {
@@ -26,6 +26,22 @@ export async function showCounters(groupID) {
         element("th", { scope: "col", textContent: "user" }), element("th", { scope: "col", textContent: "messages" }))),
       element("tbody", {}, ...users)));
   }
+}
+
+// showReviews shows what waits for a moderator, with what can be decided.
+export async function showReviews() {
+  const { reviews } = await call("GET", "dev/moderation/reviews");
+  byId("reviews").replaceChildren(...reviews.map((r) => {
+    const act = (label, path, body) => {
+      const button = element("button", { type: "button", textContent: label });
+      button.setAttribute("aria-label", `${label} what ${r.from} wrote`);
+      button.addEventListener("click", () => call("POST", `dev/moderation/reviews/${r.id}/${path}`, body).then(showReviews).catch((e) => tell(e.message)));
+      return button;
+    };
+    return element("li", {},
+      element("b", { textContent: r.from }), ` ${r.groupId ? `in ${r.groupId}` : `to ${r.to}`}: ${r.text} `,
+      act("Approve", "approve", {}), act("Reject", "reject", { reason: "by a moderator of the page" }));
+  }));
 }
 
 // offerHelp lets a user ask for help.
