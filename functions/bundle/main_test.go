@@ -249,3 +249,29 @@ func dump(t *testing.T, file string) []byte {
 	}
 	return b.Bytes()
 }
+
+// TestBannedUsersStayOut: what moderators decide reaches the issuer of UserSigs.
+func TestBannedUsersStayOut(t *testing.T) {
+	p := faastest.StartLocal(t, faastest.Build(t, "."), kit.Settings(map[string]string{
+		"STATE_URL": "bolt:{dir}/state.db", "QUEUE_URL": "bolt:{dir}/jobs.db", "IM_DOMAIN": "http://127.0.0.1:1",
+	}))
+	post := func(path, body, key string) kit.Answer {
+		r := kit.Post(path, kit.Key, body)
+		r.Header.Set("Idempotency-Key", key)
+		res, err := p.Do(faastest.Plain, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kit.Read(t, res)
+	}
+	for _, key := range []string{"one", "one", "two"} {
+		if a := post("/moderation/strikes/mallory", `{"weight":3,"reason":"spam"}`, key); a.Status != http.StatusOK {
+			t.Fatalf("%d %s", a.Status, a.Text)
+		}
+	}
+	for userID, status := range map[string]int{"mallory": http.StatusForbidden, "alice": http.StatusOK} {
+		if a := post("/usersig", fmt.Sprintf(`{"userID":%q}`, userID), ""); a.Status != status {
+			t.Errorf("%s: %d %s", userID, a.Status, a.Text)
+		}
+	}
+}

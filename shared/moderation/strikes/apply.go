@@ -22,7 +22,7 @@ func (s *Strikes) apply(ctx context.Context, j queue.Job) error {
 		return errors.New("strikes: the job names no user")
 	}
 	for {
-		r, cond, err := s.load(ctx, userID)
+		r, cond, err := load(ctx, s.store, userID)
 		if err != nil || cond.WantsAbsent() {
 			return err
 		}

@@ -221,7 +221,7 @@ func (s *Strikes) View(ctx context.Context, userID string) (View, error) {
 	if usersig.CheckUserID(userID) != nil {
 		return View{}, errUserID
 	}
-	r, _, err := s.load(ctx, userID)
+	r, _, err := load(ctx, s.store, userID)
 	if err != nil {
 		return View{}, err
 	}
@@ -240,8 +240,13 @@ func (s *Strikes) View(ctx context.Context, userID string) (View, error) {
 // Banned returns until when a user is banned; the zero time if he is not. It is
 // for those who let users in.
 func (s *Strikes) Banned(ctx context.Context, userID string) (until time.Time, err error) {
-	r, _, err := s.load(ctx, userID)
-	if err != nil || r.Sanction.Kind != Banned || !r.Sanction.active(s.now()) {
+	return BannedUntil(ctx, s.store, userID, s.now())
+}
+
+// BannedUntil is [Strikes.Banned] for who has nothing but the store.
+func BannedUntil(ctx context.Context, store kv.Store, userID string, now time.Time) (time.Time, error) {
+	r, _, err := load(ctx, store, userID)
+	if err != nil || r.Sanction.Kind != Banned || !r.Sanction.active(now) {
 		return time.Time{}, err
 	}
 	return r.Sanction.Until, nil
@@ -385,8 +390,8 @@ func partition(userID string) string { return "strikes/" + userID }
 
 const recordKey = "record"
 
-func (s *Strikes) load(ctx context.Context, userID string) (r record, cond kv.Cond, err error) {
-	item, err := s.store.Get(ctx, partition(userID), recordKey)
+func load(ctx context.Context, store kv.Store, userID string) (r record, cond kv.Cond, err error) {
+	item, err := store.Get(ctx, partition(userID), recordKey)
 	switch {
 	case errors.Is(err, kv.ErrNotFound):
 		return r, kv.Absent(), nil
@@ -420,7 +425,7 @@ func (s *Strikes) change(ctx context.Context, userID string, f func(*record) err
 		return err // with a conflict, another has just put it
 	}
 	for {
-		r, cond, err := s.load(ctx, userID)
+		r, cond, err := load(ctx, s.store, userID)
 		if err != nil {
 			return err
 		}
@@ -471,7 +476,7 @@ func (s *Strikes) enqueue(ctx context.Context, userID string, r record) error {
 // Sweep hands what was left half done to the job queue. It is for the clock.
 func (s *Strikes) Sweep(ctx context.Context) error {
 	_, err := s.agenda.Sweep(ctx, func(ctx context.Context, e due.Entry) error {
-		r, _, err := s.load(ctx, e.ID)
+		r, _, err := load(ctx, s.store, e.ID)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@
 package access
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/credential"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
 )
 
 // DevelopmentSecret and DevelopmentKey are what scripts/dev uses. Everybody
@@ -130,6 +132,9 @@ func Issuer(set *config.Reader) func(kv.Store) (*credential.Issuer, error) {
 	return func(store kv.Store) (*credential.Issuer, error) {
 		limit.Store = store
 		c.Limit = &limit
+		c.Banned = func(ctx context.Context, userID string) (time.Time, error) {
+			return strikes.BannedUntil(ctx, store, userID, time.Now())
+		}
 		return credential.New(c)
 	}
 }
