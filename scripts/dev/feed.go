@@ -19,6 +19,8 @@ type entry struct {
 	Command  string          `json:"command"`
 	Status   int             `json:"status"`
 	Verdict  string          `json:"verdict"`
+	Rule     string          `json:"rule,omitempty"` // that refused or rewrote
+	Why      any             `json:"why,omitempty"`  // what the rule explained
 	Millis   float64         `json:"millis"`
 	Request  json.RawMessage `json:"request"`
 	Response json.RawMessage `json:"response"`
@@ -41,7 +43,7 @@ func (f *feed) add(x callback.Exchange) {
 	defer f.mu.Unlock()
 	f.last++
 	e := entry{
-		ID: f.last, At: x.At, Command: x.Command, Status: x.Status, Verdict: x.Verdict,
+		ID: f.last, At: x.At, Command: x.Command, Status: x.Status, Verdict: x.Verdict, Rule: x.Rule, Why: x.Why,
 		Millis:  float64(x.Latency.Microseconds()) / 1000,
 		Request: asJSON(x.Body), Response: asJSON(x.Answer),
 	}

@@ -248,7 +248,7 @@ func TestWhatThePageIsTold(t *testing.T) {
 		t.Fatalf("no %s: %v", command, lines.Err())
 		return entry{}
 	}
-	if e := next("Group.CallbackBeforeSendMsg"); e.Verdict != "reject" || e.Status != http.StatusOK {
+	if e := next("Group.CallbackBeforeSendMsg"); e.Verdict != "reject" || e.Status != http.StatusOK || e.Rule != "words" || !strings.Contains(fmt.Sprint(e.Why), "gambling") {
 		t.Errorf("%+v", e)
 	}
 	told := next("Group.CallbackAfterSendMsg")

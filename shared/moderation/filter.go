@@ -187,6 +187,7 @@ func (f *Filter) judge(ctx context.Context, m message) decision {
 		return decision{}
 	}
 	j.log(ctx, action)
+	callback.Explain(ctx, Explanation{Action: action, Reasons: j.reasons, List: j.list.Version()})
 	switch action {
 	case wordlist.Reject:
 		return decision{refuse: true, text: f.c.RefusedText}

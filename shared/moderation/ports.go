@@ -64,6 +64,14 @@ type Reason struct {
 	Rule     string `json:"rule"`     // the word as the rule set has it; "" for a checker's opinion
 }
 
+// Explanation tells the callbacks' observer why the filter decided. It holds words
+// of the rule set and nothing that was written.
+type Explanation struct {
+	Action  wordlist.Action `json:"action"` // of the severest rule, in the message's scope
+	Reasons []Reason        `json:"reasons"`
+	List    string          `json:"list"` // version of the rule set
+}
+
 // Opinion is what a checker thinks, from the mildest on.
 type Opinion int
 

@@ -55,6 +55,8 @@ type Exchange struct {
 	Latency time.Duration
 	Status  int
 	Verdict string // allow, reject, drop, rewrite, partly; ok for after-callbacks; error
+	Rule    string // the before-rule that refused or rewrote, "" if none did
+	Why     any    // what that rule explained with [Explain]; nil for nothing
 	Body    []byte
 	Answer  []byte
 }
@@ -140,9 +142,14 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ep.refuse(ctx, w, q.Command, ErrLoop)
 		return
 	}
+	why := func() any { return nil }
+	if ep.c.Observe != nil {
+		ctx, why = explained(ctx)
+	}
 	x := ep.dispatch(ctx, e, hop)
 	write(w, x.Status, x.Answer)
 	if ep.c.Observe != nil {
+		x.Why = why()
 		x.At, x.Command, x.Latency, x.Body = start, q.Command, ep.c.Now().Sub(start), body
 		ep.c.Observe(x)
 	}
@@ -239,7 +246,7 @@ func (ep *Endpoint) decide(ctx context.Context, e Event, hop phase) Exchange {
 	if hop != phaseAllowed {
 		verdict, e = ep.c.Mux.ask(ctx, e, report)
 	}
-	x := Exchange{Status: http.StatusOK, Verdict: verdict.name(), Answer: verdict.encode(e)}
+	x := Exchange{Status: http.StatusOK, Verdict: verdict.name(), Rule: verdict.rule, Answer: verdict.encode(e)}
 	if verdict.allows() && hop != phaseBefore {
 		ep.c.Mux.tellAllowed(ctx, e, report)
 	}

@@ -326,8 +326,10 @@ func TestSignerWritesIMsQuery(t *testing.T) {
 func TestObserverSeesTheExchange(t *testing.T) {
 	var seen []Exchange
 	r := newRig(t, func(c *Config) { c.Observe = func(x Exchange) { seen = append(seen, x) } })
-	Before(r.mux, "words", FailOpen, func(_ ctx, e *GroupBeforeSendMsg) (v GroupVerdict, err error) {
+	Before(r.mux, "friends", FailOpen, func(ctx, *GroupBeforeSendMsg) (v GroupVerdict, err error) { return v, nil })
+	Before(r.mux, "words", FailOpen, func(c ctx, e *GroupBeforeSendMsg) (v GroupVerdict, err error) {
 		r.clock.move(time.Millisecond)
+		Explain(c, "a word of the list")
 		return v.Reject("no"), nil
 	})
 	at := r.clock.now()
@@ -337,7 +339,7 @@ func TestObserverSeesTheExchange(t *testing.T) {
 	}
 	x := seen[0]
 	if x.Command != beforeSend || x.Verdict != "reject" || x.Status != 200 || string(x.Body) != okBody ||
-		string(x.Answer) != w.Body.String() || !x.At.Equal(at) || x.Latency != time.Millisecond {
+		string(x.Answer) != w.Body.String() || !x.At.Equal(at) || x.Latency != time.Millisecond || x.Rule != "words" || x.Why != "a word of the list" {
 		t.Errorf("seen %+v", x)
 	}
 	r.signer.Token = "wrong"

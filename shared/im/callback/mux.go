@@ -189,6 +189,9 @@ func (m *Mux) ask(ctx context.Context, e Event, report func(rule string, err err
 		} else if said.fault != nil {
 			report(r.name, said.fault)
 		}
+		if said.name() != "allow" {
+			final.rule = r.name
+		}
 		if final.merge(said); !final.allows() {
 			return final, e
 		}

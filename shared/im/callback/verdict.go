@@ -20,7 +20,8 @@ type outcome struct {
 	custom  *string
 	refused []string
 	denied  []friendDenial
-	fault   error // the rule asked for something IM does not allow
+	fault   error  // the rule asked for something IM does not allow
+	rule    string // the rule that decided, for the observer; "" if all allowed
 }
 
 func (o *outcome) allows() bool { return o.code == 0 }
