@@ -108,7 +108,7 @@ var errBusy = fault.New(fault.Conflict, "this request is being worked on; ask ag
 // Whatever fails is tried again by Sweep, and by whoever asks again: an error of
 // the codes Unavailable, Upstream and Timeout leaves a request that goes on. The
 // others are final: Invalid, with what the desk does not take; Conflict while
-// another works on it; Unprocessable where the name stood for something else.
+// another works on it; IdempotencyMismatch where the name stood for something else.
 func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, asked Asked) (Opened, error) {
 	key, hash, err := t.keyOf(ctx, caller, name, asked)
 	if err != nil {
@@ -125,7 +125,7 @@ func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, aske
 			asked.Ticket.Key = key
 			a.request = request{Asked: hash, UserID: asked.UserID, Ticket: &asked.Ticket, Name: groupName(asked.Ticket.Subject), Since: t.now()}
 		case a.Asked != hash:
-			return Opened{}, fault.New(fault.Unprocessable, "this Idempotency-Key was used for another request; use a new one")
+			return Opened{}, fault.New(fault.IdempotencyMismatch, "this Idempotency-Key was used for another request; use a new one")
 		case a.Refused != "":
 			return Opened{}, fault.New(fault.Invalid, "%s", a.Refused)
 		case is && (a.over() || a.held()):

@@ -25,12 +25,21 @@ const (
 	Conflict         Code = "conflict"           // 409
 	TooLarge         Code = "too_large"          // 413
 	UnsupportedMedia Code = "unsupported_media"  // 415
-	Unprocessable    Code = "unprocessable"      // 422: well formed, but it contradicts what was asked before
 	Throttled        Code = "throttled"          // 429
 	Internal         Code = "internal"           // 500
 	Upstream         Code = "upstream"           // 502: a service we depend on answered badly
 	Unavailable      Code = "unavailable"        // 503
 	Timeout          Code = "timeout"            // 504
+)
+
+// The codes of what a caller may want to tell apart from others of its status.
+const (
+	Banned              Code = "banned"               // 403: the user is banned from the app
+	IllegalTransition   Code = "illegal_transition"   // 409: not from this status to that one
+	RoomClosed          Code = "room_closed"          // 409
+	PriceChanged        Code = "price_changed"        // 409: ask for the price again
+	InsufficientFunds   Code = "insufficient_funds"   // 402
+	IdempotencyMismatch Code = "idempotency_mismatch" // 422: the Idempotency-Key stands for another request
 )
 
 var statuses = map[Code]int{
@@ -42,12 +51,18 @@ var statuses = map[Code]int{
 	Conflict:         http.StatusConflict,
 	TooLarge:         http.StatusRequestEntityTooLarge,
 	UnsupportedMedia: http.StatusUnsupportedMediaType,
-	Unprocessable:    http.StatusUnprocessableEntity,
 	Throttled:        http.StatusTooManyRequests,
 	Internal:         http.StatusInternalServerError,
 	Upstream:         http.StatusBadGateway,
 	Unavailable:      http.StatusServiceUnavailable,
 	Timeout:          http.StatusGatewayTimeout,
+
+	Banned:              http.StatusForbidden,
+	IllegalTransition:   http.StatusConflict,
+	RoomClosed:          http.StatusConflict,
+	PriceChanged:        http.StatusConflict,
+	InsufficientFunds:   http.StatusPaymentRequired,
+	IdempotencyMismatch: http.StatusUnprocessableEntity,
 }
 
 // Error is an error whose message may be shown to the caller.

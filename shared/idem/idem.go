@@ -175,7 +175,7 @@ func (k *Keeper) look(ctx context.Context, s slot, body []byte) (answer []byte, 
 	}
 	switch {
 	case string(r.Body) != string(body):
-		err = fault.Wrap(ErrOtherRequest, fault.Unprocessable, "this key was used for another request; use a new one")
+		err = fault.Wrap(ErrOtherRequest, fault.IdempotencyMismatch, "this key was used for another request; use a new one")
 	case r.Large:
 		err = fault.Wrap(ErrNotKept, fault.Conflict, "this was done before; the answer was too long to be repeated")
 	case r.Until.IsZero():

@@ -60,7 +60,7 @@ var (
 // caller with the same name for the request gets the same team again, for seven
 // days. After an error of the codes Unavailable and Timeout the team is made all
 // the same, and asking again gets it. The others are final: Invalid, Forbidden,
-// and Unprocessable where the name stood for something else.
+// and IdempotencyMismatch where the name stood for something else.
 func (t *Teams) Create(ctx context.Context, caller api.Caller, name string, asked Asked) (View, error) {
 	if err := asked.check(caller); err != nil {
 		return View{}, err
@@ -79,7 +79,7 @@ func (t *Teams) Create(ctx context.Context, caller api.Caller, name string, aske
 			err = s.save(ctx)
 		}
 		if err == nil && s.Asked != hash {
-			return View{}, fault.New(fault.Unprocessable, "this Idempotency-Key was used for another team; use a new one")
+			return View{}, fault.New(fault.IdempotencyMismatch, "this Idempotency-Key was used for another team; use a new one")
 		}
 		if err == nil && s.Status == Making {
 			err = s.settle(ctx)
