@@ -74,6 +74,7 @@ const (
 	CodeGroupOverRate     Code = 10023 // more than 40 messages a second to one group
 	CodeGroupIDYours      Code = 10025 // the group exists and has this owner: usable
 	CodeNoMessage         Code = 10030 // no such message in the group
+	CodeRecallTooLate     Code = 10031 // the group's message is too old to be recalled
 	CodeAttributesTooFast Code = 10049 // more than 5 writes a second to one group
 	CodeAttributesChanged Code = 10056 // read them again, then write
 	CodeSigVoid           Code = 20002

@@ -164,7 +164,8 @@ type Recall struct {
 
 // RecallGroupMsgs takes messages back, 10 in a call, with a reason of at most 100
 // bytes that clients may show. With an error, the results are those of the first
-// messages. Not in AVChatRooms (1047/34965).
+// messages. In an AVChatRoom a message can be recalled for an hour after it was
+// sent, then CodeRecallTooLate (1047/34965, 269/12341).
 func (c *Client) RecallGroupMsgs(ctx context.Context, groupID, topicID, reason string, seqs []uint32) ([]Recall, error) {
 	if err := cmp.Or(neededGroup(groupID), atMost("Reason", reason, maxRecallReason)); err != nil {
 		return nil, err
@@ -195,8 +196,8 @@ func (c *Client) RecallGroupMsgs(ctx context.Context, groupID, topicID, reason s
 	})
 }
 
-// ModifyGroupMsg changes a sent message for everybody; there is no way back
-// (269/74741).
+// ModifyGroupMsg changes a sent message for everybody; there is no way back. IM
+// refuses it in AVChatRooms: CodeNotAllowed (269/74741).
 func (c *Client) ModifyGroupMsg(ctx context.Context, groupID, topicID string, seq uint32, m Modification) error {
 	w, err := m.wire()
 	if err := cmp.Or(neededGroup(groupID), err); err != nil {

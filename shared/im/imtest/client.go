@@ -26,8 +26,9 @@ type Client struct {
 	gone     bool // logged out, kicked or disconnected
 	dark     bool // without heartbeat
 	lastBeat time.Time
-	darkness int // how often it went dark
-	streams  int // open event streams of a page
+	darkness int      // how often it went dark
+	streams  int      // open event streams of a page
+	rooms    []*group // AVChatRooms the device is in, in the order of joining
 
 	events journal[*Event]
 }

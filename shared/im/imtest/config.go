@@ -67,6 +67,14 @@ type AppConfig struct {
 	NoCommunity bool
 	// NoPush leaves all-member push off (90045).
 	NoPush bool
+	// NoBroadcast leaves broadcasts to all AVChatRooms off (10007).
+	NoBroadcast bool
+	// WebRooms is how many AVChatRooms one Web device is in at once: joining one
+	// more leaves the room joined first. 0 means 1; negative means no limit.
+	WebRooms int
+	// RecallWithin is how long clients may recall a message; 0 means the
+	// console's default of 2 minutes.
+	RecallWithin time.Duration
 
 	Unknowns Unknowns
 	// FirstSeq is the MsgSeq of a group's first message; 0 means 1. An emulator

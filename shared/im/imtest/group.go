@@ -435,6 +435,11 @@ func (a *App) destroy(id, operator string, from origin) error {
 	}
 	delete(a.groups, id)
 	a.tell(g, &Event{Kind: "destroyed", GroupID: id})
+	for _, p := range g.online {
+		for _, c := range p.devices {
+			c.forgetRoom(g)
+		}
+	}
 	n := notice{command: "Group.CallbackAfterGroupDestroyed", from: from, body: object{
 		"GroupId", g.id, "Type", a.typeName(g), "Owner_Account", g.owner, "Name", g.name,
 		"MemberList", accounts("Member_Account", g.joinOrder), "EventTime", a.eventTime(),

@@ -89,14 +89,24 @@ func (a *App) addMembers(groupID, operator string, ids []string, from origin) (m
 // the user in; see [Client.Admit].
 var ErrAwaitsConsent = errors.New("imtest: the application waits for a leader's consent")
 
-// Join applies for a group, or enters an AVChatRoom on this device.
+// Join applies for a group, or enters an AVChatRoom on this device. A Web device
+// leaves the AVChatRoom it is in first; see AppConfig.WebRooms.
 func (c *Client) Join(groupID string) error {
 	a := c.app
 	a.mu.Lock()
 	g, err := a.mayApply(c, groupID)
+	var surplus *group
+	if err == nil {
+		surplus = a.surplusRoom(c, g)
+	}
 	a.mu.Unlock()
 	if err != nil {
 		return a.notJoined(c, g, err)
+	}
+	if surplus != nil {
+		if err := c.Quit(surplus.id); err != nil {
+			return err
+		}
 	}
 	v := a.before(notice{command: "Group.CallbackBeforeApplyJoinGroup", from: c.from, body: object{
 		"GroupId", groupID, "Type", a.typeName(g), "Requestor_Account", c.userID, "EventTime", a.eventTime(),
@@ -242,8 +252,9 @@ func (c *Client) Quit(groupID string) error {
 	}
 	p := g.online[c.userID]
 	if p != nil {
-		p.devices = slices.DeleteFunc(p.devices, func(x *Client) bool { return x == c })
-		if len(p.devices) > 0 {
+		if len(p.devices) > 1 || !slices.Contains(p.devices, c) {
+			p.devices = slices.DeleteFunc(p.devices, func(x *Client) bool { return x == c })
+			c.forgetRoom(g)
 			a.mu.Unlock()
 			return nil
 		}

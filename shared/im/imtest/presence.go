@@ -169,12 +169,37 @@ func (g *group) enterRoom(c *Client, now time.Time) (first bool) {
 	}
 	if !slices.Contains(p.devices, c) {
 		p.devices = append(p.devices, c)
+		c.rooms = append(c.rooms, g)
 	}
 	return first
 }
 
 // leaveRoom forgets a user in an AVChatRoom. The caller holds the lock.
 func (g *group) leaveRoom(id string) {
+	if p := g.online[id]; p != nil {
+		for _, c := range p.devices {
+			c.forgetRoom(g)
+		}
+	}
 	delete(g.online, id)
 	g.joinOrder = slices.DeleteFunc(g.joinOrder, func(x string) bool { return x == id })
+}
+
+// forgetRoom notes that a device left an AVChatRoom. The caller holds the lock.
+func (c *Client) forgetRoom(g *group) {
+	c.rooms = slices.DeleteFunc(c.rooms, func(x *group) bool { return x == g })
+}
+
+// surplusRoom returns the AVChatRoom that a device must leave before it joins
+// another one, or nil: the official SDK keeps a web client in one AVChatRoom and
+// quits the earlier one by itself. The caller holds the lock.
+func (a *App) surplusRoom(c *Client, next *group) *group {
+	most := a.conf.WebRooms
+	if most == 0 {
+		most = 1
+	}
+	if c.platform != "Web" || most < 0 || !next.isAVRoom() || len(c.rooms) < most || slices.Contains(c.rooms, next) {
+		return nil
+	}
+	return c.rooms[0]
 }

@@ -280,3 +280,71 @@ func TestAwaitEnds(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A web client is in one AVChatRoom at a time: the SDK quits the earlier room
+// when it joins the next. Other platforms stay in both.
+func TestAWebClientIsInOneAVChatRoomAtATime(t *testing.T) {
+	for _, tc := range []struct {
+		platform string
+		rooms    int
+		want     []string
+	}{
+		{"Web", 0, []string{"room2"}},
+		{"Web", 2, []string{"room1", "room2"}},
+		{"Web", -1, []string{"room0", "room1", "room2"}},
+		{"iOS", 0, []string{"room0", "room1", "room2"}},
+	} {
+		w := newWorld(t, func(c *imtest.AppConfig) { c.WebRooms = tc.rooms })
+		alice := w.loginOn("alice", tc.platform)
+		for i := range 3 {
+			id := fmt.Sprint("room", i)
+			w.do(groups+"create_group", `{"Type":"AVChatRoom","GroupId":"`+id+`","Name":"R"}`)
+			if err := alice.Join(id); err != nil {
+				t.Fatal(err)
+			}
+			if err := alice.Join(id); err != nil {
+				t.Fatal("joining again:", err)
+			}
+		}
+		var in []string
+		for _, g := range w.app.State().Groups {
+			if len(g.Members) > 0 {
+				in = append(in, g.GroupID)
+			}
+		}
+		if !slices.Equal(in, tc.want) {
+			t.Errorf("%s with %d rooms is in %v, want %v", tc.platform, tc.rooms, in, tc.want)
+		}
+		if n := len(w.hooks("Group.CallbackAfterMemberExit")); n != 3-len(tc.want) {
+			t.Errorf("%s with %d rooms: %d exits", tc.platform, tc.rooms, n)
+		}
+	}
+}
+
+// A room that was left, banned from or destroyed makes place for the next.
+func TestALeftRoomMakesPlace(t *testing.T) {
+	w := newWorld(t)
+	alice := w.login("alice")
+	for i, leave := range []func(id string){
+		func(id string) { _ = alice.Quit(id) },
+		func(id string) {
+			w.do(groups+"ban_group_member", `{"GroupId":"`+id+`","Members_Account":["alice"],"Duration":60}`)
+		},
+		func(id string) { w.do(groups+"destroy_group", `{"GroupId":"`+id+`"}`) },
+	} {
+		id := fmt.Sprint("room", i)
+		w.do(groups+"create_group", `{"Type":"AVChatRoom","GroupId":"`+id+`","Name":"R"}`)
+		if err := alice.Join(id); err != nil {
+			t.Fatal(err)
+		}
+		leave(id)
+	}
+	exits := len(w.hooks("Group.CallbackAfterMemberExit"))
+	w.do(groups+"create_group", `{"Type":"AVChatRoom","GroupId":"last","Name":"R"}`)
+	if err := alice.Join("last"); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(w.hooks("Group.CallbackAfterMemberExit")); n != exits {
+		t.Errorf("joining quit %d rooms that were left already", n-exits)
+	}
+}

@@ -266,28 +266,7 @@ func (a *App) keyedMessage(k keyed) (*conversation, *Message, error) {
 }
 
 // msgWithdraw recalls a message (1047/35015).
-func msgWithdraw(a *App, in keyed) (object, error) {
-	a.mu.Lock()
-	c, m, err := a.keyedMessage(in)
-	if err != nil {
-		a.mu.Unlock()
-		return nil, err
-	}
-	m.Recalled = true
-	if c.read[m.To].Before(m.Time) && c.unread[m.To] > 0 {
-		c.unread[m.To]--
-	}
-	unread := c.unread[m.To]
-	e := &Event{Kind: "recalled", Message: m.copied()}
-	a.deliver(m.To, e)
-	a.deliver(m.From, e)
-	a.mu.Unlock()
-	a.after(notice{command: "C2C.CallbackAfterMsgWithDraw", from: fromREST, body: object{
-		"From_Account", in.From_Account, "To_Account", in.To_Account, "MsgKey", in.MsgKey, "UnreadMsgNum", unread,
-		"EventTime", a.eventTime(),
-	}})
-	return ok, nil
-}
+func msgWithdraw(a *App, in keyed) (object, error) { return ok, a.withdraw(in, fromREST, 0) }
 
 type modifyC2C struct {
 	From_Account, To_Account, MsgKey string //nolint:revive // IM's spelling

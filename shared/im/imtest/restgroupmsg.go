@@ -105,38 +105,20 @@ func groupMsgRecall(a *App, by string, in recallRequest) (object, error) {
 	if n := len(in.MsgSeqList); n == 0 || n > 10 || len(in.Reason) > 100 {
 		return nil, fail(10004, "1 to 10 messages, and a Reason of at most 100 bytes")
 	}
-	a.mu.Lock()
-	g, err := a.existing(in.GroupId)
-	var l *line
-	if err == nil {
-		l, err = g.lineOf(in.TopicId)
+	r := recall{groupID: in.GroupId, topicID: in.TopicId, operator: by, from: fromREST}
+	for _, item := range in.MsgSeqList {
+		if item.MsgSeq == nil {
+			return nil, fail(10004, "MsgSeq is missing")
+		}
+		r.seqs = append(r.seqs, *item.MsgSeq)
 	}
+	done, err := a.recallGroup(r)
 	if err != nil {
-		a.mu.Unlock()
 		return nil, err
 	}
-	results, recalled := []object{}, []object{}
-	for _, item := range in.MsgSeqList {
-		var m *Message
-		if item.MsgSeq != nil {
-			m = l.find(*item.MsgSeq)
-		}
-		code := 0
-		switch {
-		case m == nil || m.Deleted:
-			code = 10030
-		case !m.Recalled:
-			m.Recalled = true
-			recalled = append(recalled, object{"MsgSeq", m.Seq})
-			a.tell(g, &Event{Kind: "recalled", GroupID: g.id, Message: m.copied()})
-		}
-		results = append(results, object{"MsgSeq", item.MsgSeq, "RetCode", code})
-	}
-	a.mu.Unlock()
-	if len(recalled) > 0 {
-		a.after(notice{command: "Group.CallbackAfterRecallMsg", from: fromREST, body: object{
-			"Operator_Account", by, "Type", a.typeName(g), "GroupId", g.id, "MsgSeqList", recalled,
-		}.withText("TopicId", in.TopicId).with("EventTime", a.eventTime())})
+	results := []object{}
+	for _, item := range done {
+		results = append(results, object{"MsgSeq", item.seq, "RetCode", item.code})
 	}
 	return ok.with("RecallRetList", results), nil
 }
@@ -158,6 +140,9 @@ func modifyGroupMsg(a *App, in modifyGroupMsgRequest) (object, error) {
 	g, err := a.existing(in.GroupId)
 	if err != nil {
 		return nil, err
+	}
+	if g.isAVRoom() {
+		return nil, fail(10007, "messages of an AVChatRoom cannot be modified")
 	}
 	l, err := g.lineOf(in.TopicId)
 	if err != nil {
@@ -195,7 +180,7 @@ func deleteGroupMsgBySender(a *App, in bySenderRequest) (object, error) {
 	case in.Sender_Account == "":
 		return nil, fail(10004, "Sender_Account is missing")
 	case g.isAVRoom():
-		return nil, fail(10035, "an AVChatRoom has no history to delete from")
+		return ok, nil // nothing to delete, and no error (269/2359)
 	}
 	for _, m := range l.history[max(0, len(l.history)-deletableMessages):] {
 		if m.From == in.Sender_Account {
@@ -280,8 +265,8 @@ type broadcastRequest struct {
 func sendBroadcastMsg(a *App, in broadcastRequest) (object, error) {
 	rate := 5
 	switch {
-	case a.conf.Edition > Pro:
-		return nil, fail(10007, "broadcasts are not in this edition")
+	case a.conf.NoBroadcast || a.conf.Edition > Pro:
+		return nil, fail(10007, "broadcasts are switched off or not in this edition")
 	case a.conf.Edition == Pro:
 		rate = 1
 	}

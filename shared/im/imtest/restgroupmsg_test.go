@@ -227,7 +227,8 @@ func TestChangesOfGroupMessages(t *testing.T) {
 		{"none changed", modify, `{"GroupId":"team","MsgSeq":77,"CloudCustomData":""}`, 10030},
 		{"a body that is none", modify, `{"GroupId":"team","MsgSeq":3,"MsgBody":[]}`, 10004},
 		{"messages of nobody", groups + "delete_group_msg_by_sender", `{"GroupId":"team"}`, 10004},
-		{"messages in an AVChatRoom", groups + "delete_group_msg_by_sender", `{"GroupId":"live","Sender_Account":"bob"}`, 10035},
+		{"a message of an AVChatRoom changed", modify, `{"GroupId":"live","MsgSeq":1,"CloudCustomData":"c"}`, 10007},
+		{"messages in an AVChatRoom", groups + "delete_group_msg_by_sender", `{"GroupId":"live","Sender_Account":"bob"}`, 0},
 		{"21 messages", history, `{"GroupId":"team","ReqMsgNumber":21}`, 10004},
 		{"no message", history, `{"GroupId":"team"}`, 10004},
 		{"history of an AVChatRoom", history, `{"GroupId":"live","ReqMsgNumber":1}`, 10007},
@@ -253,9 +254,13 @@ func TestHistoryOfATopic(t *testing.T) {
 // 269/77402.
 func TestSendBroadcastMsg(t *testing.T) {
 	w := newWorld(t)
-	alice, bob := furnish(w)
+	_, bob := furnish(w)
 	const command = groups + "send_broadcast_msg"
 	w.do(groups+"create_group", `{"Type":"AVChatRoom","GroupId":"other","Name":"O"}`)
+	alice := w.loginOn("alice", "iOS") // a phone is in several rooms at once
+	if err := alice.Join("live"); err != nil {
+		t.Fatal(err)
+	}
 	if err := alice.Join("other"); err != nil {
 		t.Fatal(err)
 	}
@@ -281,6 +286,20 @@ func TestSendBroadcastMsg(t *testing.T) {
 		{"no Random", command, `{"From_Account":"carol","MsgBody":` + textBody + `}`, 10004},
 		{"over 12 KB", command, `{"From_Account":"carol","Random":1,"MsgBody":` + text(strings.Repeat("x", 12<<10)) + `}`, 80002},
 	})
+}
+
+// Broadcasts need an edition and the console's switch.
+func TestBroadcastsCanBeSwitchedOff(t *testing.T) {
+	for name, change := range map[string]func(*imtest.AppConfig){
+		"switch":  func(c *imtest.AppConfig) { c.NoBroadcast = true },
+		"edition": func(c *imtest.AppConfig) { c.Edition = imtest.Standard },
+	} {
+		w := newWorld(t, change)
+		w.importUsers("alice")
+		if got := code(w.rest(groups+"send_broadcast_msg", `{"From_Account":"alice","Random":1,"MsgBody":`+textBody+`}`)); got != 10007 {
+			t.Errorf("%s: code %d, want 10007", name, got)
+		}
+	}
 }
 
 // Broadcasts have a rate of their own, by edition.

@@ -226,14 +226,14 @@ func checkAttributes(attributes map[string]string) error {
 		case key == "":
 			return fail(10004, "a key is missing; its name is in lower case")
 		case len(key) > maxAttributeKey:
-			return fail(10046, "a key is over 32 bytes")
+			return fail(10045, "a key is over 32 bytes")
 		case len(value) > maxAttributeValue:
-			return fail(10047, "a value is over 4000 bytes")
+			return fail(10046, "a value is over 4000 bytes")
 		}
 	}
 	switch {
 	case len(attributes) > maxAttributes:
-		return fail(10045, "over 16 attributes")
+		return fail(10047, "over 16 attributes")
 	case total > maxAttributesTotal:
 		return fail(10048, "over 16000 bytes in all")
 	}

@@ -148,12 +148,12 @@ func TestLimitsOfAttributes(t *testing.T) {
 	const set, modify = groups + "set_group_attr", groups + "modify_group_attr"
 	w.check(t, []restCase{
 		{"16 attributes", set, attrs(16, 1), 0},
-		{"a 17th", modify, `{"GroupId":"live","GroupAttr":[{"key":"one more","value":"v"}]}`, 10045},
-		{"17 attributes", set, attrs(17, 1), 10045},
+		{"a 17th", modify, `{"GroupId":"live","GroupAttr":[{"key":"one more","value":"v"}]}`, 10047},
+		{"17 attributes", set, attrs(17, 1), 10047},
 		{"a key of 32 bytes", set, `{"GroupId":"live","GroupAttr":[{"key":"` + strings.Repeat("k", 32) + `","value":"v"}]}`, 0},
-		{"a key of 33 bytes", set, `{"GroupId":"live","GroupAttr":[{"key":"` + strings.Repeat("k", 33) + `","value":"v"}]}`, 10046},
+		{"a key of 33 bytes", set, `{"GroupId":"live","GroupAttr":[{"key":"` + strings.Repeat("k", 33) + `","value":"v"}]}`, 10045},
 		{"a value of 4000 bytes", set, attrs(1, 4000), 0},
-		{"a value of 4001 bytes", set, attrs(1, 4001), 10047},
+		{"a value of 4001 bytes", set, attrs(1, 4001), 10046},
 		{"over 16000 bytes", set, attrs(4, 4000), 10048},
 		{"just 16000 bytes", set, attrs(4, 3997), 0},
 		{"keys in upper case", set, `{"GroupId":"live","GroupAttr":[{"Key":"k","Value":"v"}]}`, 10004},

@@ -25,6 +25,7 @@ func (s *Server) clientRoutes() http.Handler {
 	mux.Handle("POST /client/invite", asClient(s, webInvite))
 	mux.Handle("POST /client/admit", asClient(s, func(c *Client, in webAdmit) (any, error) { return object{}, c.Admit(in.GroupID, in.UserID) }))
 	mux.Handle("POST /client/send", asClient(s, webSend))
+	mux.Handle("POST /client/recall", asClient(s, webRecall))
 	mux.Handle("GET /client/history", gives(s.webHistory))
 	mux.HandleFunc("GET /client/events", s.webEvents)
 	return s.guarded(mux)
@@ -149,6 +150,23 @@ func webSend(c *Client, in webDraft) (any, error) {
 		return c.SendTo(in.UserID, d)
 	}
 	return c.Send(in.GroupID, d)
+}
+
+func webRecall(c *Client, in struct {
+	webGroup
+	TopicID string `json:"topicId"`
+	Seq     uint32 `json:"seq"`
+	UserID  string `json:"userId"`
+	Key     string `json:"key"`
+},
+) (any, error) {
+	switch {
+	case (in.UserID == "") == (in.GroupID == ""):
+		return nil, fail(10004, "either groupId with seq, or userId with key")
+	case in.UserID != "":
+		return object{}, c.RecallFrom(in.UserID, in.Key)
+	}
+	return object{}, c.Recall(in.GroupID, in.TopicID, in.Seq)
 }
 
 // webHistory: groupId (and topicId) or userId, before, count.
