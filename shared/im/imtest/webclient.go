@@ -28,6 +28,7 @@ func (s *Server) clientRoutes() http.Handler {
 	mux.Handle("POST /client/recall", asClient(s, webRecall))
 	mux.Handle("GET /client/history", gives(s.webHistory))
 	mux.HandleFunc("GET /client/events", s.webEvents)
+	mux.HandleFunc("GET /client/devices/events", s.webDevices)
 	return s.guarded(mux)
 }
 
@@ -58,6 +59,11 @@ func (s *Server) session(r *http.Request) (*Client, error) {
 	if !ok {
 		token = r.URL.Query().Get("token")
 	}
+	return s.device(token)
+}
+
+// device returns the device that has a token.
+func (s *Server) device(token string) (*Client, error) {
 	s.mu.Lock()
 	apps := make([]*App, 0, len(s.apps))
 	for _, a := range s.apps {
