@@ -30,8 +30,10 @@ type Behaviour struct {
 	Text       string // instead of the echo
 	Status     int    // with an error as body
 	Code       string // of that error
+	Body       string // with Status: this body instead of an error's
 	RetryAfter string
-	Raw        string        // this body, whatever it is
+	Raw        string        // this body with status 200, whatever it is
+	Stream     bool          // a stream, even where none was asked for
 	Slow       time.Duration // before the answer
 	Hang       bool          // no answer until the caller gives up
 	Cut        bool          // the connection ends within the answer
@@ -69,23 +71,59 @@ func (s *Server) Asked() []Asked {
 	return append([]Asked(nil), s.asked...)
 }
 
+// request is what is read of a request. Content is a text or a list of parts.
+type request struct {
+	Model    string `json:"model"`
+	Messages []struct {
+		Role    string          `json:"role"`
+		Content json.RawMessage `json:"content"`
+	} `json:"messages"`
+	Stream        bool `json:"stream"`
+	StreamOptions struct {
+		IncludeUsage bool `json:"include_usage"`
+	} `json:"stream_options"`
+}
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
-	var in struct {
-		Model    string
-		Messages []struct{ Role, Content string }
-	}
+	var in request
 	a := Asked{Key: strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")}
 	if err != nil || json.Unmarshal(body, &in) != nil || json.Unmarshal(body, &a.Body) != nil || len(in.Messages) == 0 {
-		http.Error(w, `{"error":{"code":"invalid_request"}}`, http.StatusBadRequest)
+		fail(w, http.StatusBadRequest, "invalid_request", "messages are missing")
 		return
 	}
 	a.Model = in.Model
 	for _, m := range in.Messages {
-		a.Roles, a.Texts = append(a.Roles, m.Role), append(a.Texts, m.Content)
+		a.Roles, a.Texts = append(a.Roles, m.Role), append(a.Texts, textOf(m.Content))
 	}
-	s.answer(w, r, a, s.behaviour(a))
+	s.answer(w, r, in, a, s.behaviour(a))
+}
+
+// textOf joins the texts of a message's content.
+func textOf(content json.RawMessage) string {
+	var text string
+	if json.Unmarshal(content, &text) == nil {
+		return text
+	}
+	var parts []struct{ Text string }
+	_ = json.Unmarshal(content, &parts) // what is neither has no text
+	for _, p := range parts {
+		text += p.Text
+	}
+	return text
+}
+
+func fail(w http.ResponseWriter, status int, code, message string) {
+	kind := "invalid_request_error"
+	if status >= http.StatusInternalServerError {
+		kind = "server_error"
+	} else if status == http.StatusTooManyRequests {
+		kind = "rate_limit_error"
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": message, "type": kind, "param": nil, "code": code}})
 }
 
 func (s *Server) behaviour(a Asked) Behaviour {
@@ -103,7 +141,7 @@ func (s *Server) behaviour(a Asked) Behaviour {
 	return Behaviour{}
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, a Asked, b Behaviour) {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, in request, a Asked, b Behaviour) {
 	if b.Hang {
 		<-r.Context().Done()
 		return
@@ -122,23 +160,86 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, a Asked, b Behav
 	switch {
 	case b.Raw != "":
 		_, _ = io.WriteString(w, b.Raw)
-	case b.Status != 0:
+	case b.Body != "":
 		w.WriteHeader(b.Status)
-		_, _ = fmt.Fprintf(w, `{"error":{"message":%q,"code":%q}}`, "about "+a.Last(), b.Code)
-	case b.Cut:
-		_, _ = io.WriteString(w, `{"choices":[{"message":{"content":"You sa`)
-		panic(http.ErrAbortHandler)
+		_, _ = io.WriteString(w, b.Body)
+	case b.Status != 0:
+		fail(w, b.Status, b.Code, "about "+a.Last())
 	default:
-		text := b.Text
-		if text == "" {
-			text = "You said: " + a.Last()
+		c := completion{
+			id: fmt.Sprintf("chatcmpl-%d", len(s.Asked())), model: a.Model, text: b.Text, finish: b.Finish,
+			usage: map[string]int{"prompt_tokens": tokens(a.Texts...)},
 		}
-		finish := b.Finish
-		if finish == "" {
-			finish = "stop"
+		if c.text == "" {
+			c.text = "You said: " + a.Last()
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"choices": []any{map[string]any{
-			"index": 0, "message": map[string]any{"role": "assistant", "content": text}, "finish_reason": finish,
-		}}})
+		if c.finish == "" {
+			c.finish = "stop"
+		}
+		c.usage["completion_tokens"] = tokens(c.text)
+		c.usage["total_tokens"] = c.usage["prompt_tokens"] + c.usage["completion_tokens"]
+		if in.Stream || b.Stream {
+			c.stream(w, in.StreamOptions.IncludeUsage, b.Cut)
+		} else {
+			c.whole(w, b.Cut)
+		}
 	}
+}
+
+// tokens counts words, which is near enough.
+func tokens(texts ...string) int { return len(strings.Fields(strings.Join(texts, " "))) }
+
+// completion is one answer.
+type completion struct {
+	id, model, text, finish string
+	usage                   map[string]int
+}
+
+func (c completion) object(kind string, choices ...any) map[string]any {
+	if choices == nil {
+		choices = []any{}
+	}
+	return map[string]any{"id": c.id, "object": kind, "created": time.Now().Unix(), "model": c.model, "choices": choices}
+}
+
+// whole writes the answer as one document, or cuts the connection within it.
+func (c completion) whole(w http.ResponseWriter, cut bool) {
+	out := c.object("chat.completion", map[string]any{
+		"index": 0, "message": map[string]any{"role": "assistant", "content": c.text, "refusal": nil}, "finish_reason": c.finish, "logprobs": nil,
+	})
+	out["usage"] = c.usage
+	body, _ := json.Marshal(out) // it is made of texts and numbers
+	if cut {
+		_, _ = w.Write(body[:len(body)/2])
+		panic(http.ErrAbortHandler)
+	}
+	_, _ = w.Write(body)
+}
+
+// stream writes the answer word by word as server-sent events, or cuts the
+// connection after the first.
+func (c completion) stream(w http.ResponseWriter, usage, cut bool) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	send := func(event map[string]any) {
+		data, _ := json.Marshal(event) // it is made of texts and numbers
+		_, _ = fmt.Fprintf(w, "data: %s\n\n", data)
+		_ = http.NewResponseController(w).Flush()
+	}
+	piece := func(delta map[string]any, finish any) {
+		send(c.object("chat.completion.chunk", map[string]any{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": nil}))
+	}
+	piece(map[string]any{"role": "assistant", "content": ""}, nil)
+	for word := range strings.SplitAfterSeq(c.text, " ") {
+		piece(map[string]any{"content": word}, nil)
+		if cut {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	piece(map[string]any{}, c.finish)
+	if usage {
+		last := c.object("chat.completion.chunk")
+		last["usage"] = c.usage
+		send(last)
+	}
+	_, _ = io.WriteString(w, "data: [DONE]\n\n")
 }

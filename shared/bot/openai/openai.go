@@ -170,29 +170,12 @@ func (r request) MarshalJSON() ([]byte, error) {
 	for i, t := range r.turns {
 		messages[i] = said{t.Role, t.Text}
 	}
-	fields := map[string]any{"model": r.model, "messages": messages}
+	// Some servers stream unless told otherwise.
+	fields := map[string]any{"model": r.model, "messages": messages, "stream": false}
 	if r.max > 0 {
 		fields[r.field] = r.max
 	}
 	return json.Marshal(fields)
-}
-
-type response struct {
-	Choices []struct {
-		Message struct {
-			Content string `json:"content"`
-			Refusal string `json:"refusal"`
-		} `json:"message"`
-		FinishReason string `json:"finish_reason"`
-	} `json:"choices"`
-	Error *struct {
-		Code any    `json:"code"`
-		Type string `json:"type"`
-	} `json:"error"`
-	// MiniMax answers errors with status 200 and this.
-	BaseResp struct {
-		StatusCode int `json:"status_code"`
-	} `json:"base_resp"`
 }
 
 // ask makes one request.
@@ -223,89 +206,25 @@ func (m *Model) ask(ctx context.Context, name string, turns []bot.Turn) (string,
 	if err != nil {
 		return "", fmt.Errorf("the answer was cut off: %w", err)
 	}
-	var out response
-	decoded := json.Unmarshal(text, &out) == nil
-	switch {
-	case res.StatusCode != http.StatusOK:
-		return "", m.status(res, out)
-	case !decoded:
-		return "", errors.New("the answer is not JSON")
-	case out.BaseResp.StatusCode != 0:
-		return "", miniMax(out.BaseResp.StatusCode)
-	case out.Error != nil:
-		return "", &statusError{status: http.StatusInternalServerError, code: fmt.Sprint(out.Error.Code)}
-	case len(out.Choices) == 0:
-		return "", errors.New("the answer has no choices")
+	if res.StatusCode != http.StatusOK {
+		return "", status(res, text)
 	}
-	c := out.Choices[0]
-	if c.Message.Refusal != "" || c.FinishReason == "content_filter" {
-		return "", bot.ErrRefused
+	return read(text)
+}
+
+// status reads an answer other than 200.
+func status(res *http.Response, body []byte) error {
+	var said failure
+	_ = json.Unmarshal(body, &said) // a page in HTML says nothing
+	if said.refused {
+		return bot.ErrRefused
 	}
-	return withoutThoughts(c.Message.Content), nil
-}
-
-// withoutThoughts removes what a model thinks aloud before it answers, as
-// MiniMax's and others do, also where it was cut off while thinking.
-func withoutThoughts(s string) string {
-	for {
-		before, rest, found := strings.Cut(s, "<think>")
-		if !found {
-			return strings.TrimSpace(s)
-		}
-		_, after, _ := strings.Cut(rest, "</think>")
-		s = before + after
-	}
-}
-
-// statusError is an answer other than 200. The API's own sentence may quote the
-// conversation and is left out.
-type statusError struct {
-	status int
-	code   string
-	after  time.Duration // Retry-After
-}
-
-func (e *statusError) Error() string {
-	if e.code == "" {
-		return "status " + strconv.Itoa(e.status)
-	}
-	return fmt.Sprintf("status %d, code %s", e.status, e.code)
-}
-
-// passing reports whether it goes by if one waits.
-func (e *statusError) passing() bool {
-	return e.status == http.StatusTooManyRequests || e.status == http.StatusRequestTimeout || e.status >= 500
-}
-
-func (m *Model) status(res *http.Response, out response) error {
-	e := &statusError{status: res.StatusCode}
-	if out.Error != nil {
-		if code, is := out.Error.Code.(string); is {
-			e.code = code
-		}
-		if e.code == "content_filter" || e.code == "content_policy_violation" {
-			return bot.ErrRefused
-		}
-		if e.code == "insufficient_quota" {
-			e.status = http.StatusPaymentRequired // no waiting helps
-		}
+	e := &statusError{status: res.StatusCode, code: said.name()}
+	if e.code == "insufficient_quota" {
+		e.status = http.StatusPaymentRequired // no waiting helps
 	}
 	if seconds, err := strconv.ParseFloat(res.Header.Get("Retry-After"), 64); err == nil && seconds > 0 {
 		e.after = time.Duration(seconds * float64(time.Second))
 	}
 	return e
-}
-
-// miniMax reads MiniMax's error codes: over the rate, a timeout or trouble of
-// its own pass; its filters refuse what was asked or what it would say.
-func miniMax(code int) error {
-	switch code {
-	case 1026, 1027:
-		return bot.ErrRefused
-	case 1000, 1001, 1013, 1033:
-		return &statusError{status: http.StatusServiceUnavailable, code: strconv.Itoa(code)}
-	case 1002, 1039:
-		return &statusError{status: http.StatusTooManyRequests, code: strconv.Itoa(code)}
-	}
-	return &statusError{status: http.StatusBadRequest, code: strconv.Itoa(code)}
 }
