@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path"
 	"time"
+
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 const replayHelp = `
@@ -39,7 +41,7 @@ func replay(ctx context.Context, t *tool, args []string) error {
 			return nil
 		}
 		if *speed > 0 && !last.IsZero() {
-			if err := sleep(ctx, time.Duration(float64(e.At.Sub(last)) / *speed)); err != nil {
+			if err := retry.Sleep(ctx, time.Duration(float64(e.At.Sub(last)) / *speed)); err != nil {
 				return err
 			}
 		}
@@ -62,13 +64,4 @@ func replay(ctx context.Context, t *tool, args []string) error {
 	})
 	fmt.Fprintf(t.out, "%d sent, %d answered otherwise\n", sent, differ)
 	return err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
 func post(body string) *http.Request {
@@ -129,6 +131,28 @@ func TestErrorsHaveOneShape(t *testing.T) {
 			if strings.Contains(log.String(), secret) {
 				t.Errorf("the log has %q in it", secret)
 			}
+		}
+	}
+}
+
+// TestTroubleMeansTheSameOnEveryRoute: what a route returns unwrapped becomes 503
+// where a service does not answer and 504 where the request's own time ended.
+func TestTroubleMeansTheSameOnEveryRoute(t *testing.T) {
+	for _, tt := range []struct {
+		err    error
+		status int
+		again  string
+	}{
+		{fmt.Errorf("%w: node 3 is away", kv.ErrUnavailable), 503, "5"},
+		{fmt.Errorf("rediskv: %w: %w", kv.ErrUnavailable, context.DeadlineExceeded), 503, "5"},
+		{&kv.ConflictError{Partition: "p", Key: "k"}, 503, "1"},
+		{fmt.Errorf("get: %w", context.DeadlineExceeded), 504, ""},
+		{fmt.Errorf("get: %w", context.Canceled), 503, ""},
+	} {
+		w := httptest.NewRecorder()
+		api.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return tt.err }).ServeHTTP(w, post(""))
+		if w.Code != tt.status || w.Header().Get("Retry-After") != tt.again || strings.Contains(w.Body.String(), "node 3") {
+			t.Errorf("%v: %d, Retry-After %q, %s", tt.err, w.Code, w.Header().Get("Retry-After"), w.Body)
 		}
 	}
 }

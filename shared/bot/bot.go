@@ -16,7 +16,6 @@ package bot
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -332,7 +331,7 @@ func (b *Bots) decide(ctx context.Context, m message, before []Turn) (a answer, 
 	if err != nil {
 		return a, "", err
 	}
-	rev = "answer/" + rand.Text()
+	rev = kv.NewOp("answer")
 	if err = b.c.Store.Commit(ctx, m.box(), rev, put); errors.Is(err, kv.ErrConflict) {
 		return b.kept(ctx, m) // whoever held the box before was not quite dead
 	}

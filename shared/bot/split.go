@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/backchannel-im/backchannel/shared/im"
 )
 
 const (
@@ -28,7 +30,7 @@ func Split(text string, bytes int) []string {
 	for text != "" {
 		if len(parts) == MaxParts {
 			last := &parts[MaxParts-1]
-			*last = (*last)[:start(*last, bytes-len("…"))] + "…"
+			*last = im.CutText(*last, bytes-len("…")) + "…"
 			break
 		}
 		n := edge(text, bytes)
@@ -45,7 +47,7 @@ func edge(text string, bytes int) int {
 	if len(text) <= bytes {
 		return len(text)
 	}
-	most := start(text, bytes)
+	most := len(im.CutText(text, bytes))
 	// Not so early that the parts get short.
 	least := most / 2
 	for _, ends := range []func(string, int) int{
@@ -65,15 +67,6 @@ func edge(text string, bytes int) int {
 		}
 	}
 	return most
-}
-
-// start returns the largest offset up to n at which a character starts.
-func start(s string, n int) int {
-	n = min(n, len(s))
-	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return n
 }
 
 func behind(s string, i int, mark string) int {

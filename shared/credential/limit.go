@@ -2,7 +2,6 @@ package credential
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -50,31 +49,27 @@ func (l *Limit) Take(ctx context.Context, address string) error {
 		switch {
 		case errors.Is(err, kv.ErrNotFound):
 		case err != nil:
-			return uncounted(err)
+			return err
 		default:
 			if count, err = strconv.Atoi(string(item.Value)); err != nil {
-				return uncounted(err)
+				return err
 			}
 			cond = kv.Rev(item.Rev)
 		}
 		if count >= l.Requests {
 			return fault.New(fault.Throttled, "too many requests from this address, try again later").After(end.Sub(at))
 		}
-		err = l.Store.Commit(ctx, partition, rand.Text(), kv.Put{
+		err = l.Store.Commit(ctx, partition, kv.NewOp("guests"), kv.Put{
 			Key: key, Value: strconv.AppendInt(nil, int64(count+1), 10), Expires: end.Add(time.Minute), If: cond,
 		})
 		if !errors.Is(err, kv.ErrConflict) {
 			if err != nil {
-				return uncounted(err)
+				return err
 			}
 			return nil
 		}
 	}
 	return fault.New(fault.Throttled, "too many requests from this address at once, try again").After(time.Second)
-}
-
-func uncounted(err error) error {
-	return fault.Wrap(err, fault.Unavailable, "this is not possible at the moment, try again")
 }
 
 // network is the part of an address that stands for one client.

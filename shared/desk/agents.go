@@ -85,7 +85,7 @@ func (t *Tickets) Changed(ctx context.Context, changes ...Change) error {
 		})
 	}
 	wg.Wait()
-	return public(errors.Join(errs...))
+	return errors.Join(errs...)
 }
 
 // enqueue makes a job of an entry.

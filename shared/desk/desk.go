@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
 // The errors of a Desk, each of an [*Error]. Test with errors.Is. Anything else
@@ -57,6 +59,25 @@ func (e *Error) Unwrap() []error {
 		return []error{e.Kind}
 	}
 	return []error{e.Kind, e.Cause}
+}
+
+// shortestRetry is the least Retry-After of an answer that a desk's trouble made.
+const shortestRetry = 5 * time.Second
+
+// As gives the error its public face, a [*fault.Error]: Unavailable where the
+// desk may do it later, otherwise Upstream, for the operator to mend.
+func (e *Error) As(target any) bool {
+	public, is := target.(**fault.Error)
+	if !is {
+		return false
+	}
+	code, problem := fault.Upstream, "the desk does not accept our requests"
+	if e.Kind == ErrUnavailable {
+		code, problem = fault.Unavailable, "the desk does not answer now"
+	}
+	*public = fault.Wrap(e.Cause, code, "%s; your request is kept and retried, send the same request again for its answer", problem).
+		After(max(e.RetryAfter, shortestRetry))
+	return true
 }
 
 // Limits of a ticket. The narrowest desk decides; Salesforce's fields of a Case.

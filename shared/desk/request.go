@@ -112,12 +112,12 @@ var errBusy = fault.New(fault.Conflict, "this request is being worked on; ask ag
 func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, asked Asked) (Opened, error) {
 	key, hash, err := t.keyOf(ctx, caller, name, asked)
 	if err != nil {
-		return Opened{}, public(err)
+		return Opened{}, err
 	}
 	for {
 		a, err := t.load(ctx, key)
 		if err != nil {
-			return Opened{}, public(err)
+			return Opened{}, err
 		}
 		opened, is := a.answer()
 		switch {
@@ -138,17 +138,17 @@ func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, aske
 		case errors.Is(err, kv.ErrConflict):
 			return Opened{}, errBusy // many begin at once, and one will do
 		case err != nil:
-			return Opened{}, public(err)
+			return Opened{}, err
 		}
 		switch err := a.save(ctx); {
 		case errors.Is(err, kv.ErrConflict):
 			continue // somebody was faster
 		case err != nil:
-			return Opened{}, public(err)
+			return Opened{}, err
 		}
 		err = a.run(ctx)
 		if opened, is = a.answer(); !is {
-			return Opened{}, public(err)
+			return Opened{}, err
 		}
 		if err != nil {
 			slog.WarnContext(ctx, "ticket opened; the rest follows", "error", err.Error())
@@ -172,7 +172,7 @@ func (t *Tickets) keyOf(ctx context.Context, caller api.Caller, name string, ask
 	partition := "desk/recent/" + digest("content", caller.Server, caller.UserID, hash)
 	put := kv.Put{Key: item, Value: []byte(key), Expires: t.now().Add(sameRequest), If: kv.Absent()}
 	for {
-		err = t.store.Commit(ctx, partition, newOp(), put)
+		err = t.store.Commit(ctx, partition, kv.NewOp("desk"), put)
 		if !errors.Is(err, kv.ErrConflict) {
 			return key, hash, err
 		}
@@ -244,7 +244,7 @@ func (a *attempt) put(ctx context.Context) error {
 	if a.over() {
 		put.Expires = a.now().Add(kept)
 	}
-	op := newOp()
+	op := kv.NewOp("desk")
 	if err := a.store.Commit(ctx, requestPartition(a.key), op, put); err != nil {
 		return err
 	}
@@ -403,29 +403,4 @@ func (a *attempt) pause(err error) time.Duration {
 		d = max(d, e.RetryAfter)
 	}
 	return d
-}
-
-// public gives an error its public face.
-func public(err error) error {
-	var later time.Duration
-	e, ours := errors.AsType[*Error](err)
-	if ours {
-		later = e.RetryAfter
-	}
-	later = max(later, 5*time.Second)
-	const again = "your request is kept and goes on by itself; ask again, the same way, for its answer"
-	switch {
-	case err == nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return err
-	case ours && e.Kind == ErrUnavailable:
-		return fault.Wrap(err, fault.Unavailable, "the desk does not answer now; %s", again).After(later)
-	case ours:
-		return fault.Wrap(err, fault.Upstream, "the desk does not let us work; %s", again).After(later)
-	case errors.Is(err, kv.ErrUnavailable), errors.Is(err, queue.ErrUnavailable):
-		return fault.Wrap(err, fault.Unavailable, "this does not work just now; ask again, the same way").After(later)
-	}
-	if _, is := errors.AsType[*im.Error](err); is {
-		return fault.Wrap(err, fault.Unavailable, "IM does not work for us now; %s", again).After(later)
-	}
-	return err
 }

@@ -2,7 +2,6 @@ package desk
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,8 +94,6 @@ func (t *Tickets) Sweep(ctx context.Context) error {
 	})
 	return err
 }
-
-func newOp() string { return "desk/" + rand.Text() }
 
 // read reads an item as JSON and returns the condition that it is as it was
 // read. Without the item, v stays as it is.

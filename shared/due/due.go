@@ -30,7 +30,6 @@ package due
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -41,6 +40,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // Limits of an entry.
@@ -97,7 +97,7 @@ func (a *Agenda) Put(ctx context.Context, id string, at time.Time, body []byte) 
 		return fmt.Errorf("%w: a body of %d bytes (at most %d)", ErrInvalid, len(body), MaxBody)
 	}
 	r := record{At: milliseconds(at), Body: body}
-	return a.change(ctx, id, func(p place) ([]kv.Write, error) { return p.move(later(at, a.now()), r) })
+	return a.change(ctx, id, func(p place) ([]kv.Write, error) { return p.move(retry.Latest(at, a.now()), r) })
 }
 
 // Remove takes an entry off. One that is not there is no error.
@@ -182,17 +182,15 @@ func (a *Agenda) change(ctx context.Context, id string, writes func(place) ([]kv
 		if err != nil || len(list) == 0 {
 			return err
 		}
-		err = a.store.Commit(ctx, partition, newOp(), list...)
+		err = a.store.Commit(ctx, partition, kv.NewOp("due"), list...)
 		if !errors.Is(err, kv.ErrConflict) || try == tries {
 			return err
 		}
-		if err := sleep(ctx, mathrand.N(time.Millisecond<<try)); err != nil {
+		if err := retry.Sleep(ctx, mathrand.N(time.Millisecond<<try)); err != nil {
 			return err
 		}
 	}
 }
-
-func newOp() string { return "due/" + rand.Text() }
 
 func (a *Agenda) partition(shard int) string { return fmt.Sprintf("due/%s/%02d", a.name, shard) }
 
@@ -212,22 +210,4 @@ func milliseconds(t time.Time) int64 {
 		ms++
 	}
 	return ms
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -134,7 +134,7 @@ func (s *sweep) start(ctx context.Context) error {
 	if !clear || len(s.faults) > 0 {
 		return nil
 	}
-	err = a.store.Commit(ctx, a.startPartition(), newOp(), kv.Put{Key: startKey, Value: []byte(start), If: cond})
+	err = a.store.Commit(ctx, a.startPartition(), kv.NewOp("due"), kv.Put{Key: startKey, Value: []byte(start), If: cond})
 	if errors.Is(err, kv.ErrConflict) {
 		return nil // another sweep did
 	}
@@ -191,7 +191,7 @@ func (s *sweep) perform(ctx context.Context, shard int, item kv.Item, handle fun
 	if err != nil {
 		return false, err
 	}
-	op := newOp()
+	op := kv.NewOp("due")
 	switch err := a.store.Commit(ctx, a.partition(shard), op, writes...); {
 	case errors.Is(err, kv.ErrConflict):
 		return false, nil // another sweep has it, or it was put again or removed
@@ -206,7 +206,7 @@ func (s *sweep) perform(ctx context.Context, shard int, item kv.Item, handle fun
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
 	p = place{id: id, key: timeKey(back) + id, rev: op}
-	err = a.store.Commit(ctx, a.partition(shard), newOp(), p.clear()...)
+	err = a.store.Commit(ctx, a.partition(shard), kv.NewOp("due"), p.clear()...)
 	if errors.Is(err, kv.ErrConflict) {
 		err = nil // put again meanwhile
 	}

@@ -1,6 +1,14 @@
 // Package fault gives an error its two audiences: a [Code] for programs and a
 // sentence for people. Whatever carries no code is internal: logged whole,
 // shown as a bland sentence.
+//
+// Errors that mean the same on every route carry their code from where they
+// arise: the sentinels of packages kv and queue are made with [Sentinel], and the
+// errors of IM and of the desks convert themselves. A route wraps an error only
+// where it can say more to its caller.
+//
+// After Unavailable and Timeout the outcome is unknown; the caller repeats the
+// same request with the same Idempotency-Key.
 package fault
 
 import (
@@ -28,8 +36,8 @@ const (
 	Throttled        Code = "throttled"          // 429
 	Internal         Code = "internal"           // 500
 	Upstream         Code = "upstream"           // 502: a service we depend on answered badly
-	Unavailable      Code = "unavailable"        // 503
-	Timeout          Code = "timeout"            // 504
+	Unavailable      Code = "unavailable"        // 503: what the request needs (state, queue, IM, a desk) does not answer now
+	Timeout          Code = "timeout"            // 504: the request's own time ended
 )
 
 // The codes of what a caller may want to tell apart from others of its status.
@@ -85,6 +93,30 @@ func Wrap(cause error, code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), cause: cause}
 }
 
+// Sentinel makes an error that is compared with errors.Is and that has a public
+// message. Its own text, which logs show, is name alone.
+func Sentinel(name string, code Code, retryAfter time.Duration, message string) error {
+	return &sentinel{name, Error{Code: code, Message: message, RetryAfter: retryAfter}}
+}
+
+type sentinel struct {
+	name   string
+	public Error
+}
+
+func (s *sentinel) Error() string { return s.name }
+
+// As lets errors.As find a copy of the public face.
+func (s *sentinel) As(target any) bool {
+	e, is := target.(**Error)
+	if is {
+		public := s.public
+		public.cause = errors.New(s.name)
+		*e = &public
+	}
+	return is
+}
+
 // After sets RetryAfter and returns e.
 func (e *Error) After(d time.Duration) *Error {
 	e.RetryAfter = d
@@ -100,15 +132,18 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.cause }
 
-// Of returns the public face of any error: the [Error] in its chain if there
-// is one, Timeout for a deadline that passed, otherwise Internal with a bland
-// sentence.
+// Of returns the public face of any error: the first [Error] in its chain if
+// there is one, Timeout for a deadline that passed, Unavailable for a context
+// that was cancelled, otherwise Internal with a bland sentence.
 func Of(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return Wrap(err, Timeout, "this took too long, try again")
+	}
+	if errors.Is(err, context.Canceled) {
+		return Wrap(err, Unavailable, "the request was abandoned, send it again")
 	}
 	return Wrap(err, Internal, "something went wrong on our side")
 }

@@ -19,7 +19,6 @@ package idem
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -167,7 +166,7 @@ func (k *Keeper) look(ctx context.Context, s slot, body []byte) (answer []byte, 
 		return nil, kv.Absent(), nil
 	}
 	if err != nil {
-		return nil, kv.Cond{}, unavailable(err)
+		return nil, kv.Cond{}, err
 	}
 	var r record
 	if err := json.Unmarshal(item.Value, &r); err != nil {
@@ -221,7 +220,7 @@ func (k *Keeper) settle(ctx context.Context, s slot, rev string, body [sha256.Si
 func (k *Keeper) release(ctx context.Context, s slot, rev string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
-	err := k.store.Commit(ctx, s.partition, newOp(), kv.Delete{Key: s.key, If: kv.Rev(rev)})
+	err := k.store.Commit(ctx, s.partition, kv.NewOp("idem"), kv.Delete{Key: s.key, If: kv.Rev(rev)})
 	if err != nil && !errors.Is(err, kv.ErrConflict) {
 		slog.WarnContext(ctx, "a failed request blocks its repeats for a while", "error", err.Error())
 	}
@@ -233,16 +232,7 @@ func (k *Keeper) put(ctx context.Context, s slot, r record, cond kv.Cond) (rev s
 	if err != nil {
 		return "", fmt.Errorf("idem: %w", err)
 	}
-	rev = newOp()
+	rev = kv.NewOp("idem")
 	err = k.store.Commit(ctx, s.partition, rev, kv.Put{Key: s.key, Value: value, Expires: k.now().Add(Kept), If: cond})
-	return rev, unavailable(err)
-}
-
-func newOp() string { return "idem/" + rand.Text() }
-
-func unavailable(err error) error {
-	if errors.Is(err, kv.ErrUnavailable) {
-		return fault.Wrap(err, fault.Unavailable, "the state cannot be reached, try again")
-	}
-	return err
+	return rev, err
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // Config makes a [Client].
@@ -96,7 +97,7 @@ func NewClient(conf Config) (*Client, error) {
 		conf.Now = time.Now
 	}
 	if conf.Sleep == nil {
-		conf.Sleep = sleep
+		conf.Sleep = retry.Sleep
 	}
 	if conf.Timeout == 0 {
 		conf.Timeout = 6 * time.Second

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
 // Class says what can be done about a failed call. The classes follow IM's
@@ -204,6 +206,20 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.cause }
+
+// As gives the error its public face, a [*fault.Error] without IM's words:
+// Upstream where IM would refuse a repeat as well ([Lasting]), else Unavailable.
+func (e *Error) As(target any) bool {
+	public, is := target.(**fault.Error)
+	switch {
+	case !is:
+	case Lasting(e):
+		*public = fault.Wrap(e.cause, fault.Upstream, "IM refused what this request needs")
+	default:
+		*public = fault.Wrap(e.cause, fault.Unavailable, "IM does not do this for us at the moment; send the same request again").After(5 * time.Second)
+	}
+	return is
+}
 
 // Is reports whether target is the error's class or code.
 func (e *Error) Is(target error) bool {

@@ -79,8 +79,12 @@ func TestAskingAnError(t *testing.T) {
 	if got := (&im.LimitError{Wait: 1500 * time.Millisecond}).Error(); !strings.Contains(got, "1.5s") {
 		t.Error(got)
 	}
-	if fault.CodeOf(err) != fault.Internal {
-		t.Error("IM's words are for the log, not for callers")
+	if public := fault.Of(err); public.Code != fault.Upstream || strings.Contains(public.Message, "who?") {
+		t.Errorf("%+v: IM's words are for the log, not for callers", public)
+	}
+	slow := &im.Error{Class: im.ClassTransient, Command: "openim/sendmsg"}
+	if public := fault.Of(fmt.Errorf("greeting: %w", slow)); public.Code != fault.Unavailable || public.RetryAfter <= 0 {
+		t.Errorf("%+v: what passes by itself is to be repeated", public)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // allowance is how much IM takes in any span of time (269/9346, 1047/34381).
@@ -55,7 +57,7 @@ func newBucket(a allowance, share float64) *bucket {
 // free returns the first time, not before at, when n tokens can be taken without
 // too many in any span.
 func (b *bucket) free(at time.Time, n int) time.Time {
-	at = later(at, b.pause)
+	at = retry.Latest(at, b.pause)
 	for {
 		full, until := false, time.Time{}
 		// The spans that at is in begin at the takings before it, or at itself.
@@ -122,13 +124,6 @@ func (b *bucket) find(at time.Time) (i int, ok bool) {
 func (b *bucket) idle(now time.Time) bool {
 	last := len(b.taken) - 1
 	return !b.pause.After(now) && (last < 0 || !b.taken[last].at.Add(b.span).After(now))
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // limited is what an allowance is kept for: an API, or something within the app.
@@ -257,20 +252,8 @@ func (l *limits) hold(t turn, d time.Duration) {
 	defer l.mu.Unlock()
 	now := l.now()
 	b := l.bucket(t.of, t.a, now)
-	b.pause = later(b.pause, now.Add(d))
+	b.pause = retry.Latest(b.pause, now.Add(d))
 }
 
 // most returns how many tokens of an allowance there can be at once.
 func (l *limits) most(a allowance) int { return newBucket(a, l.share).tokens }
-
-// sleep waits for d or for the end of the context, whichever comes first.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

@@ -7,13 +7,15 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // A client that has sent to very many groups keeps the allowances of the latest
 // only.
 func TestIdleAllowancesAreForgotten(t *testing.T) {
 	now := time.Now()
-	l := newLimits(1, func() time.Time { return now }, sleep)
+	l := newLimits(1, func() time.Time { return now }, retry.Sleep)
 	for i := range 20 * firstSweep {
 		now = now.Add(5 * time.Millisecond)
 		if err := l.wait(context.Background(), []turn{{limited{"group messages", fmt.Sprint(i)}, groupPace, 1}}, 0); err != nil {
@@ -35,7 +37,7 @@ func TestNoSpanSeesTooMuch(t *testing.T) {
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		now := time.Unix(1e9, 0)
-		l := newLimits(1, func() time.Time { return now }, sleep)
+		l := newLimits(1, func() time.Time { return now }, retry.Sleep)
 		type taken struct {
 			at time.Time
 			n  int
@@ -84,7 +86,7 @@ func TestNoSpanSeesTooMuch(t *testing.T) {
 // A turn before those taken in advance is free only if it does not crowd them.
 func TestTurnsBeforeThoseTakenInAdvance(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	l := newLimits(1, func() time.Time { return now }, sleep)
+	l := newLimits(1, func() time.Time { return now }, retry.Sleep)
 	api := turn{limited{kind: "api"}, allowance{2, time.Second}, 1}
 	group := turn{limited{"group", "g"}, allowance{2, time.Second}, 1}
 	hold := func(d time.Duration) {
@@ -109,7 +111,7 @@ func TestTurnsBeforeThoseTakenInAdvance(t *testing.T) {
 // What is given back is there for others at once.
 func TestTurnsGivenBack(t *testing.T) {
 	now := time.Unix(1e9, 0)
-	l := newLimits(1, func() time.Time { return now }, sleep)
+	l := newLimits(1, func() time.Time { return now }, retry.Sleep)
 	turns := []turn{{limited{kind: "api"}, allowance{2, time.Second}, 1}}
 	for range 2 {
 		if _, _, wait := l.take(turns, 0); wait != 0 {

@@ -7,6 +7,7 @@ package jobdesk
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -52,11 +53,11 @@ func Routes(mux *http.ServeMux, gate *api.Gate, ledger *queue.Ledger) {
 	mux.Handle("GET /jobs", gate.Server(func(w http.ResponseWriter, r *http.Request) error {
 		count, err := ledger.Overview(r.Context())
 		if err != nil {
-			return public(err)
+			return missing(err)
 		}
 		dead, err := ledger.DeadJobs(r.Context(), MaxListed)
 		if err != nil {
-			return public(err)
+			return missing(err)
 		}
 		o := Overview{Waiting: count.Waiting, Dead: count.Dead, Jobs: []Job{}}
 		for _, d := range dead {
@@ -70,7 +71,7 @@ func Routes(mux *http.ServeMux, gate *api.Gate, ledger *queue.Ledger) {
 	}))
 	mux.Handle("POST /jobs/{id}/redrive", gate.Server(func(w http.ResponseWriter, r *http.Request) error {
 		if err := ledger.Redrive(r.Context(), r.PathValue("id")); err != nil {
-			return public(err)
+			return missing(err)
 		}
 		return show(w, r, ledger)
 	}))
@@ -83,7 +84,7 @@ func Routes(mux *http.ServeMux, gate *api.Gate, ledger *queue.Ledger) {
 			err = ledger.Drop(r.Context(), r.PathValue("id"))
 		}
 		if err != nil {
-			return public(err)
+			return missing(err)
 		}
 		api.Reply(w, http.StatusOK, view(record))
 		return nil
@@ -93,19 +94,17 @@ func Routes(mux *http.ServeMux, gate *api.Gate, ledger *queue.Ledger) {
 func show(w http.ResponseWriter, r *http.Request, ledger *queue.Ledger) error {
 	record, err := ledger.Show(r.Context(), r.PathValue("id"))
 	if err != nil {
-		return public(err)
+		return missing(err)
 	}
 	api.Reply(w, http.StatusOK, view(record))
 	return nil
 }
 
-// public gives a ledger's error its sentence for people.
-func public(err error) error {
-	switch {
-	case errors.Is(err, queue.ErrNotFound), errors.Is(err, kv.ErrInvalid):
-		return fault.Wrap(err, fault.NotFound, "there is no job with this id, or no longer")
-	case errors.Is(err, queue.ErrUnavailable), errors.Is(err, kv.ErrUnavailable):
-		return fault.Wrap(err, fault.Unavailable, "the jobs cannot be read at the moment, try again")
+// missing turns the error of an id that no job can have into that of an id that
+// no job has.
+func missing(err error) error {
+	if errors.Is(err, kv.ErrInvalid) {
+		return fmt.Errorf("%w: %w", queue.ErrNotFound, err)
 	}
 	return err
 }

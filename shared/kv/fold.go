@@ -2,7 +2,6 @@ package kv
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // FoldMarker is the key of the item that [Fold] rewrites with every Commit. It
@@ -78,7 +79,7 @@ func Fold(ctx context.Context, s Store, partition string, o FoldOptions) (folded
 		if tries++; tries == foldTries {
 			return folded, fmt.Errorf("folding: others kept changing the segments: %w", err)
 		}
-		if err := pause(ctx, tries); err != nil {
+		if err := retry.Sleep(ctx, pause(tries)); err != nil {
 			return folded, err
 		}
 	}
@@ -194,13 +195,13 @@ func settle(ctx context.Context, s Store, partition string, b batch) error {
 	for _, w := range b.settles {
 		writes = append(writes, w)
 	}
-	op := "fold-" + rand.Text()
+	op := NewOp("fold")
 	for tries := 1; ; tries++ {
 		err := s.Commit(ctx, partition, op, writes...)
 		if !errors.Is(err, ErrUnavailable) || tries == foldTries {
 			return err
 		}
-		if pause(ctx, tries) != nil {
+		if retry.Sleep(ctx, pause(tries)) != nil {
 			return err
 		}
 	}
@@ -236,7 +237,7 @@ func Totals(ctx context.Context, s Store, partition string, prefixes ...string) 
 			return nil, fmt.Errorf("totals: folds kept moving the counts: %w", ErrConflict)
 		}
 		before = now
-		if err := pause(ctx, tries); err != nil {
+		if err := retry.Sleep(ctx, pause(tries)); err != nil {
 			return nil, err
 		}
 	}
@@ -305,14 +306,6 @@ func markerRev(ctx context.Context, s Store, partition string) (string, error) {
 	return marker.Rev, nil
 }
 
-// pause waits before the next try, up to twice as long as before the last.
-func pause(ctx context.Context, tries int) error {
-	t := time.NewTimer(mathrand.N(retryPause << min(tries, 5)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+// pause is how long to wait before the next try: up to twice as long as before
+// the last one.
+func pause(tries int) time.Duration { return mathrand.N(retryPause << min(tries, 5)) }

@@ -34,8 +34,11 @@ package kv
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
+
+	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
 // The errors of a Store. Test with errors.Is. A cancelled or timed-out context
@@ -46,7 +49,7 @@ var (
 	ErrNotFound = errors.New("kv: not found")
 	// ErrConflict: a condition did not hold. Nothing was changed. The error
 	// is a [*ConflictError] naming the key.
-	ErrConflict = errors.New("kv: conflict")
+	ErrConflict = fault.Sentinel("kv: conflict", fault.Unavailable, time.Second, "others changed this at the same moment; send the same request again")
 	// ErrRange: a checked add would have left its bounds, or a counter would
 	// have left int64. Nothing was changed.
 	ErrRange = errors.New("kv: counter out of range")
@@ -56,8 +59,14 @@ var (
 	// ErrUnavailable: the engine could not be reached or refused to work in
 	// time. The outcome of a write is unknown: repeat it with the same op or
 	// the same event.
-	ErrUnavailable = errors.New("kv: unavailable")
+	ErrUnavailable = fault.Sentinel("kv: unavailable", fault.Unavailable, 5*time.Second, "this cannot be done at the moment; send the same request again")
 )
+
+// NewOp returns an operation id for one call of Commit that no other commit has
+// had: the name of what commits, a slash and 26 random letters and digits. Keep
+// it and pass it again when a commit whose outcome is unknown is repeated. The
+// name has at most 37 bytes, so that the id fits [MaxOp].
+func NewOp(name string) string { return name + "/" + rand.Text() }
 
 // ConflictError says which key's condition failed. It matches [ErrConflict].
 type ConflictError struct {
@@ -68,8 +77,8 @@ func (e *ConflictError) Error() string {
 	return "kv: conflict on " + e.Partition + " / " + e.Key
 }
 
-// Is reports whether target is ErrConflict.
-func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+// Unwrap returns ErrConflict.
+func (e *ConflictError) Unwrap() error { return ErrConflict }
 
 // Limits, the same on all engines. They keep every item and every Commit
 // inside what DynamoDB, the narrowest engine, accepts.

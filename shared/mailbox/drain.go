@@ -10,6 +10,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // MaxDrain is how many entries one Drain handles at most.
@@ -177,7 +178,7 @@ func (h *holder) commit(ctx context.Context, l lease, writes ...kv.Write) error 
 	if !l.Held {
 		put.Expires = h.now().Add(kept)
 	}
-	op := newOp()
+	op := kv.NewOp("mail")
 	err = h.store.Commit(ctx, h.box, op, append([]kv.Write{put}, writes...)...)
 	if conflict, is := errors.AsType[*kv.ConflictError](err); is && conflict.Key == put.Key {
 		return errLost
@@ -265,7 +266,7 @@ func (h *holder) perform(ctx context.Context, item kv.Item, handle Handler) erro
 		}
 		item.Rev = h.cond.WantedRev()
 	}
-	if wait := min(h.lease.Next.Sub(h.now()), h.every); wait > 0 && sleep(ctx, wait) != nil {
+	if wait := min(h.lease.Next.Sub(h.now()), h.every); wait > 0 && retry.Sleep(ctx, wait) != nil {
 		return nil // not handled, and Drain sees that ctx has ended
 	}
 	start := h.now()
@@ -323,15 +324,4 @@ func rewrite(item kv.Item, r record) (kv.Put, error) {
 		return kv.Put{}, fmt.Errorf("mailbox: %w", err)
 	}
 	return kv.Put{Key: item.Key, Value: value, If: kv.Rev(item.Rev)}, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

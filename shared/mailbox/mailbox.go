@@ -35,7 +35,6 @@ package mailbox
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,8 +103,6 @@ func (m *Mailbox) count(by int64) kv.Add {
 	return kv.Add{Key: m.countKey(), Deltas: []kv.Delta{{Counter: waiting, By: by}}}
 }
 
-func newOp() string { return "mail/" + rand.Text() }
-
 const waiting = "waiting"
 
 // record is an entry as it is stored.
@@ -134,7 +131,7 @@ func (m *Mailbox) Append(ctx context.Context, box, id string, order int64, body 
 	if err != nil {
 		return fmt.Errorf("mailbox: %w", err)
 	}
-	err = m.store.Commit(ctx, box, newOp(),
+	err = m.store.Commit(ctx, box, kv.NewOp("mail"),
 		kv.Put{Key: m.idKey(id), Expires: m.now().Add(Remembered), If: kv.Absent()},
 		kv.Put{Key: m.entryKey(fmt.Sprintf("%019d/%s", order, id)), Value: value, If: kv.Absent()},
 		m.count(1))

@@ -70,7 +70,7 @@ func (s *sight) save(ctx context.Context) error {
 	if s.over() {
 		put.Expires = now.Add(kept)
 	}
-	op := newOp()
+	op := kv.NewOp("match")
 	if err := s.store.Commit(ctx, partition(s.groupID), op, put); err != nil {
 		return err
 	}
@@ -82,8 +82,6 @@ func (s *sight) save(ctx context.Context) error {
 	}
 	return nil
 }
-
-var errCrowded = errors.New("match: a team is changed by too many at once")
 
 // look brings what is known of a team up to date, and does what follows but for
 // calling the hook. It returns the team.
@@ -104,7 +102,7 @@ func (t *Teams) look(ctx context.Context, o order) (*sight, error) {
 			return s, err
 		}
 	}
-	return nil, errCrowded
+	return nil, errBusy
 }
 
 // settle does one thing after the other until nothing is left to do.

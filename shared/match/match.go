@@ -27,7 +27,6 @@ package match
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -196,5 +195,3 @@ func (t *Teams) Sweep(ctx context.Context) error {
 	})
 	return err
 }
-
-func newOp() string { return "match/" + rand.Text() }

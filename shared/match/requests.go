@@ -15,7 +15,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
 // Asked is a wish for a team.
@@ -68,7 +67,7 @@ func (t *Teams) Create(ctx context.Context, caller api.Caller, name string, aske
 	hash := digest(fmt.Sprint(asked.Size), asked.Mode, asked.Captain)
 	groupID, err := t.idOf(ctx, caller, name)
 	if err != nil {
-		return View{}, public(err)
+		return View{}, err
 	}
 	for range tries {
 		s, err := t.load(ctx, groupID)
@@ -88,7 +87,7 @@ func (t *Teams) Create(ctx context.Context, caller api.Caller, name string, aske
 		case errors.Is(err, kv.ErrConflict):
 			continue // somebody was faster
 		case err != nil:
-			return View{}, public(err)
+			return View{}, err
 		case s.Refused != "":
 			return View{}, fault.New(fault.Invalid, "%s", s.Refused)
 		}
@@ -123,7 +122,7 @@ func (t *Teams) idOf(ctx context.Context, caller api.Caller, name string) (strin
 	partition := "match/asked/" + digest(caller.Server, caller.UserID, name)
 	put := kv.Put{Key: item, Value: []byte(id), Expires: t.now().Add(kept), If: kv.Absent()}
 	for {
-		err := t.store.Commit(ctx, partition, newOp(), put)
+		err := t.store.Commit(ctx, partition, kv.NewOp("match"), put)
 		if !errors.Is(err, kv.ErrConflict) {
 			return id, err
 		}
@@ -147,7 +146,7 @@ func (t *Teams) find(ctx context.Context, groupID string) (*sight, error) {
 	}
 	s, err := t.load(ctx, groupID)
 	if err != nil {
-		return nil, public(err)
+		return nil, err
 	}
 	if s.none() {
 		return nil, errNoTeam
@@ -161,7 +160,7 @@ func (t *Teams) fresh(ctx context.Context, groupID string) (*sight, error) {
 		return nil, err
 	}
 	s, err := t.look(ctx, order{GroupID: groupID})
-	return s, public(err)
+	return s, err
 }
 
 // leads reports whether the caller may act upon the members of a team.
@@ -207,7 +206,7 @@ func (t *Teams) Join(ctx context.Context, caller api.Caller, groupID string, use
 			if err := t.conf.IM.ImportAccount(ctx, im.Account{UserID: id}); im.Lasting(err) {
 				return View{}, fault.Wrap(err, fault.Invalid, "IM does not take one of these users")
 			} else if err != nil {
-				return View{}, public(err)
+				return View{}, err
 			}
 		}
 	}
@@ -220,7 +219,7 @@ func (t *Teams) Join(ctx context.Context, caller api.Caller, groupID string, use
 	case im.Lasting(err):
 		return View{}, fault.Wrap(err, fault.Conflict, "IM does not let them in")
 	case err != nil:
-		return View{}, public(err)
+		return View{}, err
 	}
 	if !slices.ContainsFunc(results, func(r im.MemberAdded) bool { return r.Result != im.NotAdded }) {
 		return View{}, fault.New(fault.Conflict, "nobody got in: the team is full, or they are banned from it or unknown")
@@ -255,11 +254,11 @@ func (t *Teams) Leave(ctx context.Context, caller api.Caller, groupID, userID st
 			return err
 		}
 		if err := t.conf.IM.ChangeGroupOwner(ctx, groupID, s.Members[heir].UserID); err != nil {
-			return public(err)
+			return err
 		}
 	}
 	if _, err := t.conf.IM.DeleteGroupMembers(ctx, groupID, []string{userID}, "", false); err != nil {
-		return public(err)
+		return err
 	}
 	_, err = t.fresh(ctx, groupID)
 	return err
@@ -283,7 +282,7 @@ func (t *Teams) PassOn(ctx context.Context, caller api.Caller, groupID, userID s
 		return View{}, fault.New(fault.Conflict, "only a member can be the captain")
 	}
 	if err := t.conf.IM.ChangeGroupOwner(ctx, groupID, userID); err != nil {
-		return View{}, public(err)
+		return View{}, err
 	}
 	if s, err = t.fresh(ctx, groupID); err != nil {
 		return View{}, err
@@ -321,25 +320,8 @@ func (t *Teams) finish(ctx context.Context, groupID string, may func(*sight) err
 			err = s.settle(ctx)
 		}
 		if !errors.Is(err, kv.ErrConflict) {
-			return s.view(), public(err)
+			return s.view(), err
 		}
 	}
 	return View{}, errBusy
-}
-
-// public gives an error its public face.
-func public(err error) error {
-	const later = 5 * time.Second
-	switch {
-	case err == nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return err
-	case errors.Is(err, errCrowded):
-		return errBusy
-	case errors.Is(err, kv.ErrUnavailable), errors.Is(err, queue.ErrUnavailable), errors.Is(err, kv.ErrConflict):
-		return fault.Wrap(err, fault.Unavailable, "this does not work just now; ask again, the same way").After(later)
-	}
-	if _, is := errors.AsType[*im.Error](err); is {
-		return fault.Wrap(err, fault.Unavailable, "IM does not work for us now; ask again, the same way").After(later)
-	}
-	return err
 }

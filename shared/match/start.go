@@ -90,7 +90,7 @@ func (t *Teams) note(ctx context.Context, called *sight, a answer, doubt bool) (
 			return s, err
 		}
 	}
-	return nil, errCrowded
+	return nil, errBusy
 }
 
 func (t *Teams) lookOnly(ctx context.Context, o order) error {

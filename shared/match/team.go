@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // Status is how far a team is.
@@ -127,7 +129,7 @@ func (tm *team) pending() bool {
 func (tm *team) lookAt(now time.Time) time.Time {
 	switch {
 	case tm.Start != nil && tm.pending():
-		return later(now.Add(guardAfter), tm.Start.Next)
+		return retry.Latest(now.Add(guardAfter), tm.Start.Next)
 	case tm.pending():
 		return now.Add(guardAfter)
 	case tm.waiting() && !tm.Foreign:
@@ -139,13 +141,6 @@ func (tm *team) lookAt(now time.Time) time.Time {
 // waiting reports whether another member, or another one in his place, would
 // start the team.
 func (tm *team) waiting() bool { return tm.Status == Open || tm.Status == Failed }
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
 
 func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {

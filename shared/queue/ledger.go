@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // How jobs are tried. Our decision.
@@ -187,19 +187,12 @@ func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
 func (l *Ledger) record(ctx context.Context, j Job) (Record, error) {
 	j.Unrecorded = false
 	r := Record{Job: j, State: Waiting}
-	l.schedule(&r, later(l.now(), j.NotBefore))
+	l.schedule(&r, retry.Latest(l.now(), j.NotBefore))
 	record, err := l.put(r, kv.Absent())
 	if err != nil {
 		return r, err
 	}
-	return r, l.commit(ctx, j.ID, "put/"+rand.Text(), record, count(1, 0))
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
+	return r, l.commit(ctx, j.ID, kv.NewOp("put"), record, count(1, 0))
 }
 
 // schedule sets when a job is due, and whether the engine gets it now: one that
@@ -219,7 +212,7 @@ func (l *Ledger) push(ctx context.Context, r Record) {
 		return
 	}
 	j := r.Job
-	j.NotBefore = later(r.Due, r.Leased)
+	j.NotBefore = retry.Latest(r.Due, r.Leased)
 	if err := l.queue.Enqueue(ctx, j); err != nil {
 		slog.WarnContext(ctx, "job not pushed; a sweep does it", "kind", j.Kind, "error", err.Error())
 	}
@@ -254,7 +247,7 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 		return nil // in other hands; if those are dead, it is overdue when the lease ends
 	}
 	if wait := r.Due.Sub(now); wait > 0 && wait <= shortWait && l.queue.MaxDelay() <= shortWait {
-		if err := sleep(ctx, wait); err != nil {
+		if err := retry.Sleep(ctx, wait); err != nil {
 			return err
 		}
 		now = l.now()
@@ -279,7 +272,7 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 	if err != nil {
 		return err
 	}
-	op := "take/" + rand.Text()
+	op := kv.NewOp("take")
 	switch err := l.commit(ctx, j.ID, op, record); {
 	case errors.Is(err, kv.ErrConflict):
 		return nil // another delivery was faster
@@ -287,17 +280,6 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 		return err
 	}
 	return l.settle(ctx, r, kv.Rev(op), l.carryOut(ctx, r.Job))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func withNotBefore(j Job, t time.Time) Job {
@@ -366,7 +348,7 @@ func (l *Ledger) settle(ctx context.Context, r Record, cond kv.Cond, result erro
 		return err
 	}
 	writes[0] = record
-	switch err := l.commit(ctx, r.Job.ID, "settle/"+rand.Text(), writes...); {
+	switch err := l.commit(ctx, r.Job.ID, kv.NewOp("settle"), writes...); {
 	case errors.Is(err, kv.ErrConflict):
 		// The lease ended before the handler did and somebody else has it.
 		return nil
@@ -392,11 +374,11 @@ func pause(attempts int) time.Duration {
 func (l *Ledger) Sweep(ctx context.Context) (pushed int, err error) {
 	now := l.now()
 	err = l.each(ctx, func(shard int, item kv.Item, r Record) error {
-		free := later(r.Due, r.Leased)
+		free := retry.Latest(r.Due, r.Leased)
 		switch {
 		case r.State != Waiting, free.Sub(now) > l.queue.MaxDelay():
 			return nil
-		case !r.Pushed.IsZero() && later(r.Pushed, free).Add(overdue).After(now):
+		case !r.Pushed.IsZero() && retry.Latest(r.Pushed, free).Add(overdue).After(now):
 			return nil // on its way, or in hand
 		}
 		r.Pushed = now
@@ -404,7 +386,7 @@ func (l *Ledger) Sweep(ctx context.Context) (pushed int, err error) {
 		if err != nil {
 			return err
 		}
-		err = l.store.Commit(ctx, partition(shard), "sweep/"+rand.Text(), record)
+		err = l.store.Commit(ctx, partition(shard), kv.NewOp("sweep"), record)
 		if errors.Is(err, kv.ErrConflict) {
 			return nil // somebody has it in hand
 		}

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
@@ -69,7 +68,7 @@ func (l *Ledger) Redrive(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	err = l.commit(ctx, id, "redrive/"+rand.Text(), record, count(1, -1))
+	err = l.commit(ctx, id, kv.NewOp("redrive"), record, count(1, -1))
 	if errors.Is(err, kv.ErrConflict) {
 		return nil // somebody else did
 	}
@@ -88,7 +87,7 @@ func (l *Ledger) Drop(ctx context.Context, id string) error {
 	if r.State != Dead {
 		return ErrNotFound
 	}
-	err = l.commit(ctx, id, "drop/"+rand.Text(), kv.Delete{Key: recordPrefix + id, If: cond}, count(0, -1))
+	err = l.commit(ctx, id, kv.NewOp("drop"), kv.Delete{Key: recordPrefix + id, If: cond}, count(0, -1))
 	if errors.Is(err, kv.ErrConflict) {
 		return nil
 	}

@@ -29,6 +29,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
 // Lane keeps jobs that take long from those that must not wait for them.
@@ -69,9 +71,9 @@ var (
 	ErrInvalid = errors.New("queue: invalid job")
 	// ErrUnavailable: the engine or the store could not be reached. The job
 	// may come all the same.
-	ErrUnavailable = errors.New("queue: unavailable")
+	ErrUnavailable = fault.Sentinel("queue: unavailable", fault.Unavailable, 5*time.Second, "this cannot be done at the moment; send the same request again")
 	// ErrNotFound: there is no job with this id, or no longer.
-	ErrNotFound = errors.New("queue: no such job")
+	ErrNotFound = fault.Sentinel("queue: no such job", fault.NotFound, 0, "there is no job with this id, or no longer")
 )
 
 // Queue is an engine. It is safe for concurrent use.

@@ -2,7 +2,6 @@ package roomstats
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -68,7 +67,7 @@ func (s *Stats) enter(ctx context.Context, roomID string) error {
 	}
 	shard := listPartition(shardOf(roomID))
 	put := kv.Put{Key: roomID, Value: at, If: kv.Absent()}
-	err = s.store.Commit(ctx, shard, rand.Text(), put)
+	err = s.store.Commit(ctx, shard, kv.NewOp("roomstats"), put)
 	if errors.Is(err, kv.ErrConflict) {
 		err = s.enterAgain(ctx, shard, put)
 	}
@@ -84,7 +83,7 @@ func (s *Stats) enterAgain(ctx context.Context, shard string, put kv.Put) error 
 		return err // struck off in between: the next try enters it anew
 	}
 	put.If = kv.Rev(item.Rev)
-	err = s.store.Commit(ctx, shard, rand.Text(), put)
+	err = s.store.Commit(ctx, shard, kv.NewOp("roomstats"), put)
 	if errors.Is(err, kv.ErrConflict) {
 		return nil // somebody else entered it this moment
 	}
@@ -144,7 +143,7 @@ func (s *Stats) foldListed(ctx context.Context, shard string, item kv.Item) erro
 	if err != nil || len(left) > 0 {
 		return err
 	}
-	err = s.store.Commit(ctx, shard, rand.Text(), kv.Delete{Key: item.Key, If: kv.Rev(item.Rev)})
+	err = s.store.Commit(ctx, shard, kv.NewOp("roomstats"), kv.Delete{Key: item.Key, If: kv.Rev(item.Rev)})
 	if errors.Is(err, kv.ErrConflict) {
 		return nil // entered again
 	}

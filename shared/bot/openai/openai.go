@@ -19,6 +19,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/bot"
 	"github.com/backchannel-im/backchannel/shared/breaker"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // Config is how models are reached.
@@ -84,7 +85,7 @@ func New(c Config) (*Model, error) {
 		c.Try = DefaultTry
 	}
 	if c.Sleep == nil {
-		c.Sleep = sleep
+		c.Sleep = retry.Sleep
 	}
 	m := &Model{
 		c: c, url: strings.TrimSuffix(c.URL, "/") + "/" + strings.TrimPrefix(c.Path, "/"), breakers: map[string]*breaker.Breaker{},
@@ -97,17 +98,6 @@ func New(c Config) (*Model, error) {
 		m.breakers[name] = breaker.New(failures, pause, c.Now)
 	}
 	return m, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Complete implements bot.Model. Each model is tried a few times, as it asks for

@@ -30,7 +30,6 @@ package once
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -238,7 +237,7 @@ func (d send[M, A]) save(ctx context.Context, r record[M, A], cond kv.Cond, coun
 	for _, counter := range counters {
 		writes = append(writes, kv.Add{Key: countKey, Deltas: []kv.Delta{{Counter: counter, By: 1}}})
 	}
-	rev = rand.Text()
+	rev = kv.NewOp("once")
 	for range commitTries {
 		if err = d.store.Commit(ctx, d.partition, rev, writes...); !errors.Is(err, kv.ErrUnavailable) {
 			break
@@ -285,7 +284,7 @@ const settleTime = 2 * time.Second
 func (d send[M, A]) forget(ctx context.Context, rev string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 	defer cancel()
-	err := d.store.Commit(ctx, d.partition, rand.Text(), kv.Delete{Key: d.key, If: kv.Rev(rev)})
+	err := d.store.Commit(ctx, d.partition, kv.NewOp("once"), kv.Delete{Key: d.key, If: kv.Rev(rev)})
 	if err != nil && !errors.Is(err, kv.ErrConflict) {
 		slog.WarnContext(ctx, "send not forgotten; it counts as one that may have worked", "error", err.Error())
 	}

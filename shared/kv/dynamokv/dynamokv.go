@@ -47,12 +47,13 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awsretry "github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // Engine opens dynamodb:TABLE, with the region and credentials that the
@@ -122,7 +123,7 @@ func Open(_ context.Context, table string, o Options) (*Store, error) {
 		HTTPClient: &http.Client{Timeout: try, Transport: &http.Transport{
 			MaxIdleConnsPerHost: 64, IdleConnTimeout: 50 * time.Second, ForceAttemptHTTP2: true,
 		}},
-		Retryer: retry.NewStandard(func(r *retry.StandardOptions) {
+		Retryer: awsretry.NewStandard(func(r *awsretry.StandardOptions) {
 			r.MaxAttempts = 3
 			r.MaxBackoff = 200 * time.Millisecond
 			r.RateLimiter = unlimited{} // our own pauses bound the repeats
@@ -206,15 +207,11 @@ func again(parent, ctx context.Context, attempt func() error) error {
 			return explain(parent, err)
 		}
 		most := min(time.Duration(5*(n+1)*(n+1))*time.Millisecond, 300*time.Millisecond)
-		t := time.NewTimer(rand.N(most) + time.Millisecond)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if ended := retry.Sleep(ctx, rand.N(most)+time.Millisecond); ended != nil {
 			if errors.Is(err, errChanged) {
 				err = errors.New("others kept changing the item")
 			}
-			return explain(parent, errors.Join(err, ctx.Err()))
+			return explain(parent, errors.Join(err, ended))
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 const (
@@ -49,12 +50,7 @@ func (s *Store) persist(ctx context.Context, try func() error) error {
 		if !passing || time.Until(deadline) <= wait {
 			return fmt.Errorf("%w: %s", kv.ErrUnavailable, sentence)
 		}
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-		}
+		_ = retry.Sleep(ctx, wait) // the next round sees a context that ended
 	}
 }
 

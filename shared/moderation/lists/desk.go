@@ -2,7 +2,6 @@ package lists
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -106,7 +105,7 @@ func (l *Lists) change(ctx context.Context, order func(*Standing) error) (Standi
 		if rev != "" {
 			put.If = kv.Rev(rev)
 		}
-		if err := l.store.Commit(ctx, partition, rand.Text(), put); !errors.Is(err, kv.ErrConflict) {
+		if err := l.store.Commit(ctx, partition, kv.NewOp("lists"), put); !errors.Is(err, kv.ErrConflict) {
 			return s, err
 		}
 	}
@@ -156,9 +155,6 @@ func (l *Lists) order(gate *api.Gate, do func(ctx context.Context, sum string) (
 }
 
 func answer(w http.ResponseWriter, s Standing, err error) error {
-	if errors.Is(err, kv.ErrUnavailable) {
-		return fault.Wrap(err, fault.Unavailable, "the lists cannot be read at the moment, try again")
-	}
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,6 @@ package media
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -28,7 +27,6 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
-	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
@@ -146,7 +144,7 @@ func (m *Media) Routes(mux *http.ServeMux) {
 		}
 		if o != moderation.NoOpinion {
 			if err := m.c.Jobs.Put(r.Context(), opinionJob(id, o)); err != nil {
-				return fault.Wrap(err, fault.Unavailable, "the result cannot be kept at the moment, send it again")
+				return err
 			}
 		}
 		api.Reply(w, http.StatusOK, struct{}{})
@@ -456,7 +454,7 @@ func (m *Media) change(ctx context.Context, first message, f func(*message) bool
 		if put.Value, err = json.Marshal(msg); err != nil {
 			return msg, err
 		}
-		if err := m.c.Store.Commit(ctx, partition(first.id()), rand.Text(), put); !errors.Is(err, kv.ErrConflict) {
+		if err := m.c.Store.Commit(ctx, partition(first.id()), kv.NewOp("media"), put); !errors.Is(err, kv.ErrConflict) {
 			return msg, err
 		}
 	}

@@ -25,7 +25,6 @@ package review
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -231,7 +230,7 @@ func (q *Queue) Hold(ctx context.Context, h moderation.Held) error {
 	id := reviewID(h)
 	expires := h.At.Add(Life + Kept) // should nobody sweep
 	err = q.store.Commit(
-		ctx, partition(shardOf(id)), rand.Text(),
+		ctx, partition(shardOf(id)), kv.NewOp("review"),
 		kv.Put{Key: messagePrefix + id, Value: value, Expires: expires, If: kv.Absent()},
 		kv.Put{Key: waitingKey(h, id), Value: []byte(id), Expires: expires, If: kv.Absent()},
 		takeRoom(senderPrefix+h.From, MaxWaiting, expires), takeRoom(allKey, MaxShard, expires),
@@ -292,7 +291,7 @@ func (q *Queue) save(ctx context.Context, id string, r record, rev string, more 
 	if err != nil {
 		return "", err
 	}
-	op := rand.Text()
+	op := kv.NewOp("review")
 	put := kv.Put{Key: messagePrefix + id, Value: value, Expires: r.At.Add(Kept), If: kv.Rev(rev)}
 	return op, q.store.Commit(ctx, partition(shardOf(id)), op, append(more, put)...)
 }

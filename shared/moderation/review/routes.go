@@ -1,7 +1,6 @@
 package review
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
@@ -86,8 +85,11 @@ func (q *Queue) list(w http.ResponseWriter, r *http.Request) error {
 		return fault.New(fault.Invalid, "order is oldest or newest")
 	}
 	views, next, err := q.List(r.Context(), order == "newest", p)
+	if errors.Is(err, kv.ErrInvalid) {
+		return fault.Wrap(err, fault.Invalid, `after is the "next" of the answer before`)
+	}
 	if err != nil {
-		return public(err)
+		return err
 	}
 	api.Reply(w, http.StatusOK, struct {
 		Reviews []View `json:"reviews"`
@@ -98,19 +100,8 @@ func (q *Queue) list(w http.ResponseWriter, r *http.Request) error {
 
 func answer(w http.ResponseWriter, v View, err error) error {
 	if err != nil {
-		return public(err)
+		return err
 	}
 	api.Reply(w, http.StatusOK, v)
 	return nil
-}
-
-// public gives an error its sentence for people.
-func public(err error) error {
-	switch {
-	case errors.Is(err, kv.ErrInvalid):
-		return fault.Wrap(err, fault.Invalid, `after is the "next" of the answer before`)
-	case errors.Is(err, kv.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return fault.Wrap(err, fault.Unavailable, "the queue does not answer at the moment, try again")
-	}
-	return err
 }

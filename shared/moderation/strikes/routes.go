@@ -2,15 +2,10 @@ package strikes
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
-	"errors"
 	"net/http"
 
 	"github.com/backchannel-im/backchannel/shared/api"
-	"github.com/backchannel-im/backchannel/shared/fault"
-	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
 // Routes adds GET and POST /moderation/strikes/{userID} and POST
@@ -41,7 +36,7 @@ func (s *Strikes) Routes(mux *http.ServeMux, gate *api.Gate) {
 			add.Weight = *in.Weight
 		}
 		if err := s.Add(r.Context(), add); err != nil {
-			return public(err)
+			return err
 		}
 		return s.show(w, r)
 	}))
@@ -54,7 +49,7 @@ func (s *Strikes) Routes(mux *http.ServeMux, gate *api.Gate) {
 			return err
 		}
 		if err := s.Forgive(r.Context(), r.PathValue("userID"), in.Key, api.CallerFrom(r.Context()).Server, in.Reason); err != nil {
-			return public(err)
+			return err
 		}
 		return s.show(w, r)
 	}))
@@ -63,17 +58,8 @@ func (s *Strikes) Routes(mux *http.ServeMux, gate *api.Gate) {
 func (s *Strikes) show(w http.ResponseWriter, r *http.Request) error {
 	v, err := s.View(r.Context(), r.PathValue("userID"))
 	if err != nil {
-		return public(err)
+		return err
 	}
 	api.Reply(w, http.StatusOK, v)
 	return nil
-}
-
-// public gives an error its sentence for people.
-func public(err error) error {
-	switch {
-	case errors.Is(err, kv.ErrUnavailable), errors.Is(err, queue.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return fault.Wrap(err, fault.Unavailable, "this does not work just now; send it again with the same Idempotency-Key")
-	}
-	return err
 }

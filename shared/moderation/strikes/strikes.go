@@ -413,7 +413,7 @@ func (s *Strikes) save(ctx context.Context, userID string, r record, cond kv.Con
 	if r.Sanction.Until.After(expires) {
 		expires = r.Sanction.Until
 	}
-	return s.store.Commit(ctx, partition(userID), rand.Text(), kv.Put{Key: recordKey, Value: value, Expires: expires, If: cond})
+	return s.store.Commit(ctx, partition(userID), kv.NewOp("strikes"), kv.Put{Key: recordKey, Value: value, Expires: expires, If: cond})
 }
 
 // change commits a change of a user's record, and has what it leads to done. It

@@ -89,8 +89,6 @@ func (t *Trail) Routes(mux *http.ServeMux, gate *api.Gate) {
 		switch {
 		case errors.Is(err, kv.ErrInvalid):
 			return fault.Wrap(err, fault.Invalid, `after is the "next" of the answer before`)
-		case errors.Is(err, kv.ErrUnavailable):
-			return fault.Wrap(err, fault.Unavailable, "the trail cannot be read at the moment, try again")
 		case err != nil:
 			return err
 		}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/retry"
 	"github.com/backchannel-im/backchannel/shared/tencentcloud"
 )
 
@@ -147,11 +148,6 @@ func (q *Queue) invoke(ctx context.Context, function string, job []byte) error {
 		case n == tries || !refused.Passing():
 			return fmt.Errorf("%w: scfqueue: %s", queue.ErrUnavailable, refused.Code)
 		}
-		t := time.NewTimer(time.Duration(n) * 100 * time.Millisecond)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-		}
+		_ = retry.Sleep(ctx, time.Duration(n)*100*time.Millisecond) // the next call sees a context that ended
 	}
 }

@@ -1,0 +1,40 @@
+// Package retry has what every retry of ours needs: a wait that ends with its
+// context, and the moment from which another attempt is allowed. How long a
+// retry waits (its backoff) is a decision of the package that retries.
+package retry
+
+import (
+	"context"
+	"time"
+)
+
+// Sleep waits for d, or until ctx ends if that is sooner. It returns nil after d
+// and ctx.Err() otherwise. A d of zero or less returns at once.
+func Sleep(ctx context.Context, d time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if d <= 0 {
+		return nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Latest returns the latest of some times: an attempt that a lease, a backoff
+// and a schedule each hold back is allowed once all of them have passed. Without
+// times it returns the zero time.
+func Latest(times ...time.Time) (latest time.Time) {
+	for _, t := range times {
+		if t.After(latest) {
+			latest = t
+		}
+	}
+	return latest
+}
