@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -73,7 +74,19 @@ func Reply(w http.ResponseWriter, status int, v any) {
 // Decode reads the request's body, one JSON object, into v. Fields that v does
 // not have are passed over; a body that is too large, no JSON, ambiguous or of
 // the wrong types is an error with a sentence that says what to do.
-func Decode(r *http.Request, v any) error {
+func Decode(r *http.Request, v any) error { return decode(r, v, json.Unmarshal) }
+
+// DecodeExact is Decode, but a field that v does not have is an error: a caller who
+// misspells an optional field learns of it.
+func DecodeExact(r *http.Request, v any) error {
+	return decode(r, v, func(body []byte, v any) error {
+		dec := json.NewDecoder(bytes.NewReader(body))
+		dec.DisallowUnknownFields()
+		return dec.Decode(v)
+	})
+}
+
+func decode(r *http.Request, v any, unmarshal func([]byte, any) error) error {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/json" {
 		return fault.New(fault.UnsupportedMedia, "send JSON, with the header Content-Type: application/json")
@@ -90,11 +103,14 @@ func Decode(r *http.Request, v any) error {
 	if name, twice := repeatedField(body); twice {
 		return fault.New(fault.Invalid, "the field %q occurs twice", name)
 	}
-	err = json.Unmarshal(body, v)
+	err = unmarshal(body, v)
 	if wrong, is := errors.AsType[*json.UnmarshalTypeError](err); is {
 		return fault.New(fault.Invalid, "the field %q must be %s", wrong.Field, kind(wrong.Type))
 	}
 	if err != nil {
+		if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+			return fault.New(fault.Invalid, "the field %s is not known here", name)
+		}
 		return fault.Wrap(err, fault.Invalid, "a field of the body has the wrong form")
 	}
 	return nil

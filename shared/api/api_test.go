@@ -79,6 +79,30 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+func TestDecodeExact(t *testing.T) {
+	var got struct {
+		Name string `json:"name"`
+		Deep struct {
+			On bool `json:"on"`
+		} `json:"deep"`
+	}
+	if err := api.DecodeExact(post(`{"name":"a","deep":{"on":true}}`), &got); err != nil || got.Name != "a" || !got.Deep.On {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for body, says := range map[string]string{
+		`{"nmae":"a"}`:           `the field "nmae" is not known here`,
+		`{"deep":{"of":true}}`:   `the field "of" is not known here`,
+		`{"name":7}`:             `"name" must be text`,
+		`{"name":"a","name":""}`: "occurs twice",
+		`[]`:                     "not a JSON object",
+	} {
+		err := api.DecodeExact(post(body), &got)
+		if err == nil || fault.CodeOf(err) != fault.Invalid || !strings.Contains(fault.Of(err).Message, says) {
+			t.Errorf("%s: %v, want it to say %q", body, err, says)
+		}
+	}
+}
+
 type errReader struct{}
 
 func (errReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
