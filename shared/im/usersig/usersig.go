@@ -8,8 +8,10 @@
 // only to somebody proven to be alice, never for an admin, and keep it out of
 // logs.
 //
-// The bytes are those of Tencent's own library (tls-sig-api-v2-golang v1.2.0)
-// in the same second; a fraction of its time and none of its garbage.
+// The bytes of a plain UserSig are those of Tencent's own library
+// (tls-sig-api-v2-golang v1.2.0) in the same second; a fraction of its time and
+// none of its garbage. What is issued seldom, the PrivateMapKey of a TRTC room,
+// the library signs itself.
 package usersig
 
 import (
@@ -81,20 +83,8 @@ func NewSignerAt(appID uint32, key string, now func() time.Time) (*Signer, error
 }
 
 // Sign issues a UserSig that lasts for expire, which counts in whole seconds.
+// Errors are ErrUserID and ErrExpire.
 func (s *Signer) Sign(userID string, expire time.Duration) (string, error) {
-	return s.sign(userID, expire, nil)
-}
-
-// SignWithBuf is Sign with a buffer that only this UserSig carries and that is
-// signed with it; see [Signer.PrivateMapKey].
-func (s *Signer) SignWithBuf(userID string, expire time.Duration, buf []byte) (string, error) {
-	if buf == nil {
-		buf = []byte{}
-	}
-	return s.sign(userID, expire, buf)
-}
-
-func (s *Signer) sign(userID string, expire time.Duration, buf []byte) (string, error) {
 	if err := CheckUserID(userID); err != nil {
 		return "", err
 	}
@@ -103,7 +93,7 @@ func (s *Signer) sign(userID string, expire time.Duration, buf []byte) (string, 
 	}
 	w := s.pool.Get().(*scratch)
 	defer s.pool.Put(w)
-	return w.sign(s.appID, userID, s.now().Unix(), int64(expire/time.Second), buf)
+	return w.sign(s.appID, userID, s.now().Unix(), int64(expire/time.Second))
 }
 
 // scratch is what one signature needs, kept for the next: the compressor alone
@@ -144,12 +134,8 @@ func appendContent(b []byte, appID uint32, userID string, at, expire int64, buf6
 
 var std = base64.StdEncoding
 
-func (w *scratch) sign(appID uint32, userID string, at, expire int64, buf []byte) (string, error) {
-	var buf64 []byte
-	if buf != nil {
-		buf64 = std.AppendEncode([]byte{}, buf)
-	}
-	w.content = appendContent(w.content[:0], appID, userID, at, expire, buf64)
+func (w *scratch) sign(appID uint32, userID string, at, expire int64) (string, error) {
+	w.content = appendContent(w.content[:0], appID, userID, at, expire, nil)
 	w.mac.Reset()
 	w.mac.Write(w.content)
 	sum := w.mac.Sum(w.sum[:0])
@@ -165,11 +151,6 @@ func (w *scratch) sign(appID uint32, userID string, at, expire int64, buf []byte
 	j = std.AppendEncode(j, sum)
 	j = append(j, `","TLS.time":`...)
 	j = strconv.AppendInt(j, at, 10)
-	if buf64 != nil {
-		j = append(j, `,"TLS.userbuf":"`...)
-		j = append(j, buf64...)
-		j = append(j, '"')
-	}
 	j = append(j, `,"TLS.ver":"2.0"}`...)
 	w.json = j
 
