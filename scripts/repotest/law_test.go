@@ -42,6 +42,8 @@ var ports = map[string][]string{
 	"shared/moderation/wordlist":                {"shared/moderation/wordlist/internal/image"},
 	"shared/moderation/wordlist/internal/image": {},
 	"shared/moderation/trail":                   {"shared/api", "shared/kv", "shared/fault"},
+
+	"shared/liveroom/outbox": {"shared/im", "shared/im/once", "shared/kv", "shared/queue", "shared/retry"},
 }
 
 // edges know platforms and settings, and nothing of IM.
