@@ -37,6 +37,7 @@ var ports = map[string][]string{
 	"shared/im/usersig":  {"shared/fault"},
 	"shared/im/once":     {"shared/im", "shared/kv", "shared/fault"},
 	"shared/breaker":     {},
+	"shared/generation":  {"shared/im/callback", "shared/kv", "shared/retry", "shared/fault"},
 	"shared/api":         {"shared/im/usersig", "shared/idem", "shared/kv", "shared/fault"},
 
 	"shared/moderation/wordlist":                {"shared/moderation/wordlist/internal/image"},

@@ -195,7 +195,11 @@ func settle(ctx context.Context, s Store, partition string, b batch) error {
 	for _, w := range b.settles {
 		writes = append(writes, w)
 	}
-	op := NewOp("fold")
+	return commit(ctx, s, partition, NewOp("fold"), writes)
+}
+
+// commit repeats a Commit under its op as long as the outcome is unknown.
+func commit(ctx context.Context, s Store, partition, op string, writes []Write) error {
 	for tries := 1; ; tries++ {
 		err := s.Commit(ctx, partition, op, writes...)
 		if !errors.Is(err, ErrUnavailable) || tries == foldTries {
@@ -209,36 +213,47 @@ func settle(ctx context.Context, s Store, partition string, b batch) error {
 
 // Totals returns every counter's exact sum: what the items under the prefixes
 // hold, and what is in open segments. Without a prefix it takes all items of
-// the partition. It sees every event acknowledged before the call, and never
-// sees a count twice or not at all while a fold moves it: when one did, it reads
-// again, and after ten times gives up with ErrConflict. ErrRange means that a
-// sum leaves int64, if only on the way.
+// the partition. It sees every event acknowledged before the call, and reads
+// with [Steady]. ErrRange means that a sum leaves int64, if only on the way.
 func Totals(ctx context.Context, s Store, partition string, prefixes ...string) (map[string]int64, error) {
 	if len(prefixes) == 0 {
 		prefixes = []string{""}
 	}
+	var sums map[string]int64
+	err := Steady(ctx, s, partition, func() (err error) {
+		sums, err = readTotals(ctx, s, partition, prefixes)
+		return err
+	})
+	return sums, err
+}
+
+// Steady runs read, which reads totals and open segments of a partition, and
+// runs it again when a fold moved counts between the two meanwhile, so that the
+// last run saw no count twice and missed none. After ten runs it gives up with
+// ErrConflict. An error of read other than ErrRange ends it at once.
+func Steady(ctx context.Context, s Store, partition string, read func() error) error {
 	before, err := markerRev(ctx, s, partition)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for tries := 1; ; tries++ {
-		sums, readErr := readTotals(ctx, s, partition, prefixes)
+		readErr := read()
 		if readErr != nil && !errors.Is(readErr, ErrRange) {
-			return nil, readErr
+			return readErr
 		}
 		now, err := markerRev(ctx, s, partition)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if now == before {
-			return sums, readErr
+			return readErr
 		}
 		if tries == totalsTries {
-			return nil, fmt.Errorf("totals: folds kept moving the counts: %w", ErrConflict)
+			return fmt.Errorf("totals: folds kept moving the counts: %w", ErrConflict)
 		}
 		before = now
 		if err := retry.Sleep(ctx, pause(tries)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }
@@ -280,17 +295,24 @@ func readTotals(ctx context.Context, s Store, partition string, prefixes []strin
 			r.After = page.Next
 		}
 	}
+	err := EachOpen(ctx, s, partition, func(g Segment) error { return add(g.Counters) })
+	if err != nil {
+		return nil, err
+	}
+	return sums, nil
+}
+
+// EachOpen calls f with every open segment of a partition, in order of name,
+// until f returns an error, which is then its own.
+func EachOpen(ctx context.Context, s Store, partition string, f func(Segment) error) error {
 	for after := ""; ; {
 		segments, err := s.Open(ctx, partition, after, MaxPage)
-		if err != nil {
-			return nil, err
-		}
-		if len(segments) == 0 {
-			return sums, nil
+		if err != nil || len(segments) == 0 {
+			return err
 		}
 		for _, g := range segments {
-			if err := add(g.Counters); err != nil {
-				return nil, err
+			if err := f(g); err != nil {
+				return err
 			}
 		}
 		after = segments[len(segments)-1].Name

@@ -100,6 +100,8 @@ func Run(t *testing.T, h Harness) {
 		{"FoldLosesAnswers", testFoldLosesAnswers},
 		{"FoldsAtOnce", testFoldsAtOnce},
 		{"TotalsDuringFold", testTotalsDuringFold},
+		{"Move", testMove},
+		{"MovesAtOnce", testMovesAtOnce},
 		{"AnyInterleaving", testAnyInterleaving},
 	} {
 		t.Run(c.name, func(t *testing.T) {
