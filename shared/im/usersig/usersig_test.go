@@ -226,6 +226,13 @@ func TestVerify(t *testing.T) {
 		}
 	}
 
+	// The library's, as it signed a buffer at this time.
+	withBuf := pack(t, []byte(`{"TLS.ver":"2.0","TLS.identifier":"alice","TLS.sdkappid":1400000000,"TLS.expire":86400,"TLS.time":1700000000,`+
+		`"TLS.userbuf":"AQID","TLS.sig":"yFq/p5UlZVERLU0Jh8Q5C2Zi2PuKK86xk6otx8VI5LI="}`))
+	if c, err := s.Verify("alice", withBuf); err != nil || !bytes.Equal(c.Buf, []byte{1, 2, 3}) {
+		t.Errorf("with a buffer: %+v, %v", c, err)
+	}
+
 	otherKey, err := usersig.NewSignerAt(appID, strings.Repeat("0", 64), func() time.Time { return at })
 	if err != nil {
 		t.Fatal(err)
@@ -234,7 +241,7 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := func(change func(map[string]any)) string {
+	text := func(sig string, change func(map[string]any)) string {
 		fields := inside(t, sig)
 		change(fields)
 		b, err := json.Marshal(fields)
@@ -265,17 +272,18 @@ func TestVerify(t *testing.T) {
 		{"a bomb", s, "alice", pack(t, bytes.Repeat([]byte(" "), 1<<20)), usersig.ErrMalformed},
 		{"no JSON", s, "alice", pack(t, []byte("alice")), usersig.ErrMalformed},
 		{"text behind", s, "alice", pack(t, []byte(`{} {}`)), usersig.ErrMalformed},
-		{"unknown field", s, "alice", text(func(f map[string]any) { f["TLS.admin"] = true }), usersig.ErrMalformed},
-		{"other version", s, "alice", text(func(f map[string]any) { f["TLS.ver"] = "1.0" }), usersig.ErrMalformed},
-		{"endless", s, "alice", text(func(f map[string]any) { f["TLS.expire"] = 1e15 }), usersig.ErrMalformed},
+		{"unknown field", s, "alice", text(sig, func(f map[string]any) { f["TLS.admin"] = true }), usersig.ErrMalformed},
+		{"other version", s, "alice", text(sig, func(f map[string]any) { f["TLS.ver"] = "1.0" }), usersig.ErrMalformed},
+		{"endless", s, "alice", text(sig, func(f map[string]any) { f["TLS.expire"] = 1e15 }), usersig.ErrMalformed},
 		{"for another app", otherApp, "alice", sig, usersig.ErrOtherApp},
 		{"for another user", s, "bob", sig, usersig.ErrOtherUser},
 		{"with another key", otherKey, "alice", sig, usersig.ErrSignature},
-		{"made longer", s, "alice", text(func(f map[string]any) { f["TLS.expire"] = 360000 }), usersig.ErrSignature},
-		{"made younger", s, "alice", text(func(f map[string]any) { f["TLS.time"] = 1700000100 }), usersig.ErrSignature},
-		{"other buffer", s, "alice", text(func(f map[string]any) { f["TLS.userbuf"] = "AQM=" }), usersig.ErrSignature},
-		{"without its buffer", s, "alice", text(func(f map[string]any) { delete(f, "TLS.userbuf") }), usersig.ErrSignature},
-		{"renamed", s, "bob", text(func(f map[string]any) { f["TLS.identifier"] = "bob" }), usersig.ErrSignature},
+		{"made longer", s, "alice", text(sig, func(f map[string]any) { f["TLS.expire"] = 360000 }), usersig.ErrSignature},
+		{"made younger", s, "alice", text(sig, func(f map[string]any) { f["TLS.time"] = 1700000100 }), usersig.ErrSignature},
+		{"other buffer", s, "alice", text(withBuf, func(f map[string]any) { f["TLS.userbuf"] = "AQM=" }), usersig.ErrSignature},
+		{"without its buffer", s, "alice", text(withBuf, func(f map[string]any) { delete(f, "TLS.userbuf") }), usersig.ErrSignature},
+		{"with a buffer added", s, "alice", text(sig, func(f map[string]any) { f["TLS.userbuf"] = "AQID" }), usersig.ErrSignature},
+		{"renamed", s, "bob", text(sig, func(f map[string]any) { f["TLS.identifier"] = "bob" }), usersig.ErrSignature},
 		{"expired", newSigner(t, at.Add(time.Hour)), "alice", sig, usersig.ErrExpired},
 		{"from the future", newSigner(t, at.Add(-10*time.Minute)), "alice", must(s.Sign("alice", time.Hour)), usersig.ErrNotYet},
 	} {
