@@ -176,7 +176,9 @@ func (c *Client) Refusal(call Call, a Answer, detail string) error {
 	switch {
 	case a.Status == http.StatusTooManyRequests, a.Status == http.StatusRequestTimeout, a.Status == http.StatusConflict, a.Status >= 500:
 		e.Kind, e.RetryAfter = ErrUnavailable, retryAfter(a.Header)
-	case a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden:
+	case a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden, a.Status == http.StatusPaymentRequired,
+		a.Status == http.StatusMethodNotAllowed, a.Status == http.StatusMisdirectedRequest, a.Status > http.StatusMultipleChoices && a.Status < 400:
+		// The account is suspended, moved or not where the settings say.
 		e.Kind = ErrAccess
 	case a.Status == http.StatusNotFound:
 		e.Kind = ErrNotFound

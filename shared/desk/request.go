@@ -53,12 +53,14 @@ const (
 type request struct {
 	Asked   string    `json:"asked"` // hash of it
 	UserID  string    `json:"userId"`
-	Ticket  *Ticket   `json:"ticket,omitempty"` // until the desk has it; it is personal
+	Ticket  *Ticket   `json:"ticket,omitempty"` // until the desk has it, or the item expires; it is personal
 	Name    string    `json:"name,omitempty"`   // for the group
 	Since   time.Time `json:"since"`
 	Until   time.Time `json:"until,omitzero"` // somebody works on it until then
 	Done    int       `json:"done"`           // steps
 	Refused string    `json:"refused,omitempty"`
+	// Unlinked: the desk did not take the group when the ticket was told it.
+	Unlinked bool `json:"unlinked,omitempty"`
 
 	TicketID string `json:"ticketId,omitempty"`
 	GroupID  string `json:"groupId,omitempty"`
@@ -87,6 +89,7 @@ var steps = [...]struct {
 	{"telling the ticket its group", (*attempt).tellTicket},
 	{"letting agents in", (*attempt).open},
 	{"greeting", (*attempt).greet},
+	{"telling the ticket its group again", (*attempt).tellTicketAgain},
 }
 
 const answered = 3
@@ -293,7 +296,7 @@ func (a *attempt) importRequester(ctx context.Context) error {
 	err := a.conf.IM.ImportAccount(ctx, im.Account{UserID: a.UserID})
 	if im.Lasting(err) {
 		slog.WarnContext(ctx, "a requester is refused by IM", "error", err.Error())
-		a.Refused, a.Ticket = "IM does not take this userId", nil
+		a.Refused = "IM does not take this userId"
 		return nil
 	}
 	return err
@@ -311,7 +314,7 @@ func (a *attempt) makeTicket(ctx context.Context) (err error) {
 	}
 	if e, is := errors.AsType[*Error](err); is && e.Kind == ErrRefused {
 		slog.WarnContext(ctx, "a ticket is refused by the desk", "error", err.Error())
-		a.Refused, a.Ticket = "the desk does not take this: "+e.Detail, nil
+		a.Refused = "the desk does not take this: " + e.Detail
 		return nil
 	}
 	if err != nil {
@@ -338,9 +341,27 @@ const groupIDSeparator = "-"
 
 func (a *attempt) tellTicket(ctx context.Context) error {
 	err := a.conf.Desk.Link(ctx, a.TicketID, a.GroupID)
-	if errors.Is(err, ErrRefused) || errors.Is(err, ErrNotFound) {
-		// It was closed or deleted already, or its field is not there.
-		slog.ErrorContext(ctx, "a ticket was not told its group", "error", err.Error())
+	switch {
+	case errors.Is(err, ErrNotFound):
+		slog.WarnContext(ctx, "ticket was deleted before it was told its group", "error", err.Error())
+		return nil
+	case errors.Is(err, ErrRefused), errors.Is(err, ErrAccess):
+		// Its field is not there, is not ours to write, or a rule of the desk
+		// objects. The conversation does not wait for that.
+		a.Unlinked = true
+		return nil
+	}
+	return err
+}
+
+// tellTicketAgain keeps the request open until the ticket knows its group: its
+// job is retried and at last kept for an operator, who sees the desk's error.
+func (a *attempt) tellTicketAgain(ctx context.Context) error {
+	if !a.Unlinked {
+		return nil
+	}
+	err := a.conf.Desk.Link(ctx, a.TicketID, a.GroupID)
+	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	return err
@@ -377,21 +398,26 @@ func (t *Tickets) resume(ctx context.Context, j queue.Job) error {
 	switch {
 	case err != nil:
 		return err
-	case a.fresh(), a.over():
+	case a.fresh(), a.over() && a.Ticket == nil:
 		return nil // never begun, or done
 	case a.held():
 		return queue.Later{After: a.Until.Sub(t.now())}
 	}
+	// A refused request keeps what the user wrote. Nobody waits for its answer
+	// any more, so the job is retried and at last kept for an operator, who can
+	// redrive it once the desk takes such tickets.
+	a.Refused = ""
 	switch err := a.save(ctx); {
 	case errors.Is(err, kv.ErrConflict):
 		return queue.Later{After: leaseSlack} // somebody was faster
 	case err != nil:
 		return err
 	}
-	if err := a.run(ctx); err != nil && a.Refused == "" {
-		return fmt.Errorf("%w: %w", err, queue.Later{After: a.pause(err)})
+	err = a.run(ctx)
+	if err == nil || a.Refused != "" {
+		return err
 	}
-	return nil
+	return fmt.Errorf("%w: %w", err, queue.Later{After: a.pause(err)})
 }
 
 // pause is how long the clock's job waits after a failure: half as long as the

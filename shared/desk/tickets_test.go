@@ -30,6 +30,8 @@ func TestTickets(t *testing.T) {
 		{"InHand", false, testInHand},
 		{"AskedAgainHelps", false, testAskedAgainHelps},
 		{"Refused", true, testRefused},
+		{"RefusedLater", true, testRefusedLater},
+		{"Unlinked", true, testUnlinked},
 		{"RequesterRefused", true, testRequesterRefused},
 		{"DeletedMeanwhile", true, testDeletedMeanwhile},
 		{"Forgets", true, testForgets},
@@ -232,6 +234,57 @@ func testRefused(w *world) {
 	}
 	p.hours(1)
 	w.whole("june", "")
+}
+
+// testRefusedLater: a desk refuses a request that nobody waits for any more. What
+// the user wrote is kept for an operator, and arrives once the desk takes it.
+func testRefusedLater(w *world) {
+	p := w.process(w.store)
+	refused := desktest.Fault{Status: 400, Body: `{"error":"RecordInvalid","details":{"custom_field":[{"error":"BlankValue"}]}}`}
+	faults := []desktest.Fault{{Status: 503}}
+	for range 40 {
+		faults = append(faults, refused)
+	}
+	w.fake.Fail("create", faults...)
+	if a := p.do(w.wants("jane")); a.status != http.StatusServiceUnavailable {
+		w.Errorf("%d %s", a.status, a.text)
+	}
+	p.hours(24)
+	dead, err := p.ledger.DeadJobs(w.Context(), 10)
+	w.must(err)
+	if len(dead) != 1 || !strings.Contains(dead[0].Error, "refused") && !strings.Contains(dead[0].Error, "does not take") {
+		w.Fatalf("dead jobs: %+v, want the one with the refusal", dead)
+	}
+	w.fake.Recover()
+	w.must(p.ledger.Redrive(w.Context(), dead[0].Job.ID))
+	p.work()
+	w.whole("jane", "")
+	if list := w.fake.Tickets(); len(list) != 1 || list[0].Text == "" {
+		w.Errorf("tickets: %+v", list)
+	}
+}
+
+// testUnlinked: a ticket whose desk does not take the group is open all the same,
+// and is told its group once the desk takes it.
+func testUnlinked(w *world) {
+	p := w.process(w.store)
+	faults := make([]desktest.Fault, 5)
+	for i := range faults {
+		faults[i] = desktest.Fault{Status: 422, Body: `{"error":"RecordInvalid"}`}
+	}
+	w.fake.Fail("link", faults...)
+	if a := p.do(w.wants("jane")); a.status != http.StatusOK {
+		w.Fatalf("%d %s", a.status, a.text)
+	}
+	if list := w.fake.Tickets(); list[0].Group != "" {
+		w.Fatalf("linked: %+v", list)
+	}
+	p.hours(6)
+	if list := w.fake.Tickets(); list[0].Group == "" {
+		w.Errorf("the ticket does not know its group: %+v", list)
+	}
+	w.whole("jane", "")
+	p.quiet()
 }
 
 // testRequesterRefused: nobody gets a ticket who can have no group.

@@ -264,11 +264,14 @@ func testNotTheDesk(t *testing.T, s *suite) {
 		_, err = s.Desk.Find(t.Context(), "im-1")
 		s.is(err, desk.ErrUnavailable)
 	}
-	s.Fake.Fail("create", Fault{Status: 302, Body: "elsewhere"})
-	_, err := s.Desk.Create(t.Context(), sample("im-1"))
-	s.is(err, desk.ErrRefused)
-	if n := s.Fake.Calls("create"); n != 9 {
-		t.Errorf("%d calls, want 9", n)
+	// An operator must act on these: the request is kept and shown, not refused.
+	for _, status := range []int{301, 302, 402, 405, 421} {
+		s.Fake.Fail("create", Fault{Status: status, Body: "elsewhere"})
+		_, err := s.Desk.Create(t.Context(), sample("im-1"))
+		s.is(err, desk.ErrAccess)
+	}
+	if n := s.Fake.Calls("create"); n != 13 {
+		t.Errorf("%d calls, want 13", n)
 	}
 }
 

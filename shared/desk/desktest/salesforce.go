@@ -32,6 +32,9 @@ type SalesforceConfig struct {
 	Audience  string
 	PublicKey *rsa.PublicKey // nil: off
 
+	// EndInSlash ends the instance_url with one, as some orgs do.
+	EndInSlash bool
+
 	// KeyField and GroupField are the Case's own fields.
 	KeyField, GroupField string
 
@@ -56,6 +59,7 @@ func NewSalesforce(conf SalesforceConfig) *Salesforce {
 	s.mux.HandleFunc("POST /services/oauth2/token", s.login)
 	s.mux.HandleFunc("PATCH "+cases+conf.KeyField+"/{key}", s.admitted("create", s.upsert))
 	s.mux.HandleFunc("GET "+cases+conf.KeyField+"/{key}", s.admitted("find", s.find))
+	s.mux.HandleFunc("GET "+cases+"{id}", s.admitted("read", s.read))
 	s.mux.HandleFunc("PATCH "+cases+"{id}", s.admitted("link", s.update))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		s.serve(w, "other", "", func() answer { return fault(404, "NOT_FOUND", "The requested resource does not exist") })
@@ -102,8 +106,12 @@ func (s *Salesforce) login(w http.ResponseWriter, r *http.Request) {
 		}
 		token := "00D" + rand.Text()
 		s.tokens[token] = true
+		instance := s.conf.URL
+		if s.conf.EndInSlash {
+			instance += "/"
+		}
 		return answer{status: 200, body: map[string]any{
-			"access_token": token, "instance_url": s.conf.URL, "id": s.conf.URL + "/id/00Dxx/005xx", "token_type": "Bearer",
+			"access_token": token, "instance_url": instance, "id": s.conf.URL + "/id/00Dxx/005xx", "token_type": "Bearer",
 			"issued_at": strconv.FormatInt(s.now().UnixMilli(), 10), "signature": "c2ln",
 		}}
 	})
@@ -172,12 +180,51 @@ func (s *Salesforce) upsert(r *http.Request, body []byte) answer {
 	}
 	if len(known) == 1 {
 		*known[0] = t
-		return answer{status: 204}
+		if s.conf.APIVersion < "v46.0" {
+			return answer{status: 204}
+		}
+		return answer{status: 200, body: upserted(t.ID, false)}
 	}
 	// 15 characters of id and 3 that make up for lost case.
 	t.ID = fmt.Sprintf("500xx%010dAAC", len(s.tickets)+1)
 	s.tickets = append(s.tickets, &t)
-	return answer{status: 201, body: map[string]any{"id": t.ID, "success": true, "errors": []any{}, "created": true}}
+	return answer{status: 201, body: upserted(t.ID, true)}
+}
+
+func upserted(id string, created bool) map[string]any {
+	return map[string]any{"id": id, "success": true, "errors": []any{}, "created": created}
+}
+
+// show is a case as the API has it.
+func (s *Salesforce) show(t *Ticket) map[string]any {
+	return map[string]any{
+		"attributes": map[string]any{"type": "Case", "url": "/services/data/" + s.conf.APIVersion + "/sobjects/Case/" + t.ID},
+		"Id":         t.ID, "Subject": t.Subject, "Description": t.Text, "SuppliedName": t.Name, "SuppliedEmail": t.Email, "Status": t.Status,
+		"OwnerId": t.Assignee, "IsDeleted": t.Deleted, s.conf.KeyField: t.Key, s.conf.GroupField: t.Group,
+	}
+}
+
+func (s *Salesforce) read(r *http.Request, _ []byte) answer {
+	t, missing := s.live(r.PathValue("id"))
+	if t == nil {
+		return missing
+	}
+	return answer{status: 200, body: s.show(t)}
+}
+
+// live returns a case that is there, by its id of 18 or 15 characters, or the
+// answer for one that is deleted or never was.
+func (s *Salesforce) live(id string) (*Ticket, answer) {
+	for _, t := range s.tickets {
+		switch {
+		case t.ID != id && t.ID[:15] != id:
+		case t.Deleted:
+			return nil, fault(404, "ENTITY_IS_DELETED", "entity is deleted")
+		default:
+			return t, answer{}
+		}
+	}
+	return nil, fault(404, "NOT_FOUND", "The requested resource does not exist")
 }
 
 // apply changes a case's fields, or says what is wrong with them.
@@ -201,7 +248,7 @@ func (s *Salesforce) apply(t *Ticket, body []byte) *answer {
 				return &a
 			}
 			t.Email = value
-		case "Origin":
+		case "Origin", "Status":
 		case s.conf.GroupField:
 			t.Group = value
 		default:
@@ -221,15 +268,15 @@ func (s *Salesforce) find(r *http.Request, _ []byte) answer {
 	case 0:
 		return fault(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: "+r.PathValue("key"))
 	case 1:
-		return answer{status: 200, body: map[string]any{"attributes": map[string]any{"type": "Case"}, "Id": known[0].ID}}
+		return answer{status: 200, body: s.show(known[0])}
 	}
 	return answer{status: 300, body: []string{"/a", "/b"}}
 }
 
 func (s *Salesforce) update(r *http.Request, body []byte) answer {
-	t := s.ticket(r.PathValue("id"))
-	if t == nil || t.Deleted {
-		return fault(404, "ENTITY_IS_DELETED", "entity is deleted")
+	t, missing := s.live(r.PathValue("id"))
+	if t == nil {
+		return missing
 	}
 	next := *t
 	if a := s.apply(&next, body); a != nil {

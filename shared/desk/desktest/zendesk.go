@@ -52,7 +52,14 @@ func NewZendesk(conf ZendeskConfig) *Zendesk {
 	z.mux.HandleFunc("POST /oauth/tokens", z.login)
 	z.mux.HandleFunc("POST /api/v2/tickets.json", z.admitted("create", z.create))
 	z.mux.HandleFunc("GET /api/v2/tickets.json", z.admitted("find", z.find))
+	z.mux.HandleFunc("GET /api/v2/tickets/{file}", z.admitted("read", z.read))
 	z.mux.HandleFunc("PUT /api/v2/tickets/{file}", z.admitted("link", z.update))
+	// Clients differ in whether they write the ending.
+	z.mux.HandleFunc("POST /api/v2/tickets", z.admitted("create", z.create))
+	z.mux.HandleFunc("GET /api/v2/tickets", z.admitted("find", z.find))
+	z.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		z.serve(w, "other", "", func() answer { return problem(404, "InvalidEndpoint", "Not found") })
+	})
 	return z
 }
 
@@ -92,7 +99,7 @@ func problem(status int, code, description string) answer {
 // admitted lets a call through that proves who sends it.
 func (z *Zendesk) admitted(call string, f func(r *http.Request, body []byte) answer) http.HandlerFunc {
 	scope := "tickets:write"
-	if call == "find" {
+	if call == "find" || call == "read" {
 		scope = "tickets:read"
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -146,6 +153,8 @@ func (z *Zendesk) make(body []byte) answer {
 			Comment    struct{ Body string }         `json:"comment"`
 			Requester  *struct{ Name, Email string } `json:"requester"`
 			ExternalID string                        `json:"external_id"`
+
+			CustomFields []customField `json:"custom_fields"`
 		} `json:"ticket"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
@@ -164,6 +173,7 @@ func (z *Zendesk) make(body []byte) answer {
 	case t.Email != "" && !strings.Contains(t.Email, "."):
 		return invalid("requester", "Requester: Email: "+t.Email+" is not properly formatted", "InvalidFormat")
 	}
+	z.setFields(t, in.Ticket.CustomFields)
 	z.tickets = append(z.tickets, t)
 	return answer{status: 201, body: map[string]any{"ticket": z.show(t)}}
 }
@@ -184,12 +194,42 @@ func (z *Zendesk) show(t *Ticket) map[string]any {
 	}
 }
 
+// find lists the tickets of an external id, or all of them.
 func (z *Zendesk) find(r *http.Request, _ []byte) answer {
 	list := []any{}
-	for _, t := range z.withKey(r.URL.Query().Get("external_id")) {
-		list = append(list, z.show(t))
+	found := z.tickets
+	if query := r.URL.Query(); query.Has("external_id") {
+		found = z.withKey(query.Get("external_id"))
+	}
+	for _, t := range found {
+		if !t.Deleted {
+			list = append(list, z.show(t))
+		}
 	}
 	return answer{status: 200, body: map[string]any{"tickets": list, "next_page": nil, "count": len(list)}}
+}
+
+// customField is a field that the account defined.
+type customField struct {
+	ID    int64 `json:"id"`
+	Value any   `json:"value"`
+}
+
+func (z *Zendesk) setFields(t *Ticket, fields []customField) {
+	for _, f := range fields {
+		if value, is := f.Value.(string); is && f.ID == z.conf.GroupField {
+			t.Group = value
+		}
+	}
+}
+
+func (z *Zendesk) read(r *http.Request, _ []byte) answer {
+	id, _ := strings.CutSuffix(r.PathValue("file"), ".json")
+	t := z.ticket(id)
+	if t == nil || t.Deleted {
+		return problem(404, "RecordNotFound", "Not found")
+	}
+	return answer{status: 200, body: map[string]any{"ticket": z.show(t)}}
 }
 
 func (z *Zendesk) update(r *http.Request, body []byte) answer {
@@ -197,10 +237,7 @@ func (z *Zendesk) update(r *http.Request, body []byte) answer {
 	t := z.ticket(id)
 	var in struct {
 		Ticket struct {
-			CustomFields []struct {
-				ID    int64  `json:"id"`
-				Value string `json:"value"`
-			} `json:"custom_fields"`
+			CustomFields []customField `json:"custom_fields"`
 		} `json:"ticket"`
 	}
 	err := json.Unmarshal(body, &in)
@@ -212,11 +249,7 @@ func (z *Zendesk) update(r *http.Request, body []byte) answer {
 	case t.Status == "closed":
 		return invalid("status", "Status: closed prevents ticket update", "InvalidValue")
 	}
-	for _, f := range in.Ticket.CustomFields {
-		if f.ID == z.conf.GroupField {
-			t.Group = f.Value
-		}
-	}
+	z.setFields(t, in.Ticket.CustomFields)
 	return answer{status: 200, body: map[string]any{"ticket": z.show(t)}}
 }
 

@@ -157,7 +157,11 @@ func (d *Desk) login(ctx context.Context) (desk.Token, error) {
 		AccessToken string `json:"access_token"`
 		InstanceURL string `json:"instance_url"`
 	}
-	if json.Unmarshal(a.Body, &out) != nil || out.AccessToken == "" || desk.CheckBase(out.InstanceURL) != nil {
+	if json.Unmarshal(a.Body, &out) != nil || out.AccessToken == "" {
+		return desk.Token{}, d.client.Unreadable(call)
+	}
+	out.InstanceURL = strings.TrimRight(out.InstanceURL, "/")
+	if desk.CheckBase(out.InstanceURL) != nil {
 		return desk.Token{}, d.client.Unreadable(call)
 	}
 	return desk.Token{Value: out.AccessToken, Base: out.InstanceURL, Until: asked.Add(tokenLife)}, nil
@@ -194,34 +198,80 @@ func (d *Desk) do(ctx context.Context, call desk.Call, in any) (desk.Answer, err
 	if err != nil || a.Status >= 200 && a.Status <= 204 {
 		return a, err
 	}
-	codes, detail := faults(a.Body)
-	err = d.client.Refusal(call, a, detail)
-	if e, is := errors.AsType[*desk.Error](err); is && slices.Contains(codes, "REQUEST_LIMIT_EXCEEDED") {
-		// The calls of 24 hours are used up. They come back little by little.
-		e.Kind, e.RetryAfter = desk.ErrUnavailable, time.Hour
+	problems := readProblems(a.Body)
+	err = d.client.Refusal(call, a, problems.detail())
+	if e, is := errors.AsType[*desk.Error](err); is {
+		if pause, passes := problems.passing(); passes {
+			e.Kind, e.RetryAfter = desk.ErrUnavailable, max(e.RetryAfter, pause)
+		}
 	}
 	return a, err
 }
 
-// faults reads the error codes of an answer, a list, and makes a detail of them
-// and the fields they name. The messages quote what was sent.
-func faults(body []byte) (codes []string, detail string) {
-	var list []struct {
-		ErrorCode string   `json:"errorCode"`
-		Fields    []string `json:"fields"`
+// problems is how the API reports errors: a list.
+type problems []problem
+
+type problem struct {
+	ErrorCode string   `json:"errorCode"`
+	Message   string   `json:"message"` // may quote what was sent; passed on to nobody
+	Fields    []string `json:"fields"`
+}
+
+// readProblems returns nil for the body of something else on the way.
+func readProblems(body []byte) problems {
+	var p problems
+	if json.Unmarshal(body, &p) != nil {
+		return nil
 	}
-	if json.Unmarshal(body, &list) != nil {
-		return nil, ""
-	}
+	return p
+}
+
+func (p problems) has(code string) bool {
+	return slices.ContainsFunc(p, func(e problem) bool { return e.ErrorCode == code })
+}
+
+// detail lists the error codes and the fields that they name.
+func (p problems) detail() string {
 	var parts []string
-	for _, e := range list {
-		codes = append(codes, e.ErrorCode)
+	for _, e := range p {
 		parts = append(parts, desk.Word(e.ErrorCode))
 		for _, f := range e.Fields {
 			parts = append(parts, desk.Word(f))
 		}
 	}
-	return codes, strings.Join(parts, " ")
+	return strings.Join(parts, " ")
+}
+
+// Pauses before a retry.
+const (
+	// contention is for another transaction, or others of our calls, to end.
+	contention = 5 * time.Second
+	// dailyPool is for the calls of 24 hours, which come back little by little.
+	dailyPool = time.Hour
+)
+
+// passing reports whether a retry of the same call may succeed, and the pause
+// before it. Salesforce answers such errors with status 400 or 403 too.
+func (p problems) passing() (pause time.Duration, passes bool) {
+	for _, e := range p {
+		switch e.ErrorCode {
+		case "UNABLE_TO_LOCK_ROW", "QUERY_TIMEOUT", "SERVER_UNAVAILABLE", "API_TEMPORARILY_UNAVAILABLE":
+			pause, passes = max(pause, contention), true
+		case "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", "CANNOT_EXECUTE_FLOW_TRIGGER":
+			// A trigger or flow of the org failed; it names the cause in words.
+			if strings.Contains(e.Message, "UNABLE_TO_LOCK_ROW") || strings.Contains(e.Message, "unable to obtain exclusive access") {
+				pause, passes = max(pause, contention), true
+			}
+		case "REQUEST_LIMIT_EXCEEDED":
+			passes = true
+			if strings.Contains(e.Message, "Concurrent") {
+				pause = max(pause, contention)
+			} else {
+				pause = max(pause, dailyPool)
+			}
+		}
+	}
+	return pause, passes
 }
 
 // caseByKey is where a case is found by our key.
@@ -238,13 +288,13 @@ func (d *Desk) Create(ctx context.Context, t desk.Ticket) (string, error) {
 	}{t.Subject, t.Text, t.Name, t.Email, "Chat"}
 	call := desk.Call{Op: "create", Method: http.MethodPatch, URL: d.caseByKey(t.Key)}
 	a, err := d.do(ctx, call, in)
-	if codes, _ := faults(a.Body); err != nil && slices.Contains(codes, "DUPLICATE_VALUE") {
+	if err != nil && readProblems(a.Body).has("DUPLICATE_VALUE") {
 		return d.Find(ctx, t.Key) // an upsert of the same moment was first
 	}
 	if err != nil {
 		return "", err
 	}
-	if a.Status == http.StatusNoContent { // it was there
+	if a.Status == http.StatusNoContent { // updated, which older API versions answer without a body
 		return d.Find(ctx, t.Key)
 	}
 	var out struct{ ID string }

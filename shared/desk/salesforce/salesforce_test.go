@@ -101,6 +101,41 @@ func TestLimitOfTheDay(t *testing.T) {
 	}
 }
 
+// TestErrorsThatPass: Salesforce answers these with status 400 or 403, as it
+// answers what it never takes.
+func TestErrorsThatPass(t *testing.T) {
+	for name, tt := range map[string]struct {
+		status int
+		body   string
+		kind   error
+		after  time.Duration
+	}{
+		"a row is locked":           {400, `[{"errorCode":"UNABLE_TO_LOCK_ROW","message":"unable to obtain exclusive access to this record"}]`, desk.ErrUnavailable, 5 * time.Second},
+		"a query timed out":         {400, `[{"errorCode":"QUERY_TIMEOUT","message":"x"}]`, desk.ErrUnavailable, 5 * time.Second},
+		"a trigger met a lock":      {400, `[{"errorCode":"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY","message":"CaseTrigger: execution of AfterInsert caused by: System.DmlException: first error: UNABLE_TO_LOCK_ROW, unable to obtain exclusive access"}]`, desk.ErrUnavailable, 5 * time.Second},
+		"a trigger failed":          {400, `[{"errorCode":"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY","message":"CaseTrigger: System.NullPointerException"}]`, desk.ErrRefused, 0},
+		"too many at once":          {403, `[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"ConcurrentRequests (Concurrent API Requests) Limit exceeded."}]`, desk.ErrUnavailable, 5 * time.Second},
+		"a rule of the org objects": {400, `[{"errorCode":"FIELD_CUSTOM_VALIDATION_EXCEPTION","message":"x","fields":[]}]`, desk.ErrRefused, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fake, conf := open(t, desktest.SalesforceConfig{ClientSecret: "s"})
+			fake.Fail("create", desktest.Fault{Status: tt.status, Body: tt.body})
+			_, err := newDesk(t, conf).Create(t.Context(), desk.Ticket{Key: "im-1", Text: "hello"})
+			if e, _ := errors.AsType[*desk.Error](err); !errors.Is(err, tt.kind) || e.RetryAfter != tt.after {
+				t.Errorf("%v, want %v after %v", err, tt.kind, tt.after)
+			}
+		})
+	}
+}
+
+// TestInstanceURLWithSlash: some orgs end the address of their token with one.
+func TestInstanceURLWithSlash(t *testing.T) {
+	_, conf := open(t, desktest.SalesforceConfig{ClientSecret: "s", EndInSlash: true})
+	if _, err := newDesk(t, conf).Create(t.Context(), desk.Ticket{Key: "im-1", Text: "hello"}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestUpsertAtOnce: two upserts of one moment, of which the second meets the
 // field's uniqueness, are one case.
 func TestUpsertAtOnce(t *testing.T) {

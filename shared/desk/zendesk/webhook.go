@@ -64,7 +64,7 @@ func (w Webhooks) Check(h http.Header, body []byte) error {
 	if !signed {
 		return ErrSignature
 	}
-	at, err := time.Parse(time.RFC3339, timestamp)
+	at, err := parseTime(timestamp)
 	now := time.Now
 	if w.Now != nil {
 		now = w.Now
@@ -72,6 +72,27 @@ func (w Webhooks) Check(h http.Header, body []byte) error {
 	if age := now().Sub(at); err != nil || age > Window || age < -Window {
 		return ErrStale
 	}
+	return nil
+}
+
+// parseTime reads a time as Zendesk writes it: RFC 3339, at some places without
+// seconds.
+func parseTime(s string) (time.Time, error) {
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		at, err = time.Parse("2006-01-02T15:04Z07:00", s)
+	}
+	return at, err
+}
+
+// timestamp is a time of a webhook's body; the zero time if it is unreadable.
+type timestamp struct{ time.Time }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *timestamp) UnmarshalJSON(b []byte) error {
+	var s string
+	_ = json.Unmarshal(b, &s)
+	t.Time, _ = parseTime(s)
 	return nil
 }
 
@@ -114,7 +135,7 @@ type message struct {
 	// Of an event subscription.
 	Type   string    `json:"type"`
 	ID     string    `json:"id"`
-	Time   time.Time `json:"time"`
+	Time   timestamp `json:"time"`
 	Detail struct {
 		ID         id      `json:"id"`
 		ExternalID *string `json:"external_id"`
@@ -161,7 +182,7 @@ func (m message) event() ([]desk.Change, error) {
 	if m.ID == "" || m.Time.IsZero() {
 		return nil, fault.New(fault.Invalid, "an event has an id and a time")
 	}
-	c := desk.Change{ID: digest(m.ID), TicketID: string(m.Detail.ID), At: m.Time}
+	c := desk.Change{ID: digest(m.ID), TicketID: string(m.Detail.ID), At: m.Time.Time}
 	switch kind {
 	case "agent_assignment_changed":
 		current, err := readID(m.Event.Current)
@@ -210,10 +231,10 @@ func (m message) trigger(timestamp string, body []byte) ([]desk.Change, error) {
 		return nil, nil
 	}
 	event := body
-	at, err := time.Parse(time.RFC3339, m.UpdatedAt)
+	at, err := parseTime(m.UpdatedAt)
 	if err != nil {
 		event = append([]byte(timestamp), body...)
-		at, err = time.Parse(time.RFC3339, timestamp)
+		at, err = parseTime(timestamp)
 	}
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "updated_at is to be {{ticket.updated_at_with_timestamp}}")

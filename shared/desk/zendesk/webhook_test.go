@@ -127,6 +127,15 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
 	}
+	// Times without seconds, as some places write them.
+	for name, body := range map[string]string{
+		"trigger": `{"ticket_id":"5158","assignee_id":"361","updated_at":"2026-03-01T12:00Z"}`,
+		"event":   strings.Replace(event("soft_deleted", ``), "12:00:00.5Z", "13:00+01:00", 1),
+	} {
+		if got, err := (zendesk.Webhooks{}).Read(http.Header{}, []byte(body)); err != nil || len(got) != 1 || !got[0].At.Equal(noon) {
+			t.Errorf("%s without seconds: %+v, %v", name, got, err)
+		}
+	}
 	for name, body := range map[string]string{
 		"empty":               "",
 		"no JSON":             "{",

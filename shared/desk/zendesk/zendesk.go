@@ -120,37 +120,58 @@ func (d *Desk) do(ctx context.Context, send func(context.Context, desk.Call) (de
 	case err != nil:
 		return a, err
 	case a.Status != http.StatusOK && a.Status != http.StatusCreated:
-		return a, d.client.Refusal(call, a, detail(a.Body))
+		return a, d.refusal(call, a)
 	case json.Unmarshal(a.Body, out) != nil:
 		return a, d.client.Unreadable(call)
 	}
 	return a, nil
 }
 
-// detail reads the codes and fields of an error, and none of the descriptions,
-// which quote what was sent. An answer 429 may be plain text.
-func detail(body []byte) string {
+// invalidEndpoint is Zendesk's code for a path that it does not have: the base
+// URL is wrong, and no ticket is missing.
+const invalidEndpoint = "InvalidEndpoint"
+
+// refusal is the error for an answer of a status that is no success.
+func (d *Desk) refusal(call desk.Call, a desk.Answer) error {
+	code, detail := readProblem(a.Body)
+	err := d.client.Refusal(call, a, detail)
+	if e, is := errors.AsType[*desk.Error](err); is && code == invalidEndpoint {
+		e.Kind = desk.ErrAccess
+	}
+	return err
+}
+
+// readProblem reads the codes and fields of an error, and none of the
+// descriptions, which quote what was sent. An answer 429 may be plain text, and
+// the details have several shapes; what is readable of them counts.
+func readProblem(body []byte) (code, detail string) {
 	var e struct {
 		Error   json.RawMessage `json:"error"` // a text, or an object with a title
-		Details map[string][]struct {
-			Error string `json:"error"`
-		} `json:"details"`
+		Details json.RawMessage `json:"details"`
 	}
 	if json.Unmarshal(body, &e) != nil {
-		return ""
+		return "", ""
 	}
-	var code string
 	if json.Unmarshal(e.Error, &code) != nil {
 		code = ""
 	}
 	parts := []string{desk.Word(code)}
-	for field, problems := range e.Details {
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(e.Details, &fields) // a text or a list names no fields
+	for field, data := range fields {
+		var problems []struct {
+			Error string `json:"error"`
+		}
+		_ = json.Unmarshal(data, &problems) // a text has no codes
 		for _, p := range problems {
 			parts = append(parts, desk.Word(field)+": "+desk.Word(p.Error))
 		}
+		if len(problems) == 0 {
+			parts = append(parts, desk.Word(field))
+		}
 	}
 	slices.Sort(parts[1:])
-	return strings.Join(parts, " ")
+	return code, strings.Join(parts, " ")
 }
 
 // ticket is what the API says of one.

@@ -104,6 +104,47 @@ func TestRefusedNamesTheField(t *testing.T) {
 	}
 }
 
+// TestWrongAddress: the error of a wrong base URL is the operator's, and no
+// ticket is believed to be missing.
+func TestWrongAddress(t *testing.T) {
+	fake := desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360})
+	d, err := zendesk.New(zendesk.Config{URL: serve(t, fake), ClientID: "app", ClientSecret: "s", GroupField: 360})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := desktest.Fault{Status: 404, Body: `{"error":"InvalidEndpoint","description":"Not found"}`}
+	fake.Fail("create", wrong)
+	fake.Fail("link", wrong)
+	if _, err := d.Create(t.Context(), desk.Ticket{Key: "im-1", Text: "hello"}); !errors.Is(err, desk.ErrAccess) {
+		t.Errorf("create: %v, want %v", err, desk.ErrAccess)
+	}
+	if err := d.Link(t.Context(), "35001", "g"); !errors.Is(err, desk.ErrAccess) {
+		t.Errorf("link: %v, want %v", err, desk.ErrAccess)
+	}
+}
+
+// TestDetailsOfAnotherShape keep the code of the error.
+func TestDetailsOfAnotherShape(t *testing.T) {
+	fake := desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360})
+	d, err := zendesk.New(zendesk.Config{URL: serve(t, fake), ClientID: "app", ClientSecret: "s", GroupField: 360})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for details, want := range map[string]string{
+		`"x"`:                            "RecordInvalid",
+		`["x"]`:                          "RecordInvalid",
+		`{"base":"x"}`:                   "RecordInvalid base",
+		`{"base":[{"description":"x"}]}`: "RecordInvalid base: ",
+		`{"base":[{"error":"Bad"}],"requester":"x"}`: "RecordInvalid base: Bad requester",
+	} {
+		fake.Fail("create", desktest.Fault{Status: 422, Body: `{"error":"RecordInvalid","description":"d","details":` + details + `}`})
+		_, err := d.Create(t.Context(), desk.Ticket{Key: "im-1", Text: "hello"})
+		if e, _ := errors.AsType[*desk.Error](err); e == nil || e.Detail != strings.TrimSpace("status 422 "+want) {
+			t.Errorf("%s: %v, want %s", details, err, want)
+		}
+	}
+}
+
 func TestSettings(t *testing.T) {
 	good := zendesk.Config{URL: "https://example.zendesk.com", ClientID: "app", ClientSecret: "s", GroupField: 360}
 	if _, err := zendesk.New(good); err != nil {
