@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
@@ -58,5 +59,37 @@ func TestForwards(t *testing.T) {
 	do(router, kit.Callback(t, kit.BeforeSend("join my casino"))).WantCode(t, 0)
 	if a := do(router, kit.Callback(t, kit.AfterSend("alice", 2))); a.Status != 500 {
 		t.Errorf("without the counter: %d %s", a.Status, a.Text)
+	}
+}
+
+// TestForwardsWhatItHasNoSettingsFor: a function deployed on its own has its
+// settings there, and the router none of them.
+func TestForwardsWhatItHasNoSettingsFor(t *testing.T) {
+	asked := make(chan string, 10)
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Query().Get("CallbackCommand")
+		_, _ = w.Write([]byte(`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`))
+	}))
+	defer far.Close()
+	router := faastest.StartLocal(t, faastest.Build(t, "."), kit.Settings(map[string]string{
+		"STATE_URL": "redis://" + redistest.Start(t).Addr, "FORWARD_BOT_RESPONDER": far.URL + "/im", "FORWARD_GROUP_FULL_STARTER": far.URL + "/im",
+	}))
+	for command, body := range map[string]string{
+		"Bot.OnC2CMessage":             `{"CallbackCommand":"Bot.OnC2CMessage","From_Account":"jane","To_Account":"@RBT#001","MsgSeq":1,"MsgRandom":1,"MsgTime":1557481126,"MsgKey":"1_1_1","MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"hello"}}]}`,
+		"Group.CallbackAfterGroupFull": `{"CallbackCommand":"Group.CallbackAfterGroupFull","GroupId":"team-1"}`,
+	} {
+		res, err := router.Do(faastest.Plain, kit.Callback(t, body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kit.Read(t, res).WantCode(t, 0)
+		select {
+		case got := <-asked:
+			if got != command {
+				t.Errorf("%s arrived, want %s", got, command)
+			}
+		default:
+			t.Errorf("%s was not forwarded", command)
+		}
 	}
 }

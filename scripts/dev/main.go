@@ -32,10 +32,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/compile"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/queue/boltqueue"
-	"github.com/backchannel-im/backchannel/shared/wiring/access"
-	"github.com/backchannel-im/backchannel/shared/wiring/bundle"
-	"github.com/backchannel-im/backchannel/shared/wiring/credentials"
-	"github.com/backchannel-im/backchannel/shared/wiring/door"
+	"github.com/backchannel-im/backchannel/shared/wiring"
+	"github.com/backchannel-im/backchannel/shared/wiring/features"
+	"github.com/backchannel-im/backchannel/shared/wiring/virgil"
 )
 
 // appID is the development app's SDKAppID.
@@ -116,16 +115,16 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	addr, stage := listeners[0].Addr().String(), newScene("http://"+listeners[1].Addr().String())
 	zendesk, zendeskURL := newZendesk(), "http://"+listeners[2].Addr().String()
 	play, playURL := newGame(), "http://"+listeners[3].Addr().String()
-	chat, err := im.NewClient(im.Config{Domain: stage.Emulator, SDKAppID: appID, Key: access.DevelopmentSecret, Admin: "administrator"})
+	chat, err := im.NewClient(im.Config{Domain: stage.Emulator, SDKAppID: appID, Key: wiring.DevelopmentSecret, Admin: "administrator"})
 	if err != nil {
 		return errors.Join(err, closeAll(listeners[:]))
 	}
 	seen := newFeed()
-	b, err := bundle.Open(ctx, config.NewDevelopmentReader(settings(o, stage.Emulator, zendeskSettings(zendeskURL), play.settings(playURL), modelSettings("http://"+listeners[4].Addr().String()))), bundle.Options{
-		States:  []kv.Engine{boltkv.Engine},
-		Queues:  []queue.Engine{boltqueue.Engine},
-		Observe: seen.add,
-	})
+	values := settings(o, stage.Emulator, zendeskSettings(zendeskURL), play.settings(playURL), modelSettings("http://"+listeners[4].Addr().String()))
+	b, err := features.Bundle(wiring.Engines{
+		States: []kv.Engine{boltkv.Engine},
+		Queues: []queue.Engine{boltqueue.Engine},
+	}, seen.add).Build(ctx, config.NewDevelopmentReader(values))
 	if err != nil {
 		return errors.Join(err, closeAll(listeners[:]))
 	}
@@ -143,8 +142,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		return errors.Join(err, shutDown(servers), b.Close())
 	}
 	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im  emulator: %s\n", addr, addr, stage.Emulator)
-	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, access.DevelopmentSecret, door.DevelopmentToken, access.DevelopmentKey)
-	fmt.Fprintf(out, "VIRGIL_APP_ID=%s\nVIRGIL_APP_KEY_ID=%s\nVIRGIL_APP_KEY=%s\n", credentials.DevelopmentAppID, credentials.DevelopmentKeyID, credentials.DevelopmentKey)
+	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, wiring.DevelopmentSecret, wiring.DevelopmentToken, wiring.DevelopmentKey)
+	fmt.Fprintf(out, "VIRGIL_APP_ID=%s\nVIRGIL_APP_KEY_ID=%s\nVIRGIL_APP_KEY=%s\n", virgil.DevelopmentAppID, virgil.DevelopmentKeyID, virgil.DevelopmentKey)
 
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWork()
@@ -219,8 +218,8 @@ func newEmulator(addr string) *imtest.Server {
 	_, port, _ := net.SplitHostPort(addr)
 	emulator := imtest.NewServer(imtest.Options{Control: true, Origins: []string{"http://" + addr, "http://localhost:" + port}})
 	emulator.AddApp(imtest.AppConfig{
-		SDKAppID: appID, Key: access.DevelopmentSecret, RetryCallbacks: true, FirstSeq: uint32(time.Now().Unix()),
-		CallbackURL: "http://" + addr + "/im", CallbackToken: door.DevelopmentToken,
+		SDKAppID: appID, Key: wiring.DevelopmentSecret, RetryCallbacks: true, FirstSeq: uint32(time.Now().Unix()),
+		CallbackURL: "http://" + addr + "/im", CallbackToken: wiring.DevelopmentToken,
 	})
 	return emulator
 }
@@ -270,17 +269,17 @@ func compileRules(o options) error {
 func settings(o options, emulator string, fakes ...map[string]string) func(string) (string, bool) {
 	values := map[string]string{
 		"SDK_APP_ID":     fmt.Sprint(appID),
-		"SECRET":         access.DevelopmentSecret,
-		"CALLBACK_TOKEN": door.DevelopmentToken,
-		"API_KEYS":       "dev:" + access.DevelopmentKeyHash,
+		"SECRET":         wiring.DevelopmentSecret,
+		"CALLBACK_TOKEN": wiring.DevelopmentToken,
+		"API_KEYS":       "dev:" + wiring.DevelopmentKeyHash,
 		"USERSIG_MODE":   "open",
 		"STATE_URL":      "bolt:" + o.stateFile(),
 		"QUEUE_URL":      "bolt:" + o.queueFile(),
 		"IM_DOMAIN":      emulator,
 
-		"VIRGIL_APP_ID":     credentials.DevelopmentAppID,
-		"VIRGIL_APP_KEY_ID": credentials.DevelopmentKeyID,
-		"VIRGIL_APP_KEY":    credentials.DevelopmentKey,
+		"VIRGIL_APP_ID":     virgil.DevelopmentAppID,
+		"VIRGIL_APP_KEY_ID": virgil.DevelopmentKeyID,
+		"VIRGIL_APP_KEY":    virgil.DevelopmentKey,
 	}
 	if o.rules != "" {
 		values["MODERATION_RULES"] = o.imageFile()

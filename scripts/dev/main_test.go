@@ -20,8 +20,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/match/matchtest"
 	"github.com/backchannel-im/backchannel/shared/virgil"
-	"github.com/backchannel-im/backchannel/shared/wiring/access"
-	"github.com/backchannel-im/backchannel/shared/wiring/door"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
 // program is a running dev.
@@ -93,7 +92,7 @@ func (p *program) call(t *testing.T, method, path, body string) (int, string) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Authorization", "Bearer "+access.DevelopmentKey)
+	r.Header.Set("Authorization", "Bearer "+wiring.DevelopmentKey)
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +122,7 @@ func (p *program) messages(t *testing.T) int {
 // tell sends a callback, signed as IM signs it, and returns the answer.
 func (p *program) tell(t *testing.T, body string) string {
 	t.Helper()
-	signer := callback.Signer{SDKAppID: appID, Token: door.DevelopmentToken}
+	signer := callback.Signer{SDKAppID: appID, Token: wiring.DevelopmentToken}
 	r, err := signer.Request(t.Context(), p.url+"/im", "", []byte(body))
 	if err != nil {
 		t.Fatal(err)
@@ -473,9 +472,9 @@ func TestSlowPage(t *testing.T) {
 // TestValuesAreTheContract: scripts of users rely on these.
 func TestValuesAreTheContract(t *testing.T) {
 	for got, want := range map[string]string{
-		access.DevelopmentSecret: "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e",
-		access.DevelopmentKey:    "dev-api-key",
-		door.DevelopmentToken:    "dev-callback-token",
+		wiring.DevelopmentSecret: "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e",
+		wiring.DevelopmentKey:    "dev-api-key",
+		wiring.DevelopmentToken:  "dev-callback-token",
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)

@@ -14,8 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
-	"github.com/backchannel-im/backchannel/shared/wiring/access"
-	"github.com/backchannel-im/backchannel/shared/wiring/door"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
 //go:embed page
@@ -35,7 +34,7 @@ type site struct {
 func newSite(bundle http.Handler, seen *feed, stage scene, addr string, more ...func(own func(pattern string, h http.Handler))) http.Handler {
 	s := &site{
 		bundle: bundle, seen: seen, scene: stage, target: "http://" + addr + "/im",
-		signer: callback.Signer{SDKAppID: appID, Token: door.DevelopmentToken},
+		signer: callback.Signer{SDKAppID: appID, Token: wiring.DevelopmentToken},
 		client: http.Client{Timeout: 10 * time.Second},
 	}
 	mux := http.NewServeMux()
@@ -111,7 +110,7 @@ func (s *site) asServer(w http.ResponseWriter, r *http.Request) error {
 	}
 	onward := r.Clone(r.Context())
 	onward.URL, onward.Pattern = u, ""
-	onward.Header.Set("Authorization", "Bearer "+access.DevelopmentKey)
+	onward.Header.Set("Authorization", "Bearer "+wiring.DevelopmentKey)
 	s.bundle.ServeHTTP(w, onward)
 	return nil
 }

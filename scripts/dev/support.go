@@ -15,7 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
-	"github.com/backchannel-im/backchannel/shared/wiring/access"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
 // The fake Zendesk account that the bundle makes tickets at.
@@ -115,7 +115,7 @@ func (s *support) open(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	onward.Header.Set("Content-Type", "application/json")
-	onward.Header.Set("Authorization", "Bearer "+access.DevelopmentKey)
+	onward.Header.Set("Authorization", "Bearer "+wiring.DevelopmentKey)
 	onward.Header.Set("Idempotency-Key", rand.Text())
 	s.bundle.ServeHTTP(w, onward)
 	return nil

@@ -13,7 +13,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
-	"github.com/backchannel-im/backchannel/shared/wiring/access"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
 const accountsHelp = `
@@ -90,7 +90,7 @@ func (r *rest) client(getenv func(string) string, share float64) (*im.Client, er
 	}
 	key := getenv("SECRET")
 	if key == "" && isLocal(r.domain) {
-		key = access.DevelopmentSecret
+		key = wiring.DevelopmentSecret
 	}
 	if key == "" {
 		return nil, errors.New("set SECRET in the environment to the app's key")

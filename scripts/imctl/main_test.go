@@ -22,8 +22,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/jobdesk"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
-	"github.com/backchannel-im/backchannel/shared/wiring/access"
-	"github.com/backchannel-im/backchannel/shared/wiring/door"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
 // buffer is an output that a running command may still write to.
@@ -113,7 +112,7 @@ func newApp(t *testing.T, token string) *app {
 }
 
 func TestTrigger(t *testing.T) {
-	a := newApp(t, door.DevelopmentToken)
+	a := newApp(t, wiring.DevelopmentToken)
 	imctl(t, "trigger", "Group.CallbackAfterSendMsg", "-url", a.url, "-n", "3",
 		"-set", "GroupId=lobby", "-set", "MsgSeq={n}", "-set", "MsgBody.0.MsgContent.Text=7 o'clock",
 		"-set", "MsgBody.1.MsgType=TIMFaceElem", "-set", "MsgBody.1.MsgContent.Index=3").want(t, 0, "1  ok", "3  ok")
@@ -141,7 +140,7 @@ func mustJSON(t *testing.T, v any) []byte {
 
 // TestTriggerEverySample: each command there is arrives signed and understood.
 func TestTriggerEverySample(t *testing.T) {
-	a := newApp(t, door.DevelopmentToken)
+	a := newApp(t, wiring.DevelopmentToken)
 	list := imctl(t, "trigger", "list")
 	list.want(t, 0)
 	names := strings.Fields(list.out)
@@ -212,7 +211,7 @@ func TestMistakes(t *testing.T) {
 // none are wanted.
 func TestRecordAndReplay(t *testing.T) {
 	for _, hide := range []bool{false, true} {
-		a := newApp(t, door.DevelopmentToken)
+		a := newApp(t, wiring.DevelopmentToken)
 		file := filepath.Join(t.TempDir(), "tape.jsonl")
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
@@ -270,7 +269,7 @@ func ready(t *testing.T, out, errs *buffer) string {
 func TestAccounts(t *testing.T) {
 	emulator := imtest.NewServer(imtest.Options{})
 	defer emulator.Close()
-	app := emulator.AddApp(imtest.AppConfig{SDKAppID: devAppID, Key: access.DevelopmentSecret})
+	app := emulator.AddApp(imtest.AppConfig{SDKAppID: devAppID, Key: wiring.DevelopmentSecret})
 	server := httptest.NewServer(emulator)
 	defer server.Close()
 	users := len(app.State().Users)
@@ -315,7 +314,7 @@ func TestAccounts(t *testing.T) {
 func TestBot(t *testing.T) {
 	emulator := imtest.NewServer(imtest.Options{})
 	defer emulator.Close()
-	app := emulator.AddApp(imtest.AppConfig{SDKAppID: devAppID, Key: access.DevelopmentSecret})
+	app := emulator.AddApp(imtest.AppConfig{SDKAppID: devAppID, Key: wiring.DevelopmentSecret})
 	server := httptest.NewServer(emulator)
 	defer server.Close()
 	ensure := func(args ...string) result {
@@ -338,7 +337,7 @@ func TestJobs(t *testing.T) {
 	}
 	defer store.Close()
 	ledger := queuetest.LayAside(t, store, "a", "b/2", "c")
-	keys, err := api.ParseKeys([]string{"dev:" + access.DevelopmentKeyHash})
+	keys, err := api.ParseKeys([]string{"dev:" + wiring.DevelopmentKeyHash})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation/lists"
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/compile"
-	"github.com/backchannel-im/backchannel/shared/wiring/access"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
 func TestRules(t *testing.T) {
@@ -22,7 +22,7 @@ func TestRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	keys, err := api.ParseKeys([]string{"dev:" + access.DevelopmentKeyHash})
+	keys, err := api.ParseKeys([]string{"dev:" + wiring.DevelopmentKeyHash})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/callback"
-	"github.com/backchannel-im/backchannel/shared/wiring/access"
-	"github.com/backchannel-im/backchannel/shared/wiring/door"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
 // The app that scripts/dev runs.
@@ -63,7 +62,7 @@ func (e *endpoint) signer() (callback.Signer, error) {
 	app, err := appID(e.app, e.url, e.getenv)
 	s := callback.Signer{SDKAppID: app, Token: e.getenv("CALLBACK_TOKEN")}
 	if isLocal(e.url) {
-		s.Token = cmp.Or(s.Token, door.DevelopmentToken)
+		s.Token = cmp.Or(s.Token, wiring.DevelopmentToken)
 	}
 	return s, err
 }
@@ -166,7 +165,7 @@ func (s *server) call(ctx context.Context, method, path string, body, into any) 
 	}
 	key := s.getenv("API_KEY")
 	if key == "" && isLocal(s.url) {
-		key = access.DevelopmentKey
+		key = wiring.DevelopmentKey
 	}
 	if key == "" {
 		return errors.New("set API_KEY in the environment to a key that API_KEYS names")

@@ -25,12 +25,12 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
-	"github.com/backchannel-im/backchannel/shared/wiring/access"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
 // developmentApp is there when no other app is named; its secret is the
 // published sample key that scripts/dev uses as well.
-var developmentApp = app{id: 1400000000, secret: access.DevelopmentSecret}
+var developmentApp = app{id: 1400000000, secret: wiring.DevelopmentSecret}
 
 // stopTime is how long requests that are under way may take when it stops.
 const stopTime = 5 * time.Second

@@ -23,7 +23,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
-	"github.com/backchannel-im/backchannel/shared/wiring/access"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
 // serve runs imemu on a free port until the test ends, and returns its URL and
@@ -100,12 +100,12 @@ func TestServesTheDevelopmentApp(t *testing.T) {
 	}))
 	defer backend.Close()
 	base, stop := serve(t, "-callback-url", backend.URL+"/im", "-callback-token", "t", "-seed", "7", "-manual-clock", "-origin", "http://127.0.0.1:8080")
-	if code := rest(t, base, developmentApp.id, access.DevelopmentSecret); code != 0 {
+	if code := rest(t, base, developmentApp.id, wiring.DevelopmentSecret); code != 0 {
 		t.Errorf("REST answers %v", code)
 	}
 
 	// A user comes, which the backend is told with a signature.
-	signer, err := usersig.NewSigner(developmentApp.id, access.DevelopmentSecret)
+	signer, err := usersig.NewSigner(developmentApp.id, wiring.DevelopmentSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func TestServesSeveralApps(t *testing.T) {
 		{base + "/dc/singapore", 1400000001, "one", 60026},
 		{base, 1400000002, "t@wo", 60026},
 		{base + "/dc/singapore", 1400000002, "t@wo", 0},
-		{base, 1400000000, access.DevelopmentSecret, 70020},
+		{base, 1400000000, wiring.DevelopmentSecret, 70020},
 	} {
 		if code := rest(t, tc.base, tc.app, tc.secret); code != tc.code {
 			t.Errorf("%d at %s: %v, want %v", tc.app, tc.base, code, tc.code)
@@ -240,7 +240,7 @@ func TestStopsOnSignals(t *testing.T) {
 			t.Fatal(err)
 		}
 		base := ready(t, out)
-		if code := rest(t, base, developmentApp.id, access.DevelopmentSecret); code != 0 {
+		if code := rest(t, base, developmentApp.id, wiring.DevelopmentSecret); code != 0 {
 			t.Errorf("REST answers %v", code)
 		}
 		if err := cmd.Process.Signal(signal); err != nil {

@@ -18,7 +18,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/scripts/internal/settings"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
-	"github.com/backchannel-im/backchannel/shared/wiring/credentials"
+	"github.com/backchannel-im/backchannel/shared/wiring/virgil"
 )
 
 // sections of a function's README, in this order and no others.
@@ -165,7 +165,7 @@ func TestDevelopmentValuesAreRefused(t *testing.T) {
 		"SECRET":         "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e",
 		"CALLBACK_TOKEN": "dev-callback-token",
 		"API_KEYS":       "shop:" + hex.EncodeToString(key[:]),
-		"VIRGIL_APP_KEY": credentials.DevelopmentKey,
+		"VIRGIL_APP_KEY": virgil.DevelopmentKey,
 	}
 	for _, name := range functions(t) {
 		for _, s := range settingsOf(t, name) {

@@ -87,7 +87,7 @@ func TestSuites(t *testing.T) {
 		"functions/bundle":          "functions",
 		"shared/moderation":         "rules",
 		"scripts/internal/x":        "scripts",
-		"shared/wiring/access":      "rules",
+		"shared/wiring/match":       "rules",
 		"shared/somethingyettocome": "rules",
 	} {
 		if got := suiteOf(pkg); got != want {

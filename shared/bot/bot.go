@@ -88,7 +88,8 @@ const (
 	DefaultForgot  = "I have forgotten what we talked about."
 )
 
-// Config is what the rule goes by.
+// Config makes [Bots]. Where another deployment runs the rule and callbacks are
+// only forwarded to it, Jobs and Model may be nil.
 type Config struct {
 	Store kv.Store
 	Jobs  *queue.Ledger
@@ -162,7 +163,9 @@ func New(c Config) *Bots {
 		c.Now = time.Now
 	}
 	b := &Bots{c: c, boxes: mailbox.New(c.Store, "messages", mailbox.Options{Now: c.Now})}
-	c.Jobs.Handle("bot.answer", b.answer)
+	if c.Jobs != nil {
+		c.Jobs.Handle("bot.answer", b.answer)
+	}
 	return b
 }
 
@@ -263,6 +266,9 @@ func named(parts ...any) string {
 // answer is the job: it has the conversation's messages answered, this one among
 // them.
 func (b *Bots) answer(ctx context.Context, j queue.Job) error {
+	if b.c.Model == nil {
+		return errors.New("bot: this program has no language model")
+	}
 	var m message
 	if err := json.Unmarshal(j.Body, &m); err != nil {
 		return err

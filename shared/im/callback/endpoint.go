@@ -106,7 +106,6 @@ func NewEndpoint(c Config) (*Endpoint, error) {
 			ep.tokens = append(ep.tokens, t)
 		}
 	}
-	c.Mux.resign = func(query string) string { return resign(query, c.Token, c.Now()) }
 	return ep, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // ForwardedHeader marks a callback that another Endpoint passed on, and says
@@ -66,8 +67,8 @@ func (m *Mux) Forward(function, target string, client *http.Client, register fun
 		if len(wants.after[command]) > 0 {
 			m.addAfter(command, rule{function, f.tell}, func(ctx context.Context, d Deferred) error {
 				query := d.Query
-				if m.resign != nil {
-					query = m.resign(query)
+				if m.signAgain != nil {
+					query = m.signAgain(query)
 				}
 				_, err := f.send(ctx, phaseAfter, query, d.Body)
 				return err
@@ -80,6 +81,16 @@ func (m *Mux) Forward(function, target string, client *http.Client, register fun
 		}
 	}
 	return nil
+}
+
+// SignForwarded makes [Mux.Redo] sign what it forwards with the console's token,
+// since the signature that IM made expires while a job waits. Without a token
+// queries stay as they are. now may be nil for the wall clock.
+func (m *Mux) SignForwarded(token string, now func() time.Time) {
+	if now == nil {
+		now = time.Now
+	}
+	m.signAgain = func(query string) string { return signAgain(query, token, now()) }
 }
 
 type forwarder struct {

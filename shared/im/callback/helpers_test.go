@@ -93,6 +93,7 @@ func newRig(t testing.TB, change func(*Config)) *rig {
 	if change != nil {
 		change(&c)
 	}
+	r.mux.SignForwarded(c.Token, c.Now)
 	ep, err := NewEndpoint(c)
 	if err != nil {
 		t.Fatal(err)

@@ -44,8 +44,8 @@ type Mux struct {
 	redo     map[ruleKey]func(ctx context.Context, d Deferred) error
 	forwards map[string]bool // commands that go to another deployment
 
-	// resign gives a query a new signature; nil keeps the one it has.
-	resign func(query string) string
+	// signAgain gives a query a new signature; nil keeps the one it has.
+	signAgain func(query string) string
 }
 
 type ruleKey struct{ rule, command string }

@@ -73,8 +73,8 @@ func signature(token string, now time.Time) string {
 	return "Sign=" + Sign(token, t) + "&RequestTime=" + t
 }
 
-// resign replaces the signature of a query; without a token it stays unsigned.
-func resign(query, token string, now time.Time) string {
+// signAgain replaces the signature of a query; without a token it stays unsigned.
+func signAgain(query, token string, now time.Time) string {
 	if token == "" {
 		return query
 	}

@@ -1,32 +1,19 @@
-// Package cloud opens store and queue among the engines that functions on the
-// two platforms use: DynamoDB or Redis, and SQS or asynchronous invocation.
+// Package cloud names the engines that functions on the two platforms link:
+// DynamoDB or Redis for state, and SQS or asynchronous invocation for jobs.
 package cloud
 
 import (
-	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
 	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
+	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/queue/scfqueue"
 	"github.com/backchannel-im/backchannel/shared/queue/sqsqueue"
-	"github.com/backchannel-im/backchannel/shared/wiring/jobs"
-	"github.com/backchannel-im/backchannel/shared/wiring/state"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
-// Read reads STATE_URL, and QUEUE_URL for a function that may do without.
-func Read(set *config.Reader) jobs.Opener {
-	return jobs.Read(set, readState(set), sqsqueue.Engine, scfqueue.Engine)
-}
-
-// Optional is Read for a function that may do without both.
-func Optional(set *config.Reader) jobs.Opener {
-	return jobs.Read(set, state.Optional(set, dynamokv.Engine, rediskv.Engine, rediskv.TLSEngine), sqsqueue.Engine, scfqueue.Engine)
-}
-
-// Require reads STATE_URL and QUEUE_URL for a function that is there for jobs.
-func Require(set *config.Reader) jobs.Opener {
-	return jobs.Require(set, readState(set), sqsqueue.Engine, scfqueue.Engine)
-}
-
-func readState(set *config.Reader) state.Opener {
-	return state.Read(set, dynamokv.Engine, rediskv.Engine, rediskv.TLSEngine)
+// Engines are those of both platforms.
+var Engines = wiring.Engines{
+	States: []kv.Engine{dynamokv.Engine, rediskv.Engine, rediskv.TLSEngine},
+	Queues: []queue.Engine{sqsqueue.Engine, scfqueue.Engine},
 }

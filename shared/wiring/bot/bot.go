@@ -1,0 +1,130 @@
+// Package bot wires chatbots with the language model that answers for them.
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/bot"
+	"github.com/backchannel-im/backchannel/shared/bot/openai"
+	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/once"
+	"github.com/backchannel-im/backchannel/shared/wiring"
+)
+
+// Feature is the chatbots.
+var Feature = wiring.Feature{
+	Name: "bot", Function: "bot-responder",
+	Callbacks: true, Store: wiring.Required, Queue: wiring.Required,
+	Read: read,
+}
+
+func read(s *wiring.Settings) wiring.Open {
+	client := s.IM()
+	conf := readConfig(s.Reader)
+	if conf.Model = readModel(s.Reader, s.Alone); conf.Model == nil && !s.Forwarded {
+		return nil
+	}
+	return func(_ context.Context, h *wiring.House) error {
+		conf.Store, conf.Jobs = h.Store, h.Jobs
+		if conf.Model != nil {
+			if _, err := h.Queue(); err != nil {
+				return err
+			}
+			conf.Sends = once.New(h.Store, client, nil)
+		}
+		h.Callbacks(bot.New(conf).Register)
+		return nil
+	}
+}
+
+// readConfig reads everything but how the model is reached.
+func readConfig(set *config.Reader) (conf bot.Config) {
+	conf.Prompt = set.Text(config.Setting{
+		Name: "BOT_PROMPT", Meaning: "system prompt that the language model gets before each conversation", Format: "text", Default: "You are a helpful assistant in a chat. Answer briefly, in the language you are asked in.",
+	})
+	prompts := config.Setting{
+		Name: "BOT_PROMPTS", Meaning: "system prompts of single robots, in place of BOT_PROMPT", Format: `a JSON object such as {"@RBT#001": "You are a pirate."}`,
+	}
+	if text := set.Text(prompts); text != "" {
+		if err := json.Unmarshal([]byte(text), &conf.Prompts); err != nil {
+			set.Fault(prompts.Name, "must be a JSON object of texts")
+		}
+		for robot := range conf.Prompts {
+			if !im.IsRobot(robot) {
+				set.Fault(prompts.Name, "%q is no robot: their ids start with %s", robot, im.RobotPrefix)
+			}
+		}
+	}
+	conf.MemoryTokens = set.Int(config.Setting{
+		Name: "BOT_MEMORY_TOKENS", Meaning: "part of the earlier conversation that the language model gets with a message, in estimated tokens; 0 for none", Format: "a number", Default: "2000",
+	}, 0, 20_000)
+	if conf.MemoryTokens == 0 {
+		conf.MemoryTokens = -1
+	}
+	conf.MemoryLife = set.Duration(config.Setting{
+		Name: "BOT_MEMORY_LIFE", Meaning: "time for which a conversation is remembered after its last message", Format: "a duration, such as 24h", Default: "24h",
+	}, time.Minute, 30*24*time.Hour)
+	conf.Forget = set.List(config.Setting{
+		Name: "BOT_FORGET", Meaning: "messages that ask a robot to forget the conversation", Format: "texts separated by commas", Default: "/forget",
+	})
+	perDay := func(name, what string) int {
+		return set.Int(config.Setting{
+			Name: name, Meaning: "answers of the language model " + what + " a day (UTC); 0 for any number", Format: "a number", Default: "0",
+		}, 0, 1_000_000)
+	}
+	conf.Budget = bot.Budget{
+		User: perDay("BOT_USER_PER_DAY", "that one user may get"), Group: perDay("BOT_GROUP_PER_DAY", "that one group may get"), All: perDay("BOT_ALL_PER_DAY", "for all users together"),
+	}
+	sentence := func(name, when, text string) string {
+		return set.Text(config.Setting{Name: name, Meaning: "answer of a robot when " + when, Format: "a sentence", Default: text})
+	}
+	conf.Texts = bot.Texts{
+		Sorry:   sentence("BOT_SORRY", "the language model cannot be reached", bot.DefaultSorry),
+		Refused: sentence("BOT_REFUSED", "the language model refuses to answer", bot.DefaultRefused),
+		Spent:   sentence("BOT_SPENT", "the day's answers are used up", bot.DefaultSpent),
+		Forgot:  sentence("BOT_FORGOT", "a user asked to forget the conversation", bot.DefaultForgot),
+	}
+	conf.AfterCallback = set.Bool(config.Setting{
+		Name: "BOT_AFTER_CALLBACK", Meaning: "1 makes IM send after-callbacks for the robots' messages, for counters and archives", Format: "1 or 0", Default: "0",
+	})
+	return conf
+}
+
+// readModel reads how the model is reached. It is nil without LLM_BASE_URL and
+// after a fault.
+func readModel(set *config.Reader, required bool) bot.Model {
+	c := openai.Config{Transport: wiring.Transport()}
+	c.URL = set.URL(config.Setting{
+		Name: "LLM_BASE_URL", Meaning: "base URL of the language model's OpenAI-compatible API; robots are silent without this setting", Format: "https://HOST/v1", Required: required,
+	})
+	there := required || c.URL != ""
+	c.Path = set.Text(config.Setting{
+		Name: "LLM_PATH", Meaning: "path of chat completions below LLM_BASE_URL", Format: "a path", Default: "/chat/completions",
+	})
+	c.Key = set.Text(config.Setting{Name: "LLM_API_KEY", Meaning: "API key of the language model", Format: "text", Secret: true})
+	c.Models = set.List(config.Setting{
+		Name: "LLM_MODEL", Meaning: "name of the language model, followed by the models to use when it is unavailable", Format: "names separated by commas", Required: there,
+	})
+	c.MaxTokens = set.Int(config.Setting{
+		Name: "LLM_MAX_TOKENS", Meaning: "longest answer of the language model, in tokens; 0 sends no limit", Format: "a number", Default: "1000",
+	}, 0, 100_000)
+	c.TokensField = set.Choice(config.Setting{
+		Name: "LLM_TOKENS_FIELD", Meaning: "name of the request field that carries LLM_MAX_TOKENS", Format: "max_completion_tokens or max_tokens", Default: "max_completion_tokens",
+	}, "max_completion_tokens", "max_tokens")
+	c.Try = set.Duration(config.Setting{
+		Name: "LLM_TIMEOUT", Meaning: "timeout of one request to the language model; all retries together end after a minute", Format: "a duration, such as 25s", Default: "25s",
+	}, time.Second, bot.Thinking)
+	if c.URL == "" || len(c.Models) == 0 {
+		return nil
+	}
+	model, err := openai.New(c)
+	if err != nil {
+		set.Fault("LLM_BASE_URL", "%s", strings.TrimPrefix(err.Error(), "openai: "))
+		return nil
+	}
+	return model
+}

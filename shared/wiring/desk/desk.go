@@ -1,0 +1,171 @@
+// Package desk wires support tickets with the desk that has them: Zendesk or
+// Salesforce.
+package desk
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/desk"
+	"github.com/backchannel-im/backchannel/shared/desk/salesforce"
+	"github.com/backchannel-im/backchannel/shared/desk/zendesk"
+	"github.com/backchannel-im/backchannel/shared/im/once"
+	"github.com/backchannel-im/backchannel/shared/wiring"
+)
+
+// Feature is support tickets with a chat group each.
+var Feature = wiring.Feature{
+	Name: "desk", Function: "ticket-creator",
+	Store: wiring.Required, Queue: wiring.Required, Callers: wiring.Users,
+	Read: read,
+}
+
+// settings is what the settings say.
+type settings struct {
+	conf  desk.Config
+	doors desk.Doors
+}
+
+func read(s *wiring.Settings) wiring.Open {
+	client := s.IM()
+	d := &settings{conf: desk.Config{Greeter: s.Admin()}, doors: desk.Doors{Origins: s.Origins()}}
+	d.conf.Greeting = s.Text(config.Setting{
+		Name: "DESK_GREETING", Meaning: "message that the admin account posts first in the group of a ticket", Format: "a sentence",
+		Default: "Thank you. We are looking for somebody to help you; please stay here.",
+	})
+	d.conf.KeepClosed = s.Choice(config.Setting{
+		Name: "DESK_CLOSED_GROUPS", Meaning: "treatment of the group of a closed ticket; a dissolved group is created again, empty, when the ticket is reopened",
+		Format: "dissolve or keep", Default: "dissolve",
+	}, "dissolve", "keep") == "keep"
+
+	atZendesk, atSalesforce := readZendesk(s.Reader, d), readSalesforce(s.Reader, d)
+	switch {
+	case atZendesk && atSalesforce:
+		s.Fault("SALESFORCE_URL", "there is ZENDESK_URL too: a deployment has one desk")
+	case !atZendesk && !atSalesforce && s.Alone:
+		s.Fault("ZENDESK_URL", "required, or SALESFORCE_URL: where the tickets are made")
+	}
+	if d.conf.Desk == nil {
+		return nil
+	}
+	return func(_ context.Context, h *wiring.House) (err error) {
+		conf := d.conf
+		if conf.Jobs, err = h.Queue(); err != nil {
+			return err
+		}
+		conf.Store, conf.IM, conf.Sends = h.Store, client, once.New(h.Store, client, nil)
+		tickets := desk.New(conf)
+		h.Routes(func(mux *http.ServeMux, gate *api.Gate) {
+			doors := d.doors
+			doors.Gate = gate
+			tickets.Routes(mux, doors)
+		})
+		return nil
+	}
+}
+
+func readZendesk(set *config.Reader, d *settings) (there bool) {
+	conf := zendesk.Config{Transport: wiring.Transport()}
+	conf.URL = set.URL(config.Setting{
+		Name: "ZENDESK_URL", Meaning: "URL of your Zendesk, where tickets are created; no tickets are created at Zendesk without this setting", Format: "https://SUBDOMAIN.zendesk.com",
+	})
+	there = conf.URL != ""
+	conf.ClientID = set.Text(config.Setting{
+		Name: "ZENDESK_CLIENT_ID", Meaning: "unique identifier of a confidential OAuth client of Zendesk", Format: "text, as Zendesk's admin center shows it",
+	})
+	conf.ClientSecret = set.Text(config.Setting{
+		Name: "ZENDESK_CLIENT_SECRET", Meaning: "secret of the OAuth client that ZENDESK_CLIENT_ID names", Format: "text, as Zendesk shows it once", Secret: true,
+	})
+	conf.Email = set.Text(config.Setting{
+		Name: "ZENDESK_EMAIL", Meaning: "e-mail address of the Zendesk agent that ZENDESK_API_TOKEN belongs to", Format: "an e-mail address",
+	})
+	conf.APIToken = set.Text(config.Setting{
+		Name: "ZENDESK_API_TOKEN", Meaning: "API token of Zendesk, in place of an OAuth client; Zendesk accepts no API tokens after 2027-04-30", Format: "text", Secret: true,
+	})
+	conf.GroupField = int64(set.Int(config.Setting{
+		Name: "ZENDESK_GROUP_FIELD", Meaning: "id of the ticket field, of type text, that holds the GroupID of the ticket's group",
+		Format: "a number, as 360012345678", Required: there,
+	}, 1, 1<<53))
+	secrets := config.Setting{
+		Name: "ZENDESK_WEBHOOK_SECRETS", Meaning: "signing secrets of the Zendesk webhooks that call POST /zendesk/events, one for each webhook; every webhook is refused without this setting",
+		Format: "secrets separated by commas", Secret: true,
+	}
+	hooks := zendesk.Webhooks{Secrets: set.List(secrets)}
+	if slices.Contains(hooks.Secrets, zendesk.StaticSecret) {
+		set.Fault(secrets.Name, "one is the secret that Zendesk's manual prints for tests, so anyone could use it")
+	}
+	if !there || conf.GroupField == 0 {
+		return there
+	}
+	made, err := zendesk.New(conf)
+	if err != nil {
+		set.Fault("ZENDESK_URL", "%s", strings.TrimPrefix(err.Error(), "zendesk: "))
+		return there
+	}
+	if conf.APIToken != "" {
+		slog.Warn("ZENDESK_API_TOKEN works until 2027-04-30: change to an OAuth client before")
+	}
+	d.conf.Desk, d.conf.GroupPrefix, d.doors.Webhook = made, zendesk.GroupPrefix, hooks
+	return there
+}
+
+func readSalesforce(set *config.Reader, d *settings) (there bool) {
+	conf := salesforce.Config{Transport: wiring.Transport()}
+	conf.URL = set.URL(config.Setting{
+		Name: "SALESFORCE_URL", Meaning: "My Domain URL of your Salesforce, where cases are created; no cases are created without this setting", Format: "https://DOMAIN.my.salesforce.com",
+	})
+	there = conf.URL != ""
+	conf.APIVersion = set.Text(config.Setting{
+		Name: "SALESFORCE_API_VERSION", Meaning: "version of Salesforce's REST API", Format: "v67.0", Required: there,
+	})
+	conf.ClientID = set.Text(config.Setting{
+		Name: "SALESFORCE_CLIENT_ID", Meaning: "consumer key of an External Client App of Salesforce", Format: "text, as Setup shows it", Required: there,
+	})
+	conf.ClientSecret = set.Text(config.Setting{
+		Name: "SALESFORCE_CLIENT_SECRET", Meaning: "consumer secret of the External Client App, for the client credentials flow", Format: "text, as Setup shows it", Secret: true,
+	})
+	conf.Username = set.Text(config.Setting{
+		Name: "SALESFORCE_USERNAME", Meaning: "Salesforce user that the JWT bearer flow logs in, for an External Client App without a consumer secret", Format: "a user name, as bot@example.com",
+	})
+	conf.PrivateKey = set.Text(config.Setting{
+		Name: "SALESFORCE_PRIVATE_KEY", Meaning: "private key whose certificate the External Client App has, for the JWT bearer flow", Format: "RSA, PEM", Secret: true,
+	})
+	conf.Audience = set.Text(config.Setting{
+		Name: "SALESFORCE_AUDIENCE", Meaning: "audience of the JWT of the JWT bearer flow", Format: "https://login.salesforce.com, or https://test.salesforce.com for a sandbox",
+	})
+	conf.KeyField = set.Text(config.Setting{
+		Name: "SALESFORCE_KEY_FIELD", Meaning: "API name of the Case field for our key; the field is text, an External ID, and Unique", Format: "an API name", Default: salesforce.KeyField,
+	})
+	conf.GroupField = set.Text(config.Setting{
+		Name: "SALESFORCE_GROUP_FIELD", Meaning: "API name of the Case field, of type text, that holds the GroupID of the case's group", Format: "an API name", Default: salesforce.GroupField,
+	})
+	org := salesforce.Org{
+		Key: set.Text(config.Setting{
+			Name: "SALESFORCE_KEY", Meaning: "key that Salesforce sends in the header X-IM-Key of its requests", Format: "at least 20 characters of your choice", Secret: true,
+		}),
+		HMACKey: set.Text(config.Setting{
+			Name: "SALESFORCE_HMAC_KEY", Meaning: "key that Salesforce signs its requests with", Format: "at least 20 characters of your choice", Secret: true,
+		}),
+	}
+	const least = 20
+	for _, s := range []struct{ name, key string }{{"SALESFORCE_KEY", org.Key}, {"SALESFORCE_HMAC_KEY", org.HMACKey}} {
+		if s.key != "" && len(s.key) < least {
+			set.Fault(s.name, "is too easy to guess: it has fewer than %d characters", least)
+		}
+	}
+	if !there || conf.APIVersion == "" || conf.ClientID == "" {
+		return there
+	}
+	made, err := salesforce.New(conf)
+	if err != nil {
+		set.Fault("SALESFORCE_URL", "%s", strings.TrimPrefix(err.Error(), "salesforce: "))
+		return there
+	}
+	d.conf.Desk, d.conf.GroupPrefix, d.doors.Org = made, salesforce.GroupPrefix, org.Check
+	return there
+}

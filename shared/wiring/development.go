@@ -1,0 +1,11 @@
+package wiring
+
+// Values that scripts/dev uses. They are published, so every reader except a
+// development reader refuses them.
+const (
+	DevelopmentSecret = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"
+	DevelopmentToken  = "dev-callback-token"
+	DevelopmentKey    = "dev-api-key"
+	// DevelopmentKeyHash is DevelopmentKey as API_KEYS holds it.
+	DevelopmentKeyHash = "6e1e4e1b8f8b36d08901cdb51b97841dfe20f5efd2fd2fd00768971408c46274"
+)

@@ -1,0 +1,120 @@
+package wiring
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// door is the callback endpoint, through which IM comes in, as the settings say.
+type door struct {
+	config   callback.Config
+	forwards map[string]string // URLs of functions deployed on their own
+}
+
+// readDoor reads the endpoint's settings, and for each feature to forward the URL
+// of its own function.
+func readDoor(set *config.Reader, forwardable []Feature) *door {
+	d := &door{forwards: make(map[string]string)}
+	d.config.SDKAppID = appID(set)
+	d.config.AllowUnsigned = set.Bool(config.Setting{
+		Name: "CALLBACK_ALLOW_UNSIGNED", Meaning: "1 accepts callbacks without a signature when CALLBACK_TOKEN is not given", Format: "1 or 0", Default: "0",
+	})
+	token := config.Setting{
+		Name: "CALLBACK_TOKEN", Meaning: "authentication token of the callback settings in IM's console",
+		Format: "text of 1 to 128 bytes", Required: !d.config.AllowUnsigned, Secret: true, Public: []string{DevelopmentToken},
+	}
+	if set.Listing() {
+		token.Required = true
+	}
+	d.config.Token = set.Text(token)
+	previous := token
+	previous.Name, previous.Required = "CALLBACK_TOKEN_PREVIOUS", false
+	previous.Meaning = "authentication token before the current one, accepted as well while the console's token is being changed"
+	d.config.PreviousToken = set.Text(previous)
+	d.config.PathSecret = set.Text(config.Setting{
+		Name: "CALLBACK_PATH_SECRET", Meaning: "path that must follow /im/ in the callback URL", Format: "letters, digits and hyphens", Secret: true,
+	})
+	if strings.Trim(d.config.PathSecret, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
+		set.Fault("CALLBACK_PATH_SECRET", "must be letters, digits and hyphens, since IM takes no others in a URL")
+	}
+	for _, f := range forwardable {
+		d.forwards[f.Function] = set.URL(config.Setting{
+			Name:    "FORWARD_" + strings.ToUpper(strings.ReplaceAll(f.Function, "-", "_")),
+			Meaning: "callback URL of " + f.Function + " deployed on its own; the rules of " + f.Function + " run here without this setting",
+			Format:  "a URL ending in /im or /im/SECRET",
+		})
+	}
+	return d
+}
+
+// rules returns the rules of all parts, and has the ledger retry after-rules that
+// failed. Without a ledger nothing is retried.
+func (d *door) rules(parts []part, jobs *queue.Ledger) (*callback.Mux, error) {
+	rules := callback.NewMux()
+	rules.SignForwarded(d.config.Token, nil)
+	client := &http.Client{
+		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 55 * time.Second},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	for _, p := range parts {
+		target := d.forwards[p.function]
+		if target == "" {
+			p.register(rules)
+			continue
+		}
+		if err := rules.Forward(p.function, target, client, p.register); err != nil {
+			return nil, fmt.Errorf("forwarding: %w", err)
+		}
+	}
+	if jobs != nil {
+		jobs.Handle(deferredKind, func(ctx context.Context, j queue.Job) error {
+			var failed callback.Deferred
+			if err := json.Unmarshal(j.Body, &failed); err != nil {
+				return errors.New("the job holds no callback")
+			}
+			return rules.Redo(ctx, failed)
+		})
+	}
+	return rules, nil
+}
+
+// mount adds the endpoint's routes. Without a ledger, IM gets status 500 for an
+// after-callback whose rule failed.
+func (d *door) mount(routes *http.ServeMux, rules *callback.Mux, jobs *queue.Ledger, observe func(callback.Exchange)) error {
+	conf := d.config
+	conf.Mux, conf.Observe = rules, observe
+	if jobs != nil {
+		conf.Defer = func(ctx context.Context, failed callback.Deferred) error { return deferCallback(ctx, jobs, failed) }
+	}
+	endpoint, err := callback.NewEndpoint(conf)
+	if err != nil {
+		return err
+	}
+	routes.Handle("/im", endpoint)
+	routes.Handle("/im/{secret}", endpoint)
+	return nil
+}
+
+// deferredKind is the kind of a job that retries one after-rule.
+const deferredKind = "callback"
+
+// deferCallback enqueues a callback so that the rule that failed is retried. The
+// job's id is random: the rule deduplicates by the event, so two jobs for one
+// callback do no harm.
+func deferCallback(ctx context.Context, jobs *queue.Ledger, failed callback.Deferred) error {
+	body, err := json.Marshal(failed)
+	if err != nil {
+		return err
+	}
+	return jobs.Put(ctx, queue.Job{ID: rand.Text(), Kind: deferredKind, Lane: queue.Fast, Body: body})
+}

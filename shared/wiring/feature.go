@@ -1,0 +1,53 @@
+// Package wiring makes programs of features and settings.
+//
+// A feature is one scenario of the product: chat moderation, team matching, the
+// support desk. It describes itself once, as a [Feature] in a package below this
+// one: what it needs, which settings it reads, and what it registers with the
+// [House] of the program that opens it. The lists in package features have all
+// features; each function's main picks a [Program]:
+//
+//	faas.Main(match.Feature.Function, wiring.Alone(match.Feature, cloud.Engines).Build)
+//
+// A program reads all settings first and reports their faults together, then
+// opens the store, the queue and the features in the order of the list. When one
+// of them cannot be opened, everything opened before is closed.
+package wiring
+
+import "context"
+
+// Feature is one scenario, described once for all programs that have it.
+type Feature struct {
+	// Name is the feature's noun, in lower case: the name of its rule's package,
+	// of its wiring package and of its group of settings.
+	Name string
+	// Function is the function that has this feature alone, as under functions/.
+	Function string
+
+	// Callbacks says that its rules hear IM's callbacks.
+	Callbacks bool
+	// Store and Queue say whether its own function can do without STATE_URL and
+	// QUEUE_URL. A feature with a queue also has job handlers.
+	Store, Queue Need
+	// Callers says who calls the routes of its own function.
+	Callers Callers
+
+	// Read reads the feature's settings and reports their faults. Its result opens
+	// the feature, unless there was a fault; nil means that the feature is off in
+	// this program, because the settings that switch it on are not given.
+	Read func(s *Settings) Open
+}
+
+// Open makes a feature's rules and registers them with the house. It must not
+// call other services beyond what the feature cannot start without, since it
+// runs while the first request waits.
+type Open func(ctx context.Context, h *House) error
+
+// Need says whether a program can do without something.
+type Need int
+
+// The needs.
+const (
+	None     Need = iota // the setting is not read
+	Optional             // the program works without it, with less
+	Required             // the program does not start without it
+)

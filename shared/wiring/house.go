@@ -1,0 +1,54 @@
+package wiring
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// House is the program that a feature moves into: what is opened, and where the
+// feature registers what it has. Job handlers are registered with Jobs itself.
+type House struct {
+	// Store is nil where the program has no STATE_URL.
+	Store kv.Store
+	// Jobs is nil where the program has no QUEUE_URL.
+	Jobs *queue.Ledger
+	// Gate proves who is calling, on all routes of the program. It lets nobody in
+	// where the program serves no routes.
+	Gate *api.Gate
+
+	feature Feature // that is moving in
+	parts   []part
+	routes  []func(*http.ServeMux, *api.Gate)
+}
+
+// part is the callbacks of one function.
+type part struct {
+	function string
+	register func(*callback.Mux)
+}
+
+// Queue returns Jobs, or an error that names QUEUE_URL where there are none.
+func (h *House) Queue() (*queue.Ledger, error) {
+	if h.Jobs == nil {
+		return nil, fmt.Errorf("QUEUE_URL: required with the settings of %s", h.feature.Function)
+	}
+	return h.Jobs, nil
+}
+
+// Callbacks registers rules for callbacks.
+func (h *House) Callbacks(register func(*callback.Mux)) {
+	if !h.feature.Callbacks {
+		panic("wiring: " + h.feature.Name + " registers callbacks, which its Feature does not say")
+	}
+	h.parts = append(h.parts, part{h.feature.Function, register})
+}
+
+// Routes registers HTTP routes. It hands Gate to add.
+func (h *House) Routes(add func(mux *http.ServeMux, gate *api.Gate)) {
+	h.routes = append(h.routes, add)
+}
