@@ -44,6 +44,7 @@ var ports = map[string][]string{
 	"shared/moderation/wordlist/internal/image": {},
 	"shared/moderation/trail":                   {"shared/api", "shared/kv", "shared/fault"},
 
+	"shared/liveroom/wallet": {"shared/api", "shared/im/usersig", "shared/kv", "shared/retry", "shared/fault"},
 	"shared/liveroom/outbox": {"shared/im", "shared/im/once", "shared/kv", "shared/queue", "shared/retry"},
 }
 

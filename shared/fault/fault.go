@@ -47,6 +47,7 @@ const (
 	RoomClosed          Code = "room_closed"          // 409
 	PriceChanged        Code = "price_changed"        // 409: ask for the price again
 	InsufficientFunds   Code = "insufficient_funds"   // 402
+	LedgerUnsafe        Code = "ledger_unsafe"        // 503: the store may lose money
 	IdempotencyMismatch Code = "idempotency_mismatch" // 422: the Idempotency-Key stands for another request
 )
 
@@ -70,6 +71,7 @@ var statuses = map[Code]int{
 	RoomClosed:          http.StatusConflict,
 	PriceChanged:        http.StatusConflict,
 	InsufficientFunds:   http.StatusPaymentRequired,
+	LedgerUnsafe:        http.StatusServiceUnavailable,
 	IdempotencyMismatch: http.StatusUnprocessableEntity,
 }
 
