@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -71,22 +70,11 @@ func Reply(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// Decode reads the request's body, one JSON object, into v. Fields that v does
-// not have are passed over; a body that is too large, no JSON, ambiguous or of
-// the wrong types is an error with a sentence that says what to do.
-func Decode(r *http.Request, v any) error { return decode(r, v, json.Unmarshal) }
-
-// DecodeExact is Decode, but a field that v does not have is an error: a caller who
-// misspells an optional field learns of it.
-func DecodeExact(r *http.Request, v any) error {
-	return decode(r, v, func(body []byte, v any) error {
-		dec := json.NewDecoder(bytes.NewReader(body))
-		dec.DisallowUnknownFields()
-		return dec.Decode(v)
-	})
-}
-
-func decode(r *http.Request, v any, unmarshal func([]byte, any) error) error {
+// Decode reads the request's body, one JSON object, into v. A body that is too
+// large, no JSON, ambiguous, with a field that v does not have, or of the wrong
+// types is an error with a sentence that says what to do. Names are compared
+// exactly, other than in encoding/json: "userid" is not "userID".
+func Decode(r *http.Request, v any) error {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/json" {
 		return fault.New(fault.UnsupportedMedia, "send JSON, with the header Content-Type: application/json")
@@ -100,17 +88,14 @@ func decode(r *http.Request, v any, unmarshal func([]byte, any) error) error {
 	case !json.Valid(body) || bytes.TrimLeft(body, " \t\r\n")[0] != '{':
 		return fault.New(fault.Invalid, "the body is not a JSON object")
 	}
-	if name, twice := repeatedField(body); twice {
-		return fault.New(fault.Invalid, "the field %q occurs twice", name)
+	if err := checkNames(body, reflect.TypeOf(v)); err != nil {
+		return err
 	}
-	err = unmarshal(body, v)
+	err = json.Unmarshal(body, v)
 	if wrong, is := errors.AsType[*json.UnmarshalTypeError](err); is {
 		return fault.New(fault.Invalid, "the field %q must be %s", wrong.Field, kind(wrong.Type))
 	}
 	if err != nil {
-		if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
-			return fault.New(fault.Invalid, "the field %s is not known here", name)
-		}
 		return fault.Wrap(err, fault.Invalid, "a field of the body has the wrong form")
 	}
 	return nil
@@ -142,47 +127,4 @@ func kind(t reflect.Type) string {
 		return "a JSON object"
 	}
 	return "a number in range"
-}
-
-// repeatedField finds a field that an object of valid JSON has twice, at any
-// depth: two readers could see two different things.
-func repeatedField(body []byte) (string, bool) {
-	type level struct {
-		seen map[string]bool // nil in a list
-		key  bool            // the next token is a name
-	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.UseNumber()
-	var stack []level
-	for {
-		t, err := dec.Token()
-		if err != nil {
-			return "", false
-		}
-		var top *level
-		if len(stack) > 0 {
-			top = &stack[len(stack)-1]
-		}
-		if d, is := t.(json.Delim); is && (d == '}' || d == ']') {
-			stack = stack[:len(stack)-1]
-			continue
-		}
-		if top != nil && top.seen != nil {
-			if top.key {
-				name := t.(string)
-				if top.seen[name] {
-					return name, true
-				}
-				top.seen[name], top.key = true, false
-				continue
-			}
-			top.key = true
-		}
-		switch t {
-		case json.Delim('{'):
-			stack = append(stack, level{seen: make(map[string]bool), key: true})
-		case json.Delim('['):
-			stack = append(stack, level{})
-		}
-	}
 }

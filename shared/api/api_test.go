@@ -32,8 +32,9 @@ func TestDecode(t *testing.T) {
 		Deep struct {
 			On bool `json:"on"`
 		} `json:"deep"`
+		Any any `json:"any"`
 	}
-	if err := api.Decode(post(` {"name":"a","n":7,"deep":{"on":true},"unknown":[{"x":1},{"x":2}]} `), &got); err != nil || got.Name != "a" || got.N != 7 || !got.Deep.On {
+	if err := api.Decode(post(` {"name":"a","n":7,"deep":{"on":true},"any":[{"x":1},{"x":2}]} `), &got); err != nil || got.Name != "a" || got.N != 7 || !got.Deep.On {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, tt := range []struct {
@@ -53,8 +54,8 @@ func TestDecode(t *testing.T) {
 		{"not an object", `{"deep":[]}`, fault.Invalid, `"deep" must be a JSON object`},
 		{"too big a number", `{"n":300}`, fault.Invalid, `"n" must be a number in range`},
 		{"twice", `{"name":"a","name":"b"}`, fault.Invalid, `"name" occurs twice`},
-		{"twice below", `{"deep":{"on":true,"on":false}}`, fault.Invalid, `"on" occurs twice`},
-		{"twice in a list", `{"x":[1,{"y":1,"y":2}]}`, fault.Invalid, `"y" occurs twice`},
+		{"twice below", `{"deep":{"on":true,"on":false}}`, fault.Invalid, `"deep.on" occurs twice`},
+		{"twice in a list", `{"any":[1,{"y":1,"y":2}]}`, fault.Invalid, `"any.y" occurs twice`},
 		{"twice by escape", `{"name":"a","n\u0061me":"b"}`, fault.Invalid, `"name" occurs twice`},
 		{"too large", `{"name":"` + strings.Repeat("a", api.MaxBody) + `"}`, fault.TooLarge, "64 KiB"},
 	} {
@@ -79,24 +80,42 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func TestDecodeExact(t *testing.T) {
-	var got struct {
-		Name string `json:"name"`
-		Deep struct {
-			On bool `json:"on"`
-		} `json:"deep"`
+// TestNamesAreExact: a caller who misspells a field learns of it, and a field
+// that differs in the case of its letters alone is another field.
+func TestNamesAreExact(t *testing.T) {
+	type embedded struct {
+		Kind string `json:"kind"`
 	}
-	if err := api.DecodeExact(post(`{"name":"a","deep":{"on":true}}`), &got); err != nil || got.Name != "a" || !got.Deep.On {
+	type target struct {
+		embedded
+		UserID  string               `json:"userID"`
+		Deep    []*struct{ On bool } `json:"deep"`
+		Raw     json.RawMessage      `json:"raw"`
+		Labels  map[string]string    `json:"labels"`
+		At      time.Time            `json:"at"`
+		private int
+		Skipped string `json:"-"`
+	}
+	good := `{"kind":"k","userID":"a","deep":[{"On":true},null],"raw":{"x":{"y":[1]}},"labels":{"any":"name"},"at":"2026-11-29T00:00:00Z"}`
+	var got target
+	if err := api.Decode(post(good), &got); err != nil || got.UserID != "a" || got.Kind != "k" || !got.Deep[0].On || got.Labels["any"] != "name" || got.private != 0 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for body, says := range map[string]string{
-		`{"nmae":"a"}`:           `the field "nmae" is not known here`,
-		`{"deep":{"of":true}}`:   `the field "of" is not known here`,
-		`{"name":7}`:             `"name" must be text`,
-		`{"name":"a","name":""}`: "occurs twice",
-		`[]`:                     "not a JSON object",
+		`{"userID":"alice","userid":"bob"}`: `"userid" occurs twice`,
+		`{"userid":"bob"}`:                  `the field "userid" is not known here: write "userID"`,
+		`{"points":30}`:                     `the field "points" is not known here`,
+		`{"deep":[{"On":true,"of":1}]}`:     `the field "deep.of" is not known here`,
+		`{"deep":[{"on":true}]}`:            `the field "deep.on" is not known here: write "On"`,
+		`{"raw":{"a":{"b":1,"B":2}}}`:       `"raw.a.B" occurs twice`,
+		`{"labels":{"a":"1","A":"2"}}`:      `"labels.A" occurs twice`,
+		`{"private":1}`:                     `"private" is not known`,
+		`{"Skipped":"x"}`:                   `"Skipped" is not known`,
+		`{"embedded":{"kind":"k"}}`:         `"embedded" is not known`,
+		`{"":1}`:                            `"" is not known`,
 	} {
-		err := api.DecodeExact(post(body), &got)
+		var got target
+		err := api.Decode(post(body), &got)
 		if err == nil || fault.CodeOf(err) != fault.Invalid || !strings.Contains(fault.Of(err).Message, says) {
 			t.Errorf("%s: %v, want it to say %q", body, err, says)
 		}
