@@ -113,7 +113,7 @@ func TestServerAndOpenMode(t *testing.T) {
 		status int
 	}{
 		{`{"userID":"alice"}`, 200},
-		{`{"userID":"alice","more":"ignored"}`, 200},
+		{`{"userID":"alice","more":"refused"}`, 400},
 		{`{"userID":"` + strings.Repeat("x", 32) + `"}`, 200},
 		{`{"userID":"` + strings.Repeat("x", 33) + `"}`, 400},
 		{`{"userID":""}`, 400},
