@@ -84,6 +84,7 @@ type Client struct {
 
 	mu       sync.Mutex
 	sig      string
+	sigMade  time.Time
 	sigUntil time.Time
 }
 
@@ -233,7 +234,10 @@ func (c *Client) call(ctx context.Context, m method, in any, out answer, turns .
 		doubt = doubt || failed.MayHaveWorked
 		failed.MayHaveWorked = doubt
 
-		if failed.Code == CodeSigExpired || failed.Code == CodeSigInvalidated || failed.Code == CodeSigVoid {
+		// A UserSig is refused because it expired, because a kick voided it, and also
+		// because the client's clock was ahead when it was signed: the code alone does
+		// not tell, so that every such refusal renews it, once a call.
+		if failed.Class == ClassSignature {
 			if renewed {
 				return failed
 			}
@@ -367,17 +371,18 @@ func read(m method, raw []byte, sig string, out answer) *Error {
 	return nil
 }
 
-// adminSig returns the admin's UserSig, made early enough to last.
+// adminSig returns the admin's UserSig, made early enough to last. One that was
+// made after now is not used: the clock was ahead then, and IM refuses it.
 func (c *Client) adminSig() (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	if c.sig == "" || !now.Before(c.sigUntil) {
+	if c.sig == "" || !now.Before(c.sigUntil) || now.Before(c.sigMade) {
 		sig, err := c.signer.Sign(c.admin, sigLife)
 		if err != nil {
 			return "", err
 		}
-		c.sig, c.sigUntil = sig, now.Add(sigLife-sigEarly)
+		c.sig, c.sigMade, c.sigUntil = sig, now, now.Add(sigLife-sigEarly)
 	}
 	return c.sig, nil
 }

@@ -64,7 +64,7 @@ func TestUserSigIsKeptAndRenewedEarly(t *testing.T) {
 // A UserSig that IM refuses is renewed, once a call, and the call sent again
 // whatever it is: it was not done.
 func TestRefusedUserSigIsRenewedOnce(t *testing.T) {
-	for _, refusal := range []int{70001, 70052, 20002} {
+	for _, refusal := range []int{70001, 70052, 20002, 70003, 70005, 70009} {
 		c := newClock()
 		f := newFake(t, c)
 		later := func() { c.advance(time.Second) } // or the new one would be the same
@@ -111,12 +111,20 @@ func TestUserSigIsRenewedForAll(t *testing.T) {
 	}
 }
 
-func TestWrongSignatureIsNotTriedAgain(t *testing.T) {
-	f := newFake(t, newClock())
-	f.replies(code(70009, "wrong key"))
-	only(t, f.client().Kick(ctx(t), "alice"), im.Code(70009))
-	if n := len(f.requests()); n != 1 {
-		t.Errorf("%d requests", n)
+// A clock that was ahead once leaves no UserSig behind that IM refuses: when the
+// clock is back, the one signed in the future is not used.
+func TestUserSigOfTheFutureIsNotUsed(t *testing.T) {
+	c := newClock()
+	f := newFake(t, c)
+	client := f.client()
+	for _, step := range []time.Duration{time.Hour, -time.Hour, time.Minute} {
+		c.advance(step)
+		if err := client.Kick(ctx(t), "alice"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := f.requests(); len(r) != 3 || r[0].sig == r[1].sig || r[1].sig != r[2].sig {
+		t.Errorf("%d requests; the second with the UserSig of the future: %v", len(r), r[0].sig == r[1].sig)
 	}
 }
 
