@@ -19,6 +19,7 @@ import (
 type world struct {
 	*testing.T
 	clock  *imtest.Clock
+	url    string
 	app    *imtest.App
 	client *im.Client
 	signer *usersig.Signer
@@ -30,6 +31,7 @@ func newWorld(t *testing.T, change ...func(*imtest.AppConfig)) *world {
 	w := &world{T: t, clock: imtest.NewManualClock(start)}
 	emulator := imtest.NewServer(imtest.Options{Clock: w.clock, Seed: 1})
 	web := httptest.NewServer(emulator)
+	w.url = web.URL
 	t.Cleanup(func() {
 		emulator.Close()
 		web.Close()
@@ -210,13 +212,29 @@ func TestGroupMadeByTheLostTry(t *testing.T) {
 
 // A kick makes the admin's UserSig void, time makes it expire; the client goes on.
 func TestUserSigAgainstTheEmulator(t *testing.T) {
-	w := newWorld(t, func(c *imtest.AppConfig) { c.Unknowns.KickVoidsSigs = true })
+	w := newWorld(t)
 	w.people()
 	w.must(w.client.Kick(ctx(t), admin))
 	w.clock.Advance(time.Second)
 	w.must(w.client.Kick(ctx(t), "alice"))
 	w.clock.Advance(30 * 24 * time.Hour)
 	w.must(w.client.Kick(ctx(t), "alice"))
+}
+
+// A client whose clock was ahead of IM's for its first call works as soon as the
+// clock is right, not a day later.
+func TestAClockThatWasAheadOnceBreaksNoClient(t *testing.T) {
+	w := newWorld(t)
+	ahead := 23 * time.Hour
+	client, err := im.NewClient(im.Config{
+		Domain: w.url, SDKAppID: appID, Key: key, Admin: admin, Sleep: w.sleep,
+		Now: func() time.Time { return w.clock.Now().Add(ahead) },
+	})
+	w.must(err)
+	only(t, client.Kick(ctx(t), admin), im.ClassSignature)
+	ahead = 0
+	_, err = client.ImportAccounts(ctx(t), []im.Account{{UserID: "alice"}})
+	w.must(err)
 }
 
 func TestAppInAnotherDataCentre(t *testing.T) {

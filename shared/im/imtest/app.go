@@ -108,10 +108,12 @@ type account struct {
 	robot   bool
 	profile map[string]any // Tag -> value
 	friends map[string]*friend
-	blocked map[string]time.Time // since when
-	devices []*Client            // logged in, oldest first
-	seen    []*Message           // everything that reached a device, once each
-	waiting []*Message           // for the next login
+	// friendGroups are the user's names for groups of friends, in the order of making.
+	friendGroups []string
+	blocked      map[string]time.Time // since when
+	devices      []*Client            // logged in, oldest first
+	seen         []*Message           // everything that reached a device, once each
+	waiting      []*Message           // for the next login
 
 	gone map[string]*Message // conversations off the list, each with its last message then
 
@@ -130,6 +132,7 @@ func (u *account) blocks(id string) bool {
 type friend struct {
 	source string
 	added  time.Time
+	groups []string       // names of the user's friend groups that the friend is in
 	tags   map[string]any // Tag -> value
 }
 

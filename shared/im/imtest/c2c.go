@@ -193,7 +193,7 @@ func (a *App) checkC2C(s c2cSend) error {
 			return fail(20009, "the two are not friends")
 		}
 	}
-	return checkBody(s.body, s.custom, c2cBody)
+	return checkBody(s.body, s.custom, a.strictly(c2cBody))
 }
 
 // checkUsers checks that both exist. The caller holds the lock.

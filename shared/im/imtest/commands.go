@@ -17,7 +17,10 @@ var commands = map[string]command{
 	"openim/modify_c2c_msg":         decoded(openimMisfits, modifyC2CMsg),
 	"openim/admin_set_msg_read":     decoded(openimMisfits, setMsgRead),
 	"openim/get_c2c_unread_msg_num": decoded(openimMisfits, unreadNum),
+	"openim/importmsg":              decoded(openimMisfits, importMsg),
 	"openconfigsvr/setnospeaking":   decoded(misfits{"": 130001}, setNospeaking),
+	"openconfigsvr/getnospeaking":   decoded(misfits{"": 130001}, getNospeaking),
+	"openconfigsvr/getappinfo":      decoded(misfits{"": 60003}, getAppInfo),
 
 	"profile/portrait_set":  decodedBy(profileMisfits, portraitSet),
 	"profile/portrait_get":  decoded(profileMisfits, portraitGet),
@@ -29,6 +32,13 @@ var commands = map[string]command{
 	"sns/black_list_add":    decoded(friendMisfits, blackListAdd),
 	"sns/black_list_delete": decoded(friendMisfits, blackListDelete),
 	"sns/black_list_get":    decoded(friendMisfits, blackListGet),
+	"sns/black_list_check":  decoded(friendMisfits, blackListCheck),
+	"sns/friend_get_list":   decoded(friendMisfits, friendGetList),
+	"sns/friend_import":     decoded(friendMisfits, friendImport),
+	"sns/friend_delete_all": decoded(friendMisfits, friendDeleteAll),
+	"sns/group_add":         decoded(friendMisfits, friendGroupAdd),
+	"sns/group_delete":      decoded(friendMisfits, friendGroupDelete),
+	"sns/group_get":         decoded(friendMisfits, friendGroupGet),
 
 	"recentcontact/get_list": decoded(contactMisfits, recentContacts),
 	"recentcontact/delete":   decoded(contactMisfits, deleteContact),
@@ -61,6 +71,11 @@ var commands = map[string]command{
 	"group_open_http_svc/delete_group_msg_by_sender":     decoded(groupMisfits, deleteGroupMsgBySender),
 	"group_open_http_svc/group_msg_get_simple":           decoded(groupMisfits, groupMsgGetSimple),
 	"group_open_http_svc/send_broadcast_msg":             decoded(groupMisfits, sendBroadcastMsg),
+
+	"group_open_http_svc/import_group":        decodedBy(groupMisfits, importGroup),
+	"group_open_http_svc/import_group_member": decoded(groupMisfits, importGroupMember),
+	"group_open_http_svc/import_group_msg":    decoded(groupMisfits, importGroupMsg),
+	"group_open_http_svc/set_unread_msg_num":  decoded(groupMisfits, setUnreadMsgNum),
 
 	"group_open_http_svc/get_online_member_num":     decoded(groupMisfits, getOnlineMemberNum),
 	"group_open_avchatroom_http_svc/get_members":    decoded(groupMisfits, getRoomMembers),
@@ -105,4 +120,69 @@ var commands = map[string]command{
 	"all_member_push/im_get_tag":         limited(100, decoded(pushMisfits, describeUsers("UserTags", (*account).tagList))),
 	"all_member_push/im_remove_tag":      limited(100, decoded(pushMisfits, writeTags(removeTags))),
 	"all_member_push/im_remove_all_tags": limited(100, decoded(pushMisfits, removeAllTags)),
+}
+
+// notModelled are documented commands that the emulator answers with 60009, by
+// what they are for. README.md lists them.
+var notModelled = map[string]string{
+	"openim_msg_ext_http_svc/get_key_values":       "message extensions",
+	"openim_msg_ext_http_svc/set_key_values":       "message extensions",
+	"openim_msg_ext_http_svc/group_get_key_values": "message extensions",
+	"openim_msg_ext_http_svc/group_set_key_values": "message extensions",
+
+	"openim/c2c_msg_read_receipt":                      "read receipts",
+	"group_open_http_svc/get_group_msg_receipt":        "read receipts",
+	"group_open_http_svc/get_group_msg_receipt_detail": "read receipts",
+	"group_open_http_svc/group_msg_receipt":            "read receipts",
+
+	"openim/delete_c2c_msg_ramble":        "deleting histories",
+	"group_open_http_svc/clear_group_msg": "deleting histories",
+
+	"group_open_avchatroom_http_svc/modify_user_info": "marks and profiles of AVChatRoom members",
+	"group_open_http_svc/import_topic":                "importing topics",
+
+	"stream_msg/send_c2c_stream_msg":   "TIMStreamElem",
+	"stream_msg/send_group_stream_msg": "TIMStreamElem",
+
+	"timpush/push":  "the push product beyond all-member push",
+	"timpush/batch": "the push product beyond all-member push",
+
+	"recentcontact/create_contact_group": "conversation groups and marks",
+	"recentcontact/del_contact_group":    "conversation groups and marks",
+	"recentcontact/update_contact_group": "conversation groups and marks",
+	"recentcontact/search_contact_group": "conversation groups and marks",
+	"recentcontact/mark_contact":         "conversation groups and marks",
+	"recentcontact/get_contact_group":    "conversation groups and marks",
+
+	"follow/follow_add":      "following",
+	"follow/follow_delete":   "following",
+	"follow/follow_get":      "following",
+	"follow/follow_check":    "following",
+	"follow/follow_get_info": "following",
+
+	"official_account_open_http_svc/create_official_account":              "official accounts",
+	"official_account_open_http_svc/destroy_official_account":             "official accounts",
+	"official_account_open_http_svc/modify_official_account_base_info":    "official accounts",
+	"official_account_open_http_svc/send_official_account_msg":            "official accounts",
+	"official_account_open_http_svc/get_official_account_info":            "official accounts",
+	"official_account_open_http_svc/get_subscriber_info":                  "official accounts",
+	"official_account_open_http_svc/official_account_msg_recall":          "official accounts",
+	"official_account_open_http_svc/official_account_msg_get_simple":      "official accounts",
+	"official_account_open_http_svc/add_subscriber":                       "official accounts",
+	"official_account_open_http_svc/delete_subscriber":                    "official accounts",
+	"official_account_open_http_svc/modify_subscriber_info":               "official accounts",
+	"official_account_open_http_svc/get_subscribed_official_account_list": "official accounts",
+
+	"im_msg_audit_mgr/add_local_audit_keywords":     "Tencent's own moderation",
+	"im_msg_audit_mgr/delete_local_audit_keywords":  "Tencent's own moderation",
+	"im_msg_audit_mgr/get_local_audit_keywords":     "Tencent's own moderation",
+	"im_msg_audit_mgr/get_cloud_audit_keywords_ids": "Tencent's own moderation",
+	"im_msg_audit_mgr/get_cloud_audit_keywords":     "Tencent's own moderation",
+	"im_msg_audit_mgr/add_cloud_audit_keywords":     "Tencent's own moderation",
+	"im_msg_audit_mgr/delete_cloud_audit_keywords":  "Tencent's own moderation",
+	"im_msg_audit/content_moderation":               "Tencent's own moderation",
+	"im_msg_audit/batch_content_moderation":         "Tencent's own moderation",
+
+	"open_msg_svc/get_history": "downloads of all messages",
+	"ConfigSvc/GetIPList":      "addresses of IM's servers",
 }

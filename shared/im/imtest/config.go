@@ -76,6 +76,11 @@ type AppConfig struct {
 	// console's default of 2 minutes.
 	RecallWithin time.Duration
 
+	// Strict refuses what only older documents and SDKs have and IM still takes:
+	// the field names Identifier, ShutUpTime and ShutUpAllMember, media elements
+	// without UUID, and importmsg's SyncFromOldSystem 1. Otherwise they work.
+	Strict bool
+
 	Unknowns Unknowns
 	// FirstSeq is the MsgSeq of a group's first message; 0 means 1. An emulator
 	// that forgot its groups in a restart takes a larger one, so that a backend
@@ -135,7 +140,10 @@ type Unknowns struct {
 	// NextAsNumber: the cursor of a Community's members is a number instead of
 	// a text.
 	NextAsNumber bool
-	// KickVoidsSigs: after a kick, UserSigs made before it are refused with
-	// 70052.
-	KickVoidsSigs bool
+	// KickKeepsSigs: UserSigs made before a kick still work after it; otherwise
+	// they are refused with 70052 (269/3853).
+	KickKeepsSigs bool
+	// MeetingHidesEarlier: who joins a Meeting group does not see its earlier
+	// messages (269/18772); otherwise Meeting groups show them (1047/33529).
+	MeetingHidesEarlier bool
 }

@@ -18,6 +18,9 @@ func (a *App) deliverGroup(g *group, l *line, m *Message, s groupSend) []notice 
 	if !m.Online {
 		l.store(m)
 	}
+	if sender := g.members[m.From]; sender != nil && m.TopicID == "" && sender.readSeq == m.Seq-1 {
+		sender.readSeq = m.Seq
+	}
 	e := &Event{Kind: "message", GroupID: m.GroupID, Message: m.copied()}
 	switch {
 	case len(s.directed) > 0:

@@ -28,6 +28,7 @@ type group struct {
 	created, changed                    time.Time
 	maxMembers                          int
 	applyOption, inviteOption           string
+	showsEarlier                        bool // newcomers see the messages sent before they joined
 	muteAll                             bool
 	supportTopic                        bool
 	members                             map[string]*member
@@ -60,6 +61,8 @@ type member struct {
 	nameCard string
 	flag     string // MsgFlag
 	data     map[string]string
+	since    uint32 // MsgSeq of the last message that was there before the member
+	readSeq  uint32 // MsgSeq of the last message the member has read
 }
 
 // line is a sequence of messages: a group's or a topic's.
@@ -72,6 +75,9 @@ type line struct {
 }
 
 func (a *App) newLine() line { return line{lastSeq: max(a.conf.FirstSeq, 1) - 1} }
+
+// active reports whether there was ever a message.
+func (l *line) active() bool { return len(l.history) > 0 }
 
 type repeatKey struct {
 	from   string
@@ -118,6 +124,19 @@ var applyOptions = map[string]string{
 	typeWork: "DisableApply", typePublic: "NeedPermission", typeMeeting: "FreeAccess", typeCommunity: "FreeAccess", typeAVRoom: "FreeAccess",
 }
 
+// inviteOptions are the types' defaults of InviteJoinOption: members invite into
+// Work groups and communities; into the others only the REST API adds users
+// (269/70394).
+var inviteOptions = map[string]string{
+	typeWork: "FreeAccess", typePublic: "DisableInvite", typeMeeting: "DisableInvite", typeCommunity: "FreeAccess", typeAVRoom: "DisableInvite",
+}
+
+// showsEarlier tells whether a type's newcomers see earlier messages by default
+// (1047/33529).
+func (a *App) showsEarlier(kind string) bool {
+	return kind == typeCommunity || kind == typeMeeting && !a.conf.Unknowns.MeetingHidesEarlier
+}
+
 // The values of ApplyJoinOption and InviteJoinOption.
 var (
 	applyValues  = []string{"FreeAccess", "NeedPermission", "DisableApply"}
@@ -150,7 +169,7 @@ func (g *group) leads(id string) bool {
 func (g *group) full() bool { return g.maxMembers > 0 && len(g.members) >= g.maxMembers }
 
 func (g *group) add(id, role string, at time.Time) {
-	g.members[id] = &member{id: id, role: role, joined: at, data: make(map[string]string)}
+	g.members[id] = &member{id: id, role: role, joined: at, data: make(map[string]string), since: g.line.lastSeq, readSeq: g.line.lastSeq}
 	g.joinOrder = append(g.joinOrder, id)
 }
 
@@ -396,14 +415,15 @@ func (a *App) makeGroup(c creation) *group {
 		c.apply = applyOptions[c.kind]
 	}
 	if c.invite == "" {
-		c.invite = "FreeAccess"
+		c.invite = inviteOptions[c.kind]
 	}
 	now := a.clock.Now()
 	g := &group{
 		line: a.newLine(),
 		id:   c.id, kind: c.kind, name: c.name, intro: c.intro, notice: c.notice, face: c.face, owner: c.owner,
 		created: now, changed: now, maxMembers: c.maxMembers, applyOption: c.apply, inviteOption: c.invite, supportTopic: c.supportTopic,
-		members: make(map[string]*member), data: make(map[string]string), attributes: make(map[string]string),
+		showsEarlier: a.showsEarlier(c.kind),
+		members:      make(map[string]*member), data: make(map[string]string), attributes: make(map[string]string),
 		counters: make(map[string]int64), banned: make(map[string]time.Time), topics: make(map[string]*topic),
 		online: make(map[string]*presence), muted: make(map[string]time.Time), permissions: make(map[string]*permissionGroup),
 	}

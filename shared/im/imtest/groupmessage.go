@@ -122,6 +122,8 @@ func (a *App) checkGroupSend(s groupSend) (*group, *line, error) {
 	now := a.clock.Now()
 	u := a.user(s.sender)
 	switch {
+	case g.supportTopic && s.topicID == "":
+		return g, l, fail(10007, "a community with topics takes messages in its topics alone")
 	case s.sender != notFoundSender && u == nil:
 		return g, l, fail(10019, "the sender is not imported")
 	case len(s.mentions) > 30:
@@ -142,7 +144,7 @@ func (a *App) checkGroupSend(s groupSend) (*group, *line, error) {
 			return g, l, fail(10017, "everybody is muted")
 		}
 	}
-	return g, l, checkBody(s.body, s.custom, groupBody)
+	return g, l, checkBody(s.body, s.custom, a.strictly(groupBody))
 }
 
 // lineOf returns the messages of the group itself or of one of its topics.

@@ -11,7 +11,9 @@ const maxHistoryPage = 100
 // History returns up to count messages of a group the user is in, or with a
 // topicID of one of its topics: the newest first, those with a lower MsgSeq than
 // before, 0 beginning with the newest. Recalled messages come without their
-// body, deleted ones not at all. An AVChatRoom has no history (10007).
+// body, deleted ones not at all, and neither do those that were sent before the
+// user joined where the group hides them from newcomers. An AVChatRoom has no
+// history (10007).
 func (c *Client) History(groupID, topicID string, before uint32, count int) ([]Message, error) {
 	a := c.app
 	a.mu.Lock()
@@ -33,7 +35,7 @@ func (c *Client) History(groupID, topicID string, before uint32, count int) ([]M
 	}
 	list := []Message{}
 	for _, m := range slices.Backward(l.history) {
-		if len(list) < min(count, maxHistoryPage) && (before == 0 || m.Seq < before) && !m.Deleted {
+		if len(list) < min(count, maxHistoryPage) && (before == 0 || m.Seq < before) && g.shows(m, c.userID) {
 			list = append(list, m.shown())
 		}
 	}
@@ -73,4 +75,11 @@ func (m *Message) shown() Message {
 		s.Body, s.Custom = json.RawMessage("[]"), ""
 	}
 	return s
+}
+
+// shows reports whether a member finds a message in the group's history. The
+// caller holds the lock.
+func (g *group) shows(m *Message, userID string) bool {
+	member := g.members[userID]
+	return !m.Deleted && (g.showsEarlier || m.TopicID != "" || member == nil || m.Seq > member.since)
 }

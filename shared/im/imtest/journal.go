@@ -54,8 +54,9 @@ func (j *journal[T]) wake() {
 	}
 }
 
-// since returns the entries after number n, the number of the first of them, and
-// a channel that is closed when there are more; nil if there never will be.
+// since returns the entries after number n, never nil, the number of the first of
+// them, and a channel that is closed when there are more; nil if there never will
+// be.
 func (j *journal[T]) since(n int) (entries []T, first int, more <-chan struct{}) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -63,7 +64,7 @@ func (j *journal[T]) since(n int) (entries []T, first int, more <-chan struct{})
 	if j.more == nil && !j.closed {
 		j.more = make(chan struct{})
 	}
-	return slices.Clone(j.entries[n-j.gone:]), n + 1, j.more
+	return append([]T{}, j.entries[n-j.gone:]...), n + 1, j.more
 }
 
 // all returns what stays.

@@ -65,8 +65,15 @@ const maxDepth = 32
 
 // reader decodes requests the way IM reads them: names and types are exact
 // (1047/34620), where encoding/json would forgive a name in the wrong case.
-// Fields that the request type lacks are ignored and noted.
-type reader struct{ unknown []string }
+// Fields that the request type lacks are ignored and noted. A field with the tag
+// old is read under that former name too, which is noted.
+type reader struct {
+	unknown []string
+	old     []oldName
+}
+
+// oldName is a field that came under its former name.
+type oldName struct{ is, was string }
 
 func (r *reader) read(raw json.RawMessage, into any) error {
 	return r.value(raw, reflect.ValueOf(into).Elem(), "", 0)
@@ -132,6 +139,12 @@ func (r *reader) fields(raw json.RawMessage, v reflect.Value, path string, depth
 			name = f.Name
 		}
 		value, ok := given[name]
+		if was := f.Tag.Get("old"); !ok && was != "" {
+			if value, ok = given[was]; ok {
+				r.old = append(r.old, oldName{is: path + name, was: path + was})
+				name = was
+			}
+		}
 		if !ok {
 			continue
 		}

@@ -244,7 +244,7 @@ func (c *Client) Quit(groupID string) error {
 	case !g.present(c.userID):
 		err = fail(10007, "not in the group")
 	case c.userID == g.owner && g.kind != typeWork && !g.isAVRoom():
-		err = fail(10007, "an owner may leave only a Work group")
+		err = fail(10009, "an owner may leave only a Work group")
 	}
 	if err != nil {
 		a.mu.Unlock()

@@ -93,12 +93,21 @@ func (m Message) Text() string { return text(m.Body) }
 
 // codes of a message body that will not do: the one-to-one and the group
 // service answer differently.
-type bodyCodes struct{ missing, shape, size int }
+type bodyCodes struct {
+	missing, shape, size int
+	strict               bool // media elements need their UUID
+}
 
 var (
 	c2cBody   = bodyCodes{missing: 90007, shape: 90002, size: 93000}
 	groupBody = bodyCodes{missing: 10004, shape: 10004, size: 80002}
 )
+
+// strictly returns the codes with the app's strictness.
+func (a *App) strictly(codes bodyCodes) bodyCodes {
+	codes.strict = a.conf.Strict
+	return codes
+}
 
 // checkBody checks a MsgBody with its custom data (1047/33527).
 func checkBody(raw json.RawMessage, custom string, codes bodyCodes) error {
@@ -128,6 +137,11 @@ func checkBody(raw json.RawMessage, custom string, codes bodyCodes) error {
 		if err := check(e.MsgContent); err != nil {
 			return fail(codes.shape, "MsgContent of a "+e.MsgType+" does not fit: "+err.Error())
 		}
+		if check := mediaIDs[e.MsgType]; codes.strict && check != nil {
+			if err := check(e.MsgContent); err != nil {
+				return fail(codes.shape, "MsgContent of a "+e.MsgType+" does not fit: "+err.Error())
+			}
+		}
 	}
 	if customs > 1 {
 		return fail(codes.shape, "at most one TIMCustomElem")
@@ -142,12 +156,21 @@ var contents = map[string]func(json.RawMessage) error{
 	"TIMFaceElem":      needs[struct{ Index *int }]("Index"),
 	"TIMCustomElem":    needs[struct{ Data, Desc, Ext, Sound *string }](),
 	"TIMLocationElem":  needs[struct{ Latitude, Longitude *float64 }]("Latitude", "Longitude"),
+	"TIMImageElem":     needs[struct{ UUID *string }](),
+	"TIMSoundElem":     needs[struct{ UUID *string }](),
+	"TIMFileElem":      needs[struct{ UUID *string }](),
+	"TIMVideoFileElem": needs[struct{ VideoUUID *string }](),
+	"TIMRelayElem":     needs[struct{ Title *string }]("Title"),
+	"TIMStreamElem":    needs[struct{ CompatibleText *string }](),
+}
+
+// mediaIDs checks what newer SDKs give every media element and older ones leave
+// out, where the app is strict.
+var mediaIDs = map[string]func(json.RawMessage) error{
 	"TIMImageElem":     needs[struct{ UUID *string }]("UUID"),
 	"TIMSoundElem":     needs[struct{ UUID *string }]("UUID"),
 	"TIMFileElem":      needs[struct{ UUID *string }]("UUID"),
 	"TIMVideoFileElem": needs[struct{ VideoUUID *string }]("VideoUUID"),
-	"TIMRelayElem":     needs[struct{ Title *string }]("Title"),
-	"TIMStreamElem":    needs[struct{ CompatibleText *string }](),
 }
 
 func needs[T any](names ...string) func(json.RawMessage) error {

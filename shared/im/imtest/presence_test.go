@@ -244,7 +244,7 @@ func TestJoining(t *testing.T) {
 	if err := bob.Join("meeting"); imtest.Code(err) != 10101 {
 		t.Errorf("refused by the backend: %v", err)
 	}
-	if err := alice.Quit("public"); imtest.Code(err) != 10007 {
+	if err := alice.Quit("public"); imtest.Code(err) != 10009 {
 		t.Errorf("the owner left: %v", err)
 	}
 	if err := bob.Quit("public"); err != nil {

@@ -260,8 +260,9 @@ func TestAccounts(t *testing.T) {
 	})
 }
 
-func TestKickMayVoidSigs(t *testing.T) {
-	w := newWorld(t, func(c *imtest.AppConfig) { c.Unknowns.KickVoidsSigs = true })
+// 269/3853.
+func TestAKickVoidsOlderUserSigs(t *testing.T) {
+	w := newWorld(t)
 	w.importUsers("bob")
 	old := w.sig("bob")
 	w.do("im_open_login_svc/kick", `{"UserID":"bob"}`)
@@ -270,6 +271,14 @@ func TestKickMayVoidSigs(t *testing.T) {
 	}
 	w.clock.Advance(time.Second)
 	w.login("bob")
+
+	w = newWorld(t, func(c *imtest.AppConfig) { c.Unknowns.KickKeepsSigs = true })
+	w.importUsers("bob")
+	old = w.sig("bob")
+	w.do("im_open_login_svc/kick", `{"UserID":"bob"}`)
+	if _, err := w.app.Login("bob", old, imtest.Device{}); err != nil {
+		t.Errorf("where a kick keeps them: %v", err)
+	}
 }
 
 func text(s string) string { return `[{"MsgType":"TIMTextElem","MsgContent":{"Text":"` + s + `"}}]` }

@@ -1,6 +1,7 @@
 package imtest
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
@@ -10,7 +11,10 @@ import (
 
 var accountMisfits = misfits{"": 70402}
 
-type profileSeed struct{ UserID, Nick, FaceUrl string }
+type profileSeed struct {
+	UserID        string `old:"Identifier"`
+	Nick, FaceUrl string
+}
 
 // importUser makes an account or updates its profile. The caller holds the lock.
 func (a *App) importUser(p profileSeed) error {
@@ -103,9 +107,11 @@ func accountDelete(a *App, in deleteItems) (object, error) {
 	return ok.with("ResultItem", items), nil
 }
 
-type userID struct{ UserID string }
+type kickRequest struct {
+	UserID string `old:"Identifier"`
+}
 
-func kick(a *App, in userID) (object, error) {
+func kick(a *App, in kickRequest) (object, error) {
 	if in.UserID == "" {
 		return nil, fail(70402, "UserID is missing")
 	}
@@ -220,3 +226,68 @@ func setNospeaking(a *App, in nospeaking) (object, error) {
 	}
 	return ok, nil
 }
+
+type nospeakingQuery struct {
+	Get_Account string //nolint:revive // IM's spelling
+}
+
+// getNospeaking tells for how many more seconds a user is muted everywhere: 0 is
+// not at all, 4294967295 for ever (269/4229). Its answer has no ActionStatus.
+func getNospeaking(a *App, in nospeakingQuery) (object, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.user(in.Get_Account)
+	if u == nil {
+		return nil, fail(70107, "the account does not exist")
+	}
+	return object{
+		"ErrorCode", 0, "ErrorInfo", "", "C2CmsgNospeakingTime", a.remaining(u.c2cMutedUntil),
+		"GroupmsgNospeakingTime", a.remaining(u.groupMutedUntil),
+	}, nil
+}
+
+// remaining is how many seconds are left until a time that until made.
+func (a *App) remaining(until time.Time) uint32 {
+	left := until.Sub(a.clock.Now())
+	switch {
+	case until.Unix() == forEver:
+		return forEver
+	case until.IsZero() || left <= 0:
+		return 0
+	}
+	return uint32((left + time.Second - 1) / time.Second)
+}
+
+type appInfoQuery struct {
+	RequestField []string
+	MaxDays      int
+}
+
+// getAppInfo tells what happened in the app, as texts (269/4193): the emulator
+// has one entry, of today, with what it counts. Its answer has no ActionStatus.
+func getAppInfo(a *App, in appInfoQuery) (object, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	users, online, c2c, group := 0, 0, 0, 0
+	for _, u := range a.accounts {
+		users += flag(!u.deleted)
+		online += flag(len(u.devices) > 0)
+	}
+	for _, c := range a.conversations {
+		c2c += len(c.history)
+	}
+	for _, g := range a.groups {
+		group += len(g.line.history)
+		for _, t := range g.topics {
+			group += len(t.line.history)
+		}
+	}
+	info := object{
+		"AppId", decimal(int(a.conf.SDKAppID)), "Date", a.clock.Now().Format("20060102"), "RegistUserNumTotal", decimal(users),
+		"LoginUserNum", decimal(online), "UpMsgNum", decimal(c2c + group), "C2CUpMsgNum", decimal(c2c), "GroupUpMsgNum", decimal(group),
+		"GroupAllGroupNum", decimal(len(a.groups)),
+	}
+	return object{"ErrorCode", 0, "ErrorInfo", "", "Result", []object{info.only(in.RequestField)}}, nil
+}
+
+func decimal(n int) string { return strconv.Itoa(n) }

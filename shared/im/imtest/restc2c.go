@@ -134,7 +134,7 @@ func batchsendmsg(a *App, by string, in batchRequest) (object, error) {
 	if a.user(s.sender) == nil {
 		return nil, fail(90008, "From_Account is not imported")
 	}
-	if err := checkBody(s.body, s.custom, c2cBody); err != nil {
+	if err := checkBody(s.body, s.custom, a.strictly(c2cBody)); err != nil {
 		return nil, err
 	}
 	if !a.batched.takeMany(now, time.Minute, batchPerMinute, len(in.To_Account)) {
@@ -281,7 +281,7 @@ func modifyC2CMsg(a *App, in modifyC2C) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.modify(in.MsgBody, in.CloudCustomData, c2cBody); err != nil {
+	if err := m.modify(in.MsgBody, in.CloudCustomData, a.strictly(c2cBody)); err != nil {
 		return nil, err
 	}
 	e := &Event{Kind: "modified", Message: m.copied()}

@@ -83,7 +83,7 @@ func TestFriendFields(t *testing.T) {
 		{"To_Account":"b","ValueItem":[{"Tag":"Tag_SNS_IM_AddSource","Value":"AddSource_Type_App"},{"Tag":"Tag_SNS_IM_AddTime","Value":1772366400},
 			{"Tag":"Tag_SNS_IM_Group","Value":["g"]},{"Tag":"Tag_SNS_IM_Remark","Value":"r"}]},
 		{"To_Account":"c","ValueItem":[{"Tag":"Tag_SNS_IM_AddSource","Value":"AddSource_Type_App"},{"Tag":"Tag_SNS_IM_AddTime","Value":1772366400},
-			{"Tag":"Tag_SNS_Custom_level","Value":3},{"Tag":"Tag_SNS_IM_Group","Value":["x","y"]}]}],
+			{"Tag":"Tag_SNS_IM_Group","Value":["x","y"]},{"Tag":"Tag_SNS_Custom_level","Value":3}]}],
 		"StandardSequence":0,"CustomSequence":0,"FriendNum":2,"CompleteFlag":1,"NextStartIndex":0}`)
 
 	w.do("sns/black_list_add", `{"From_Account":"a","To_Account":["b","c"]}`)

@@ -41,6 +41,8 @@ func friendAdd(a *App, by string, in friendAddRequest) (object, error) {
 			code, info = 30001, "AddSource must start with AddSource_Type_"
 		case to == nil:
 			code, info = 30003, "not imported"
+		case from.friends[to.id] != nil:
+			code, info = 30001, "a friend already"
 		case from.blocks(to.id):
 			code, info = 30515, "on your own blacklist"
 		case to.blocks(from.id):
@@ -56,7 +58,7 @@ func friendAdd(a *App, by string, in friendAddRequest) (object, error) {
 				f.tags[tagRemark] = item.Remark
 			}
 			if item.GroupName != "" {
-				f.tags[tagGroup] = []string{item.GroupName}
+				from.groupFriend(f, item.GroupName)
 			}
 			from.friends[to.id] = f
 			pairs = append(pairs, object{"From_Account", from.id, "To_Account", to.id, "Initiator_Account", from.id})
@@ -104,6 +106,9 @@ func friendDelete(a *App, in accountPairs) (object, error) {
 
 func blackListAdd(a *App, in accountPairs) (object, error) {
 	return a.eachPair(in, "Sns.CallbackBlackListAdd", func(from, to *account) int {
+		if from.blocks(to.id) {
+			return 30001
+		}
 		from.blocked[to.id] = a.clock.Now()
 		return 0
 	})
@@ -218,7 +223,7 @@ func friendUpdate(a *App, in friendUpdateRequest) (object, error) {
 			code, info = 31704, "no friend"
 		default:
 			for _, i := range item.SnsItem {
-				f.tags[i.Tag] = i.Value
+				f.set(from, i)
 			}
 		}
 		items = append(items, object{"To_Account", item.To_Account, "ResultCode", code, "ResultInfo", info})
@@ -264,9 +269,9 @@ func friendGet(a *App, in listRequest) (object, error) {
 	page, next := pageOf(all, in.StartIndex, friendsPerPage)
 	for _, id := range page {
 		f := from.friends[id]
-		values := []object{{"Tag", tagSource, "Value", f.source}, {"Tag", tagAdded, "Value", f.added.Unix()}}
-		for _, tag := range sortedKeys(f.tags) {
-			values = append(values, object{"Tag", tag, "Value", f.tags[tag]})
+		values := []object{}
+		for _, tag := range f.tagList() {
+			values = append(values, object{"Tag", tag, "Value", f.tag(tag)})
 		}
 		items = append(items, object{"To_Account", id, "ValueItem", values})
 	}

@@ -122,6 +122,9 @@ func (a *App) groupInfo(g *group, f *infoFilter) object {
 	}
 	var wanted, fields []string
 	if f != nil {
+		if slices.Contains(f.GroupBaseInfoFilter, "ShutUpAllMember") { // the former name
+			info = info.with("ShutUpAllMember", onOff(g.muteAll))
+		}
 		info = info.only(f.GroupBaseInfoFilter)
 		wanted, fields = f.AppDefinedDataFilter_Group, f.MemberInfoFilter
 	}
@@ -156,8 +159,8 @@ func (g *group) memberInfo(id string) object {
 		muted = t.Unix()
 	}
 	return object{
-		"Role", m.role, "JoinTime", m.joined.Unix(), "MsgFlag", m.flag, "NameCard", m.nameCard, "MuteUntil", muted,
-		"AppMemberDefinedData", data,
+		"Role", m.role, "JoinTime", m.joined.Unix(), "MsgSeq", m.readSeq, "MsgFlag", m.flag, "NameCard", m.nameCard,
+		"MuteUntil", muted, "AppMemberDefinedData", data,
 	}
 }
 
@@ -286,12 +289,23 @@ func getRoleInGroup(a *App, in roleQuery) (object, error) {
 }
 
 type joinedQuery struct {
-	Member_Account string //nolint:revive // IM's spelling
-	Limit, Offset  int
-	GroupType      string
+	Member_Account     string //nolint:revive // IM's spelling
+	Limit, Offset      int    // Limit 0: all
+	GroupType          string
+	WithHugeGroups     int // 1: AVChatRooms too
+	WithNoActiveGroups int // 1: Work groups that nobody has written to yet too
+	ResponseFilter     *joinedFilter
 }
 
+type joinedFilter struct{ GroupBaseInfoFilter, SelfInfoFilter []string }
+
+// getJoinedGroupList lists the groups a user is in (269/1625). By default there
+// are no AVChatRooms in it, and no Work groups without a message, which IM calls
+// not activated.
 func getJoinedGroupList(a *App, in joinedQuery) (object, error) {
+	if _, known := typeAliases[in.GroupType]; in.GroupType != "" && !known {
+		return nil, fail(10004, "GroupType is unknown")
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.user(in.Member_Account) == nil {
@@ -300,8 +314,13 @@ func getJoinedGroupList(a *App, in joinedQuery) (object, error) {
 	list := []object{}
 	for _, id := range sortedKeys(a.groups) {
 		g := a.groups[id]
-		if g.members[in.Member_Account] != nil && (in.GroupType == "" || typeAliases[in.GroupType] == g.kind) {
-			list = append(list, object{"GroupId", id, "Type", g.kind})
+		switch {
+		case !g.present(in.Member_Account):
+		case in.GroupType != "" && typeAliases[in.GroupType] != g.kind:
+		case g.isAVRoom() && in.WithHugeGroups != 1:
+		case g.kind == typeWork && !g.line.active() && in.WithNoActiveGroups != 1:
+		default:
+			list = append(list, a.joinedGroup(g, in.Member_Account, in.ResponseFilter))
 		}
 	}
 	total := len(list)
@@ -310,6 +329,24 @@ func getJoinedGroupList(a *App, in joinedQuery) (object, error) {
 		list = list[:min(in.Limit, len(list))]
 	}
 	return ok.with("TotalCount", total, "GroupIdList", list), nil
+}
+
+// joinedGroup describes a group to one of its members. The caller holds the lock.
+func (a *App) joinedGroup(g *group, userID string, f *joinedFilter) object {
+	item := object{"GroupId", g.id, "Type", g.kind}
+	if f == nil {
+		return item
+	}
+	if len(f.GroupBaseInfoFilter) > 0 {
+		base := slices.DeleteFunc(slices.Clone(f.GroupBaseInfoFilter), func(name string) bool { return name == "Type" })
+		if len(base) > 0 {
+			item = item.with(a.groupInfo(g, &infoFilter{GroupBaseInfoFilter: base})...)
+		}
+	}
+	if len(f.SelfInfoFilter) > 0 && g.members[userID] != nil {
+		item = item.with("SelfInfo", g.memberInfo(userID).only(f.SelfInfoFilter))
+	}
+	return item
 }
 
 type appGroupsQuery struct {
@@ -343,15 +380,17 @@ type modifyGroup struct {
 	Name, Introduction, Notification, FaceUrl *string //nolint:revive // IM's spelling
 	MaxMemberNum                              *int
 	ApplyJoinOption, InviteJoinOption         *string
-	MuteAllMember                             *string
+	MuteAllMember                             *string `old:"ShutUpAllMember"`
 	AppDefinedData                            []keyValue
-	HistoryMsgBeforeJoin                      *int
+	HistoryMsgBeforeJoin                      *string // On or Off; Work, Public and Meeting groups alone
 }
 
 func modifyGroupBaseInfo(a *App, by string, in modifyGroup) (object, error) {
 	switch {
 	case in.MuteAllMember != nil && *in.MuteAllMember != "On" && *in.MuteAllMember != "Off":
 		return nil, fail(10004, "MuteAllMember must be On or Off")
+	case in.HistoryMsgBeforeJoin != nil && *in.HistoryMsgBeforeJoin != "On" && *in.HistoryMsgBeforeJoin != "Off":
+		return nil, fail(10004, "HistoryMsgBeforeJoin must be On or Off")
 	case in.ApplyJoinOption != nil && !slices.Contains(applyValues, *in.ApplyJoinOption):
 		return nil, fail(10004, "ApplyJoinOption is unknown")
 	case in.InviteJoinOption != nil && !slices.Contains(inviteValues, *in.InviteJoinOption):
@@ -372,6 +411,8 @@ func modifyGroupBaseInfo(a *App, by string, in modifyGroup) (object, error) {
 	case err != nil:
 	case in.MuteAllMember != nil && g.kind == typeWork:
 		err = fail(10007, "a Work group has no mute")
+	case in.HistoryMsgBeforeJoin != nil && (g.isAVRoom() || g.kind == typeCommunity):
+		err = fail(10007, "only Work, Public and Meeting groups have HistoryMsgBeforeJoin")
 	case in.MaxMemberNum != nil && (*in.MaxMemberNum < len(g.members) || *in.MaxMemberNum < 1):
 		err = fail(10004, "MaxMemberNum is below the number of members")
 	case in.MaxMemberNum != nil && !g.isAVRoom() && *in.MaxMemberNum > a.conf.Edition.maxMembers(g.kind):
@@ -410,6 +451,9 @@ func modifyGroupBaseInfo(a *App, by string, in modifyGroup) (object, error) {
 	}
 	if in.MuteAllMember != nil {
 		g.muteAll = *in.MuteAllMember == "On"
+	}
+	if in.HistoryMsgBeforeJoin != nil {
+		g.showsEarlier = *in.HistoryMsgBeforeJoin == "On"
 	}
 	setFields(g.data, in.AppDefinedData)
 	g.changed = a.clock.Now()

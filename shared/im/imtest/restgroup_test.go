@@ -28,11 +28,11 @@ func TestCreateGroup(t *testing.T) {
 	same(t, w.do(groups+"get_group_info", `{"GroupIdList":["team_42","nowhere"]}`)["GroupInfo"], `[
 		{"GroupId":"team_42","ErrorCode":0,"ErrorInfo":"","Type":"Public","Name":"Team","Introduction":"i","Notification":"n","FaceUrl":"",
 		"Owner_Account":"u1","CreateTime":1772366400,"LastInfoTime":1772366400,"LastMsgTime":0,"NextMsgSeq":1,"MemberNum":3,"MaxMemberNum":200,
-		"ApplyJoinOption":"FreeAccess","InviteJoinOption":"FreeAccess","MuteAllMember":"Off","SupportTopic":0,
+		"ApplyJoinOption":"FreeAccess","InviteJoinOption":"DisableInvite","MuteAllMember":"Off","SupportTopic":0,
 		"AppDefinedData":[{"Key":"k","Value":"v"}],"MemberList":[
-			{"Member_Account":"u1","Role":"Owner","JoinTime":1772366400,"MsgFlag":"","NameCard":"","MuteUntil":0,"AppMemberDefinedData":[]},
-			{"Member_Account":"u2","Role":"Admin","JoinTime":1772366400,"MsgFlag":"","NameCard":"","MuteUntil":0,"AppMemberDefinedData":[]},
-			{"Member_Account":"u3","Role":"Member","JoinTime":1772366400,"MsgFlag":"","NameCard":"","MuteUntil":0,"AppMemberDefinedData":[]}]},
+			{"Member_Account":"u1","Role":"Owner","JoinTime":1772366400,"MsgSeq":0,"MsgFlag":"","NameCard":"","MuteUntil":0,"AppMemberDefinedData":[]},
+			{"Member_Account":"u2","Role":"Admin","JoinTime":1772366400,"MsgSeq":0,"MsgFlag":"","NameCard":"","MuteUntil":0,"AppMemberDefinedData":[]},
+			{"Member_Account":"u3","Role":"Member","JoinTime":1772366400,"MsgSeq":0,"MsgFlag":"","NameCard":"","MuteUntil":0,"AppMemberDefinedData":[]}]},
 		{"GroupId":"nowhere","ErrorCode":10010,"ErrorInfo":"10010 the group does not exist"}]`)
 
 	create := func(fields string) string { return `{"Type":"Public","Name":"T",` + fields + `}` }

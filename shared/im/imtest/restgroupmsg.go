@@ -152,7 +152,7 @@ func modifyGroupMsg(a *App, in modifyGroupMsgRequest) (object, error) {
 	if m == nil || m.Deleted || m.Recalled {
 		return nil, fail(10030, "there is no such message")
 	}
-	if err := m.modify(in.MsgBody, in.CloudCustomData, groupBody); err != nil {
+	if err := m.modify(in.MsgBody, in.CloudCustomData, a.strictly(groupBody)); err != nil {
 		return nil, err
 	}
 	a.tell(g, &Event{Kind: "modified", GroupID: g.id, Message: m.copied()})
@@ -193,7 +193,7 @@ func deleteGroupMsgBySender(a *App, in bySenderRequest) (object, error) {
 type simpleHistory struct {
 	GroupId, TopicId string //nolint:revive // IM's spelling
 	ReqMsgNumber     int
-	ReqMsgSeq        *uint32
+	ReqMsgSeq        uint32 // 0, as public SDKs send it: from the newest on
 	WithRecalledMsg  int
 }
 
@@ -217,8 +217,8 @@ func groupMsgGetSimple(a *App, in simpleHistory) (object, error) {
 		return nil, fail(10007, "an AVChatRoom has no history")
 	}
 	top := l.lastSeq
-	if in.ReqMsgSeq != nil {
-		top = min(top, *in.ReqMsgSeq)
+	if in.ReqMsgSeq != 0 {
+		top = min(top, in.ReqMsgSeq)
 	}
 	list := []object{}
 	for _, m := range slices.Backward(l.history) {
@@ -279,7 +279,7 @@ func sendBroadcastMsg(a *App, in broadcastRequest) (object, error) {
 	case a.user(in.From_Account) == nil:
 		return nil, fail(10019, "From_Account is missing or not imported")
 	}
-	if err := checkBody(in.MsgBody, in.CloudCustomData, groupBody); err != nil {
+	if err := checkBody(in.MsgBody, in.CloudCustomData, a.strictly(groupBody)); err != nil {
 		return nil, err
 	}
 	s := groupSend{sender: in.From_Account, random: *in.Random, sum: checksum(in.MsgBody, in.CloudCustomData)}

@@ -113,7 +113,7 @@ func TestRateOfAGroup(t *testing.T) {
 			t.Fatalf("message %d: %d", i+1, got)
 		}
 	}
-	if _, err := alice.Send("@TGS#_town", imtest.Draft{Text: "the 40th"}); err != nil {
+	if _, err := alice.Send("@TGS#_town", imtest.Draft{Text: "the 40th", TopicID: "@TGS#_town@TOPIC#_hall"}); err != nil {
 		t.Fatal(err)
 	}
 	if got := send(39); got != 10023 {
@@ -205,7 +205,7 @@ func TestChangesOfGroupMessages(t *testing.T) {
 		for _, m := range page {
 			seqs = append(seqs, int(m.(map[string]any)["MsgSeq"].(float64)))
 		}
-		if len(page) == 0 {
+		if len(page) == 0 || seqs[len(seqs)-1] == 1 {
 			break
 		}
 		next = fmt.Sprintf(`,"ReqMsgSeq":%d`, seqs[len(seqs)-1]-1)
@@ -241,14 +241,31 @@ func TestChangesOfGroupMessages(t *testing.T) {
 func TestHistoryOfATopic(t *testing.T) {
 	w := newWorld(t)
 	furnish(w)
-	w.do(groups+"send_group_msg", `{"GroupId":"@TGS#_town","From_Account":"alice","Random":2,"MsgBody":`+text("beside")+`}`)
-	for topic, want := range map[string]string{"": "beside", `"TopicId":"@TGS#_town@TOPIC#_hall",`: "first"} {
-		list := w.do(groups+"group_msg_get_simple", `{"GroupId":"@TGS#_town",`+topic+`"ReqMsgNumber":20}`)["RspMsgList"].([]any)
+	w.do("million_group_open_http_svc/create_topic", `{"GroupId":"@TGS#_town","TopicName":"games","TopicId":"@TGS#_town@TOPIC#_games"}`)
+	w.do(groups+"send_group_msg", `{"GroupId":"@TGS#_town","TopicId":"@TGS#_town@TOPIC#_games","From_Account":"alice","Random":2,"MsgBody":`+text("beside")+`}`)
+	for topic, want := range map[string]string{"games": "beside", "hall": "first"} {
+		list := w.do(groups+"group_msg_get_simple", `{"GroupId":"@TGS#_town","TopicId":"@TGS#_town@TOPIC#_`+topic+`","ReqMsgNumber":20}`)["RspMsgList"].([]any)
 		if len(list) != 1 {
 			t.Fatalf("%s: %v", topic, list)
 		}
 		same(t, list[0].(map[string]any)["MsgBody"], text(want))
 	}
+}
+
+// A community with topics has no messages beside them, from REST, an import or a
+// client.
+func TestACommunityWithTopicsTakesMessagesInThemAlone(t *testing.T) {
+	w := newWorld(t)
+	alice, _ := furnish(w)
+	if _, err := alice.Send("@TGS#_town", imtest.Draft{Text: "x"}); imtest.Code(err) != 10007 {
+		t.Errorf("a client's: %v", err)
+	}
+	w.do(groups+"create_group", `{"Type":"Community","GroupId":"@TGS#_plain","Name":"Plain","Owner_Account":"alice"}`)
+	w.check(t, []restCase{
+		{"beside the topics", groups + "send_group_msg", `{"GroupId":"@TGS#_town","From_Account":"alice","Random":2,"MsgBody":` + textBody + `}`, 10007},
+		{"imported", groups + "import_group_msg", `{"GroupId":"@TGS#_town","MsgList":[{"From_Account":"alice","SendTime":1772366400,"MsgBody":` + textBody + `}]}`, 10007},
+		{"a community without topics", groups + "send_group_msg", `{"GroupId":"@TGS#_plain","From_Account":"alice","Random":2,"MsgBody":` + textBody + `}`, 0},
+	})
 }
 
 // 269/77402.

@@ -54,7 +54,7 @@ func deleteGroupMember(a *App, by string, in removeRequest) (object, error) {
 type modifyMember struct {
 	GroupId, Member_Account string //nolint:revive // IM's spelling
 	Role, NameCard, MsgFlag *string
-	MuteTime                *uint32
+	MuteTime                *uint32 `old:"ShutUpTime"`
 	AppMemberDefinedData    []keyValue
 }
 
@@ -134,7 +134,7 @@ func (a *App) mute(g *group, topicID, id string, seconds uint32) {
 type forbidRequest struct {
 	GroupId, TopicId string   //nolint:revive // IM's spelling
 	Members_Account  []string //nolint:revive // IM's spelling
-	MuteTime         *uint32
+	MuteTime         *uint32  `old:"ShutUpTime"`
 }
 
 func forbidSendMsg(a *App, in forbidRequest) (object, error) {

@@ -167,7 +167,7 @@ func imPush(a *App, by string, in pushRequest) (object, error) {
 	if err := in.Condition.check(); err != nil {
 		return nil, err
 	}
-	if err := checkBody(in.MsgBody, in.CloudCustomData, c2cBody); err != nil {
+	if err := checkBody(in.MsgBody, in.CloudCustomData, a.strictly(c2cBody)); err != nil {
 		return nil, err
 	}
 	if in.From_Account == "" {

@@ -147,6 +147,9 @@ func decodedBy[T any](codes misfits, f func(a *App, by string, in T) (object, er
 		if err := r.read(body, &in); err != nil {
 			return nil, nil, fail(codes.code(err), "the request does not fit: "+err.Error())
 		}
+		if a.conf.Strict && len(r.old) > 0 {
+			return nil, nil, fail(codes[""], r.old[0].was+" is called "+r.old[0].is+" now")
+		}
 		out, err := f(a, by, in)
 		return out, r.unknown, err
 	}}
@@ -168,7 +171,12 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, dc string) {
 	}
 	c, known := commands[name]
 	if !known {
-		answer(w, nil, fail(60009, "no such service or command"))
+		err := fail(60009, "no such service or command")
+		if notModelled[name] != "" {
+			err = fail(60009, "the emulator does not model this command")
+		}
+		app.noteREST(RESTCall{Command: name, Body: string(body), Code: Code(err)})
+		answer(w, nil, err)
 		return
 	}
 	if !app.allowed(name, c.rate) {
@@ -267,7 +275,7 @@ func isUint32(s string) bool {
 func (a *App) checkSig(userID, sig string) error {
 	claims, err := a.verifier.Verify(userID, sig)
 	switch {
-	case err == nil && a.conf.Unknowns.KickVoidsSigs && a.voided(userID, claims.IssuedAt):
+	case err == nil && !a.conf.Unknowns.KickKeepsSigs && a.voided(userID, claims.IssuedAt):
 		return fail(70052, "the UserSig was made void by a kick")
 	case err == nil:
 		return nil

@@ -66,6 +66,7 @@ type MemberState struct {
 	NameCard string    `json:"nameCard,omitempty"`
 	Joined   time.Time `json:"joined"`
 	Offline  bool      `json:"offline,omitempty"` // in an AVChatRoom, without heartbeat
+	ReadSeq  uint32    `json:"readSeq,omitempty"` // MsgSeq of the last message the member has read
 }
 
 // TopicState is one topic of a community.
@@ -155,7 +156,7 @@ func (g *group) state() GroupState {
 		if p := g.online[id]; p != nil {
 			s.Members = append(s.Members, MemberState{UserID: id, Joined: p.joined, Offline: p.offline})
 		} else if m := g.members[id]; m != nil {
-			s.Members = append(s.Members, MemberState{UserID: id, Role: m.role, NameCard: m.nameCard, Joined: m.joined})
+			s.Members = append(s.Members, MemberState{UserID: id, Role: m.role, NameCard: m.nameCard, Joined: m.joined, ReadSeq: m.readSeq})
 		}
 	}
 	for _, id := range g.topicOrder {

@@ -265,7 +265,9 @@ func TestPageGroups(t *testing.T) {
 		t.Error("a Public group let bob in")
 	}
 	alice.do("admit", `{"groupId":"team","userId":"bob"}`)
-	same(t, alice.do("invite", `{"groupId":"team","userIds":["carol","bob","nobody"]}`)["results"], `{"carol":1,"bob":2,"nobody":0}`)
+	alice.do("create", `{"type":"Work","groupId":"work","name":"Work"}`)
+	alice.do("invite", `{"groupId":"work","userIds":["bob"]}`)
+	same(t, alice.do("invite", `{"groupId":"work","userIds":["carol","bob","nobody"]}`)["results"], `{"carol":1,"bob":2,"nobody":0}`)
 	for i := range 3 {
 		bob.do("send", fmt.Sprintf(`{"groupId":"team","text":"%d"}`, i))
 		bob.do("send", fmt.Sprintf(`{"userId":"alice","text":"to alice %d"}`, i))
