@@ -53,7 +53,7 @@ type Imported struct {
 }
 
 // ImportAccounts is ImportAccount for many, 100 in a call. With an error, Done
-// says where to go on; the same accounts again do no harm (269/4919).
+// says where to continue; importing an account twice is a no-op (269/4919).
 func (c *Client) ImportAccounts(ctx context.Context, accounts []Account) (Imported, error) {
 	var result Imported
 	for _, a := range accounts {

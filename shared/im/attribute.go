@@ -67,8 +67,8 @@ func (c *Client) writeAttributes(ctx context.Context, m method, groupID string, 
 }
 
 // SetGroupAttributes replaces all attributes of a group. It waits for its turn
-// within 5 writes a second to that group. CodeAttributesChanged: somebody else
-// writes at the same time; read, then write again (1047/44190).
+// within 5 writes a second to that group. CodeAttributesChanged: another
+// writer was faster; read the attributes and retry the write (1047/44190).
 func (c *Client) SetGroupAttributes(ctx context.Context, groupID string, values map[string]string) error {
 	list, err := attributesOf(values)
 	if err != nil {
@@ -87,7 +87,7 @@ func (c *Client) ModifyGroupAttributes(ctx context.Context, groupID string, valu
 	return c.writeAttributes(ctx, modifyGroupAttr, groupID, list)
 }
 
-// DeleteGroupAttributes takes some attributes away; otherwise it is as
+// DeleteGroupAttributes deletes some attributes; otherwise it is as
 // SetGroupAttributes.
 func (c *Client) DeleteGroupAttributes(ctx context.Context, groupID string, keys ...string) error {
 	if err := some("GroupAttr", keys); err != nil {
@@ -100,7 +100,7 @@ func (c *Client) DeleteGroupAttributes(ctx context.Context, groupID string, keys
 	return c.writeAttributes(ctx, deleteGroupAttr, groupID, list)
 }
 
-// ClearGroupAttributes takes all attributes away; otherwise it is as
+// ClearGroupAttributes deletes all attributes; otherwise it is as
 // SetGroupAttributes.
 func (c *Client) ClearGroupAttributes(ctx context.Context, groupID string) error {
 	return c.writeAttributes(ctx, clearGroupAttr, groupID, nil)

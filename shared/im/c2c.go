@@ -36,8 +36,8 @@ var (
 type C2CMsg struct {
 	From string // "": the admin
 	To   string
-	// MsgSeq and MsgRandom are what IM knows a repetition by, together with
-	// sender and content, for 120 s. Take them from Numbers.
+	// MsgSeq and MsgRandom are IM's idempotency key, together with sender and
+	// content, for 120 s. Take them from Numbers.
 	MsgSeq, MsgRandom uint32
 	Body              MsgBody
 	CloudCustomData   string // with Body at most 12 KB
@@ -107,9 +107,9 @@ type C2CSent struct {
 }
 
 // SendMsg sends a one-to-one message. IM checks neither friendship nor blacklist
-// nor mute for it. Trouble on the way is met by repeats with the same numbers,
-// for 90 s at most; what must be sent once however late it is tried again goes
-// through package once.
+// nor mute for it. After a transient failure the client retries with the same
+// numbers, by which IM deduplicates, for 90 s at most; a message that must be sent
+// exactly once across calls goes through package once.
 //
 // CodeReceiverUnknown (20003) or 90012: somebody is not imported (269/2282).
 func (c *Client) SendMsg(ctx context.Context, m C2CMsg) (C2CSent, error) {
@@ -137,8 +137,8 @@ type BatchSent struct {
 // in a call and within IM's 12,000 receivers a minute; IM makes no callbacks for
 // it. m.To and m.AfterCallback are not used. With an error, Done says where to go
 // on: of the next 500 receivers some may have got it if [MayHaveWorked] says so.
-// The same list and numbers again within 90 s reach nobody twice, since each call
-// has numbers derived from them and its first receiver (269/1612).
+// Retrying with the same list and numbers within 90 s reaches nobody twice: each
+// call's numbers are derived from them and its first receiver (269/1612).
 func (c *Client) BatchSendMsg(ctx context.Context, to []string, m C2CMsg) (BatchSent, error) {
 	var sent BatchSent
 	w, err := m.wire()
@@ -209,7 +209,7 @@ func (m C2CHistoryMsg) Recalled() bool { return m.Flags&8 != 0 }
 // C2CHistoryPage is a page of a conversation.
 type C2CHistoryPage struct {
 	Messages []C2CHistoryMsg
-	Next     *C2CHistoryQuery // of the page before it in time; nil: there is none
+	Next     *C2CHistoryQuery // of the page before it in time; nil means no further page
 }
 
 // C2CHistory returns a page of the messages between two users, the newest page

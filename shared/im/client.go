@@ -31,11 +31,10 @@ type Config struct {
 	SDKAppID uint32
 	Key      string // the app's SecretKey
 	Admin    string // an admin account of the app
-	// Share is the part of the app's allowances that this client may use, over 0
-	// and at most 1; 0 means 1. Four processes at work get a quarter each. Of an
-	// allowance of 5, a quarter is 1; a share below one token is one token in a
-	// longer time, and several processes may then meet in one second and be
-	// refused, which the client takes as a reason to pause.
+	// Share is the part of the app's rate limits that this client may use, over 0
+	// and at most 1; 0 means 1. Four processes get a quarter each. A share below one
+	// call per interval becomes one call per longer interval: several processes may
+	// then exceed a limit together, and IM's refusal makes them pause.
 	Share float64
 	// Timeout bounds one try; 0 means 6 s. IM gives itself 3 s.
 	Timeout time.Duration
@@ -65,13 +64,13 @@ const (
 // use. Make one and keep it: it holds connections and counts the calls against
 // the app's allowances.
 //
-// A call waits for its turn within the context's deadline when an allowance is
-// used up, and fails at once with a [*LimitError] if that is too short. It is
-// repeated, after growing pauses, only where IM or the network had trouble and a
-// repeat cannot do it twice: because the same again changes nothing (an import),
-// or because it carries numbers by which IM knows it again (a message), and then
-// only within 90 s of the first try. Refusals for being too fast are repeated
-// too. See [Error] for what can go wrong.
+// A call waits for IM's rate limits within the context's deadline, and fails at
+// once with a [*LimitError] if the deadline is too near. It is retried with
+// backoff, up to 4 tries, after a transient failure of IM or of the network, where
+// a retry cannot act twice: because the call is idempotent (an import), or because
+// it carries the numbers by which IM deduplicates it (a message), and then only
+// within 90 s of the first try. A call that IM throttled is retried too. See
+// [Error] for what can go wrong.
 type Client struct {
 	base    url.URL
 	query   string // what every query begins with, up to the UserSig
@@ -150,13 +149,13 @@ func baseURL(domain string) (url.URL, error) {
 	return *u, nil
 }
 
-// repeat says whether a call may be sent again when the answer to it was lost.
+// repeat says whether a call may be retried when its answer was lost.
 type repeat int
 
 const (
-	never    repeat = iota // the same again could do it twice
-	harmless               // the same again changes nothing
-	numbered               // IM knows it again by its numbers, for a while
+	never    repeat = iota // a retry could act twice
+	harmless               // idempotent
+	numbered               // IM deduplicates it by its numbers, for a while
 )
 
 // method is one command of the REST API.
@@ -261,8 +260,8 @@ func unsent(command string, err error) *Error {
 	return &Error{Command: command, Class: class, cause: err}
 }
 
-// patience is how long a call may wait now. One that IM knows again by its
-// numbers is not repeated so late that IM has forgotten them.
+// patience is how long a call may wait now. One that IM deduplicates by its numbers
+// is not retried after IM has forgotten them.
 func (c *Client) patience(ctx context.Context, m method, began time.Time) time.Duration {
 	most := patience
 	if deadline, ok := ctx.Deadline(); ok {
@@ -274,9 +273,9 @@ func (c *Client) patience(ctx context.Context, m method, began time.Time) time.D
 	return most
 }
 
-// afterFailure decides whether a call is tried again and after what pause. What
-// IM says is too fast holds back everybody else too: all calls of the API, or
-// only those to one group if it is the group that is too busy.
+// afterFailure decides whether a call is retried and after what pause. When IM
+// throttles a call, the pause holds for all calls of the API, or only for those to
+// one group if the group's rate was exceeded.
 func (c *Client) afterFailure(m method, failed *Error, try int, turns []turn) (pause time.Duration, again bool) {
 	switch {
 	case try == maxTries:
@@ -396,9 +395,9 @@ func (c *Client) dropSig(refused string) {
 	}
 }
 
-// Numbers derives the numbers by which IM knows a message again from the id of
-// what caused it: the same event, the same numbers, in every process. Use them
-// as MsgSeq and MsgRandom, or random alone as Random.
+// Numbers derives the numbers by which IM deduplicates a message from the id of the
+// event that caused it: the same event gives the same numbers in every process. Use
+// them as MsgSeq and MsgRandom, or random alone as Random.
 func Numbers(eventID string) (seq, random uint32) {
 	sum := sha256.Sum256([]byte(eventID))
 	seq, random = binary.BigEndian.Uint32(sum[:]), binary.BigEndian.Uint32(sum[4:])

@@ -245,7 +245,7 @@ func TestDoubtOutlivesTheTry(t *testing.T) {
 	f := newFake(t, newClock())
 	f.replies(reply{lost: true}, code(10004, "a message with this Random was sent already"))
 	_, err := f.client().SendGroupMsg(ctx(t), shout)
-	if e := only(t, err, im.ClassRequest); !e.MayHaveWorked || !strings.Contains(err.Error(), "may have been done") {
+	if e := only(t, err, im.ClassRequest); !e.MayHaveWorked || !strings.Contains(err.Error(), "may have taken effect") {
 		t.Error(e)
 	}
 	f.replies(code(10004, "no"))

@@ -25,7 +25,7 @@ type Conversation struct {
 type ConversationsCursor struct{ timeStamp, startIndex, topTimeStamp, topStartIndex int64 }
 
 // Conversations returns a page of a user's list, and the cursor of the next page;
-// nil: there is none (1047/43087).
+// nil means no further page (1047/43087).
 func (c *Client) Conversations(ctx context.Context, userID string, from ConversationsCursor) (list []Conversation, next *ConversationsCursor, err error) {
 	if err := neededUser("From_Account", userID); err != nil {
 		return nil, nil, err

@@ -71,9 +71,9 @@ func (c *Client) SetGroupCounters(ctx context.Context, groupID string, values ma
 }
 
 // AddGroupCounters adds to counters of a group and returns their new values. IM
-// cannot tell a repeat from another addition, so a lost answer leaves them in
-// doubt (see MayHaveWorked): where that matters, keep the sum yourself and set it
-// (1047/53428).
+// does not deduplicate additions, so that the client never retries one whose
+// answer was lost (see MayHaveWorked): where that matters, keep the sum yourself
+// and call SetGroupCounters (1047/53428).
 func (c *Client) AddGroupCounters(ctx context.Context, groupID string, values map[string]int64) (map[string]int64, error) {
 	return c.updateCounters(ctx, "Increase", never, groupID, values)
 }
@@ -100,7 +100,7 @@ func (c *Client) GroupCounters(ctx context.Context, groupID string, keys ...stri
 	return countersOf(out.GroupCounter), nil
 }
 
-// DeleteGroupCounters takes counters of a group away (1047/53429).
+// DeleteGroupCounters deletes counters of a group (1047/53429).
 func (c *Client) DeleteGroupCounters(ctx context.Context, groupID string, keys ...string) error {
 	if err := cmp.Or(neededGroup(groupID), some("GroupCounterKeys", keys)); err != nil {
 		return err

@@ -22,22 +22,22 @@ type Class int
 const (
 	// ClassUnknown: IM's tables do not have the code.
 	ClassUnknown Class = iota
-	// ClassTransient: IM or the network had trouble. A repeat may work, and may
-	// do it twice unless it carries the same numbers.
+	// ClassTransient: IM or the network failed for the moment. A retry may work, and
+	// may act twice unless it carries the same numbers.
 	ClassTransient
-	// ClassThrottled: too many calls; nothing was done. A repeat after a longer
-	// pause may work.
+	// ClassThrottled: a rate limit or quota was exceeded; nothing was done. A retry
+	// after a longer pause may work.
 	ClassThrottled
-	// ClassConflict: somebody else wrote at the same time; read again, then
+	// ClassConflict: another writer was faster; read the new state, then retry the
 	// write.
 	ClassConflict
-	// ClassSignature: the admin's UserSig was refused. The client renews one
-	// that has expired by itself, so what is left is a wrong key or admin.
+	// ClassSignature: the admin's UserSig was refused, also after the client renewed
+	// it: the key or the admin is wrong, or this machine's clock.
 	ClassSignature
 	// ClassConfiguration: app, domain, plan or a console switch do not fit; an
 	// operator must act.
 	ClassConfiguration
-	// ClassRequest: the request itself is wrong; the same again fails again.
+	// ClassRequest: the request itself is wrong; a retry of the same request fails.
 	ClassRequest
 	// ClassAccount: a user is unknown or deleted, or the app has too many.
 	ClassAccount
@@ -83,7 +83,7 @@ const (
 	CodeReceiverUnknown   Code = 20003 // the sender or the receiver is not imported
 	CodeC2CRefused        Code = 20006 // by our own before-callback
 	CodeC2CNoMessage      Code = 20022 // no such message between the two
-	CodeC2CRecalled       Code = 20023 // the message is taken back already
+	CodeC2CRecalled       Code = 20023 // the message is recalled already
 	CodeFriendPending     Code = 30539 // the other has to consent
 	CodeTrialQuota        Code = 60028 // a trial's messages of the day are used up
 	CodeWrongDomain       Code = 60026 // the app lives in another data centre
@@ -175,8 +175,8 @@ type Error struct {
 	Class   Class
 	Code    Code   // 0 if it is not IM's answer
 	Info    string // IM's own text, shortened
-	// MayHaveWorked: an answer was lost in this call, so IM may have done it
-	// although this is an error, even one in which IM refuses (the repeat).
+	// MayHaveWorked: IM's answer to one of the tries was lost, so that the call may
+	// have taken effect although this is an error, even IM's refusal of a retry.
 	MayHaveWorked bool
 
 	cause error // where there is no code
@@ -200,7 +200,7 @@ func (e *Error) Error() string {
 		b.WriteString(e.Info)
 	}
 	if e.MayHaveWorked {
-		b.WriteString(" (it may have been done)")
+		b.WriteString(" (it may have taken effect)")
 	}
 	return b.String()
 }
@@ -232,8 +232,8 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// MayHaveWorked reports whether a failed call may have been done all the same:
-// an answer was lost. Only a repeat with the same numbers is safe then.
+// MayHaveWorked reports whether a failed call may have taken effect: IM's answer was
+// lost. Only a retry with the same numbers is safe then.
 func MayHaveWorked(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.MayHaveWorked
@@ -254,14 +254,14 @@ func (s StatusError) class() Class {
 	return ClassConfiguration
 }
 
-// LimitError says that the call would have had to wait for its turn longer than
-// its context allows. It was not sent.
+// LimitError says that IM's rate limits would have delayed the call beyond its
+// context's deadline. It was not sent.
 type LimitError struct {
-	Wait time.Duration // how long it would have been
+	Wait time.Duration // the delay that the rate limits asked for
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("its turn would come in %v, which is too late", e.Wait.Round(time.Millisecond))
+	return fmt.Sprintf("rate limit: the call could be sent in %v, after its deadline", e.Wait.Round(time.Millisecond))
 }
 
 // FieldError is a request that breaks a documented limit or lacks something. It
@@ -289,8 +289,8 @@ func ClassOf(err error) Class {
 	return ClassUnknown
 }
 
-// Lasting reports whether IM has said no to what was asked, and would again: a
-// repeat needs another request, or another state of accounts and groups.
+// Lasting reports whether IM refused the request for good: a retry fails unless the
+// request, or the state of accounts and groups, has changed.
 func Lasting(err error) bool {
 	switch ClassOf(err) {
 	case ClassRequest, ClassAccount, ClassGroup, ClassContent:

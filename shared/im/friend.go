@@ -194,7 +194,7 @@ type Friend struct {
 }
 
 // Friends returns a page of a user's friends, from a cursor of 0 on, and the next
-// page's cursor; 0: there is none (1047/34908).
+// page's cursor; 0 means no further page (1047/34908).
 func (c *Client) Friends(ctx context.Context, userID string, cursor int) (friends []Friend, next int, err error) {
 	if err := neededUser("From_Account", userID); err != nil {
 		return nil, 0, err
@@ -231,7 +231,7 @@ func (c *Client) UnblockUsers(ctx context.Context, userID string, others ...stri
 }
 
 // BlockedUsers returns a page of a user's blacklist, from a cursor of 0 on, and
-// the next page's cursor; 0: there is none (1047/34914).
+// the next page's cursor; 0 means no further page (1047/34914).
 func (c *Client) BlockedUsers(ctx context.Context, userID string, cursor int) (others []string, next int, err error) {
 	if err := neededUser("From_Account", userID); err != nil {
 		return nil, 0, err

@@ -303,7 +303,7 @@ func groupIDsOf(items []groupItem) []string {
 }
 
 // JoinedGroups returns a page of the groups that a user is in, from an offset of
-// 0 on, and the offset of the next page; 0: there is none. AVChatRooms are not
+// 0 on, and the offset of the next page; 0 means no further page. AVChatRooms are not
 // among them (269/1625).
 func (c *Client) JoinedGroups(ctx context.Context, userID string, offset int) (groupIDs []string, next int, err error) {
 	if err := neededUser("Member_Account", userID); err != nil {
@@ -329,7 +329,7 @@ func (c *Client) JoinedGroups(ctx context.Context, userID string, offset int) (g
 }
 
 // AppGroups returns a page of all groups of the app, of one type or all (""),
-// from a cursor of 0 on, and the next page's cursor; 0: there is none (269/1614).
+// from a cursor of 0 on, and the next page's cursor; 0 means no further page (269/1614).
 func (c *Client) AppGroups(ctx context.Context, kind GroupType, cursor uint64) (groupIDs []string, next uint64, err error) {
 	in := struct {
 		Limit     int
@@ -356,9 +356,9 @@ type GroupChange struct {
 	MaxMemberNum *int
 	ApplyJoin    JoinOption
 	InviteJoin   JoinOption
-	MuteAll      *bool             // only owner and admins may send; not in a Work group
-	Data         map[string]string // "" takes a field away
-	Operator     string            // who is shown to have changed it
+	MuteAll      *bool             // true: only owner and admins may send; not in a Work group
+	Data         map[string]string // a value of "" deletes the field
+	Operator     string            // UserID that IM shows as the one who changed the group
 }
 
 // ModifyGroup changes a group's profile (1047/34962).
@@ -409,7 +409,7 @@ func (c *Client) ChangeGroupOwner(ctx context.Context, groupID, userID string) e
 	}{groupID, userID}, nil)
 }
 
-// DestroyGroup ends a group. One that does not exist is as good as ended
+// DestroyGroup destroys a group. Destroying a group that does not exist is a no-op
 // (1047/34896).
 func (c *Client) DestroyGroup(ctx context.Context, groupID string) error {
 	if err := neededGroup(groupID); err != nil {

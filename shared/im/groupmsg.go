@@ -35,15 +35,15 @@ var (
 	sendBroadcastMsg       = method{path: "group_open_http_svc/send_broadcast_msg", repeat: numbered, rate: broadcastPace}
 )
 
-// MsgPriority decides what a group sheds first when it gets more than 40
-// messages a second.
+// MsgPriority decides which messages a group drops first when it gets more than 40
+// a second.
 type MsgPriority string
 
 // The priorities. The send's pages list these three.
 const (
 	High   MsgPriority = "High"
 	Normal MsgPriority = "Normal" // the default
-	Low    MsgPriority = "Low"    // shed first
+	Low    MsgPriority = "Low"    // dropped first
 )
 
 // GroupMsg is a message to a group. GroupID, Random and Body are required.
@@ -51,8 +51,8 @@ type GroupMsg struct {
 	GroupID string
 	TopicID string // of a community
 	From    string // need not be a member; "" shows no sender
-	// Random is what IM knows a repetition by, together with sender and content,
-	// for 5 minutes. Take it from Numbers.
+	// Random is IM's idempotency key, together with sender and content, for 5
+	// minutes. Take it from Numbers.
 	Random          uint32
 	Priority        MsgPriority
 	Body            MsgBody
@@ -108,10 +108,10 @@ type GroupSent struct {
 }
 
 // SendGroupMsg sends a message to a group, within 40 a second for that group.
-// Trouble on the way is met by repeats with the same Random, for 90 s at most;
-// what must be sent once however late it is tried again goes through package
-// once. Success is not delivery: a group that gets too much sheds the less
-// important.
+// After a transient failure the client retries with the same Random, by which IM
+// deduplicates, for 90 s at most; a message that must be sent exactly once across
+// calls goes through package once. Success is not delivery: over 40 messages a
+// second an AVChatRoom drops those of lower priority.
 //
 // CodeGroupGone, CodeGroupMuted, CodeMemberUnknown (the sender), CodeNotAllowed
 // (a directed message in this type or edition), CodeGroupOverRate after all
@@ -155,15 +155,15 @@ type groupLine struct {
 	TopicID string `json:"TopicId,omitempty"`
 }
 
-// Recall is what became of one message to take back; CodeNoMessage if it is not
-// there.
+// Recall is the result of recalling one message; CodeNoMessage if there is no such
+// message.
 type Recall struct {
 	MsgSeq uint32
 	Code   Code
 }
 
-// RecallGroupMsgs takes messages back, 10 in a call, with a reason of at most 100
-// bytes that clients may show. With an error, the results are those of the first
+// RecallGroupMsgs recalls messages, 10 in a call, with a reason of at most 100 bytes
+// that clients may show. With an error, the results are those of the first
 // messages. In an AVChatRoom a message can be recalled for an hour after it was
 // sent, then CodeRecallTooLate (1047/34965, 269/12341).
 func (c *Client) RecallGroupMsgs(ctx context.Context, groupID, topicID, reason string, seqs []uint32) ([]Recall, error) {
@@ -210,8 +210,8 @@ func (c *Client) ModifyGroupMsg(ctx context.Context, groupID, topicID string, se
 	}{groupLine{groupID, topicID}, seq, w}, nil)
 }
 
-// DeleteGroupMsgsBySender takes what a member wrote out of a group's history, as
-// far as its last 1000 messages, without telling anybody (1047/48193).
+// DeleteGroupMsgsBySender deletes a member's messages among the last 1000 of a
+// group's history. IM notifies nobody (1047/48193).
 func (c *Client) DeleteGroupMsgsBySender(ctx context.Context, groupID, topicID, sender string) error {
 	if err := cmp.Or(neededGroup(groupID), neededUser("Sender_Account", sender)); err != nil {
 		return err
@@ -246,7 +246,7 @@ type GroupHistoryMsg struct {
 // GroupHistoryPage is a page of a group's history, the newest message first.
 type GroupHistoryPage struct {
 	Messages []GroupHistoryMsg
-	Next     *GroupHistoryQuery // of the page before it in time; nil: there is none
+	Next     *GroupHistoryQuery // of the page before it in time; nil means no further page
 }
 
 // GroupHistory returns a page of a group's messages (group_msg_get_simple,

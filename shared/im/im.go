@@ -1,6 +1,11 @@
 // Package im is the vocabulary of Tencent Cloud Chat (IM) and the client of its
 // REST API. Names are IM's own.
 //
+// A citation such as (1047/34374) or (269/1629) names a page of Tencent Cloud's
+// documentation: 1047 is the international site,
+// https://www.tencentcloud.com/document/product/1047/34374, and 269 the Chinese
+// one, https://cloud.tencent.com/document/product/269/1629, which is usually newer.
+//
 // # The client
 //
 // Make a [Client] once and keep it:
@@ -17,13 +22,13 @@
 // A call that fails returns an [*Error]. Ask it by class, or by code:
 //
 //	switch {
-//	case errors.Is(err, im.ClassThrottled): // later
-//	case errors.Is(err, im.CodeGroupGone): // never
-//	case im.MayHaveWorked(err): // again, but only with the same numbers
+//	case errors.Is(err, im.ClassThrottled): // retry later
+//	case errors.Is(err, im.CodeGroupGone): // do not retry
+//	case im.MayHaveWorked(err): // retry with the same numbers only
 //	}
 //
-// The client repeats within one call what may be repeated. What must happen once
-// however late it is tried again goes through package once.
+// The client retries, within one call, what is safe to retry. A message that must
+// be sent exactly once across calls and processes goes through package once.
 package im
 
 import (

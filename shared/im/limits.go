@@ -26,10 +26,10 @@ var (
 // together.
 const slack = 25 * time.Millisecond
 
-// bucket holds tokens; each comes back a span after it was taken, so in no span
-// are more taken than there are. They may be taken in advance, and then a place
-// before that is still free for others: who waits for one group does not hold up
-// those who wait for the API alone.
+// bucket is a rate limit: each token returns a span after it was taken, so that no
+// span sees more taken than there are. Tokens may be reserved in advance; a call
+// that waits for a busy group's limit does not delay calls that wait for the API's
+// limit alone.
 type bucket struct {
 	tokens int
 	span   time.Duration
@@ -120,16 +120,16 @@ func (b *bucket) find(at time.Time) (i int, ok bool) {
 	return slices.BinarySearchFunc(b.taken, at, func(t taking, at time.Time) int { return t.at.Compare(at) })
 }
 
-// idle reports that the bucket is as good as new.
+// idle reports whether the bucket is full and not paused.
 func (b *bucket) idle(now time.Time) bool {
 	last := len(b.taken) - 1
 	return !b.pause.After(now) && (last < 0 || !b.taken[last].at.Add(b.span).After(now))
 }
 
-// limited is what an allowance is kept for: an API, or something within the app.
+// limited names what a rate limit applies to: an API, or something within the app.
 type limited struct{ kind, id string }
 
-// turn is a wish for n tokens of an allowance, which has so many at once.
+// turn asks a rate limit for n tokens.
 type turn struct {
 	of limited
 	a  allowance

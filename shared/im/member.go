@@ -29,7 +29,7 @@ var (
 	modifyGroupMemberInfo       = method{path: "group_open_http_svc/modify_group_member_info", repeat: harmless}
 )
 
-// AddResult is what became of a user who was to join.
+// AddResult is the result of adding one user.
 type AddResult int
 
 // The results of AddGroupMembers.
@@ -59,10 +59,10 @@ func memberItems(ids []string) []memberItem {
 	return items
 }
 
-// AddGroupMembers lets users into a group, 20 in a call; silence keeps it from
-// the group. The same again does no harm. With an error, the results are those of
-// the first users. Not for an AVChatRoom, where users come and go themselves:
-// CodeNotAllowed (269/1621).
+// AddGroupMembers adds users to a group, 20 in a call; with silence IM does not
+// notify the group. Adding a member twice is a no-op (AlreadyMember). With an error,
+// the results are those of the first users. Not for an AVChatRoom, which users join
+// themselves: CodeNotAllowed (269/1621).
 func (c *Client) AddGroupMembers(ctx context.Context, groupID string, ids []string, silence bool) ([]MemberAdded, error) {
 	if err := neededGroup(groupID); err != nil {
 		return nil, err
@@ -93,8 +93,9 @@ func upTo[T any](list []T, size int, f func([]T) error) (done int, err error) {
 	return done, nil
 }
 
-// DeleteGroupMembers takes users out of a group, 100 in a call; who is not a
-// member is fine. With an error, done says how many of the first users are out.
+// DeleteGroupMembers removes users from a group, 100 in a call. Removing a user who
+// is not a member succeeds. With an error, done says how many of the first users
+// are removed.
 // Not for an AVChatRoom; see BanGroupMembers (269/1622).
 func (c *Client) DeleteGroupMembers(ctx context.Context, groupID string, ids []string, reason string, silence bool) (done int, err error) {
 	if err := neededGroup(groupID); err != nil {
@@ -174,7 +175,7 @@ type MembersQuery struct {
 type MembersPage struct {
 	Members []Member
 	Total   int           // members of the group, whatever the query
-	Next    *MembersQuery // of the next page; nil: there is none
+	Next    *MembersQuery // of the next page; nil means no further page
 }
 
 // GroupMembers returns a page of a group's members. An AVChatRoom stores none:

@@ -24,11 +24,10 @@ var (
 	getGroupBanMember    = method{path: "group_open_http_svc/get_group_ban_member", repeat: harmless}
 )
 
-// ForbidSendMsg keeps users from sending to a group, or to one topic of a
-// community, 500 in a call, from now on for so long; 0 ends it, Forever has no
-// end. IM tells nobody. With an error, done says how many of the first users it
-// was done for. Not in a Work group. A whole group is muted by ModifyGroup
-// (1047/34951).
+// ForbidSendMsg mutes users in a group, or in one topic of a community, for d from
+// now on, 500 users in a call; 0 unmutes, Forever has no end. IM notifies nobody.
+// With an error, done says how many of the first users are muted. Not in a Work
+// group. ModifyGroup mutes a whole group (1047/34951).
 func (c *Client) ForbidSendMsg(ctx context.Context, groupID, topicID string, ids []string, d time.Duration) (done int, err error) {
 	if err := neededGroup(groupID); err != nil {
 		return 0, err
@@ -78,9 +77,9 @@ func (c *Client) MutedMembers(ctx context.Context, groupID, topicID string) ([]M
 	return muted, nil
 }
 
-// BanGroupMembers takes users out of a group and keeps them out for so long, 20
-// in a call, with a description of at most 1000 bytes. With an error, done says
-// how many of the first users it was done for. It needs an edition and a console
+// BanGroupMembers removes users from a group and keeps them from joining for d, 20
+// users in a call, with a description of at most 1000 bytes. With an error, done
+// says how many of the first users are banned. It needs an edition and a console
 // switch, and works for AVChatRooms and ordinary groups: CodeNotAllowed where it
 // does not (1047/50296).
 func (c *Client) BanGroupMembers(ctx context.Context, groupID string, ids []string, d time.Duration, description string) (done int, err error) {
@@ -100,8 +99,9 @@ func (c *Client) BanGroupMembers(ctx context.Context, groupID string, ids []stri
 	})
 }
 
-// UnbanGroupMembers lets banned users join again, 20 in a call. With an error,
-// done says how many of the first users it was done for (1047/50297).
+// UnbanGroupMembers ends bans, 20 in a call. With an error, done says how many of
+// the first users are unbanned. Unbanning a user who is not banned is a no-op
+// (1047/50297).
 func (c *Client) UnbanGroupMembers(ctx context.Context, groupID string, ids []string) (done int, err error) {
 	if err := neededGroup(groupID); err != nil {
 		return 0, err
@@ -121,7 +121,7 @@ type BannedMember struct {
 }
 
 // BannedMembers returns a page of who may not join a group, from an offset of 0
-// on, and the offset of the next page; 0: there is none (1047/50295).
+// on, and the offset of the next page; 0 means no further page (1047/50295).
 func (c *Client) BannedMembers(ctx context.Context, groupID string, offset int) (banned []BannedMember, next int, err error) {
 	if err := neededGroup(groupID); err != nil {
 		return nil, 0, err

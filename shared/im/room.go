@@ -44,7 +44,7 @@ type RoomMember struct {
 }
 
 // RoomMembers returns a page of who is in an AVChatRoom, from a cursor of 0 on,
-// and the next page's cursor; 0: there is none. IM knows the newest 1,000, in
+// and the next page's cursor; 0 means no further page. IM knows the newest 1,000, in
 // pages of 250, and is 10 to 40 s late. It needs an edition and a console switch:
 // CodeNotAllowed (269/77266).
 func (c *Client) RoomMembers(ctx context.Context, groupID string, cursor int64) (members []RoomMember, next int64, err error) {
