@@ -81,9 +81,9 @@ func (a *App) empty() {
 	}
 }
 
-// Reset forgets all that happened in the app: accounts, groups, messages, REST
-// calls, callbacks and those still on their way. It logs every device out and
-// ends all misbehaviour. The console's settings and the clock stay.
+// Reset deletes the app's accounts, groups, messages, REST calls and callbacks,
+// pending ones included. It logs every device out and ends all misbehaviour. The
+// console's settings and the clock stay.
 func (a *App) Reset() {
 	a.chaos.reset()
 	a.post.reset()

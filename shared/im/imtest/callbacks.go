@@ -43,12 +43,12 @@ type notice struct {
 	bare    bool // its query has no ClientIP and OptPlatform
 }
 
-// Callback is a callback that was sent, with what came of it.
+// Callback is a callback that was sent, with its answer.
 type Callback struct {
 	N       int             `json:"n"`
 	At      time.Time       `json:"at"`
 	Command string          `json:"command"`
-	Try     int             `json:"try"`    // 1, or more for a repetition
+	Try     int             `json:"try"`    // 1, or more for a retry
 	Millis  float64         `json:"millis"` // of real time, until the answer
 	Status  int             `json:"status"` // HTTP; 0: no answer in time
 	Failed  bool            `json:"failed"` // not a usable answer
@@ -58,7 +58,7 @@ type Callback struct {
 	// Verdict is what a before-callback's answer means: allow, reject, drop,
 	// rewrite (also: some members refused) or failed.
 	Verdict string `json:"verdict,omitempty"`
-	// ReplayOf is the number of the callback that Replay sent again.
+	// ReplayOf is the number of the callback whose request Replay repeated.
 	ReplayOf int `json:"replayOf,omitempty"`
 
 	from origin // with Command and Request, what a replay needs
@@ -315,8 +315,8 @@ func (a *App) eventTime() any {
 	return ms
 }
 
-// Settle waits until no callback is on its way any more, leaving out those
-// that a pause keeps for later. It fails when ctx ends first.
+// Settle waits until every callback has been answered, except those that a delay
+// or a retry pause holds back. It fails when ctx ends first.
 func (a *App) Settle(ctx context.Context) error {
 	p := a.post
 	p.releaseHeld(nil)
@@ -348,8 +348,8 @@ func (a *App) CallbacksSince(n int) ([]Callback, <-chan struct{}) {
 	return list, more
 }
 
-// Replay sends a kept callback once more, with a signature of now, and returns
-// what came of it. It changes nothing in the app, whatever the answer.
+// Replay sends a kept callback's request once more, with a new signature, and
+// returns the new callback. It changes nothing in the app, whatever the answer.
 func (a *App) Replay(n int) (Callback, error) {
 	list, first, _ := a.post.sent.since(n - 1)
 	if len(list) == 0 || first != n {
@@ -361,7 +361,7 @@ func (a *App) Replay(n int) (Callback, error) {
 	}), nil
 }
 
-// CallbackCount returns how often a command was sent, repetitions included.
+// CallbackCount returns how often a command was sent, retries included.
 func (a *App) CallbackCount(command string) int {
 	a.post.mu.Lock()
 	defer a.post.mu.Unlock()

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Chaos is how often things go wrong, each from 0 (never) to 1 (always).
+// Chaos is the probability of each fault, from 0 (never) to 1 (always).
 type Chaos struct {
 	// After-callbacks.
 	Duplicate float64       `json:"duplicate"` // sent twice
-	Reorder   float64       `json:"reorder"`   // overtaken by the next one
+	Reorder   float64       `json:"reorder"`   // sent after the next one
 	Delay     float64       `json:"delay"`     // held for DelayBy
 	Drop      float64       `json:"drop"`      // never sent
 	DelayBy   time.Duration `json:"-"`
@@ -19,26 +19,26 @@ type Chaos struct {
 	SlowBefore float64 `json:"slowBefore"` // sent DelayBy late
 
 	// REST calls.
-	LoseAnswer float64 `json:"loseAnswer"` // done, then the connection is cut
-	SlowAnswer float64 `json:"slowAnswer"` // done, then answered DelayBy late
-	Refuse     float64 `json:"refuse"`     // answered with Code, not done
+	LoseAnswer float64 `json:"loseAnswer"` // takes effect, then the connection is cut
+	SlowAnswer float64 `json:"slowAnswer"` // takes effect, then is answered DelayBy late
+	Refuse     float64 `json:"refuse"`     // answered with Code, without effect
 	Code       int     `json:"code"`       // default 60008
 }
 
-// Fault is what happens to one REST call.
+// Fault makes one REST call fail.
 type Fault struct {
-	LoseAnswer bool          `json:"loseAnswer"` // done, then the connection is cut
-	Late       time.Duration `json:"-"`          // done, then answered so much later
-	Code       int           `json:"code"`       // answered with this code; not done unless Worked
-	Status     int           `json:"status"`     // answered with this HTTP status and no JSON; not done unless Worked
-	Worked     bool          `json:"worked"`     // with Code or Status: done all the same
+	LoseAnswer bool          `json:"loseAnswer"` // takes effect, then the connection is cut
+	Late       time.Duration `json:"-"`          // takes effect, then is answered so much later
+	Code       int           `json:"code"`       // answered with this code; no effect unless Worked
+	Status     int           `json:"status"`     // answered with this HTTP status and no JSON; no effect unless Worked
+	Worked     bool          `json:"worked"`     // with Code or Status: the call takes effect all the same
 }
 
-// Misbehave sets how the app goes wrong from now on. The zero Chaos ends it.
+// Misbehave sets the app's faults by chance from now on. The zero Chaos ends them.
 func (a *App) Misbehave(c Chaos) { a.chaos.set(c) }
 
-// FailNext makes the next calls of one REST command (service/command) go wrong,
-// one fault each, whatever the chaos says.
+// FailNext makes the next calls of one REST command (service/command) fail, one
+// fault each, whatever Misbehave has set.
 func (a *App) FailNext(command string, faults ...Fault) { a.chaos.queue(command, faults) }
 
 type chaos struct {

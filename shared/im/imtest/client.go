@@ -33,7 +33,7 @@ type Client struct {
 	events journal[*Event]
 }
 
-// Event is what a device is told.
+// Event is something that IM told a device.
 type Event struct {
 	// Kind is message, broadcast (to all AVChatRooms), modified, recalled,
 	// notification (of the system), kickedOffline, left (taken out of a group),
@@ -164,7 +164,7 @@ func (c *Client) Token() string { return c.token }
 // push tells the device something.
 func (c *Client) push(e *Event) { c.events.add(func(int) *Event { return e }) }
 
-// Events returns everything the device was told, oldest first.
+// Events returns all events of the device, oldest first.
 func (c *Client) Events() []Event {
 	events := c.events.all()
 	list := make([]Event, len(events))
@@ -174,8 +174,8 @@ func (c *Client) Events() []Event {
 	return list
 }
 
-// Received returns the messages the device was given, oldest first, as they
-// were then.
+// Received returns the messages that reached the device, oldest first, as they were
+// on arrival.
 func (c *Client) Received() []Message {
 	var list []Message
 	for _, e := range c.Events() {
@@ -204,7 +204,7 @@ func (c *Client) Await(ctx context.Context, f func(Event) bool) (Event, error) {
 	}
 }
 
-// errLoggedOut is the client SDK's code for a device that is not logged in.
+// errLoggedOut has the client SDK's code for a device that is not logged in.
 var errLoggedOut = fail(6014, "not logged in")
 
 // alive returns an error unless the device is logged in.
@@ -265,7 +265,7 @@ func (c *Client) random(given uint32) uint32 {
 	return c.app.rng.Uint32()
 }
 
-// Sent is what the sender of a message learns.
+// Sent is IM's answer to the sender of a message.
 type Sent struct {
 	Seq uint32    `json:"seq"`           // MsgSeq
 	At  time.Time `json:"at"`            // MsgTime

@@ -10,7 +10,7 @@ type Options struct {
 	Clock *Clock // nil: the wall clock
 	Seed  uint64 // of every random choice; the same seed, the same choices
 	// Control serves /emulator/: an app's state, misbehaviour, console and
-	// callbacks, and the clock, for whoever can reach the server.
+	// callbacks, and the clock, to everybody who can reach the server.
 	Control bool
 	// Origins are the pages' origins, such as http://127.0.0.1:8080, that may use
 	// /client/ and /emulator/ from a browser beside the server's own.
@@ -82,9 +82,9 @@ type AppConfig struct {
 	Strict bool
 
 	Unknowns Unknowns
-	// FirstSeq is the MsgSeq of a group's first message; 0 means 1. An emulator
-	// that forgot its groups in a restart takes a larger one, so that a backend
-	// which did not forget sees new messages.
+	// FirstSeq is the MsgSeq of a group's first message; 0 means 1. After a restart,
+	// which loses the emulator's groups, a larger one keeps a backend with a memory
+	// from taking new messages for duplicates.
 	FirstSeq uint32
 	// RatePerAPI is how many calls a second each API takes; 0 means the
 	// documented number, negative no limit.
@@ -109,14 +109,14 @@ const (
 // Unknowns are switches for what the documentation leaves open. The zero value
 // is what its newest pages suggest.
 type Unknowns struct {
-	// DuplicateFails: a repeated send_group_msg (same Random) or sendmsg (same
+	// DuplicateFails: a duplicate send_group_msg (same Random) or sendmsg (same
 	// numbers) is answered with an error instead of the first answer.
 	DuplicateFails bool
 	// OverLimitFails: the 41st message of a second is refused with 10023 in
-	// groups of all types; otherwise AVChatRooms shed it while its sender sees
+	// groups of all types; otherwise AVChatRooms drop it while its sender sees
 	// success.
 	OverLimitFails bool
-	// RetryRenewsTime: a repeated callback carries a new RequestTime and
+	// RetryRenewsTime: the retry of a callback carries a new RequestTime and
 	// signature instead of the first ones.
 	RetryRenewsTime bool
 	// EventTimeAsText: EventTime is written as a string.

@@ -16,19 +16,23 @@
 // describes these routes). [App.Seen] and [App.State] tell what users really saw:
 // the ground truth that a test compares its own state with.
 //
+// Citations such as (1047/34374) name pages of IM's documentation; the comment of
+// package im says how to open them.
+//
 // # What is modelled
 //
-// Accounts, profiles, friends and blacklists, one-to-one messages, groups of all
-// types, AVChatRooms with presence by heartbeat, communities with topics,
+// Accounts, profiles, friends, friend groups and blacklists, one-to-one messages,
+// groups of all types, AVChatRooms with presence by heartbeat, communities with topics,
 // messages with history, recall and modification, attributes, counters, mutes
-// and bans, robots, all-member push, and the callbacks of all these. Data
+// and bans, robots, all-member push, imports from other systems, and the callbacks
+// of all these. README.md lists the commands that are not modelled. Data
 // centres: an app lives in one, and is unknown (60026) in the others, which are
 // served under /dc/NAME/.
 //
 // # What nobody could establish
 //
 // Where the documentation is silent or contradicts itself, [Unknowns] has a
-// switch, so that a backend can be shown to work either way.
+// switch, so that a test can show that a backend works either way.
 //
 // # Misbehaviour
 //

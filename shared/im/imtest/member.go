@@ -172,7 +172,7 @@ func (a *App) mayApply(c *Client, groupID string) (*group, error) {
 	return g, nil
 }
 
-// notJoined tells the backend when a join failed because the group is full.
+// notJoined calls back when a join failed because the group is full.
 func (a *App) notJoined(c *Client, g *group, err error) error {
 	if Code(err) == 10014 {
 		a.groupFull(g, c.from)

@@ -30,7 +30,7 @@ type Message struct {
 	ByREST   bool            `json:"byRest,omitempty"`
 }
 
-// Priority of a group message. Lower ones are shed first.
+// Priority of a group message. Lower ones are dropped first.
 type Priority int
 
 // MarshalText writes the name IM has for it.
@@ -150,7 +150,7 @@ func checkBody(raw json.RawMessage, custom string, codes bodyCodes) error {
 }
 
 // contents checks the MsgContent of each element type that REST may send: types,
-// and the fields without which the element is none.
+// and the required fields.
 var contents = map[string]func(json.RawMessage) error{
 	"TIMTextElem":      needs[struct{ Text *string }]("Text"),
 	"TIMFaceElem":      needs[struct{ Index *int }]("Index"),

@@ -20,9 +20,9 @@ type presence struct {
 	offline bool // the heartbeat was missed
 }
 
-// Vanish takes the device offline without a word, as a tunnel or a flat battery
-// does: IM notices by the missing heartbeat, AVChatRooms after 30 to 50
-// seconds, the account's state after a minute (Web) or 400 seconds.
+// Vanish stops the device's heartbeats without a logout, as a tunnel or a flat
+// battery does: IM notices in AVChatRooms after 30 to 50 seconds, in the account's
+// state after a minute (Web) or 400 seconds.
 func (c *Client) Vanish() {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
@@ -72,8 +72,8 @@ func (a *App) untilCheck() time.Duration {
 	return heartbeatCheck - a.clock.Now().Sub(a.started)%heartbeatCheck
 }
 
-// sweep checks the heartbeats in all AVChatRooms, again and again as long as a
-// device is dark but not yet counted as offline.
+// sweep checks the heartbeats in all AVChatRooms, every 20 s as long as a device
+// without heartbeat is not yet counted as offline.
 func (a *App) sweep() {
 	a.mu.Lock()
 	now := a.clock.Now()
@@ -111,8 +111,8 @@ func (a *App) sweep() {
 	a.afterAll(notices)
 }
 
-// Heartbeat ends what Vanish began. It fails when the connection was given up
-// in the meantime: log in again.
+// Heartbeat resumes the heartbeats that Vanish stopped. It fails (6014) when IM has
+// given the connection up in the meantime: log in anew.
 func (c *Client) Heartbeat() error {
 	a := c.app
 	a.mu.Lock()

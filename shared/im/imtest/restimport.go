@@ -26,8 +26,8 @@ const (
 	importLive    = 5 // counted and shown as a new message
 )
 
-// importMsg puts a message into a conversation's history at its own time. The
-// same MsgSeq, MsgRandom and MsgTimeStamp again change nothing.
+// importMsg puts a message into a conversation's history at its own time. A
+// duplicate, with the same MsgSeq, MsgRandom and MsgTimeStamp, is a no-op.
 func importMsg(a *App, in importRequest) (object, error) {
 	live := in.SyncFromOldSystem == importLive || in.SyncFromOldSystem == importLiveOld && !a.conf.Strict
 	switch {

@@ -56,7 +56,7 @@ func getAllRobots(a *App, _ struct{}) (object, error) {
 	return ok.with("Robot_Account", list), nil
 }
 
-// deleteRobot ends a robot; it still counts, and may be made again.
+// deleteRobot invalidates a robot; it still counts, and create_robot revives it.
 func deleteRobot(a *App, in robotRequest) (object, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

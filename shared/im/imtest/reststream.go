@@ -32,7 +32,7 @@ func (s streamed) body() json.RawMessage {
 	return data
 }
 
-// read takes the stream out of a message again.
+// read decodes the stream of a message.
 func (s *streamed) read(m *Message) bool {
 	var elements []struct{ MsgContent struct{ Data string } }
 	return json.Unmarshal(m.Body, &elements) == nil && len(elements) == 1 &&

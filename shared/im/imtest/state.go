@@ -52,8 +52,8 @@ type GroupState struct {
 	Shed         []ShedMessage        `json:"shed,omitempty"`
 }
 
-// ShedMessage is a message over an AVChatRoom's rate: its sender saw success,
-// nobody saw it.
+// ShedMessage is a message that an AVChatRoom dropped for its rate: the sender saw
+// success, nobody received it.
 type ShedMessage struct {
 	Message
 	By uint32 `json:"by"` // MsgSeq of the message, perhaps itself, that was one too many
@@ -85,7 +85,7 @@ type ConversationState struct {
 	Messages []Message `json:"messages"`
 }
 
-// Group returns a group of the state; an empty one if there is none.
+// Group returns a group of the state, or the zero value if it does not exist.
 func (s State) Group(id string) GroupState {
 	for _, g := range s.Groups {
 		if g.GroupID == id {
@@ -95,7 +95,7 @@ func (s State) Group(id string) GroupState {
 	return GroupState{}
 }
 
-// User returns an account of the state; an empty one if there is none.
+// User returns an account of the state, or the zero value if it does not exist.
 func (s State) User(id string) UserState {
 	for _, u := range s.Users {
 		if u.UserID == id {

@@ -14,8 +14,8 @@ type verdict struct {
 	RefusedMembers_Account []string //nolint:revive // IM's spelling
 }
 
-// readVerdict reads an answer. What is no JSON object is none; our decision: nor
-// is one whose MsgBody is no message.
+// readVerdict reads an answer. An answer that is not a JSON object has failed; so
+// has, by our decision, one whose MsgBody is not a valid message.
 func readVerdict(answer json.RawMessage) verdict {
 	var v verdict
 	if json.Unmarshal(answer, &v) != nil || v.hasBody() && checkBody(v.MsgBody, "", c2cBody) != nil {
