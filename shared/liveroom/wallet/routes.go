@@ -72,7 +72,7 @@ func (s *wallets) topUp(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
 		Amount int64 `json:"amount"`
 	}
-	if err := api.DecodeExact(r, &in); err != nil {
+	if err := api.Decode(r, &in); err != nil {
 		return err
 	}
 	if in.Amount < 1 || in.Amount > MaxAmount {
