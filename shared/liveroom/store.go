@@ -1,6 +1,7 @@
 package liveroom
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,9 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
 // record is a room as it is stored, in one item.
@@ -16,106 +19,160 @@ type record struct {
 	Room
 	Generation int64 `json:"generation"`
 	Closed     bool  `json:"closed,omitempty"`
+
+	Asked   string `json:"asked"`             // who asked for it, under which Idempotency-Key
+	Content string `json:"content"`           // hash of what was asked for
+	Made    bool   `json:"made,omitempty"`    // its group exists, or existed
+	Refused string `json:"refused,omitempty"` // why its group was never made
+	Gone    bool   `json:"gone,omitempty"`    // nothing of it is left in IM
+
+	Mirrored *mirrored `json:"mirrored,omitempty"` // what IM shows; nil: unknown
+	Told     told      `json:"told"`               // what the room was told last
+
+	Muted  *restriction `json:"muted,omitempty"` // the whole room
+	Orders int64        `json:"orders,omitempty"`
+	Stream stream       `json:"stream,omitzero"`
 }
+
+// mirrored is what newcomers read from the group's attributes.
+type mirrored struct {
+	Status       Status `json:"status"`
+	Notice       string `json:"notice"`
+	Introduction string `json:"introduction"`
+}
+
+// told is what the room was told last, by version.
+type told struct {
+	Status Status `json:"status"`
+	Notice int64  `json:"notice"` // the version of Room that the notice told last belongs to
+	Texts  int64  `json:"texts"`  // the version that changed the notice or the introduction last
+}
+
+// seen is a room as it was read, and the condition that it still is so.
+type seen struct {
+	record
+	roomID string
+	cond   kv.Cond
+	stored []byte
+}
+
+// none reports whether there is no such room.
+func (s *seen) none() bool { return s.cond.WantsAbsent() }
 
 const roomItem = "room"
 
-var errNoRoom = fault.New(fault.NotFound, "there is no such room")
+var (
+	errNoRoom   = fault.New(fault.NotFound, "there is no such room")
+	errNotYours = fault.New(fault.Forbidden, "only servers, the owner and the moderators of this room may do this")
+	errClosed   = fault.New(fault.RoomClosed, "the room is closed")
+	errBusy     = fault.New(fault.Unavailable, "too many requests change this room at once; ask again").After(2 * time.Second)
+)
 
 // Get returns a room, closed ones included for as long as they are remembered. It
 // costs one strongly consistent read. Errors are of the codes NotFound and
 // Unavailable.
 func (r *Rooms) Get(ctx context.Context, roomID string) (Room, error) {
-	if !isRoomID(roomID) {
-		return Room{}, errNoRoom
+	s, err := r.find(ctx, roomID)
+	if err != nil {
+		return Room{}, err
 	}
+	return s.Room, nil
+}
+
+// find returns a room that was made; its errors are those of Get.
+func (r *Rooms) find(ctx context.Context, roomID string) (*seen, error) {
+	if !isRoomID(roomID) {
+		return nil, errNoRoom
+	}
+	s, err := r.load(ctx, roomID)
+	switch {
+	case err != nil:
+		return nil, public(err)
+	case s.none() || !s.Made:
+		return nil, errNoRoom
+	}
+	return s, nil
+}
+
+func (r *Rooms) load(ctx context.Context, roomID string) (*seen, error) {
+	s := &seen{roomID: roomID, cond: kv.Absent()}
 	item, err := r.store.Get(ctx, Partition(roomID), roomItem)
 	switch {
 	case errors.Is(err, kv.ErrNotFound):
-		return Room{}, errNoRoom
+		return s, nil
 	case err != nil:
-		return Room{}, public(err)
+		return s, err
 	}
-	rec, err := decode(item.Value)
-	return rec.Room, err
+	s.cond, s.stored = kv.Rev(item.Rev), item.Value
+	if err := json.Unmarshal(item.Value, &s.record); err != nil {
+		return s, fmt.Errorf("liveroom: a room's item does not decode: %w", err)
+	}
+	s.Room.Generation, s.Room.Closed = s.record.Generation, s.record.Closed
+	return s, nil
 }
 
-func decode(value []byte) (record, error) {
-	var rec record
-	if err := json.Unmarshal(value, &rec); err != nil {
-		return rec, fmt.Errorf("liveroom: a room's item does not decode: %w", err)
+// save commits the room, if it has changed, with other writes to its partition.
+// Whoever was faster with another change makes it fail with kv.ErrConflict.
+func (r *Rooms) save(ctx context.Context, s *seen, writes ...kv.Write) error {
+	s.record.Generation, s.record.Closed = s.Room.Generation, s.Room.Closed
+	value, err := json.Marshal(s.record)
+	if err != nil {
+		return fmt.Errorf("liveroom: %w", err)
 	}
-	rec.Room.Generation, rec.Room.Closed = rec.Generation, rec.Closed
-	return rec, nil
+	if len(writes) == 0 && bytes.Equal(value, s.stored) {
+		return nil
+	}
+	put := kv.Put{Key: roomItem, Value: value, If: s.cond}
+	if s.Gone || s.Refused != "" {
+		put.Expires = r.now().Add(kept)
+	}
+	op := newOp()
+	if err := r.store.Commit(ctx, Partition(s.roomID), op, append([]kv.Write{put}, writes...)...); err != nil {
+		return err
+	}
+	s.cond, s.stored = kv.Rev(op), value
+	return nil
 }
 
-// Kind is what a user may not do in a room.
-type Kind string
-
-// The kinds of restrictions.
-const (
-	Mute Kind = "mute" // not write
-	Kick Kind = "kick" // not enter, and so not write
-)
-
-// Restriction is what one user may not do in a room.
-type Restriction struct {
-	UserID string    `json:"userId,omitempty"` // "": the whole room
-	Kind   Kind      `json:"kind"`
-	Until  time.Time `json:"until,omitzero"` // zero: until it is taken back
-	Reason string    `json:"reason,omitempty"`
-	By     string    `json:"by"` // the UserID, or the name of the API key, that set it
-}
-
-// Restrictions returns what a user may not do in a room now, nothing for most
-// users. It costs one strongly consistent read. Errors are of the code
-// Unavailable.
-func (r *Rooms) Restrictions(ctx context.Context, room Room, userID string) ([]Restriction, error) {
-	item, err := r.store.Get(ctx, Partition(room.RoomID), room.Key("r/"+userID))
-	switch {
-	case errors.Is(err, kv.ErrNotFound):
-		return nil, nil
-	case err != nil:
-		return nil, public(err)
-	}
-	var held restricted
-	if err := json.Unmarshal(item.Value, &held); err != nil {
-		return nil, fmt.Errorf("liveroom: a restriction does not decode: %w", err)
-	}
-	return held.at(r.now()), nil
-}
-
-// Kicked reports whether a user is kicked from a room now; see Restrictions.
-func (r *Rooms) Kicked(ctx context.Context, room Room, userID string) (bool, error) {
-	list, err := r.Restrictions(ctx, room, userID)
-	for _, one := range list {
-		if one.Kind == Kick {
-			return true, nil
+// change lets f change a room and commits that with the writes that f returns.
+// Before the commit the room is put on the agenda, after it a job is enqueued.
+// While others change the same room, f is called again with what they left.
+func (r *Rooms) change(ctx context.Context, roomID string, f func(s *seen) ([]kv.Write, error)) (*seen, error) {
+	for range tries {
+		s, err := r.find(ctx, roomID)
+		if err != nil {
+			return nil, err
 		}
-	}
-	return false, err
-}
-
-// restricted is all that is known of a user's restrictions, in one item.
-type restricted struct {
-	Mute *Restriction `json:"mute,omitempty"`
-	Kick *Restriction `json:"kick,omitempty"`
-}
-
-// at returns the restrictions that hold at a time.
-func (h restricted) at(now time.Time) (list []Restriction) {
-	for _, one := range []*Restriction{h.Mute, h.Kick} {
-		if one != nil && (one.Until.IsZero() || one.Until.After(now)) {
-			list = append(list, *one)
+		writes, err := f(s)
+		if err == nil {
+			err = r.agenda.Put(ctx, roomID, r.now().Add(guardAfter), nil)
 		}
+		if err == nil {
+			err = r.save(ctx, s, writes...)
+		}
+		switch {
+		case errors.Is(err, kv.ErrConflict):
+			continue
+		case err != nil:
+			return nil, public(err)
+		}
+		r.wake(ctx, roomID)
+		return s, nil
 	}
-	return list
+	return nil, errBusy
 }
 
-// public gives an error of the store its sentence for people.
+// public gives an error its sentence for people.
 func public(err error) error {
-	if errors.Is(err, kv.ErrUnavailable) || errors.Is(err, kv.ErrConflict) {
-		return fault.Wrap(err, fault.Unavailable, "the state of rooms cannot be reached; ask again, the same way").After(5 * time.Second)
+	const later = 5 * time.Second
+	if errors.Is(err, kv.ErrUnavailable) || errors.Is(err, kv.ErrConflict) || errors.Is(err, queue.ErrUnavailable) {
+		return fault.Wrap(err, fault.Unavailable, "the state of rooms cannot be reached; ask again, the same way").After(later)
+	}
+	if _, is := errors.AsType[*im.Error](err); is {
+		return fault.Wrap(err, fault.Unavailable, "IM does not work for us at the moment; ask again, the same way").After(later)
+	}
+	if _, is := errors.AsType[queue.Later](err); is {
+		return fault.Wrap(err, fault.Unavailable, "another request is at work on this room; ask again, the same way").After(later)
 	}
 	return err
 }

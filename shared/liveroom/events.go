@@ -1,0 +1,140 @@
+package liveroom
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+)
+
+// Register adds the rules of rooms.
+//
+// Before-rules change nothing and fail open: while the store cannot be reached,
+// IM's own mutes and bans still hold, and refusing everybody would silence every
+// room. The callback door logs and counts each failure.
+//
+// After-rules know their events so: a message by its MsgSeq within the room's
+// generation; a change of the group is only a hint, upon which the group is read.
+func (r *Rooms) Register(m *callback.Mux) {
+	const name = "liverooms"
+	callback.Before(m, name, callback.FailOpen, r.mayJoin)
+	callback.Before(m, name, callback.FailOpen, r.mayWrite)
+	callback.After(m, name, func(ctx context.Context, e *callback.GroupAfterAttrChanged) error {
+		if e.Operator == r.conf.Admin {
+			return nil // our own change
+		}
+		return r.hint(ctx, e.GroupID)
+	})
+	callback.After(m, name, func(ctx context.Context, e *callback.GroupAfterDestroyed) error { return r.hint(ctx, e.GroupID) })
+	if r.conf.History.On() {
+		callback.After(m, name, r.archive)
+		callback.After(m, name, r.recall)
+	}
+}
+
+// hint has a room's group compared with the room. IM tells of every group, so what
+// is no room of ours ends here.
+func (r *Rooms) hint(ctx context.Context, groupID string) error {
+	room, err := r.Get(ctx, groupID)
+	if is(err, fault.NotFound) || err == nil && room.Closed {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Under an id of its own: the same hint again may tell of another change.
+	return r.put(ctx, checkKind, "liveroom/"+groupID+"/check/"+rand.Text(), groupID, time.Time{})
+}
+
+func is(err error, code fault.Code) bool { return err != nil && fault.CodeOf(err) == code }
+
+// mayJoin keeps kicked users out of a room.
+func (r *Rooms) mayJoin(ctx context.Context, e *callback.GroupBeforeApplyJoin) (v callback.EntryVerdict, err error) {
+	held, err := r.heldIn(ctx, e.GroupID, e.Type, e.Requestor)
+	if err != nil {
+		return v, err
+	}
+	if held.Kick.holds(r.now()) {
+		return v.Reject("you were removed from this room"), nil
+	}
+	return v, nil
+}
+
+// mayWrite keeps kicked and muted users from writing in a room. IM does so itself
+// where its edition has bans; a fallback cannot take a user out.
+func (r *Rooms) mayWrite(ctx context.Context, e *callback.GroupBeforeSendMsg) (v callback.GroupVerdict, err error) {
+	if e.Query.OptPlatform == "RESTAPI" {
+		return v, nil // the app's own server writes in a user's name
+	}
+	held, err := r.heldIn(ctx, e.GroupID, e.Type, e.From)
+	switch now := r.now(); {
+	case err != nil:
+		return v, err
+	case held.Kick.holds(now):
+		return v.Reject("you were removed from this room"), nil
+	case held.Mute.holds(now):
+		return v.Reject("you are muted in this room"), nil
+	}
+	return v, nil
+}
+
+// heldIn returns a user's restrictions in a group, none where the group is no room.
+func (r *Rooms) heldIn(ctx context.Context, groupID string, kind im.GroupType, userID string) (restricted, error) {
+	if kind != im.AVRoom && kind != im.Live || !isRoomID(groupID) {
+		return restricted{}, nil
+	}
+	room, err := r.cached(ctx, groupID)
+	if err != nil || room.RoomID == "" {
+		return restricted{}, err
+	}
+	held, _, err := r.restricted(ctx, room, userID)
+	return held, err
+}
+
+// cache remembers for a few seconds which groups are rooms, so that a message in a
+// room costs the before-rules one read, and a message elsewhere mostly none. A room
+// that is created or closed is seen so after cachedFor at most.
+type cache struct {
+	mu    sync.Mutex
+	rooms map[string]cached
+}
+
+type cached struct {
+	room Room // the zero Room: the group is no room
+	at   time.Time
+}
+
+const (
+	cachedFor = 5 * time.Second
+	maxCached = 10_000 // rooms, before all are forgotten
+)
+
+// cached returns a room, the zero Room if the group is none.
+func (r *Rooms) cached(ctx context.Context, groupID string) (Room, error) {
+	now := r.now()
+	r.cache.mu.Lock()
+	known, is := r.cache.rooms[groupID]
+	r.cache.mu.Unlock()
+	if is && now.Sub(known.at) < cachedFor {
+		return known.room, nil
+	}
+	room, err := r.Get(ctx, groupID)
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Code == fault.NotFound {
+		room, err = Room{}, nil
+	}
+	if err != nil {
+		return Room{}, err
+	}
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	if r.cache.rooms == nil || len(r.cache.rooms) >= maxCached {
+		r.cache.rooms = make(map[string]cached)
+	}
+	r.cache.rooms[groupID] = cached{room, now}
+	return room, nil
+}

@@ -1,0 +1,464 @@
+package liveroom
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/idem"
+	"github.com/backchannel-im/backchannel/shared/im"
+)
+
+// requestTime bounds a request. What is not done by then goes on without the
+// caller.
+const requestTime = 25 * time.Second
+
+// Figures are what a list of rooms shows besides the rooms; nil: unknown.
+type Figures struct {
+	Online     *int64 `json:"online"`
+	Popularity *int64 `json:"popularity"`
+}
+
+// Statistics is where the figures come from.
+type Statistics interface {
+	// Figures returns the figures of a room.
+	Figures(ctx context.Context, room Room) (Figures, error)
+	// Popular returns the roomIds of the most popular rooms, the first the most
+	// popular, at most 200.
+	Popular(ctx context.Context) ([]string, error)
+}
+
+// Listed is a room in a list.
+type Listed struct {
+	Room
+	Figures
+}
+
+// RoutesConfig is what the routes of rooms need beside the rooms.
+type RoutesConfig struct {
+	Gate    *api.Gate
+	Keeper  *idem.Keeper // of answers to requests with an Idempotency-Key
+	Origins []string     // web pages that users may call from
+	// Stats may be nil: then figures are null, and rooms are sorted by age alone.
+	Stats Statistics
+	// Members lists who is in a room; nil: the route is not there.
+	Members func(ctx context.Context, room Room, kind, after string, limit int) (list any, next string, err error)
+}
+
+// Routes adds the routes of rooms.
+func (r *Rooms) Routes(mux *http.ServeMux, c RoutesConfig) {
+	x := &routes{r, c}
+	methods := make(map[string][]string)
+	list := []route{
+		{http.MethodPost, "/rooms", http.StatusCreated, server | keyed, x.create},
+		{http.MethodGet, "/rooms", http.StatusOK, 0, x.list},
+		{http.MethodGet, "/rooms/{id}", http.StatusOK, 0, x.get},
+		{http.MethodPut, "/rooms/{id}/status", http.StatusOK, 0, x.setStatus},
+		{http.MethodPut, "/rooms/{id}/notice", http.StatusOK, 0, x.setNotice},
+		{http.MethodPost, "/rooms/{id}/close", http.StatusOK, 0, x.close},
+		{http.MethodPost, "/rooms/{id}/mute", http.StatusOK, 0, x.restrict(Mute, false)},
+		{http.MethodPost, "/rooms/{id}/unmute", http.StatusOK, 0, x.restrict(Mute, true)},
+		{http.MethodPost, "/rooms/{id}/kick", http.StatusOK, 0, x.restrict(Kick, false)},
+		{http.MethodPost, "/rooms/{id}/unkick", http.StatusOK, 0, x.restrict(Kick, true)},
+		{http.MethodGet, "/rooms/{id}/restrictions", http.StatusOK, 0, x.restrictions},
+		{http.MethodPut, "/rooms/{id}/memberships/{user}", http.StatusOK, server, x.setMembership},
+		{http.MethodGet, "/rooms/{id}/history", http.StatusOK, 0, x.history},
+		{http.MethodGet, "/rooms/{id}/anchor", http.StatusOK, 0, x.anchor},
+		{http.MethodPut, "/rooms/{id}/subscription", http.StatusOK, 0, x.subscribe(true)},
+		{http.MethodDelete, "/rooms/{id}/subscription", http.StatusOK, 0, x.subscribe(false)},
+		{http.MethodPost, "/rooms/{id}/media", http.StatusOK, credential, x.media},
+		{http.MethodPost, "/broadcast", http.StatusAccepted, server | keyed, x.broadcast},
+		{http.MethodGet, "/broadcasts/{id}", http.StatusOK, server, x.getBroadcast},
+	}
+	if c.Members != nil {
+		list = append(list, route{http.MethodGet, "/rooms/{id}/members", http.StatusOK, 0, x.members})
+	}
+	for _, one := range list {
+		methods[one.path] = append(methods[one.path], one.method)
+		mux.Handle(one.method+" "+one.path, api.CORS(c.Origins, "", x.handler(one)))
+	}
+	for path, allowed := range methods {
+		mux.Handle("OPTIONS "+path, api.CORS(c.Origins, strings.Join(allowed, ", "), api.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
+		})))
+	}
+	mux.Handle("POST /css/events", api.HandlerFunc(x.cssEvents))
+}
+
+type routes struct {
+	*Rooms
+	RoutesConfig
+}
+
+type route struct {
+	method, path string
+	status       int
+	is           int
+	do           func(ctx context.Context, c api.Caller, r *http.Request) (any, error)
+}
+
+// What a route is, beside open to users and servers.
+const (
+	server     = 1 << iota // for servers alone
+	keyed                  // makes something, and so requires an Idempotency-Key
+	credential             // answers with a credential, which must not be kept
+)
+
+func (x *routes) handler(one route) http.Handler {
+	h := api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+		defer cancel()
+		v, err := one.do(ctx, api.CallerFrom(ctx), r)
+		if err != nil {
+			return err
+		}
+		api.Reply(w, one.status, v)
+		return nil
+	})
+	if one.method == http.MethodPost && one.is&credential == 0 {
+		h = api.Idempotent(x.Keeper, h)
+	}
+	if one.is&keyed != 0 {
+		inner := h
+		h = func(w http.ResponseWriter, r *http.Request) error {
+			if key, err := api.IdempotencyKey(r); err != nil {
+				return err
+			} else if key == "" {
+				return fault.New(fault.Invalid, "send the header Idempotency-Key with a name of your own for this request, so that it can be repeated")
+			}
+			return inner(w, r)
+		}
+	}
+	if one.is&server != 0 {
+		return x.Gate.Server(h)
+	}
+	return x.Gate.Any(h)
+}
+
+func (x *routes) create(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	var in NewRoom
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	key, err := api.IdempotencyKey(r)
+	if err != nil {
+		return nil, err
+	}
+	return x.Create(ctx, c, key, in)
+}
+
+func (x *routes) get(ctx context.Context, _ api.Caller, r *http.Request) (any, error) {
+	room, err := x.Get(ctx, r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	return x.listed(ctx, room)
+}
+
+// listed adds the figures to a room.
+func (x *routes) listed(ctx context.Context, room Room) (l Listed, err error) {
+	l.Room = room
+	if x.Stats != nil {
+		l.Figures, err = x.Stats.Figures(ctx, room)
+	}
+	return l, err
+}
+
+// list answers GET /rooms. Sorted by popularity, the rooms on the board come first
+// and the others follow by age: a room that nobody does anything in is on no board.
+func (x *routes) list(ctx context.Context, _ api.Caller, r *http.Request) (any, error) {
+	page, err := api.ReadPage(r)
+	if err != nil {
+		return nil, err
+	}
+	var rooms []Room
+	var next string
+	switch sort := r.URL.Query().Get("sort"); {
+	case sort == "popularity" && x.Stats != nil:
+		rooms, next, err = x.popular(ctx, page.After, page.Limit)
+	case sort == "" || sort == "newest" || sort == "popularity":
+		rooms, next, err = x.List(ctx, page.After, page.Limit)
+	default:
+		return nil, fault.New(fault.Invalid, "sort is popularity or newest")
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		Rooms []Listed `json:"rooms"`
+		Next  string   `json:"next,omitempty"`
+	}{[]Listed{}, next}
+	for _, room := range rooms {
+		l, err := x.listed(ctx, room)
+		if err != nil {
+			return nil, err
+		}
+		out.Rooms = append(out.Rooms, l)
+	}
+	return out, nil
+}
+
+func (x *routes) setStatus(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	var in struct {
+		Status  Status `json:"status"`
+		Version *int64 `json:"version"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	switch in.Status {
+	case Waiting, Live, Paused, Ended, Replay:
+	default:
+		return nil, fault.New(fault.Invalid, "status is waiting, live, paused, ended or replay")
+	}
+	if in.Version == nil {
+		return nil, errNoVersion
+	}
+	return x.SetStatus(ctx, c, r.PathValue("id"), in.Status, *in.Version)
+}
+
+var errNoVersion = fault.New(fault.Invalid, "version is missing: the one of the room that you have seen")
+
+func (x *routes) setNotice(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	var in struct {
+		Notice       *string `json:"notice"`
+		Introduction *string `json:"introduction"`
+		Version      *int64  `json:"version"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	switch {
+	case in.Version == nil:
+		return nil, errNoVersion
+	case in.Notice == nil && in.Introduction == nil:
+		return nil, fault.New(fault.Invalid, "send notice, introduction or both")
+	}
+	return x.SetNotice(ctx, c, r.PathValue("id"), in.Notice, in.Introduction, *in.Version)
+}
+
+func (x *routes) close(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	if err := api.Decode(r, &struct{}{}); err != nil {
+		return nil, err
+	}
+	return x.Close(ctx, c, r.PathValue("id"))
+}
+
+func (x *routes) restrict(kind Kind, lift bool) func(context.Context, api.Caller, *http.Request) (any, error) {
+	return func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		var in struct {
+			UserID  string   `json:"userId"`
+			UserIDs []string `json:"userIds"`
+			Seconds *int64   `json:"seconds"`
+			Reason  string   `json:"reason"`
+			Hide    bool     `json:"hide"`
+		}
+		if err := api.Decode(r, &in); err != nil {
+			return nil, err
+		}
+		w := Wish{Kind: kind, Lift: lift, Users: in.UserIDs, Reason: in.Reason, Hide: in.Hide}
+		switch {
+		case in.UserID != "" && in.UserIDs != nil:
+			return nil, fault.New(fault.Invalid, "send userId or userIds, not both")
+		case in.UserIDs != nil && len(in.UserIDs) == 0:
+			return nil, fault.New(fault.Invalid, "userIds is a list of 1 to %d users", MaxUsers)
+		case in.UserID != "":
+			w.Users = []string{in.UserID}
+		}
+		if in.Seconds != nil {
+			if *in.Seconds < 1 || *in.Seconds > int64(MaxRestriction/time.Second) {
+				return nil, fault.New(fault.Invalid, "seconds is a number from 1 to %d; without it there is no end", int64(MaxRestriction/time.Second))
+			}
+			w.For = time.Duration(*in.Seconds) * time.Second
+		}
+		list, err := x.Restrict(ctx, c, r.PathValue("id"), w)
+		return restrictionsPage{Restrictions: list}, err
+	}
+}
+
+type restrictionsPage struct {
+	Restrictions []Restriction `json:"restrictions"`
+	Next         string        `json:"next,omitempty"`
+}
+
+func (x *routes) restrictions(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	page, err := api.ReadPage(r)
+	if err != nil {
+		return nil, err
+	}
+	list, next, err := x.ListRestrictions(ctx, c, r.PathValue("id"), page.After, page.Limit)
+	return restrictionsPage{list, next}, err
+}
+
+func (x *routes) members(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	page, err := api.ReadPage(r)
+	if err != nil {
+		return nil, err
+	}
+	s, err := x.find(ctx, r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	if c.Server == "" && !s.Leads(c.UserID) {
+		return nil, errNotYours
+	}
+	kind := r.URL.Query().Get("kind")
+	if kind != "latest" && kind != "online" {
+		return nil, fault.New(fault.Invalid, "kind is latest or online")
+	}
+	list, next, err := x.Members(ctx, s.Room, kind, page.After, page.Limit)
+	return struct {
+		Members any    `json:"members"`
+		Next    string `json:"next,omitempty"`
+	}{list, next}, err
+}
+
+func (x *routes) setMembership(ctx context.Context, _ api.Caller, r *http.Request) (any, error) {
+	var in struct {
+		Level *int64    `json:"level"`
+		Until time.Time `json:"until"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	if in.Level == nil {
+		return nil, fault.New(fault.Invalid, "level is missing; 0 ends a membership")
+	}
+	return x.SetMembership(ctx, r.PathValue("id"), Membership{r.PathValue("user"), *in.Level, in.Until})
+}
+
+func (x *routes) history(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	page, err := api.ReadPage(r)
+	if err != nil {
+		return nil, err
+	}
+	list, next, err := x.ReadHistory(ctx, c, r.PathValue("id"), page.After, page.Limit)
+	out := struct {
+		Messages []Message         `json:"messages"`
+		Next     string            `json:"next,omitempty"`
+		Off      map[string]string `json:"off,omitempty"`
+	}{list, next, nil}
+	if !x.conf.History.On() {
+		out.Off = map[string]string{"messages": "ROOM_HISTORY"}
+	}
+	return out, err
+}
+
+func (x *routes) anchor(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	return x.Anchor(ctx, c, r.PathValue("id"))
+}
+
+func (x *routes) subscribe(on bool) func(context.Context, api.Caller, *http.Request) (any, error) {
+	return func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		return x.Subscribe(ctx, c, r.PathValue("id"), on)
+	}
+}
+
+func (x *routes) media(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	var in struct {
+		Role string `json:"role"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	return x.Access(ctx, c, r.PathValue("id"), in.Role)
+}
+
+func (x *routes) broadcast(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	var in struct {
+		MsgBody json.RawMessage `json:"msgBody"`
+		Rooms   []string        `json:"rooms"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	var body im.MsgBody
+	if err := json.Unmarshal(in.MsgBody, &body); err != nil {
+		return nil, fault.New(fault.Invalid, "msgBody is a list of IM's message elements")
+	}
+	key, err := api.IdempotencyKey(r)
+	if err != nil {
+		return nil, err
+	}
+	return x.NewBroadcast(ctx, c, key, body, in.Rooms)
+}
+
+func (x *routes) getBroadcast(ctx context.Context, _ api.Caller, r *http.Request) (any, error) {
+	return x.GetBroadcast(ctx, r.PathValue("id"))
+}
+
+// cssEvents answers CSS. Anything but 200 has CSS repeat the event.
+func (x *routes) cssEvents(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+	defer cancel()
+	e, err := x.readEvent(r)
+	if err == nil {
+		err = x.OnStream(ctx, e)
+	}
+	if err != nil {
+		return err
+	}
+	api.Reply(w, http.StatusOK, map[string]int{"code": 0})
+	return nil
+}
+
+// popular returns a page of the open rooms by popularity. A cursor into the board is
+// the rank and the room it stands at; one behind the board is that of [Rooms.List].
+func (x *routes) popular(ctx context.Context, after string, limit int) (rooms []Room, next string, err error) {
+	const board, rest = "board ", "rest "
+	ids, err := x.Stats.Popular(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	ranked := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		ranked[id] = true
+	}
+	from := 0
+	if last, on := strings.CutPrefix(after, board); on {
+		for i, id := range ids {
+			if id == last {
+				from = i + 1
+			}
+		}
+	}
+	if !strings.HasPrefix(after, rest) {
+		for i, id := range ids[from:] {
+			if len(rooms) == limit {
+				return rooms, board + ids[from+i-1], nil
+			}
+			room, err := x.Get(ctx, id)
+			if is(err, fault.NotFound) || err == nil && room.Closed {
+				continue
+			}
+			if err != nil {
+				return nil, "", err
+			}
+			rooms = append(rooms, room)
+		}
+		after = rest
+	}
+	after = strings.TrimPrefix(after, rest)
+	for len(rooms) < limit {
+		list, following, err := x.List(ctx, after, limit-len(rooms))
+		if err != nil {
+			return nil, "", err
+		}
+		for _, room := range list {
+			if !ranked[room.RoomID] {
+				rooms = append(rooms, room)
+			}
+		}
+		if after = following; after == "" {
+			return rooms, "", nil
+		}
+	}
+	if after == "" {
+		return rooms, rest, nil
+	}
+	return rooms, rest + after, nil
+}

@@ -1,0 +1,224 @@
+package liveroom_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/liveroom"
+)
+
+// push is the name of a room's stream, as its push URL has it.
+func (p *process) push(id string) string {
+	p.Helper()
+	a := into[liveroom.Access](p, p.do("ann", "POST", "/rooms/"+id+"/media", `{"role":"anchor"}`))
+	u, err := url.Parse(a.PushURL)
+	p.Must(err)
+	return path.Base(u.Path)
+}
+
+// TestStreamDrivesStatus: a stream that starts makes a room live; one that ends and
+// does not start within the grace period pauses it.
+func TestStreamDrivesStatus(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("show")
+	stream := p.push("show")
+	ok := func(a reply) {
+		t.Helper()
+		if a.status != http.StatusOK || strings.TrimSpace(a.text) != `{"code":0}` {
+			t.Errorf("%d %s", a.status, a.text)
+		}
+		p.work()
+	}
+	status := func(want liveroom.Status) {
+		t.Helper()
+		if got := p.room("show").Status; got != want {
+			t.Errorf("the room is %s, want %s", got, want)
+		}
+	}
+	start := w.Clock.Now()
+	ok(p.css(stream, 1, start, "s1"))
+	status(liveroom.Live)
+	ok(p.css(stream, 1, start, "s1")) // repeated
+	for _, other := range []int{100, 200, 321, 341, 332} {
+		ok(p.css(stream, other, start.Add(time.Hour), "s9"))
+	}
+	// A reconnect within the grace period is no news.
+	w.Advance(time.Minute)
+	ok(p.css(stream, 0, w.Clock.Now(), "s1"))
+	p.after(grace - 2*time.Second)
+	ok(p.css("show", 1, w.Clock.Now(), "s2")) // by the roomId, too
+	p.minutes(3)
+	status(liveroom.Live)
+	if got := w.statuses("show"); got != "live" {
+		t.Errorf("told %s", got)
+	}
+	// A new push replaces the old one: the end of the old one, told late, ends nothing.
+	ok(p.css(stream, 0, w.Clock.Now(), "s1"))
+	p.minutes(2)
+	status(liveroom.Live)
+	// The end, to the second.
+	ok(p.css(stream, 0, w.Clock.Now(), "s2"))
+	p.after(grace - time.Second)
+	status(liveroom.Live)
+	p.after(2 * time.Second)
+	status(liveroom.Paused)
+	// An older event never wins.
+	ok(p.css(stream, 1, start, "s1"))
+	ok(p.css(stream, 1, start.Add(time.Minute), "s2"))
+	status(liveroom.Paused)
+	// The end of a push comes before its start.
+	at := w.Clock.Now()
+	ok(p.css(stream, 0, at.Add(time.Second), "s3"))
+	ok(p.css(stream, 1, at, "s3"))
+	status(liveroom.Paused)
+	ok(p.css(stream, 1, at.Add(2*time.Second), "s4"))
+	status(liveroom.Live)
+	p.inStep("show")
+	// An ended room stays ended.
+	p.becomes("show", liveroom.Ended)
+	ok(p.css(stream, 0, at.Add(3*time.Second), "s4"))
+	ok(p.css(stream, 1, at.Add(4*time.Second), "s5"))
+	p.minutes(2)
+	status(liveroom.Ended)
+	if got := w.statuses("show"); got != "live paused live ended" {
+		t.Errorf("told %s", got)
+	}
+	// Streams of no room, and of a room that had the id before, are acknowledged.
+	ok(p.css("nobody", 1, w.Clock.Now(), "s1"))
+	into[any](p, p.do(server, "POST", "/rooms/show/close", `{}`))
+	p.work()
+	w.Advance(2 * time.Second)
+	p.opens2("show")
+	ok(p.css(stream, 1, w.Clock.Now(), "s6"))
+	ok(p.css("show", 1, start, "s7")) // told very late
+	status(liveroom.Waiting)
+	ok(p.css(p.push("show"), 1, w.Clock.Now(), "s8"))
+	status(liveroom.Live)
+	p.minutes(2)
+	p.Quiet(p.ledger)
+}
+
+// TestEventsAreSigned: what CSS did not sign, or signed for another time, changes
+// nothing.
+func TestEventsAreSigned(t *testing.T) {
+	w := onBolt(t)
+	store := &watched{Store: w.store}
+	p := w.process(store)
+	p.opens("show")
+	store.changes()
+	future := w.Clock.Now().Add(time.Minute).Unix()
+	event := `{"stream_id":"show","event_type":1,"event_time":%d,"sequence":"s","t":%d,"sign":%q}`
+	for name, body := range map[string]string{
+		"no signature":    fmt.Sprintf(event, future, future, ""),
+		"a wrong one":     fmt.Sprintf(event, future, future, strings.Repeat("0", 32)),
+		"nothing":         ``,
+		"a list":          `[]`,
+		"a text for t":    `{"stream_id":"show","event_type":1,"t":"x","sign":""}`,
+		"no type":         `{}`,
+		"too long a body": `{"stream_id":"` + strings.Repeat("x", 70<<10) + `"}`,
+	} {
+		if a := p.cssRaw(body); a.status < 400 || a.status >= 500 {
+			t.Errorf("%s: %d %s", name, a.status, a.text)
+		}
+	}
+	signed := w.Clock.Now()
+	a := p.css("show", 0, signed, "s0")
+	if a.status != http.StatusOK {
+		t.Fatalf("%d %s", a.status, a.text)
+	}
+	store.changes()
+	w.conf.Media.CallbackKey = ""
+	q := w.process(store)
+	if a := q.css("show", 1, w.Clock.Now(), "s1"); a.status != http.StatusForbidden {
+		t.Errorf("without a key of ours: %d %s", a.status, a.text)
+	}
+	if changed := store.changes(); len(changed) > 0 {
+		t.Errorf("changed %s", changed)
+	}
+	if got := p.room("show").Status; got != liveroom.Waiting {
+		t.Errorf("the room is %s", got)
+	}
+}
+
+// TestLateSignatureIsRefused: the signature is right, and its time is over.
+func TestLateSignatureIsRefused(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("show")
+	body := p.signedEvent("show", 1, w.Clock.Now(), "s1", w.Clock.Now().Add(10*time.Minute))
+	w.Advance(10*time.Minute + time.Second)
+	if a := p.cssRaw(body); a.status != http.StatusForbidden {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+	if got := p.room("show").Status; got != liveroom.Waiting {
+		t.Errorf("the room is %s", got)
+	}
+}
+
+// TestMedia: who may broadcast gets a URL to push to, everybody what to watch with.
+func TestMedia(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("a_room/of@ann")
+	id := url.PathEscape("a_room/of@ann")
+	get := func(user, role string) reply {
+		return p.do(user, "POST", "/rooms/"+id+"/media", fmt.Sprintf(`{"role":%q}`, role))
+	}
+	anchor, viewer := into[liveroom.Access](p, get("mod", "anchor")), into[liveroom.Access](p, get("bob", "audience"))
+	until := w.Clock.Now().Add(10 * time.Minute).UTC()
+	if !anchor.ExpiresAt.Equal(until) || anchor.PrivateMapKey == "" || viewer.PrivateMapKey == "" || viewer.PushURL != "" {
+		t.Errorf("%+v %+v", anchor, viewer)
+	}
+	hex := fmt.Sprintf("%X", until.Unix())
+	form := regexp.MustCompile(`^rtmp://push\.example\.com/live/([a-z0-9]+)\?txSecret=[0-9a-f]{32}&txTime=` + hex + `$`)
+	m := form.FindStringSubmatch(anchor.PushURL)
+	if m == nil {
+		t.Fatalf("the push URL %s", anchor.PushURL)
+	}
+	for scheme, got := range map[string]string{"rtmp": viewer.PlayURLs.RTMP, "https": viewer.PlayURLs.FLV, "https ": viewer.PlayURLs.HLS} {
+		if !strings.HasPrefix(got, strings.TrimSpace(scheme)+"://play.example.com/live/"+m[1]) || !strings.Contains(got, "&txTime="+hex) {
+			t.Errorf("%s: %s", scheme, got)
+		}
+	}
+	if strings.Contains(viewer.PlayURLs.RTMP, strings.Split(strings.Split(anchor.PushURL, "txSecret=")[1], "&")[0]) {
+		t.Error("the key to push is the key to play")
+	}
+	// A PrivateMapKey is no login.
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/rooms/"+id, nil)
+	r.Header.Set("Authorization", "UserSig bob:"+viewer.PrivateMapKey)
+	if a := p.send(r); a.status != http.StatusUnauthorized {
+		t.Errorf("a PrivateMapKey proves a user: %d %s", a.status, a.text)
+	}
+	for user, want := range map[string]int{"bob": 403, server: 403, "ann": 200} {
+		if a := get(user, "anchor"); a.status != want {
+			t.Errorf("%q as anchor: %d %s", user, a.status, a.text)
+		}
+	}
+	if a := get("bob", "owner"); a.status != 400 {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+	into[any](p, p.do(server, "POST", "/rooms/"+id+"/close", `{}`))
+	if a := get("bob", "audience"); a.code != "room_closed" {
+		t.Errorf("%d %s", a.status, a.text)
+	}
+}
+
+// TestTRTCAlone: without CSS there is a PrivateMapKey and no URL.
+func TestTRTCAlone(t *testing.T) {
+	w := onBolt(t)
+	w.conf.Media = liveroom.Media{Signer: w.users, TTL: time.Minute}
+	p := w.process(w.store)
+	p.opens("show")
+	a := p.do("ann", "POST", "/rooms/show/media", `{"role":"anchor"}`)
+	if got := into[map[string]any](p, a); len(got) != 2 || got["privateMapKey"] == "" {
+		t.Errorf("%s", a.text)
+	}
+}

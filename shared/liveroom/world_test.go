@@ -1,0 +1,346 @@
+package liveroom_test
+
+import (
+	"context"
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/idem"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/once"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/liveroom/outbox"
+	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
+)
+
+const (
+	apiKey = "an API key for these tests"
+	cssKey = "what CSS signs its events with"
+	grace  = 20 * time.Second
+)
+
+// world is an emulated IM and a store, in which processes of ours come and go.
+type world struct {
+	*rulestest.World
+	*testing.T
+	store kv.Store
+	users *usersig.Signer
+	gate  *api.Gate
+	conf  liveroom.Config
+}
+
+func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
+	t.Helper()
+	w := &world{World: rulestest.New(t, clock, rulestest.Options{}), T: t, store: store}
+	var err error
+	w.users, err = usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)
+	w.Must(err)
+	sum := sha256.Sum256([]byte(apiKey))
+	keys, err := api.ParseKeys([]string{"shop:" + hex.EncodeToString(sum[:])})
+	w.Must(err)
+	w.gate = &api.Gate{Keys: keys, Users: w.users}
+	w.conf = liveroom.Config{
+		Admin: rulestest.Admin, Grace: grace, History: liveroom.History{Messages: 50, Keep: time.Hour}, Now: clock.Now, Sleep: w.Sleep,
+		Media: liveroom.Media{
+			Signer: w.users, TTL: 10 * time.Minute, CallbackKey: cssKey,
+			PushDomain: "push.example.com", PushKey: "push key", PlayDomain: "play.example.com", PlayKey: "play key",
+		},
+	}
+	return w
+}
+
+// onBolt is a world in a file.
+func onBolt(t *testing.T) *world {
+	t.Helper()
+	clock := kvtest.NewClock()
+	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{Now: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return newWorld(t, store, clock)
+}
+
+// process is one process of ours.
+type process struct {
+	*world
+	rooms  *liveroom.Rooms
+	ledger *queue.Ledger
+	routes http.Handler
+	mux    *callback.Mux
+}
+
+// process starts a process over a store, which may be mortal, that hears IM's
+// callbacks from now on.
+func (w *world) process(store kv.Store) *process {
+	w.Helper()
+	client := w.Client()
+	p := &process{world: w, ledger: queue.NewLedger(store, w.Queue, w.Clock.Now), mux: callback.NewMux()}
+	conf := w.conf
+	conf.Store, conf.Jobs, conf.IM = store, p.ledger, client
+	conf.Outbox = outbox.New(outbox.Config{Store: store, IM: client, Jobs: p.ledger, Now: w.Clock.Now, Sleep: w.Sleep})
+	conf.Broadcaster = once.New(store, client, w.Clock.Now)
+	p.rooms = liveroom.New(conf)
+	p.rooms.Register(p.mux)
+	w.Serve(p.mux)
+	mux := http.NewServeMux()
+	p.rooms.Routes(mux, liveroom.RoutesConfig{Gate: w.gate, Keeper: idem.New(store, w.Clock.Now)})
+	p.routes = api.Routes(mux)
+	return p
+}
+
+// Both the world and the test have these.
+func (w *world) Helper()                           { w.T.Helper() }
+func (w *world) Errorf(format string, args ...any) { w.T.Helper(); w.T.Errorf(format, args...) }
+func (w *world) Fatalf(format string, args ...any) { w.T.Helper(); w.T.Fatalf(format, args...) }
+func (w *world) Context() context.Context          { return w.T.Context() }
+
+// work carries out the jobs that are due.
+func (p *process) work() {
+	p.Helper()
+	for range 3 {
+		p.Work(p.ledger)
+	}
+}
+
+// minutes lets the clock tick for a while, as it does when nobody does anything.
+func (p *process) minutes(n int) {
+	p.Helper()
+	for i := range n {
+		p.Advance(time.Minute)
+		p.Must(p.rooms.Sweep(p.Context()))
+		if i%3 == 0 {
+			_, err := p.ledger.Sweep(p.Context())
+			p.Must(err)
+		}
+		p.work()
+	}
+}
+
+// after lets time pass and then carries out the jobs that are due, without the
+// clock.
+func (p *process) after(d time.Duration) {
+	p.Helper()
+	p.Advance(d)
+	p.work()
+}
+
+// reply is an answer over HTTP.
+type reply struct {
+	status int
+	code   string // of an error
+	text   string
+}
+
+// into reads an answer, which must be a good one.
+func into[T any](p *process, a reply) (v T) {
+	p.Helper()
+	if a.status >= 300 {
+		p.Fatalf("%d %s", a.status, a.text)
+	}
+	p.Must(json.Unmarshal([]byte(a.text), &v))
+	return v
+}
+
+// server stands for a server where a UserID is asked for.
+const server = ""
+
+// do sends a request of a user, or of a server. header is an Idempotency-Key.
+func (p *process) do(user, method, path, body string, header ...string) reply {
+	p.Helper()
+	r := httptest.NewRequestWithContext(p.Context(), method, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	for _, key := range header {
+		r.Header.Set("Idempotency-Key", key)
+	}
+	r.Header.Set("Authorization", "Bearer "+apiKey)
+	if user != server {
+		sig, err := p.users.Sign(user, time.Hour)
+		p.Must(err)
+		r.Header.Set("Authorization", "UserSig "+user+":"+sig)
+	}
+	return p.send(r)
+}
+
+func (p *process) send(r *http.Request) reply {
+	w := httptest.NewRecorder()
+	p.routes.ServeHTTP(w, r)
+	a := reply{status: w.Code, text: w.Body.String()}
+	var failed struct {
+		Error struct {
+			Code string `json:"code"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(w.Body.Bytes(), &failed)
+	a.code = failed.Error.Code
+	return a
+}
+
+const lobby = `{"roomId":%q,"name":"Evening show","owner":"ann","moderators":["mod"],"notice":"welcome","introduction":"songs"}`
+
+// opens creates a room of ann's, which mod moderates.
+func (p *process) opens(id string) liveroom.Room {
+	p.Helper()
+	room := into[liveroom.Room](p, p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, id), "open-"+id))
+	p.work()
+	return room
+}
+
+// room is a room by GET.
+func (p *process) room(id string) liveroom.Room {
+	p.Helper()
+	return into[liveroom.Room](p, p.do(server, "GET", "/rooms/"+id, ""))
+}
+
+// becomes gives a room another status.
+func (p *process) becomes(id string, status liveroom.Status) liveroom.Room {
+	p.Helper()
+	body := fmt.Sprintf(`{"status":%q,"version":%d}`, status, p.room(id).Version)
+	room := into[liveroom.Room](p, p.do("ann", "PUT", "/rooms/"+id+"/status", body))
+	p.work()
+	return room
+}
+
+// told are the events of a kind that a room was told, in order: in IM, where
+// everybody in the room saw them.
+func (w *world) told(id, kind string) (list []map[string]any) {
+	w.Helper()
+	for _, m := range w.App.State().Group(id).Messages {
+		if data, is := eventOf(w, m, kind); is {
+			list = append(list, data)
+		}
+	}
+	return list
+}
+
+func eventOf(w *world, m imtest.Message, kind string) (map[string]any, bool) {
+	var body []struct {
+		MsgType    string
+		MsgContent struct{ Data string }
+	}
+	var e struct {
+		BusinessID string         `json:"businessID"`
+		Event      string         `json:"event"`
+		Data       map[string]any `json:"data"`
+	}
+	if json.Unmarshal(m.Body, &body) != nil || len(body) != 1 || body[0].MsgType != "TIMCustomElem" {
+		return nil, false
+	}
+	if json.Unmarshal([]byte(body[0].MsgContent.Data), &e) != nil || e.BusinessID != "backchannel" || e.Event != kind {
+		return nil, false
+	}
+	if m.Priority != imtest.High {
+		w.Errorf("the event %s was sent with priority %d", kind, m.Priority)
+	}
+	return e.Data, true
+}
+
+// statuses are the statuses that a room was told, in order.
+func (w *world) statuses(id string) string {
+	w.Helper()
+	var list []string
+	for _, data := range w.told(id, "status") {
+		list = append(list, fmt.Sprint(data["status"]))
+	}
+	return strings.Join(list, " ")
+}
+
+// group is a room's group in IM.
+func (w *world) group(id string) imtest.GroupState { return w.App.State().Group(id) }
+
+// inStep requires that IM shows what the store says.
+func (p *process) inStep(id string) {
+	p.Helper()
+	room, g := p.room(id), p.group(id)
+	if g.Attributes["status"] != string(room.Status) || g.Attributes["notice"] != room.Notice || g.Attributes["introduction"] != room.Introduction {
+		p.Errorf("the room is %s %q %q, and its attributes are %q", room.Status, room.Notice, room.Introduction, g.Attributes)
+	}
+	if g.Notification != room.Notice || g.Introduction != room.Introduction {
+		p.Errorf("the room has %q %q, and its group %q %q", room.Notice, room.Introduction, g.Notification, g.Introduction)
+	}
+	if all := p.told(id, "status"); len(all) > 0 && all[len(all)-1]["status"] != string(room.Status) {
+		p.Errorf("the room is %s, and was told %v", room.Status, all)
+	}
+}
+
+// css is an event of CSS, signed as CSS does for the next ten minutes.
+func (p *process) css(stream string, kind int, at time.Time, sequence string) reply {
+	p.Helper()
+	return p.cssRaw(p.signedEvent(stream, kind, at, sequence, p.Clock.Now().Add(10*time.Minute)))
+}
+
+func (p *process) signedEvent(stream string, kind int, at time.Time, sequence string, until time.Time) string {
+	sum := md5.Sum(fmt.Appendf(nil, "%s%d", cssKey, until.Unix()))
+	return fmt.Sprintf(`{"appid":1,"app":"x","stream_id":%q,"event_type":%d,"event_time":%d,"sequence":%q,"stream_param":"txSecret=secret","t":%d,"sign":%q}`,
+		stream, kind, at.Unix(), sequence, until.Unix(), hex.EncodeToString(sum[:]))
+}
+
+func (p *process) cssRaw(body string) reply {
+	p.Helper()
+	return p.send(httptest.NewRequestWithContext(p.Context(), "POST", "/css/events", strings.NewReader(body)))
+}
+
+// restrictions are who may not do what in a room, as kind and user.
+func (p *process) restrictions(id string) string {
+	p.Helper()
+	got := into[struct{ Restrictions []liveroom.Restriction }](p, p.do(server, "GET", "/rooms/"+id+"/restrictions", ""))
+	var list []string
+	for _, one := range got.Restrictions {
+		list = append(list, strings.TrimSpace(string(one.Kind)+" "+one.UserID))
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
+// watched is a store that knows which partitions were changed.
+type watched struct {
+	kv.Store
+	mu      sync.Mutex
+	changed []string
+}
+
+func (s *watched) Commit(ctx context.Context, partition, op string, writes ...kv.Write) error {
+	s.mu.Lock()
+	s.changed = append(s.changed, partition)
+	s.mu.Unlock()
+	return s.Store.Commit(ctx, partition, op, writes...)
+}
+
+func (s *watched) Tally(ctx context.Context, partition, segment string, e kv.Event, deltas ...kv.Delta) (kv.Outcome, error) {
+	s.mu.Lock()
+	s.changed = append(s.changed, partition)
+	s.mu.Unlock()
+	return s.Store.Tally(ctx, partition, segment, e, deltas...)
+}
+
+// changes returns what was changed since the last call, but for the answers that
+// are kept for repeated requests.
+func (s *watched) changes() (list []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, partition := range s.changed {
+		if !strings.HasPrefix(partition, "idem/") {
+			list = append(list, partition)
+		}
+	}
+	s.changed = nil
+	return list
+}
