@@ -115,7 +115,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	addr, stage := listeners[0].Addr().String(), newScene("http://"+listeners[1].Addr().String())
 	zendesk, zendeskURL := newZendesk(), "http://"+listeners[2].Addr().String()
 	play, playURL := newGame(), "http://"+listeners[3].Addr().String()
-	chat, err := im.NewClient(im.Config{Domain: stage.Emulator, SDKAppID: appID, Key: wiring.DevelopmentSecret, Admin: "administrator"})
+	chat, err := im.NewClient(im.Config{Domain: stage.Emulator, SDKAppID: appID, Key: wiring.DevelopmentSecret, Admin: admin})
 	if err != nil {
 		return errors.Join(err, closeAll(listeners[:]))
 	}

@@ -198,7 +198,7 @@ func (p *program) scene(t *testing.T) scene {
 	t.Helper()
 	_, body := p.call(t, http.MethodGet, "/dev/scene", "")
 	var s scene
-	if err := json.Unmarshal([]byte(body), &s); err != nil || s.Emulator == "" || len(s.Users) < 2 || len(s.Conversations) < 4 {
+	if err := json.Unmarshal([]byte(body), &s); err != nil || s.Emulator == "" || len(s.Users) < 2 || s.Groups["live"] != room {
 		t.Fatalf("%s, %v", body, err)
 	}
 	return s
@@ -207,7 +207,7 @@ func (p *program) scene(t *testing.T) scene {
 func TestThePage(t *testing.T) {
 	p := start(t, "-state", t.TempDir())
 	for path, want := range map[string]string{
-		"/": "<title>", "/app.js": "import", "/im.js": "EventSource", "/style.css": "color-scheme", "/elsewhere": "nothing at this path",
+		"/": "<title>", "/app.js": "import", "/hubcore.js": "EventSource", "/scenes/live.js": "import", "/style.css": "color-scheme", "/elsewhere": "nothing at this path",
 	} {
 		if _, body := p.call(t, http.MethodGet, path, ""); !strings.Contains(body, want) {
 			t.Errorf("%s does not say %q", path, want)

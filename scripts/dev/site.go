@@ -45,14 +45,16 @@ func newSite(bundle http.Handler, seen *feed, stage scene, addr string, more ...
 	if err != nil {
 		panic(err) // the folder is embedded
 	}
-	names, err := fs.Glob(files, "*")
-	if err != nil {
-		panic(err) // the pattern is good
-	}
 	serve := s.headers(http.FileServerFS(files))
 	own("GET /{$}", serve)
-	for _, name := range names {
-		own("GET /"+name, serve)
+	err = fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			own("GET /"+name, serve)
+		}
+		return err
+	})
+	if err != nil {
+		panic(err) // the folder is embedded
 	}
 	own("GET /dev/scene", api.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		api.Reply(w, http.StatusOK, stage)
@@ -60,13 +62,7 @@ func newSite(bundle http.Handler, seen *feed, stage scene, addr string, more ...
 	}))
 	own("GET /dev/callbacks", seen)
 	own("POST /dev/callbacks/{id}/replay", api.HandlerFunc(s.replay))
-	for _, route := range []string{
-		"GET /dev/rooms/{id}/stats", "GET /dev/jobs", "POST /dev/jobs/{id}/redrive", "DELETE /dev/jobs/{id}",
-		"POST /dev/teams", "GET /dev/teams/{id}", "DELETE /dev/teams/{id}", "POST /dev/teams/{id}/members", "DELETE /dev/teams/{id}/members/{user}",
-		"GET /dev/moderation/reviews", "POST /dev/moderation/reviews/{id}/approve", "POST /dev/moderation/reviews/{id}/reject",
-	} {
-		own(route, api.HandlerFunc(s.asServer))
-	}
+	own("/dev/", api.HandlerFunc(s.asServer))
 	for _, add := range more {
 		add(own)
 	}
@@ -101,13 +97,14 @@ func (s *site) headers(h http.Handler) http.Handler {
 	})
 }
 
-// asServer passes a request on to the bundle's route of the same name, with the
-// key that the page does not have.
+// asServer passes a request on to the bundle's route of the same name, whichever
+// that is, with the key that the page does not have.
 func (s *site) asServer(w http.ResponseWriter, r *http.Request) error {
 	u, err := url.Parse(r.URL.EscapedPath()[len("/dev"):])
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "the path cannot be read")
 	}
+	u.RawQuery = r.URL.RawQuery
 	onward := r.Clone(r.Context())
 	onward.URL, onward.Pattern = u, ""
 	onward.Header.Set("Authorization", "Bearer "+wiring.DevelopmentKey)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -116,7 +117,7 @@ func (s *support) open(w http.ResponseWriter, r *http.Request) error {
 	}
 	onward.Header.Set("Content-Type", "application/json")
 	onward.Header.Set("Authorization", "Bearer "+wiring.DevelopmentKey)
-	onward.Header.Set("Idempotency-Key", rand.Text())
+	onward.Header.Set("Idempotency-Key", cmp.Or(r.Header.Get("Idempotency-Key"), rand.Text()))
 	s.bundle.ServeHTTP(w, onward)
 	return nil
 }

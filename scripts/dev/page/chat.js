@@ -1,209 +1,244 @@
-// The chat windows: each is one user's client, on the conversation that the
-// tabs choose.
-import { byId, element } from "./dom.js";
-import { Device } from "./im.js";
+// A chat window: one user's client on one conversation.
+import { button, complain, element, onClick, patch, set } from "./dom.js";
+import { hub, placeKey } from "./hub.js";
 
-const room = byId("windows");
-const template = byId("window");
-const topics = byId("topics");
-const another = byId("another");
+const shown = 200; // messages in a window
+const soon = 40; // pixels from the end that count as being there
+
+// The windows, for whoever looks for a message.
 const windows = new Set();
 
-let scene;
-let conversation;
-let chosen = () => {};
+// reveal shows the bubble of a message, by its sender and random number, and
+// says whether there is one.
+export function reveal(messageID) {
+  for (const w of windows) {
+    const bubble = w.bubble(messageID);
+    if (!bubble) continue;
+    w.node.dispatchEvent(new CustomEvent("reveal", { bubbles: true }));
+    bubble.scrollIntoView({ block: "center" });
+    flash(bubble);
+    return true;
+  }
+  return false;
+}
 
-// openChat shows the tabs and two windows, and calls onChoose with each
-// conversation that is chosen.
-export function openChat(from, onChoose) {
-  scene = from;
-  chosen = onChoose;
-  const tabs = scene.conversations.map((c) => {
-    const tab = element("button", { type: "button", role: "tab", id: `tab-${c.id}`, textContent: c.title });
-    tab.setAttribute("aria-controls", "conversation");
-    tab.addEventListener("click", () => choose(c));
-    tab.addEventListener("keydown", (e) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
-      if (!step) return;
-      const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
-      next.focus();
-      next.click();
+// flash draws the eye to a node, and the focus.
+export function flash(node) {
+  node.classList.remove("flash");
+  void node.offsetWidth; // the animation begins anew
+  node.classList.add("flash");
+  node.tabIndex = -1;
+  node.focus({ preventScroll: true });
+}
+
+export class Chat {
+  // options: user; others (who may be chosen in his stead); rooms to enter;
+  // place(user), where he writes; sayings; badge(from), a node beside a name;
+  // look(item), which returns a node for what is no plain message, or null to
+  // show nothing of it; onCallback(messageID), to show its callback; onUser.
+  constructor(options) {
+    this.options = options;
+    this.known = new Set(); // ids of messages that count as new no more
+    this.presence = element("span", { className: "presence" });
+    this.choice = element("select", { className: "user", "aria-label": "User" }, ...(options.others ?? [options.user]).map((u) => element("option", { value: u }, u)));
+    this.choice.addEventListener("change", () => this.become(this.choice.value));
+    this.toggle = button("Lose connection", () => hub.ask(hub.users.get(this.user)?.presence === "vanished" ? "comeBack" : "vanish", this.user), { className: "quiet" });
+    this.away = element("div", { className: "away", hidden: true });
+    this.awayText = element("p");
+    this.again = button("Log in", () => hub.ask("login", this.user));
+    this.away.append(this.awayText, this.again);
+    this.letters = element("ul", { className: "letters", "aria-label": "From the administrator", hidden: true });
+    this.read = new Set();
+    this.log = element("div", { className: "messages", role: "log", tabIndex: 0 });
+    this.log.addEventListener("scroll", () => this.atEnd() && this.caughtUp());
+    this.empty = element("p", { className: "empty" }, options.empty ?? "Nothing was said yet. Press one of the sentences below, or write your own.");
+    this.more = element("button", { type: "button", className: "more", hidden: true });
+    this.more.addEventListener("click", () => this.toEnd());
+    this.input = element("input", { autocomplete: "off", maxLength: 2000, "aria-label": "Message", placeholder: "Message" });
+    this.form = element("form", { className: "composer" }, this.input, element("button", { className: "primary" }, "Send"));
+    this.form.addEventListener("submit", (e) => {
+      e.preventDefault();
+      const text = this.input.value.trim();
+      this.input.value = "";
+      if (text) this.say({ text });
     });
-    return tab;
-  });
-  byId("tabs").append(...tabs);
-  topics.querySelector("select").addEventListener("change", redraw);
-  another.addEventListener("click", () => open(scene.users.find((u) => ![...windows].some((w) => w.user === u))));
-  choose(scene.conversations[0]);
-  for (const user of scene.users.slice(0, 2)) open(user);
-}
-
-function choose(c) {
-  conversation = c;
-  for (const tab of byId("tabs").children) {
-    const selected = tab.id === `tab-${c.id}`;
-    tab.setAttribute("aria-selected", selected);
-    tab.tabIndex = selected ? 0 : -1;
-  }
-  byId("conversation").setAttribute("aria-labelledby", `tab-${c.id}`);
-  byId("about").textContent = c.about;
-  topics.hidden = !c.topics;
-  topics.querySelector("select").replaceChildren(...(c.topics ?? []).map((t) => element("option", { value: t.id, textContent: t.name })));
-  redraw();
-  chosen(c);
-}
-
-// place is where a window's user writes now: a group, a topic of one, or a
-// person.
-function place(user) {
-  if (conversation.groupId) {
-    return { groupId: conversation.groupId, topicId: conversation.topics ? topics.querySelector("select").value : "" };
-  }
-  return { peer: conversation.peer ?? scene.users.slice(0, 2).find((u) => u !== user) };
-}
-
-const keyOf = ({ groupId, topicId, peer }) => (groupId ? `${groupId} ${topicId ?? ""}` : `@ ${peer}`);
-
-function redraw() {
-  for (const w of windows) w.draw();
-}
-
-function open(user) {
-  const w = new Window(user);
-  windows.add(w);
-  room.append(w.node);
-  limit();
-}
-
-function limit() {
-  another.hidden = windows.size >= scene.users.length;
-  for (const w of windows) w.part(".close").hidden = windows.size < 2;
-}
-
-class Window {
-  constructor(user) {
-    this.node = template.content.firstElementChild.cloneNode(true);
-    this.transcripts = new Map(); // by keyOf
-    const select = this.part(".user");
-    select.append(...scene.users.map((u) => element("option", { value: u, textContent: u })));
-    select.addEventListener("change", () => this.become(select.value));
-    this.part(".vanish").addEventListener("click", () => this.toggle());
-    this.part(".close").addEventListener("click", () => this.close());
-    this.part(".chips").append(...scene.sayings.map((text) => {
-      const chip = element("button", { type: "button", textContent: text });
-      chip.addEventListener("click", () => this.say(text));
+    this.chips = element("div", { className: "chips", role: "group", "aria-label": "Ready-made messages" }, ...(options.sayings ?? []).map((text) => {
+      const chip = element("button", { type: "button" }, text);
+      chip.addEventListener("click", () => this.say({ text }));
       return chip;
     }));
-    this.part("form").addEventListener("submit", (e) => {
-      e.preventDefault();
-      const input = this.part("input");
-      if (input.value.trim()) this.say(input.value);
-      input.value = "";
-    });
-    this.become(user);
+    this.head = element("div", { className: "who" }, element("span", { className: "face", "aria-hidden": "true" }), this.choice, this.presence, this.toggle);
+    this.node = element("article", { className: "window" }, this.head, options.top, this.away, this.letters,
+      element("div", { className: "said" }, this.log, this.empty, this.more), this.chips, options.tools, this.form);
+    this.onUser = ({ detail }) => detail.user === this.user && this.present();
+    this.onItems = ({ detail }) => detail.user === this.user && this.later(detail);
+    hub.addEventListener("user", this.onUser);
+    hub.addEventListener("items", this.onItems);
+    windows.add(this);
+    this.become(options.user);
   }
 
-  part(selector) {
-    return this.node.querySelector(selector);
-  }
-
-  async become(user) {
-    this.device?.logout().catch(() => {});
+  become(user) {
+    const before = this.user;
     this.user = user;
-    this.transcripts.clear();
-    this.part(".user").value = user;
+    this.choice.value = user;
     this.node.setAttribute("aria-label", `${user}'s window`);
+    this.log.setAttribute("aria-label", `What ${user} sees`);
+    this.head.firstChild.textContent = user.replace(/[^a-z0-9]/gi, "").slice(0, 1).toUpperCase();
+    this.head.firstChild.dataset.hue = [...user].reduce((n, c) => n + c.charCodeAt(0), 0) % 6;
+    hub.ask("open", user, this.options.rooms ?? []);
+    if (before && before !== user && ![...windows].some((w) => w.user === before)) hub.ask("release", before);
+    this.options.onUser?.(user, before);
+    this.present();
+    this.open();
+    this.moved();
+  }
+
+  // open shows the latest that the admin account wrote to the user.
+  open() {
+    const letters = hub.items(this.user, `@ ${this.options.admin}`).filter((i) => !i.mine && i.text && !this.read.has(i.id)).slice(-2);
+    patch(this.letters, letters, (i) => i.id, (i) => element("li", {}, element("b", {}, i.from), ` ${i.text} `, button("Dismiss", () => {
+      this.read.add(i.id);
+      this.open();
+    }, { className: "link" })));
+    set(this.letters, "hidden", !letters.length);
+  }
+
+  place() {
+    return this.options.place(this.user);
+  }
+
+  // moved shows another place.
+  moved() {
+    this.missed = 0;
     this.draw();
-    try {
-      this.device = await Device.login(scene, user, (e) => this.take(e));
-      for (const c of scene.conversations) {
-        if (c.joins) await this.device.join(c.groupId);
-      }
-      this.present("online");
-    } catch (e) {
-      this.present(e.message);
+    this.toEnd();
+  }
+
+  present() {
+    const { presence = "connecting", text = "connecting" } = hub.users.get(this.user) ?? {};
+    const off = ["banned", "kicked", "refused"].includes(presence);
+    this.node.dataset.presence = presence;
+    set(this.presence, "textContent", off ? presence : text);
+    set(this.toggle, "hidden", !["online", "vanished"].includes(presence));
+    set(this.toggle.firstChild, "textContent", presence === "vanished" ? "Connect again" : "Lose connection");
+    set(this.away, "hidden", !off);
+    set(this.again.firstChild, "textContent", presence === "kicked" ? "Log in here" : "Log in again");
+    set(this.awayText, "textContent", { banned: `${this.user} is banned: no UserSig, no login.`, kicked: `${this.user} was logged out: a session elsewhere took over.`, refused: text }[presence] ?? "");
+    set(this.input, "disabled", off);
+  }
+
+  say(draft) {
+    this.toEnd();
+    return hub.ask("send", this.user, this.place(), draft).catch((e) => complain(this.form, e.message));
+  }
+
+  later(detail) {
+    if (detail.place === placeKey(this.place())) {
+      this.missed += detail.items.filter((i) => !i.mine && !i.note && !this.known.has(i.id)).length;
+      for (const i of detail.items) this.known.add(i.id);
     }
+    if (detail.place === `@ ${this.options.admin}`) this.open();
+    this.waiting ??= requestAnimationFrame(() => {
+      this.waiting = undefined;
+      this.draw();
+    });
   }
 
-  // toggle loses the connection without a word, or finds it again.
-  async toggle() {
-    if (!this.dark) {
-      await this.device.vanish();
-      this.present("connection lost");
-      return;
-    }
-    try {
-      await this.device.comeBack();
-      this.present("online");
-    } catch {
-      await this.become(this.user);
-    }
+  atEnd() {
+    return this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < soon;
   }
 
-  present(text) {
-    this.dark = text !== "online";
-    const presence = this.part(".presence");
-    presence.textContent = text;
-    presence.className = this.dark ? "presence off" : "presence";
-    this.part(".vanish").textContent = this.dark ? "Connect again" : "Lose connection";
+  toEnd() {
+    this.log.scrollTop = this.log.scrollHeight;
+    this.caughtUp();
   }
 
-  close() {
-    this.device?.logout().catch(() => {});
-    windows.delete(this);
-    this.node.remove();
-    limit();
-    another.focus();
-  }
-
-  transcript(key) {
-    if (!this.transcripts.has(key)) this.transcripts.set(key, []);
-    return this.transcripts.get(key);
-  }
-
-  take(event) {
-    switch (event.kind) {
-      case "message":
-        if (event.from === this.user && !event.byREST) break; // shown when it was said
-        this.add(event.place, { from: event.from, text: event.text });
-        break;
-      case "kickedOffline":
-        this.present("logged in elsewhere");
-        break;
-      default:
-        this.add(event.place ?? place(this.user), { note: event.text ?? event.kind });
-    }
-  }
-
-  async say(text) {
-    const at = place(this.user);
-    const mine = { from: this.user, text, state: "sending" };
-    this.add(at, mine);
-    try {
-      await this.device.send(at, text);
-      mine.state = "sent";
-    } catch (e) {
-      mine.state = e.code ? `refused, error ${e.code}: ${e.message}` : e.message;
-      mine.refused = true;
-    }
-    this.draw();
-  }
-
-  add(at, item) {
-    this.transcript(keyOf(at)).push(item);
-    this.draw();
+  caughtUp() {
+    this.missed = 0;
+    this.more.hidden = true;
   }
 
   draw() {
-    const log = this.part(".messages");
-    log.setAttribute("aria-label", `What ${this.user} sees`);
-    log.replaceChildren(...this.transcript(keyOf(place(this.user))).map((m) => {
-      if (m.note) return element("p", { className: "note", textContent: m.note });
-      const line = element("p", { className: m.refused ? "refused" : m.from === this.user ? "mine" : "" },
-        element("b", { textContent: m.from }), ` ${m.text} `);
-      if (m.state) line.append(element("small", { textContent: m.state }));
-      return line;
-    }));
-    log.scrollTop = log.scrollHeight;
+    const stay = this.atEnd();
+    const items = hub.items(this.user, placeKey(this.place())).filter((i) => i.note || this.options.look?.(i) !== null).slice(-shown);
+    patch(this.log, items, (i) => i.id, (i) => this.line(i), (node, i) => this.renew(node, i));
+    set(this.empty, "hidden", items.length > 0);
+    if (stay) return this.toEnd();
+    if (this.missed) {
+      set(this.more, "hidden", false);
+      set(this.more, "textContent", `${this.missed} new ${this.missed === 1 ? "message" : "messages"}`);
+    }
   }
+
+  bubble(messageID) {
+    return [...this.log.children].find((n) => n.dataset.message === messageID);
+  }
+
+  line(item) {
+    if (item.note) return element("p", { className: "note" }, item.note);
+    const parts = { text: element("span", { className: "text" }), state: element("small"), act: element("span", { className: "acts" }) };
+    const name = element("b", {}, item.from);
+    const node = element("p", {}, element("span", { className: "from" }, name), parts.text, parts.state, parts.act);
+    Object.assign(node, { parts, name });
+    node.dataset.message = `${item.from} ${item.random}`;
+    return node;
+  }
+
+  renew(node, item) {
+    if (item.note) return;
+    const badge = this.options.badge?.(item.from) ?? "";
+    if (node.item === item && node.badge === badge) return;
+    node.item = item;
+    const { label, kind } = stateOf(item);
+    const { parts } = node;
+    set(node, "className", [item.mine ? "mine" : "theirs", kind].filter(Boolean).join(" "));
+    const look = this.options.look?.(item);
+    if (look) {
+      if (!parts.looked) parts.text.replaceChildren((parts.looked = look));
+    } else set(parts.text, "textContent", textOf(item));
+    set(parts.state, "textContent", label);
+    if (node.badge !== badge) {
+      node.badge = badge;
+      node.name.parentNode.querySelector(".level")?.remove();
+      if (badge) node.name.before(element("span", { className: "level" }, badge));
+    }
+    if (kind === "unsent" && !parts.act.firstChild) parts.act.append(button("Retry", () => hub.ask("resend", this.user, this.place(), item.id)));
+    if (kind !== "unsent" && item.why && !parts.act.dataset.why) {
+      parts.act.dataset.why = "1";
+      const link = element("button", { type: "button", className: "link" }, "Why?");
+      onClick(link, () => this.node.dispatchEvent(new CustomEvent("callback", { bubbles: true, detail: node.dataset.message })));
+      parts.act.replaceChildren(link);
+    } else if (kind !== "unsent" && !item.why) parts.act.replaceChildren();
+  }
+
+  close() {
+    windows.delete(this);
+    hub.removeEventListener("user", this.onUser);
+    hub.removeEventListener("items", this.onItems);
+    cancelAnimationFrame(this.waiting);
+    this.node.remove();
+  }
+}
+
+const elements = { TIMImageElem: "picture", TIMSoundElem: "voice message", TIMVideoFileElem: "video", TIMFileElem: "file", TIMFaceElem: "sticker", TIMLocationElem: "location" };
+
+function textOf(item) {
+  if (item.recalled) return "message recalled";
+  return item.text || (item.body ?? []).map((e) => `[${elements[e.MsgType] ?? e.MsgType}]`).join(" ");
+}
+
+// stateOf is what became of a message, in words and as a class.
+export function stateOf(item) {
+  if (item.recalled) return { label: "recalled", kind: "recalled" };
+  if (!item.mine) return { label: item.why?.action === "mask" ? "masked" : "" };
+  if (item.decided === "approved") return { label: "approved by a moderator", kind: "approved" };
+  if (item.decided === "rejected") return { label: "rejected by a moderator", kind: "refused" };
+  if (item.state === "sending") return { label: "sending" };
+  if (item.state === "unsent") return { label: `not sent: ${item.error}`, kind: "unsent" };
+  if (item.state === "refused" && item.why?.action === "review") return { label: "waits for a moderator", kind: "held" };
+  if (item.state === "refused") return { label: `refused, error ${item.code}: ${item.error}`, kind: "refused" };
+  if (item.verdict === "drop") return { label: `dropped: only ${item.from} sees it`, kind: "dropped" };
+  if (item.verdict === "rewrite" && item.why?.action === "mask") return { label: "masked for the others", kind: "masked" };
+  return { label: item.state === "sent" ? "sent" : "" };
 }

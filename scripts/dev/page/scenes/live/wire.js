@@ -1,0 +1,43 @@
+// The custom messages of a live room: likes and gifts in the plug-in's format,
+// and what the backend tells the room.
+
+const plugin = "flutter_live_kit";
+
+// read returns {kind: "like", count}, {kind: "gift", ...}, {kind: "event", event,
+// data}, or undefined for what is neither.
+export function read(item) {
+  const custom = item.body?.find((e) => e.MsgType === "TIMCustomElem");
+  if (!custom) return undefined;
+  let content;
+  try {
+    content = JSON.parse(custom.MsgContent.Data);
+  } catch {
+    return undefined;
+  }
+  if (content.businessID === "backchannel") return { kind: "event", event: content.event, data: content.data ?? {} };
+  if (content.businessID !== plugin) return undefined;
+  const { cmd, cmdInfo: info = {} } = content.data ?? {};
+  if (cmd === "thumbs_up") return { kind: "like", count: Math.min(Math.max(info.count ?? 1, 1), 20) };
+  if (cmd === "send_gift_message") return { kind: "gift", name: info.giftName ?? "gift", units: info.giftUnits ?? "", url: info.giftUrl, count: info.giftCount ?? 1 };
+  return undefined;
+}
+
+// like is the body of a like, of several at once.
+export const like = (count) => [{
+  MsgType: "TIMCustomElem",
+  MsgContent: { Data: JSON.stringify({ version: 1.0, businessID: plugin, data: { cmd: "thumbs_up", cmdInfo: { count } } }), Desc: "", Ext: "" },
+}];
+
+const sentences = {
+  status: (d) => `the room is ${d.status} now`,
+  notice: () => "the notice was changed",
+  mute: (d) => (d.userId ? `${d.userId} is muted` : "the room is muted"),
+  unmute: (d) => (d.userId ? `${d.userId} may write again` : "the room may write again"),
+  kick: (d) => `${d.userId ?? (d.userIds ?? []).join(", ")} was removed`,
+  unkick: (d) => `${d.userId ?? (d.userIds ?? []).join(", ")} may come back`,
+  lottery: (d) => (d.state === "drawn" ? `the lottery's winners: ${(d.winners ?? []).join(", ") || "nobody"}` : `lottery: write “${d.keyword}” to take part`),
+  gift_refund: (d) => `a gift of ${d.userId} was refunded`,
+};
+
+// sentence says in words what the room was told, or "" for what is not said.
+export const sentence = ({ event, data }) => sentences[event]?.(data) ?? "";
