@@ -66,6 +66,9 @@ func CheckTally(partition, segment string, e Event, deltas []Delta, now time.Tim
 	if err := checkName("event id", e.ID, MaxEvent); err != nil {
 		return err
 	}
+	if e.Limit < 0 || e.Limit > MaxSeen {
+		return invalid("a limit of %d events (at most %d)", e.Limit, MaxSeen)
+	}
 	if e.At.Sub(now) > HorizonSlack/2 {
 		return invalid("the event is from too far in the future (at most %v ahead)", HorizonSlack/2)
 	}

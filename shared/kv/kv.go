@@ -36,6 +36,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
@@ -56,6 +57,8 @@ var (
 	// ErrInvalid: an argument breaks a limit of this package. Nothing was
 	// changed, and the call was not sent anywhere.
 	ErrInvalid = errors.New("kv: invalid argument")
+	// ErrFull: the segment holds as many events as it may. It is an ErrInvalid.
+	ErrFull = fmt.Errorf("%w: the segment is full", ErrInvalid)
 	// ErrUnavailable: the engine could not be reached or refused to work in
 	// time. The outcome of a write is unknown: repeat it with the same op or
 	// the same event.
@@ -146,9 +149,9 @@ type Store interface {
 	//
 	// An event older than Horizon is not counted and reported TooLate, since
 	// its segment may be gone. A counter that would leave int64 is ErrRange;
-	// a segment that is full (of ids, or of counters), and an event from more
-	// than HorizonSlack/2 ahead of the store's clock, are ErrInvalid; all change
-	// nothing. A seen event is a Duplicate even where a new one would not fit,
+	// a segment that is full of ids is ErrFull; one that is full of counters, and
+	// an event from more than HorizonSlack/2 ahead of the store's clock, are
+	// ErrInvalid; all change nothing. A seen event is a Duplicate even where a new one would not fit,
 	// and TooLate even where it was counted once.
 	Tally(ctx context.Context, partition, segment string, e Event, deltas ...Delta) (Outcome, error)
 
@@ -271,6 +274,17 @@ type Delta struct {
 type Event struct {
 	ID string    // unique among the events of its segment
 	At time.Time // when it happened, by the sender's clock; decides TooLate
+	// Limit is how many events the segment may hold for this one to be added,
+	// itself included; 0 means MaxSeen. All events of a segment have the same.
+	Limit int
+}
+
+// Most returns Limit, or MaxSeen without one.
+func (e Event) Most() int {
+	if e.Limit == 0 {
+		return MaxSeen
+	}
+	return e.Limit
 }
 
 // Outcome is what a Tally did with an event.

@@ -1,167 +1,261 @@
-// Package roomstats counts what happens in rooms: delivered messages, per room
-// and per user, each once.
+// Package roomstats counts what happens in rooms, and what follows from it:
+// levels of users, popularity of rooms, boards, and who is online.
 //
-// A room is a partition, so its counts agree with one another. A message is
-// known by its topic and MsgSeq, counted in the segment that 32 neighbouring
-// MsgSeq share, and folded into totals a while later; see package kv. A list of
-// the rooms that are talked in tells the clock what to fold.
+// # Where counts live
+//
+// A room has generations (package generation), and each is kept apart. Messages
+// are counted in the room's main partition, in the segment that 32 neighbouring
+// MsgSeq of a day share: IM takes 40 messages a second, whoever sends them. What
+// has no such limit (likes, gift orders, joins) is spread over the room's
+// shards, by a hash of the user. Every event is counted once, by an id of its
+// own, however often and in whatever order it is told; see package kv.
+//
+// # Folding
+//
+// Rooms in which something was counted stand in a list. Every minute jobs fold
+// what is there: segments that nobody has touched for 15 seconds move into
+// totals. The same commit keeps the rows of users, the list of the most active,
+// and the popularity, since only there is a new count seen exactly once. Boards
+// are written after the rooms of a list were folded, so a figure is on its board
+// within 90 seconds.
 package roomstats
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
+	"sync"
 	"time"
 
-	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/generation"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// MaxUsers is how many users a room's statistics list, the most active first.
+// MaxUsers is how many users a room's statistics list without paging, the most
+// active first.
 const MaxUsers = 100
 
-// segmentBits is how many low bits of MsgSeq share a segment: 32 messages keep
-// a segment, with two counters each, near one write unit of DynamoDB.
-const segmentBits = 5
+// shards is how many partitions a room's likes, gifts and presence are spread
+// over. Ten thousand users who join within ten seconds write some 500 units a
+// second to each, half of what DynamoDB takes.
+const shards = 8
 
 // quiet is how long nobody has touched a segment that is folded.
-const quiet = time.Minute
+const quiet = 15 * time.Second
 
-// Stats counts rooms in a store.
+// Rooms says who runs a room, and who pays for being in it.
+type Rooms interface {
+	// Profile returns the zero Profile for a room that nobody registered.
+	Profile(ctx context.Context, roomID string) (Profile, error)
+	// Membership returns the level of a user's paid membership in a room, 0 for
+	// none or one that has ended.
+	Membership(ctx context.Context, roomID, userID string) (level int64, err error)
+}
+
+// Profile is what statistics need to know of a room.
+type Profile struct {
+	Owner      string
+	Moderators []string
+	Public     bool // everybody may read the list of users
+}
+
+// Announcer tells a room an event, at Low priority.
+type Announcer interface {
+	// Announce sends, now or later. An Announcement with the Key of an earlier
+	// one is the same: it is sent once.
+	Announce(ctx context.Context, a Announcement) error
+}
+
+// Announcement is an event that a room is told.
+type Announcement struct {
+	RoomID, Event, Key string
+	Data               any       // of the custom message
+	NotBefore          time.Time // zero: now
+}
+
+// Config says what statistics count and by which rules. Every field but Store
+// may be left out.
+type Config struct {
+	Store kv.Store
+	// Jobs carries the folding and what rooms are told. Without it [Stats.Fold]
+	// is to be called.
+	Jobs        *queue.Ledger
+	Generations *generation.Registry // nil: one of its own
+	Rooms       Rooms                // nil: nobody owns a room, none is public, nobody pays
+	Announcer   Announcer            // nil: rooms are told nothing
+	// OnlineMembers returns IM's own number of a room, by which the count of
+	// who is online is corrected. nil: never.
+	OnlineMembers func(ctx context.Context, roomID string) (int, error)
+	Now           func() time.Time // nil: the wall clock
+
+	// Zone is where the days of boards begin. nil: UTC.
+	Zone *time.Location
+	// Gift and Like are the formats of the app's own messages. Zero: the plug-in's.
+	Gift, Like Format
+	// LikesDelivered counts likes when they were delivered instead of before they
+	// are sent. IM sheds likes first.
+	LikesDelivered bool
+	// LikesPerMinute is how many likes of a user count in a room within a minute.
+	// 0: 600.
+	LikesPerMinute int64
+	// MeterDrops counts messages before they are sent, too. What is missing of
+	// them afterwards IM has shed.
+	MeterDrops bool
+	// Off names fields of a room's statistics that a setting switched off, each
+	// with the setting's name.
+	Off map[string]string
+
+	Popularity Popularity // zero: DefaultPopularity
+	Levels     Levels     // zero: DefaultLevels
+	// LevelsOnMessages adds the sender's level to the CloudCustomData of each
+	// message in a room.
+	LevelsOnMessages bool
+
+	// Uncounted are UserIDs that count in no online figure: the app's admin and
+	// accounts of tools. Robots never count.
+	Uncounted []string
+	// PublishEvery is the least time between two announcements of a room's online
+	// count, and PublishShare by which part it must have moved. 0: 10 s, 5 %.
+	PublishEvery time.Duration
+	PublishShare float64
+}
+
+// Stats counts rooms in a store. It is safe for concurrent use, also by several
+// processes.
 type Stats struct {
+	conf    Config
 	store   kv.Store
 	now     func() time.Time
 	entered entered
+	likes   allowance
+	levels  levelCache
+	flips   publications
 }
 
 // New returns the statistics kept in a store.
-func New(store kv.Store) *Stats {
-	return &Stats{store: store, now: time.Now, entered: entered{rooms: make(map[string]time.Time)}}
+func New(c Config) *Stats {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Generations == nil {
+		c.Generations = generation.New(c.Store, c.Now)
+	}
+	if c.Zone == nil {
+		c.Zone = time.UTC
+	}
+	if c.Gift.isZero() {
+		c.Gift = PluginGift
+	}
+	if c.Like.isZero() {
+		c.Like = PluginLike
+	}
+	if c.LikesPerMinute == 0 {
+		c.LikesPerMinute = 600
+	}
+	if c.Popularity == (Popularity{}) {
+		c.Popularity = DefaultPopularity
+	}
+	if c.Levels.Steps == nil {
+		c.Levels = DefaultLevels
+	}
+	if c.PublishEvery == 0 {
+		c.PublishEvery = 10 * time.Second
+	}
+	if c.PublishShare == 0 {
+		c.PublishShare = 0.05
+	}
+	s := &Stats{conf: c, store: c.Store, now: c.Now}
+	s.entered.rooms = make(map[string]time.Time)
+	if c.Jobs != nil {
+		s.handleJobs(c.Jobs)
+	}
+	return s
 }
 
-// Register adds the rule that counts delivered group messages.
-func (s *Stats) Register(m *callback.Mux) { callback.After(m, "count", s.count) }
-
-func partition(roomID string) string { return "room/" + roomID }
-
-// Names of counters within a room: one of the room, and one of each user.
-const roomMessages = "messages"
-
-const (
-	userPrefix     = "u/"
-	messagesSuffix = "/messages"
-)
-
-func userMessages(userID string) string { return userPrefix + userID + messagesSuffix }
-
-// count counts a delivered message once, however often its callback comes.
-func (s *Stats) count(ctx context.Context, e *callback.GroupAfterSendMsg) error {
-	deltas := []kv.Delta{{Counter: roomMessages, By: 1}}
-	if e.From != "" && e.From != im.NotFoundSender {
-		deltas = append(deltas, kv.Delta{Counter: userMessages(e.From), By: 1})
+// Register adds the rules: those that count what callbacks tell.
+func (s *Stats) Register(m *callback.Mux) {
+	s.conf.Generations.Register(m)
+	callback.After(m, "count", s.count)
+	if !s.conf.LikesDelivered || s.conf.MeterDrops {
+		callback.Allowed(m, "likes", s.allowed)
 	}
-	// MsgTime belongs to the message; EventTime may differ from try to try.
-	at := cmp.Or(e.MsgTime.Time(), e.EventTime.Time(), s.now())
-	seq := strconv.FormatUint(uint64(e.MsgSeq), 10)
-	segment := fmt.Sprintf("m/%s/%08x", e.TopicID, e.MsgSeq>>segmentBits)
-	err := s.enter(ctx, e.GroupID)
-	var outcome kv.Outcome
-	if err == nil {
-		outcome, err = s.store.Tally(ctx, partition(e.GroupID), segment, kv.Event{ID: seq, At: at}, deltas...)
+	if s.conf.LevelsOnMessages {
+		callback.Before(m, "level", callback.FailOpen, s.showLevel)
 	}
-	switch {
-	case errors.Is(err, kv.ErrInvalid):
-		// A repetition would fare no better: the callback is not one of IM's.
-		slog.WarnContext(ctx, "message not counted", "reason", err.Error())
-		return nil
-	case err != nil:
-		return err
-	case outcome == kv.TooLate:
-		slog.WarnContext(ctx, "message not counted", "reason", "its callback came over a day late")
-	}
-	return nil
+	callback.After(m, "presence", s.joined)
+	callback.After(m, "presence", s.left)
+	callback.After(m, "presence", s.memberState)
+	callback.After(m, "presence", s.deviceState)
 }
 
-// Fold moves the counts of a room's quiet segments into its totals. It may run
-// at any time, anywhere, and twice at once.
-func (s *Stats) Fold(ctx context.Context, roomID string) error {
-	before := s.now().Add(-quiet)
-	_, err := kv.Fold(ctx, s.store, partition(roomID), kv.FoldOptions{
-		Closed: func(g kv.Segment) bool { return g.Touched.Before(before) },
-		Into:   totalKey,
-	})
-	return err
+// room is one generation of a room.
+type room struct {
+	id  string
+	gen int64
 }
 
-// totalKey names the item a counter's total is kept in: the room has one, and
-// each user has one.
-func totalKey(counter string) string {
-	if user, is := userOf(counter); is {
-		return "t/u/" + user
+// main is the partition that messages are counted in.
+func (r room) main() string { return fmt.Sprintf("roomstats/%d/%s", r.gen, r.id) }
+
+// shard is a partition that holds what some of the users did.
+func (r room) shard(n int) string { return fmt.Sprintf("roomstats/%d.%02d/%s", r.gen, n, r.id) }
+
+// hash spreads names over partitions and segments.
+func hash(parts ...string) uint32 {
+	h := fnv.New32a()
+	for _, p := range parts {
+		_, _ = h.Write([]byte(p))
+		_, _ = h.Write([]byte{0})
 	}
-	return "t/room"
+	n := h.Sum32()
+	return n ^ n>>16 // FNV's low bits alone are weak
 }
 
-func userOf(counter string) (string, bool) {
-	user, is := strings.CutPrefix(counter, userPrefix)
-	if !is {
-		return "", false
+func shardOf(userID string) int { return int(hash(userID) % shards) }
+
+// current returns the generation of a room that readers are shown.
+func (s *Stats) current(ctx context.Context, roomID string) (room, error) {
+	g, err := s.conf.Generations.Current(ctx, roomID)
+	return room{roomID, g.Number}, err
+}
+
+// dayOf is the day that a time belongs to, such as 20261129.
+func (s *Stats) dayOf(t time.Time) string { return t.In(s.conf.Zone).Format("20060102") }
+
+// inTime reports whether an event can still be counted, and logs when not. The
+// store would refuse it; this spares the room a generation made by nonsense.
+func (s *Stats) inTime(ctx context.Context, what string, at time.Time) bool {
+	switch age := s.now().Sub(at); {
+	case age > kv.Horizon:
+		slog.WarnContext(ctx, "event not counted", "event", what, "reason", "it came over a day late")
+	case -age > kv.HorizonSlack/2:
+		slog.WarnContext(ctx, "event not counted", "event", what, "reason", "its time lies in the future")
+	default:
+		return true
 	}
-	return strings.CutSuffix(user, messagesSuffix)
+	return false
 }
 
-// Room is what GET /rooms/{id}/stats answers. What nothing measures is nil.
-type Room struct {
-	Messages   int64  `json:"messages"`
-	Gifts      *int64 `json:"gifts"`
-	GiftPieces *int64 `json:"giftPieces"`
-	Likes      *int64 `json:"likes"`
-	Online     *int64 `json:"online"`
-	PeakOnline *int64 `json:"peakOnline"`
-	Dropped    *int64 `json:"dropped"`
-	Popularity *int64 `json:"popularity"`
-	Users      []User `json:"users"` // the most active first, at most MaxUsers
+// allowance is what an instance remembers of users who send very much within a
+// minute, so that a flood is not written.
+type allowance struct {
+	mu     sync.Mutex
+	minute int64
+	spent  map[[2]string]int64
 }
 
-// User is what one user did in a room. What nothing measures is nil.
-type User struct {
-	UserID        string `json:"userID"`
-	Messages      int64  `json:"messages"`
-	Gifts         *int64 `json:"gifts"`
-	Likes         *int64 `json:"likes"`
-	OnlineSeconds *int64 `json:"onlineSeconds"`
-	Level         *int64 `json:"level"`
-}
-
-// Room returns a room's statistics, all zero for a room nobody wrote in.
-func (s *Stats) Room(ctx context.Context, roomID string) (Room, error) {
-	counters, err := kv.Totals(ctx, s.store, partition(roomID), "t/")
-	if err != nil {
-		return Room{}, err
+// take returns how much of n is within limit in this minute.
+func (a *allowance) take(roomID, userID string, n, limit, minute int64) int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.minute != minute || len(a.spent) > 100_000 {
+		a.minute, a.spent = minute, make(map[[2]string]int64)
 	}
-	r := Room{Messages: counters[roomMessages], Users: []User{}}
-	for _, counter := range slices.Sorted(maps.Keys(counters)) {
-		if user, is := userOf(counter); is {
-			r.Users = append(r.Users, User{UserID: user, Messages: counters[counter]})
-		}
-	}
-	slices.SortStableFunc(r.Users, func(a, b User) int { return cmp.Compare(b.Messages, a.Messages) })
-	r.Users = r.Users[:min(len(r.Users), MaxUsers)]
-	return r, nil
-}
-
-// User returns what one user did in a room.
-func (s *Stats) User(ctx context.Context, roomID, userID string) (User, error) {
-	counters, err := kv.Totals(ctx, s.store, partition(roomID), totalKey(userMessages(userID)))
-	if err != nil {
-		return User{}, err
-	}
-	return User{UserID: userID, Messages: counters[userMessages(userID)]}, nil
+	key := [2]string{roomID, userID}
+	n = min(n, limit-a.spent[key])
+	a.spent[key] += n
+	return n
 }

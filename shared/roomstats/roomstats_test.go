@@ -19,31 +19,29 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 )
 
 // open returns statistics in a fresh store, with a clock that the test moves.
 func open(t *testing.T) (s *Stats, pass func(time.Duration)) {
 	t.Helper()
-	var mu sync.Mutex
-	now := time.Now().Truncate(time.Second)
-	clock := func() time.Time {
-		mu.Lock()
-		defer mu.Unlock()
-		return now
-	}
-	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state.db"), boltkv.Options{Now: clock})
+	return openWith(t, Config{})
+}
+
+func openWith(t *testing.T, c Config) (s *Stats, pass func(time.Duration)) {
+	t.Helper()
+	clock := kvtest.NewClock()
+	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state.db"), boltkv.Options{Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	s = New(store)
-	s.now = clock
-	return s, func(d time.Duration) {
-		mu.Lock()
-		defer mu.Unlock()
-		now = now.Add(d)
-	}
+	c.Store, c.Now = store, clock.Now
+	return New(c), clock.Advance
 }
+
+// room1 is the first generation of a room.
+func room1(id string) room { return room{id, 1} }
 
 func (s *Stats) message(user, topic string, seq uint32) *callback.GroupAfterSendMsg {
 	return &callback.GroupAfterSendMsg{GroupID: "lobby", TopicID: topic, From: user, MsgSeq: seq, MsgTime: callback.Seconds(s.now().Unix())}
@@ -99,15 +97,10 @@ func TestFoldingChangesNoNumber(t *testing.T) {
 	s.want(t, 100, "user0 34", "user1 33", "user2 33")
 	late := s.message("user1", "", 5000)
 	pass(2 * time.Minute)
-	fold := func() {
-		t.Helper()
-		if err := s.Fold(t.Context(), "lobby"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	fold := func() { t.Helper(); s.tick(t) }
 	fold()
 	s.want(t, 100, "user0 34", "user1 33", "user2 33")
-	if open, err := s.store.Open(t.Context(), partition("lobby"), "", 10); err != nil || len(open) != 0 {
+	if open, err := s.store.Open(t.Context(), room1("lobby").main(), "", 10); err != nil || len(open) != 0 {
 		t.Errorf("%d segments are still open, %v", len(open), err)
 	}
 	s.must(t, s.message("user0", "", 0)) // a repetition after folding
@@ -185,14 +178,20 @@ func TestRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Routes(mux, &api.Gate{Keys: keys})
+	zeros := `"gifts":0,"giftPieces":0,"likes":0,"online":0,"peakOnline":0,"dropped":null,"popularity":`
 	for _, tt := range []struct {
 		path, key string
 		status    int
 		body      string
 	}{
-		{"/rooms/lobby/stats", "secret", 200, `{"messages":1,"gifts":null,"giftPieces":null,"likes":null,"online":null,"peakOnline":null,"dropped":null,"popularity":null,"users":[{"userID":"alice","messages":1,"gifts":null,"likes":null,"onlineSeconds":null,"level":null}]}`},
-		{"/rooms/empty/stats", "secret", 200, `{"messages":0,"gifts":null,"giftPieces":null,"likes":null,"online":null,"peakOnline":null,"dropped":null,"popularity":null,"users":[]}`},
-		{"/rooms/lobby/stats/users/alice", "secret", 200, `{"userID":"alice","messages":1,"gifts":null,"likes":null,"onlineSeconds":null,"level":null}`},
+		{"/rooms/lobby/stats", "secret", 200, `{"messages":1,"texts":1,` + zeros + `1,"users":[{"userID":"alice","messages":1,"gifts":0,"likes":0,"onlineSeconds":0,"level":0}]}`},
+		{"/rooms/empty/stats", "secret", 200, `{"messages":0,"texts":0,` + zeros + `0,"users":[]}`},
+		{"/rooms/lobby/stats/users/alice", "secret", 200, `{"userID":"alice","messages":1,"gifts":0,"likes":0,"onlineSeconds":0,"level":0}`},
+		{"/leaderboards/likes", "secret", 200, `{"entries":[]}`},
+		{"/leaderboards/day/gifts", "secret", 200, `{"entries":[]}`},
+		{"/leaderboards/wealth", "secret", 404, ""},
+		{"/leaderboards/likes?after=x", "secret", 400, ""},
+		{"/leaderboards/day/likes?day=yesterday", "secret", 400, ""},
 		{"/rooms/lobby/stats", "", 401, ""},
 		{"/rooms/lobby/stats", "guess", 401, ""},
 		{"/rooms/" + strings.Repeat("x", 600) + "/stats", "secret", 400, ""},

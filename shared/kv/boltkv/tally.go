@@ -50,8 +50,8 @@ func (t *txn) tally(partition, key string, e kv.Event, deltas []kv.Delta) (kv.Ou
 	if g.has(id) {
 		return kv.Duplicate, nil
 	}
-	if g.events() == kv.MaxSeen {
-		return 0, tooMany("events", kv.MaxSeen)
+	if g.events() >= e.Most() {
+		return 0, kv.ErrFull
 	}
 	if g.counters, err = add(g.counters, deltas); err != nil {
 		return 0, err

@@ -30,7 +30,7 @@ func (s *Store) Tally(parent context.Context, partition, name string, e kv.Event
 		return 0, err
 	}
 	defer done()
-	t := tally{store: s, partition: partition, name: name, event: digest(e.ID), deltas: deltas, now: now}
+	t := tally{store: s, partition: partition, name: name, event: digest(e.ID), most: e.Most(), deltas: deltas, now: now}
 	var outcome kv.Outcome
 	err = again(parent, ctx, func() error {
 		outcome, err = t.attempt(ctx)
@@ -43,6 +43,7 @@ type tally struct {
 	store           *Store
 	partition, name string
 	event           string // digest
+	most            int    // events in the segment
 	deltas          []kv.Delta
 	now             time.Time
 }
@@ -87,8 +88,8 @@ func (t *tally) attempt(ctx context.Context) (kv.Outcome, error) {
 	if err := sums.add(t.deltas); err != nil {
 		return 0, err
 	}
-	if len(g.seen) >= kv.MaxSeen {
-		return 0, fmt.Errorf("dynamokv: the segment has %d events: %w", len(g.seen), kv.ErrInvalid)
+	if len(g.seen) >= t.most {
+		return 0, fmt.Errorf("dynamokv: %d events: %w", len(g.seen), kv.ErrFull)
 	}
 	if len(g.counters)+len(t.deltas) > kv.MaxCounters {
 		// So near the limit, only a reading can tell new counters from old.
@@ -105,7 +106,7 @@ func (t *tally) update(ctx context.Context) (attributes, error) {
 		":event": &types.AttributeValueMemberBS{Value: [][]byte{[]byte(t.event)}},
 		":one":   &types.AttributeValueMemberB{Value: []byte(t.event)},
 		":r":     text(t.revision()), ":t": number(t.now.Unix()), ":name": text(t.name),
-		":zero": number(0), ":full": number(kv.MaxSeen), ":room": number(int64(kv.MaxCounters - len(t.deltas))),
+		":zero": number(0), ":full": number(int64(t.most)), ":room": number(int64(kv.MaxCounters - len(t.deltas))),
 	}
 	set := []string{"r = :r", "t = :t", "#open = :name"}
 	where := []string{"attribute_exists(c)", "NOT contains(e, :one)", "size(e) < :full", "size(c) <= :room", "(attribute_not_exists(x) OR x > :t)"}

@@ -77,13 +77,49 @@ func testTallyFull(t *testing.T, s *suite) {
 		}
 		return err
 	})
-	if _, err := s.Tally(t.Context(), s.partition, "events", kv.Event{ID: "one more", At: s.clock.Now()}, by("n", 1)); !errors.Is(err, kv.ErrInvalid) {
-		t.Fatalf("one event too many: %v, want %v", err, kv.ErrInvalid)
+	if _, err := s.Tally(t.Context(), s.partition, "events", kv.Event{ID: "one more", At: s.clock.Now()}, by("n", 1)); !errors.Is(err, kv.ErrFull) || !errors.Is(err, kv.ErrInvalid) {
+		t.Fatalf("one event too many: %v, want %v", err, kv.ErrFull)
 	}
 	s.tally(kv.Duplicate, "events", "e0", by("n", 1))
 	s.tally(kv.Duplicate, "events", "e511", by("n", 1))
 	if g := s.open()[1]; g.Events != kv.MaxSeen || g.Counters["n"] != kv.MaxSeen {
 		t.Fatalf("%d events counted %d", g.Events, g.Counters["n"])
+	}
+}
+
+// testTallyRow: each event counts once in the first segment of a row that has
+// room, however often it is tallied and whatever came in between.
+func testTallyRow(t *testing.T, s *suite) {
+	const events, each = 25, 8
+	count := func(n int) kv.Outcome {
+		o, err := kv.TallyRow(t.Context(), s.Store, s.partition, "row", kv.Event{ID: fmt.Sprint("e", n), At: s.clock.Now(), Limit: each}, by("n", 1))
+		s.must(err)
+		return o
+	}
+	s.parallel(2*events, func(n int) error { count(n % events); return nil })
+	for n := range events {
+		if o := count(n); o != kv.Duplicate {
+			t.Errorf("event %d is %v once it was counted", n, o)
+		}
+	}
+	var total int64
+	for _, g := range s.open() {
+		if g.Events > each {
+			t.Errorf("%d events in %s", g.Events, g.Name)
+		}
+		total += g.Counters["n"]
+	}
+	if segments := len(s.open()); total != events || segments != 4 {
+		t.Errorf("%d events counted in %d segments, want %d in 4", total, segments, events)
+	}
+	for n := range kv.MaxRow * each {
+		_, err := kv.TallyRow(t.Context(), s.Store, s.partition, "row", kv.Event{ID: fmt.Sprint("more", n), At: s.clock.Now(), Limit: each}, by("n", 1))
+		if left := kv.MaxRow*each - events; n < left && err != nil || n >= left && !errors.Is(err, kv.ErrFull) {
+			t.Fatalf("event %d with room for %d: %v", n, left, err)
+		}
+	}
+	if _, err := s.Tally(t.Context(), s.partition, "s", kv.Event{ID: "e", At: s.clock.Now(), Limit: kv.MaxSeen + 1}, by("n", 1)); !errors.Is(err, kv.ErrInvalid) {
+		t.Errorf("a limit beyond MaxSeen: %v", err)
 	}
 }
 

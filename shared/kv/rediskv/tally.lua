@@ -1,9 +1,9 @@
 -- KEYS: open segments, the segment. ARGV: now, the segment's name, a digest of
--- the event's id, then the deltas.
+-- the event's id, how many events the segment may hold, then the deltas.
 
 local open, key = KEYS[1], KEYS[2]
 local now, name, seen = tonumber(ARGV[1]), ARGV[2], 'e' .. ARGV[3]
-local first, n = 4, (#ARGV - 3) / 4
+local most, first, n = tonumber(ARGV[4]), 5, (#ARGV - 4) / 4
 
 local g = redis.call('HMGET', key, 'n', 't', 'x', 'k', seen)
 local expiry = g[3] and tonumber(g[3])
@@ -12,7 +12,7 @@ if forgotten then g = {} end
 local events, touched, counters = tonumber(g[1] or 0), tonumber(g[2] or 0), tonumber(g[4] or 0)
 
 if g[5] then return { 'duplicate' } end
-if events >= MAX_SEEN then return { 'events' } end
+if events >= most then return { 'events' } end
 local why, made = refuse(key, counters, first, n)
 if why then return { why } end
 

@@ -33,8 +33,8 @@ var commitLua string
 var tallyLua string
 
 var limitsLua = fmt.Sprintf(
-	"local REMEMBERED_OPS, MAX_COUNTERS, MAX_SEEN, TOMBSTONE_LIFE, SEGMENT_LIFE, SLACK = %d, %d, %d, %d, %d, %d\n",
-	kv.RememberedOps, kv.MaxCounters, kv.MaxSeen,
+	"local REMEMBERED_OPS, MAX_COUNTERS, TOMBSTONE_LIFE, SEGMENT_LIFE, SLACK = %d, %d, %d, %d, %d\n",
+	kv.RememberedOps, kv.MaxCounters,
 	kv.TombstoneLife/time.Second, (kv.Horizon+kv.HorizonSlack)/time.Second, slack/time.Second)
 
 var (
@@ -96,7 +96,7 @@ func (s *Store) Tally(ctx context.Context, partition, segment string, e kv.Event
 	}
 	in := keysOf(partition)
 	digest := sha256.Sum256([]byte(e.ID))
-	args := appendDeltas([]any{nil, segment, digest[:digestSize]}, deltas)
+	args := appendDeltas([]any{nil, segment, digest[:digestSize], e.Most()}, deltas)
 	verdict, _, err := s.run(ctx, tallyScript, []string{in.open(), in.segment(segment)}, args)
 	switch {
 	case err != nil:
@@ -140,7 +140,7 @@ func refusal(verdict string) error {
 	case "counters":
 		return fmt.Errorf("%w: more than %d counters in one item", kv.ErrInvalid, kv.MaxCounters)
 	case "events":
-		return fmt.Errorf("%w: more than %d events in one segment", kv.ErrInvalid, kv.MaxSeen)
+		return kv.ErrFull
 	}
 	return fmt.Errorf("%w: %w", kv.ErrUnavailable, errVerdict)
 }

@@ -19,7 +19,7 @@ import (
 // needs it is left out.
 func Table(store kv.Store, jobs *queue.Ledger) schedule.Table {
 	table := schedule.Table{
-		{Name: "fold the counts of rooms", Do: roomstats.New(store).FoldActive},
+		{Name: "fold the counts of rooms", Do: func(ctx context.Context) error { return roomstats.Schedule(ctx, store, jobs) }},
 	}
 	if jobs == nil {
 		return table

@@ -17,7 +17,7 @@ var Feature = wiring.Feature{
 }
 
 func open(_ context.Context, h *wiring.House) error {
-	stats := roomstats.New(h.Store)
+	stats := roomstats.New(roomstats.Config{Store: h.Store, Jobs: h.Jobs})
 	h.Callbacks(stats.Register)
 	h.Routes(stats.Routes)
 	return nil
