@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"slices"
@@ -153,6 +154,11 @@ func (s *Stats) foldRoom(ctx context.Context, r room, listed []int, w *boardWrit
 		return err
 	}
 	w.room(r, state)
+	if slices.Max(listed) >= 0 {
+		if err := s.heal(ctx, r); err != nil {
+			slog.WarnContext(ctx, "the online count of a room was not compared with IM's", "error", err.Error())
+		}
+	}
 	if len(touched) > 0 {
 		return s.tellLevels(ctx, r, slices.Sorted(maps.Keys(touched)))
 	}

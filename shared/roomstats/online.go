@@ -209,6 +209,9 @@ func (s *Stats) heal(ctx context.Context, r room) error {
 	if err != nil {
 		return err
 	}
+	if sum == (sums{}) && state == (onlineState{}) {
+		return nil // nobody was ever online here, as far as told
+	}
 	number, err := s.conf.OnlineMembers(ctx, r.id)
 	if err != nil {
 		return err
