@@ -5,7 +5,10 @@ package main
 import (
 	"github.com/backchannel-im/backchannel/shared/faas"
 	"github.com/backchannel-im/backchannel/shared/wiring"
+	"github.com/backchannel-im/backchannel/shared/wiring/cloud/states"
 	"github.com/backchannel-im/backchannel/shared/wiring/virgil"
 )
 
-func main() { faas.Main(virgil.Feature.Function, wiring.Alone(virgil.Feature, wiring.Engines{}).Build) }
+func main() {
+	faas.Main(virgil.Feature.Function, wiring.Alone(virgil.Feature, states.Engines).Build)
+}

@@ -91,7 +91,7 @@ var linked = map[string][]string{
 	"before-send-filter": {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"after-send-counter": {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"usersig-issuer":     {"shared/kv/dynamokv", "shared/kv/rediskv"},
-	"virgil-jwt-issuer":  {},
+	"virgil-jwt-issuer":  {"shared/kv/dynamokv", "shared/kv/rediskv"},
 	"ticket-creator":     {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"bot-responder":      {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"group-full-starter": {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},

@@ -74,6 +74,10 @@ type Gate struct {
 	// Users verifies UserSigs; nil refuses them all. It must be nil while
 	// anybody can get a UserSig for any id.
 	Users *usersig.Signer
+	// Bans keeps banned users out of all routes that users may call; nil bans
+	// nobody. Routes on which a server gets a credential for a user ask it
+	// themselves.
+	Bans *Bans
 }
 
 var (
@@ -128,7 +132,7 @@ func CallerFrom(ctx context.Context) Caller {
 	return c
 }
 
-// Any lets in users and servers.
+// Any lets in servers, and users who are not banned.
 func (g *Gate) Any(h HandlerFunc) http.Handler { return g.admit(h, false) }
 
 // Server lets in servers only.
@@ -143,6 +147,10 @@ func (g *Gate) admit(h HandlerFunc, serverOnly bool) http.Handler {
 			return err
 		case serverOnly && caller.Server == "":
 			return errServer
+		case caller.UserID != "":
+			if err := g.Bans.Check(r.Context(), caller.UserID); err != nil {
+				return err
+			}
 		}
 		return h(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
 	})

@@ -3,13 +3,10 @@
 package credential
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base32"
 	"errors"
-	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
@@ -46,9 +43,6 @@ type Config struct {
 	Origins []string
 	// Limit bounds guests per client address in Guest mode.
 	Limit *Limit
-	// Banned says until when a user may not log in, the zero time for one who
-	// may; nil: everybody may. While it cannot be told, nobody is kept out.
-	Banned func(ctx context.Context, userID string) (until time.Time, err error)
 }
 
 // Issuer answers POST /usersig: {"userID"} to {"userID","userSig","expiresAt"}.
@@ -100,7 +94,7 @@ func (i *Issuer) userSig(r *http.Request, asked string) (UserSig, error) {
 	if i.c.Mode != Guest {
 		sig, err := i.c.Issue(asked)
 		if err == nil {
-			err = i.admit(r.Context(), asked)
+			err = i.c.Gate.Bans.Check(r.Context(), asked)
 		}
 		if err != nil {
 			return UserSig{}, err
@@ -114,21 +108,6 @@ func (i *Issuer) userSig(r *http.Request, asked string) (UserSig, error) {
 		return UserSig{}, err
 	}
 	return i.c.sign(newGuest(), i.c.Expire)
-}
-
-// admit refuses users who are banned.
-func (i *Issuer) admit(ctx context.Context, userID string) error {
-	if i.c.Banned == nil {
-		return nil
-	}
-	until, err := i.c.Banned(ctx, userID)
-	switch {
-	case err != nil:
-		slog.WarnContext(ctx, "it is unknown whether a user is banned", "error", err.Error())
-	case !until.IsZero():
-		return fault.New(fault.Forbidden, "this user is banned until %s", until.UTC().Format(time.RFC3339))
-	}
-	return nil
 }
 
 var guestEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

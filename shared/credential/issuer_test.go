@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -28,7 +27,7 @@ const apiKey = "a-key-of-this-test"
 
 // bench is an issuer with all that it needs.
 type bench struct {
-	banned func(ctx context.Context, userID string) (time.Time, error)
+	bans   *api.Bans
 	signer *usersig.Signer
 	store  *boltkv.Store
 	clock  atomic.Int64 // seconds
@@ -63,9 +62,8 @@ func (b *bench) issuer(t *testing.T, mode credential.Mode) http.Handler {
 		t.Fatal(err)
 	}
 	i, err := credential.New(credential.Config{
-		Mode: mode, Accounts: b.accounts(), Gate: &api.Gate{Keys: keys}, Origins: []string{"https://shop.example.com"},
-		Limit:  &credential.Limit{Store: b.store, Requests: 5, Span: 10 * time.Minute, Now: b.now},
-		Banned: b.banned,
+		Mode: mode, Accounts: b.accounts(), Gate: &api.Gate{Keys: keys, Bans: b.bans}, Origins: []string{"https://shop.example.com"},
+		Limit: &credential.Limit{Store: b.store, Requests: 5, Span: 10 * time.Minute, Now: b.now},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -159,25 +157,22 @@ func TestServerAndOpenMode(t *testing.T) {
 	}
 }
 
-// TestBanned: who is banned gets no UserSig, and everybody does while that cannot
-// be told.
+// TestBanned: a banned user gets no UserSig, whoever asks.
 func TestBanned(t *testing.T) {
 	b := newBench(t)
-	until := b.now().Add(time.Hour)
-	b.banned = func(_ context.Context, userID string) (time.Time, error) {
-		switch userID {
-		case "mallory":
-			return until, nil
-		case "trent":
-			return time.Time{}, errors.New("the store is away")
+	b.bans = &api.Bans{Until: func(_ context.Context, userID string) (time.Time, error) {
+		if userID == "mallory" {
+			return b.now().Add(time.Hour), nil
 		}
 		return time.Time{}, nil
-	}
-	h := b.issuer(t, credential.Server)
-	for userID, status := range map[string]int{"alice": 200, "mallory": 403, "trent": 200} {
-		a := post(h, `{"userID":"`+userID+`"}`, apiKey, "192.0.2.1:1")
-		if a.status != status || status == 403 && !strings.Contains(a.text, "banned until") {
-			t.Errorf("%s: %d %s", userID, a.status, a.text)
+	}}
+	for _, mode := range []credential.Mode{credential.Server, credential.Open} {
+		h := b.issuer(t, mode)
+		for userID, status := range map[string]int{"alice": 200, "mallory": 403} {
+			a := post(h, `{"userID":"`+userID+`"}`, apiKey, "192.0.2.1:1")
+			if a.status != status || status == 403 && (a.UserSig != "" || !strings.Contains(a.text, `"banned"`)) {
+				t.Errorf("%s, %s: %d %s", mode, userID, a.status, a.text)
+			}
 		}
 	}
 }

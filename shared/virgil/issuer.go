@@ -45,7 +45,7 @@ func (i *Issuer) Routes(mux *http.ServeMux) {
 }
 
 func (i *Issuer) jwt(w http.ResponseWriter, r *http.Request) error {
-	identity, err := identityOf(r)
+	identity, err := i.identityOf(r)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (i *Issuer) jwt(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (i *Issuer) credentials(w http.ResponseWriter, r *http.Request) error {
-	identity, err := identityOf(r)
+	identity, err := i.identityOf(r)
 	if err != nil {
 		return err
 	}
@@ -85,8 +85,8 @@ func (i *Issuer) credentials(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// identityOf decides whom a JWT will be for.
-func identityOf(r *http.Request) (string, error) {
+// identityOf decides whom a JWT will be for: nobody who is banned.
+func (i *Issuer) identityOf(r *http.Request) (string, error) {
 	var asked struct {
 		Identity string `json:"identity"`
 		UserID   string `json:"userID"` // the same, in IM's word
@@ -110,7 +110,7 @@ func identityOf(r *http.Request) (string, error) {
 	case usersig.CheckUserID(identity) != nil:
 		return "", fault.New(fault.Invalid, "identity must be a userID: 1 to %d bytes of printable ASCII without blanks", usersig.MaxUserID)
 	}
-	return identity, nil
+	return identity, i.Gate.Bans.Check(r.Context(), identity)
 }
 
 // hasBody looks whether there is a body, whatever length was announced.

@@ -1,10 +1,14 @@
 package wiring
 
 import (
+	"context"
+	"time"
+
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/credential"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
 )
 
 // Callers says who calls the routes of a feature.
@@ -33,7 +37,32 @@ func readGate(set *config.Reader, callers Callers) func(kv.Store) *api.Gate {
 			g.Users = users
 		}
 	}
-	return func(kv.Store) *api.Gate { return g }
+	bans := readBans(set, callers)
+	return func(store kv.Store) *api.Gate {
+		g.Bans = bans(store)
+		return g
+	}
+}
+
+// readBans reads what becomes of users of whom nobody knows whether they are
+// banned. Without a store nobody is banned.
+func readBans(set *config.Reader, callers Callers) func(kv.Store) *api.Bans {
+	if callers == Nobody {
+		return func(kv.Store) *api.Bans { return nil }
+	}
+	refuse := set.Choice(config.Setting{
+		Name:    "STRIKES_UNKNOWN",
+		Meaning: "verdict on users while the store does not say within a second who is banned",
+		Format:  "pass or refuse", Default: "pass",
+	}, "pass", "refuse") == "refuse"
+	return func(store kv.Store) *api.Bans {
+		if store == nil {
+			return nil
+		}
+		return &api.Bans{RefuseUnknown: refuse, Until: func(ctx context.Context, userID string) (time.Time, error) {
+			return strikes.BannedUntil(ctx, store, userID, time.Now())
+		}}
+	}
 }
 
 func readKeys(set *config.Reader) api.Keys {

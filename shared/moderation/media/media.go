@@ -6,6 +6,12 @@
 // answers at once or later with a signed request; a message with a blocked file
 // is recalled, or its body replaced by a sentence.
 //
+// IM modifies nothing in an AVChatRoom (269/74741) and recalls there for an hour
+// only (269/12341), in some editions not at all. So a message of a live room is
+// recalled, and where IM refuses that, a custom message tells the clients to hide
+// it. A message that stays in spite of all, and a file that a person should look
+// at, stand in the moderators' trail.
+//
 // Every step may come twice: the message's own identity names its record and its
 // jobs, the strictest opinion stays, and taking a message back once more changes
 // nothing. An inspector that never answers is asked again, [Rounds] times in
@@ -13,6 +19,7 @@
 package media
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -29,8 +36,10 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/moderation"
+	"github.com/backchannel-im/backchannel/shared/moderation/trail"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
@@ -77,6 +86,12 @@ type Messages interface {
 	ModifyC2CMsg(ctx context.Context, from, to, msgKey string, m im.Modification) error
 }
 
+// Sender sends a message to a group once, however often it is asked to for the
+// same event; [*once.Sender] does.
+type Sender interface {
+	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
+}
+
 const (
 	// Patience is how long an inspector that answers later may take before it
 	// is asked again.
@@ -94,9 +109,14 @@ type Config struct {
 	Jobs      *queue.Ledger
 	Inspector Inspector
 	IM        Messages
+	Sends     Sender
+	// Notifier is the account that tells the clients of a live room to hide a
+	// message. The account must exist; the app's admin works.
+	Notifier string
 	// Replacement is the text that takes the place of a message with a blocked
-	// file; "" recalls the message instead. Where IM does not recall, in some
-	// editions not in AVChatRooms, it is replaced by DefaultReplacement.
+	// file; "" recalls the message instead. Where IM does not recall, the message
+	// is replaced by DefaultReplacement. Messages of AVChatRooms are never
+	// replaced.
 	Replacement string
 	Now         func() time.Time // nil for time.Now
 }
@@ -105,14 +125,17 @@ type Config struct {
 const DefaultReplacement = "This message was removed."
 
 // Media is the rule.
-type Media struct{ c Config }
+type Media struct {
+	c     Config
+	trail *trail.Trail
+}
 
 // New returns the rule and registers the handlers of its jobs.
 func New(c Config) *Media {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	m := &Media{c}
+	m := &Media{c, trail.New(c.Store)}
 	c.Jobs.Handle("media.look", m.look)
 	c.Jobs.Handle("media.opinion", m.opinion)
 	return m
@@ -121,7 +144,7 @@ func New(c Config) *Media {
 // Register adds the rule's callbacks: both that tell of a sent message.
 func (m *Media) Register(mux *callback.Mux) {
 	callback.After(mux, "media", func(ctx context.Context, e *callback.GroupAfterSendMsg) error {
-		return m.sent(ctx, message{GroupID: e.GroupID, TopicID: e.TopicID, MsgSeq: e.MsgSeq, From: e.From}, e.MsgBody)
+		return m.sent(ctx, message{GroupID: e.GroupID, Type: e.Type, TopicID: e.TopicID, MsgSeq: e.MsgSeq, From: e.From}, e.MsgBody)
 	})
 	callback.After(mux, "media", func(ctx context.Context, e *callback.C2CAfterSendMsg) error {
 		if e.SendMsgResult != 0 {
@@ -158,14 +181,18 @@ const maxResult = 1 << 20
 // message is the record of a message with files, and the body of its job.
 type message struct {
 	GroupID string `json:"groupId,omitempty"`
-	TopicID string `json:"topicId,omitempty"`
-	MsgSeq  uint32 `json:"msgSeq,omitempty"`
-	From    string `json:"from"`
-	To      string `json:"to,omitempty"` // one-to-one
-	MsgKey  string `json:"msgKey,omitempty"`
-	Files   []file `json:"files"`
-	Removed bool   `json:"removed,omitempty"` // taken back, or beyond reach
-	Round   int    `json:"round,omitempty"`   // of asking; of the job
+
+	Type    im.GroupType `json:"type,omitempty"` // of the group
+	TopicID string       `json:"topicId,omitempty"`
+	MsgSeq  uint32       `json:"msgSeq,omitempty"`
+	From    string       `json:"from"`
+	To      string       `json:"to,omitempty"` // one-to-one
+	MsgKey  string       `json:"msgKey,omitempty"`
+	Files   []file       `json:"files"`
+	Removed bool         `json:"removed,omitempty"` // taken back, or beyond reach
+	Round   int          `json:"round,omitempty"`   // of asking; of the job
+
+	Since time.Time `json:"since,omitzero"` // when it was first looked at
 }
 
 type file struct {
@@ -359,28 +386,47 @@ func (m *Media) act(ctx context.Context, msg message, round int) error {
 		return m.c.Jobs.Put(ctx, lookJob(msg, round+1, m.c.Now().Add(Patience)))
 	case open:
 		slog.WarnContext(ctx, "the inspector has no opinion; the message stays", "message", msg.id())
+		return m.tell(ctx, msg, "file not inspected")
 	case worst == moderation.Suspect:
-		slog.InfoContext(ctx, "a person should look at a message", "message", msg.id(), "group", msg.GroupID, "seq", msg.MsgSeq)
+		return m.tell(ctx, msg, "file to be looked at")
 	}
 	return nil
 }
 
 // remove takes the message back. One that is gone already is done.
 func (m *Media) remove(ctx context.Context, msg message) error {
-	text := m.c.Replacement
-	if text == "" {
-		err := m.recall(ctx, msg)
+	var refusal error
+	for _, way := range m.ways(msg) {
+		err := way(ctx, msg)
 		if err == nil || !beyond(err) {
 			return err
 		}
-		text = DefaultReplacement
+		refusal = err
 	}
-	err := m.replace(ctx, msg, im.Modification{Body: im.Text(text)})
-	if err != nil && beyond(err) {
-		slog.ErrorContext(ctx, "a message with a blocked file cannot be taken back", "message", msg.id(), "error", err.Error())
-		return nil
+	slog.ErrorContext(ctx, "a message with a blocked file cannot be taken back", "message", msg.id(), "error", refusal.Error())
+	return m.tell(ctx, msg, "blocked file not removed")
+}
+
+// ways lists how a message may be taken back, the next where IM refuses the one
+// before for good.
+func (m *Media) ways(msg message) []func(context.Context, message) error {
+	switch {
+	case msg.Type == im.AVRoom:
+		return []func(context.Context, message) error{m.recall, m.hide}
+	case m.c.Replacement != "":
+		return []func(context.Context, message) error{m.replace, m.recall}
 	}
-	return err
+	return []func(context.Context, message) error{m.recall, m.replace}
+}
+
+// tell adds a finding to the trail, once: its time is that of the message's
+// record.
+func (m *Media) tell(ctx context.Context, msg message, what string) error {
+	note := fmt.Sprintf("message from %s to %s", msg.From, msg.To)
+	if msg.GroupID != "" {
+		note = fmt.Sprintf("message %d of group %s", msg.MsgSeq, cmp.Or(msg.TopicID, msg.GroupID))
+	}
+	return m.trail.Add(ctx, trail.Entry{ID: "media/" + msg.id() + "/" + what, At: msg.Since, What: what, UserID: msg.From, Note: note})
 }
 
 func (m *Media) recall(ctx context.Context, msg message) error {
@@ -396,11 +442,21 @@ func (m *Media) recall(ctx context.Context, msg message) error {
 	return notThere(err)
 }
 
-func (m *Media) replace(ctx context.Context, msg message, by im.Modification) error {
+func (m *Media) replace(ctx context.Context, msg message) error {
+	by := im.Modification{Body: im.Text(cmp.Or(m.c.Replacement, DefaultReplacement))}
 	if msg.GroupID == "" {
 		return notThere(m.c.IM.ModifyC2CMsg(ctx, msg.From, msg.To, msg.MsgKey, by))
 	}
 	return notThere(m.c.IM.ModifyGroupMsg(ctx, msg.GroupID, msg.TopicID, msg.MsgSeq, by))
+}
+
+// hide tells the clients of a live room to hide the message.
+func (m *Media) hide(ctx context.Context, msg message) error {
+	data := fmt.Sprintf(`{"businessID":"backchannel","event":"hide","data":{"msgSeqs":[%d]}}`, msg.MsgSeq)
+	_, err := m.c.Sends.Group(ctx, "media/"+msg.id()+"/hide", im.GroupMsg{
+		GroupID: msg.GroupID, From: m.c.Notifier, Priority: im.High, Body: im.Custom(data, "", ""),
+	})
+	return notThere(err)
 }
 
 // notThere takes a message that is gone for one that was taken back: by an
@@ -415,8 +471,11 @@ func notThere(err error) error {
 }
 
 // beyond reports whether IM refuses for good, such as recalling in some kinds of
-// groups.
+// groups, or a retry of a send whose outcome nobody knows would show it twice.
 func beyond(err error) bool {
+	if errors.Is(err, once.ErrUnknown) {
+		return true
+	}
 	for _, class := range []im.Class{im.ClassGroup, im.ClassC2C, im.ClassRequest, im.ClassConfiguration} {
 		if errors.Is(err, class) {
 			return true
@@ -436,6 +495,7 @@ const recordKey = "message"
 func (m *Media) change(ctx context.Context, first message, f func(*message) bool) (message, error) {
 	for {
 		msg, put := first, kv.Put{Key: recordKey, If: kv.Absent(), Expires: m.c.Now().Add(recordLife)}
+		msg.Since = m.c.Now().UTC()
 		item, err := m.c.Store.Get(ctx, partition(first.id()), recordKey)
 		fresh := errors.Is(err, kv.ErrNotFound)
 		switch {

@@ -16,11 +16,13 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/media"
+	"github.com/backchannel-im/backchannel/shared/moderation/trail"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
@@ -101,7 +103,10 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock, replacement str
 func (w *world) restart(store kv.Store, replacement string) {
 	w.Helper()
 	w.ledger = queue.NewLedger(store, w.Queue, w.Clock.Now)
-	m := media.New(media.Config{Store: store, Jobs: w.ledger, Inspector: w.look, IM: w.chat, Replacement: replacement, Now: w.Clock.Now})
+	m := media.New(media.Config{
+		Store: store, Jobs: w.ledger, Inspector: w.look, IM: w.chat, Sends: once.New(store, w.chat, w.Clock.Now), Notifier: rulestest.Admin,
+		Replacement: replacement, Now: w.Clock.Now,
+	})
 	mux := callback.NewMux()
 	m.Register(mux)
 	w.Serve(mux)
@@ -139,8 +144,13 @@ func picture(name string) []element {
 // message returns what the room, or the talk of jane and joe, has of a message.
 func (w *world) message(sent imtest.Sent) imtest.Message {
 	w.Helper()
+	return w.messageIn("room", sent)
+}
+
+func (w *world) messageIn(room string, sent imtest.Sent) imtest.Message {
+	w.Helper()
 	state := w.App.State()
-	all := state.Group("room").Messages
+	all := state.Group(room).Messages
 	for _, c := range state.Conversations {
 		all = append(all, c.Messages...)
 	}
@@ -153,11 +163,21 @@ func (w *world) message(sent imtest.Sent) imtest.Message {
 	return imtest.Message{}
 }
 
-func (w *world) say(body []element) imtest.Sent {
+func (w *world) say(body []element) imtest.Sent { return w.sayIn("room", body) }
+
+func (w *world) sayIn(room string, body []element) imtest.Sent {
 	w.Helper()
-	sent, err := w.jane.Send("room", imtest.Draft{Body: body})
+	sent, err := w.jane.Send(room, imtest.Draft{Body: body})
 	w.Must(err)
 	return sent
+}
+
+// liveRoom makes a live room with jane in it.
+func (w *world) liveRoom() {
+	w.Helper()
+	_, err := w.chat.CreateGroup(w.Context(), im.NewGroup{Type: im.AVRoom, GroupID: "live", Name: "live", Owner: "joe"})
+	w.Must(err)
+	w.Must(w.jane.Join("live"))
 }
 
 func (w *world) tell(body []element) imtest.Sent {
@@ -181,6 +201,7 @@ func TestMedia(t *testing.T) {
 		{"InspectorAway", true, testInspectorAway},
 		{"GoneAlready", true, testGoneAlready},
 		{"Dies", true, testDies},
+		{"Told", false, testTold},
 	} {
 		tests = append(tests, enginetest.Test{Name: c.name, Long: c.long, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 			c.test(newWorld(t, store, clock, ""))
@@ -188,6 +209,8 @@ func TestMedia(t *testing.T) {
 	}
 	tests = append(tests, enginetest.Test{Name: "Replaced", Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 		testReplaced(newWorld(t, store, clock, "removed"))
+	}}, enginetest.Test{Name: "LiveRoom", Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+		testLiveRoom(newWorld(t, store, clock, "removed"))
 	}})
 	enginetest.Run(t, tests)
 }
@@ -325,6 +348,58 @@ func testReplaced(w *world) {
 	w.say(picture("block"))
 	w.work()
 	w.quiet()
+}
+
+// testLiveRoom: IM modifies nothing in a live room, so a blocked picture is
+// recalled there; where that fails too, clients are told to hide it, and where
+// that fails as well, moderators are told.
+func testLiveRoom(w *world) {
+	w.liveRoom()
+	sent := w.sayIn("live", picture("block"))
+	w.work()
+	if m := w.messageIn("live", sent); !m.Recalled {
+		w.Error("the message is still there")
+	}
+
+	noRecall := imtest.Fault{Code: 10007}
+	w.App.FailNext("group_open_http_svc/group_msg_recall", imtest.Fault{Code: 60005}, noRecall)
+	sent = w.sayIn("live", picture("block"))
+	w.hour()
+	w.quiet()
+	want := fmt.Sprintf(`{"businessID":"backchannel","event":"hide","data":{"msgSeqs":[%d]}}`, sent.Seq)
+	if all := w.App.State().Group("live").Messages; !strings.Contains(string(all[len(all)-1].Body), strings.ReplaceAll(want, `"`, `\"`)) {
+		w.Errorf("the last message of the room is %s, want %s", all[len(all)-1].Body, want)
+	}
+
+	w.App.FailNext("group_open_http_svc/group_msg_recall", noRecall)
+	w.App.FailNext("group_open_http_svc/send_group_msg", imtest.Fault{Code: 10007})
+	sent = w.sayIn("live", picture("block"))
+	w.work()
+	w.quiet()
+	w.told(fmt.Sprintf("message %d of group live", sent.Seq), "blocked file not removed")
+}
+
+// testTold: moderators see files that nobody can judge without them.
+func testTold(w *world) {
+	sent := w.say(picture("suspect"))
+	w.work()
+	w.told(fmt.Sprintf("message %d of group room", sent.Seq), "file to be looked at")
+}
+
+// told checks that the newest entry of the trail says so, once.
+func (w *world) told(note, what string) {
+	w.Helper()
+	entries, _, err := trail.New(w.store).Page(w.Context(), api.Page{Limit: 10})
+	w.Must(err)
+	n := 0
+	for _, e := range entries {
+		if e.What == what && e.Note == note && e.UserID == "jane" {
+			n++
+		}
+	}
+	if n != 1 {
+		w.Errorf("the trail tells %d times of %q about %q: %+v", n, what, note, entries)
+	}
 }
 
 // testDies: the process dies at each of its commits, answers of IM are lost, and

@@ -3,17 +3,15 @@
 package cloud
 
 import (
-	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
-	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/queue/scfqueue"
 	"github.com/backchannel-im/backchannel/shared/queue/sqsqueue"
 	"github.com/backchannel-im/backchannel/shared/wiring"
+	"github.com/backchannel-im/backchannel/shared/wiring/cloud/states"
 )
 
 // Engines are those of both platforms.
 var Engines = wiring.Engines{
-	States: []kv.Engine{dynamokv.Engine, rediskv.Engine, rediskv.TLSEngine},
+	States: states.Engines.States,
 	Queues: []queue.Engine{sqsqueue.Engine, scfqueue.Engine},
 }

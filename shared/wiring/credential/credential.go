@@ -11,7 +11,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/credential"
-	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
 	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
@@ -52,9 +51,6 @@ func read(s *wiring.Settings) wiring.Open {
 	return func(_ context.Context, h *wiring.House) error {
 		limit.Store = h.Store
 		c.Limit, c.Gate = &limit, h.Gate
-		c.Banned = func(ctx context.Context, userID string) (time.Time, error) {
-			return strikes.BannedUntil(ctx, h.Store, userID, time.Now())
-		}
 		issuer, err := credential.New(c)
 		if err != nil {
 			return err

@@ -1,8 +1,13 @@
 package features_test
 
 import (
+	"crypto/rand"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
+	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
@@ -27,5 +32,39 @@ func TestBundleInOneProcess(t *testing.T) {
 	b.Tick()
 	if a := b.Do(kit.Get("/rooms/lobby/stats", kit.Key)); a.JSON["messages"] != 1.0 {
 		t.Errorf("%d %s", a.Status, a.Text)
+	}
+}
+
+// TestBannedUserGetsNowhere: whoever asks, and wherever, a banned user gets no
+// credential and acts on no route.
+func TestBannedUserGetsNowhere(t *testing.T) {
+	desk := httptest.NewServer(desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360}))
+	t.Cleanup(desk.Close)
+	b := kit.OpenBundle(t, map[string]string{
+		"ZENDESK_URL": desk.URL, "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360", "ZENDESK_WEBHOOK_SECRETS": "a secret of this test",
+		"MATCH_HOOK_URL": "http://127.0.0.1:1", "MATCH_HOOK_KEY": "a key of this test alone",
+	})
+	_, sig := b.Login("mallory")
+	if a := b.Do(kit.Post("/moderation/strikes/mallory", kit.Key, `{"weight":10,"reason":"spam"}`)); a.Status != http.StatusOK {
+		t.Fatalf("%d %s", a.Status, a.Text)
+	}
+	as := func(r *http.Request) *http.Request {
+		r.Header.Set("Authorization", "UserSig mallory:"+sig)
+		r.Header.Set("Idempotency-Key", rand.Text())
+		return r
+	}
+	for name, r := range map[string]*http.Request{
+		"a server asks for the UserSig":          kit.Post("/usersig", kit.Key, `{"userID":"mallory"}`),
+		"a server asks for both credentials":     kit.Post("/credentials", kit.Key, `{"identity":"mallory"}`),
+		"a server asks for the JWT":              kit.Post("/virgil-jwt", kit.Key, `{"identity":"mallory"}`),
+		"the user asks for both credentials":     as(kit.Post("/credentials", "", "")),
+		"the user asks for the JWT":              as(kit.Post("/virgil-jwt", "", "")),
+		"the user makes a team":                  as(kit.Post("/teams", "", `{"size":3}`)),
+		"the user opens a ticket":                as(kit.Post("/createticket", "", `{"userId":"mallory","caseInfo":{"desc":"let me in"}}`)),
+		"the user looks at what a room is about": as(kit.Get("/rooms/lobby/stats", "")),
+	} {
+		if a := b.Do(r); a.Status != http.StatusForbidden || !strings.Contains(a.Text, `"banned"`) {
+			t.Errorf("%s: %d %s", name, a.Status, a.Text)
+		}
 	}
 }

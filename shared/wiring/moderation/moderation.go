@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/flood"
 	"github.com/backchannel-im/backchannel/shared/moderation/lists"
@@ -238,7 +239,7 @@ func (w *settings) open(ctx context.Context, h *wiring.House) error {
 		if err != nil {
 			return err
 		}
-		files := media.New(media.Config{Store: h.Store, Jobs: jobs, Inspector: w.inspector, IM: w.client, Replacement: w.replacement})
+		files := media.New(media.Config{Store: h.Store, Jobs: jobs, Inspector: w.inspector, IM: w.client, Sends: once.New(h.Store, w.client, nil), Notifier: w.people.strikes.Notifier, Replacement: w.replacement})
 		h.Callbacks(files.Register)
 		h.Routes(func(mux *http.ServeMux, _ *api.Gate) { files.Routes(mux) })
 	}

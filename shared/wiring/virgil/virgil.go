@@ -28,8 +28,8 @@ const (
 // Feature is the issuing of Virgil JWTs.
 var Feature = wiring.Feature{
 	Name: "virgil", Function: "virgil-jwt-issuer",
-	Callers: wiring.Users,
-	Read:    read,
+	Store: wiring.Optional, Callers: wiring.Users,
+	Read: read,
 }
 
 func read(s *wiring.Settings) wiring.Open {
