@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -36,6 +37,10 @@ type Query struct {
 
 	raw string // as received
 }
+
+// ByREST reports whether the app's own server caused the callback through the REST
+// API, and no client. Like OptPlatform it is covered by no signature.
+func (q Query) ByREST() bool { return strings.EqualFold(q.OptPlatform, "RESTAPI") }
 
 func queryOf(values url.Values, raw string) Query {
 	q := Query{

@@ -73,11 +73,9 @@ func (o *Outbox) drainJob(ctx context.Context, j queue.Job) error {
 // moment. Call it within a job that is retried when its worker dies. nil means that
 // every message added before the call has been sent, or will be by the process that
 // holds the lease, or by a job that Drain has enqueued: for messages that were put
-// off, and where ctx left no time.
-//
-// A [queue.Later] asks the job to come again when the lease ends, in case its holder
-// has died; each process asks one job per room and lease for that. Other errors are
-// the store's, the queue's and the context's own.
+// off, where ctx left no time, and, at the end of the lease, in case its holder has
+// died: each process enqueues one for a room and lease. Errors are the store's, the
+// queue's and the context's own.
 func (o *Outbox) Drain(ctx context.Context, roomID string) error {
 	if o.im == nil || o.jobs == nil {
 		return errors.New("outbox: this program sends nothing to rooms")
@@ -95,7 +93,7 @@ func (o *Outbox) Drain(ctx context.Context, roomID string) error {
 		case err != nil:
 			return err
 		case wait > 0 && o.standBy.take(roomID, o.now(), wait):
-			return queue.Later{After: wait + time.Second}
+			return o.wake(ctx, roomID, fmt.Sprint("lease/", h.lease.Until.UnixMilli()), h.lease.Until)
 		case wait > 0:
 			return nil
 		}

@@ -29,7 +29,7 @@ const (
 type Accounts struct {
 	store kv.Store
 	now   func() time.Time
-	along map[string]func(context.Context, Made) ([]kv.Write, error)
+	along map[string]Along
 	// turn has the moves of a user wait for each other in this process, where they
 	// would conflict. Users share the places by hash.
 	turn [turns]chan struct{}
@@ -40,7 +40,7 @@ func New(store kv.Store, now func() time.Time) *Accounts {
 	if now == nil {
 		now = time.Now
 	}
-	a := &Accounts{store: store, now: now, along: make(map[string]func(context.Context, Made) ([]kv.Write, error))}
+	a := &Accounts{store: store, now: now, along: make(map[string]Along)}
 	for i := range a.turn {
 		a.turn[i] = make(chan struct{}, 1)
 	}
@@ -48,9 +48,7 @@ func New(store kv.Store, now func() time.Time) *Accounts {
 }
 
 // Along implements Ledger.
-func (a *Accounts) Along(why string, writes func(context.Context, Made) ([]kv.Write, error)) {
-	a.along[why] = writes
-}
+func (a *Accounts) Along(why string, f Along) { a.along[why] = f }
 
 // account is an Account as it is stored.
 type account struct {
@@ -118,7 +116,7 @@ func (a *Accounts) try(ctx context.Context, m Move) (Made, error) {
 	if err != nil {
 		return Made{}, err
 	}
-	writes, err := a.writes(ctx, made, is, cond)
+	writes, err := a.writes(ctx, &made, is, cond)
 	if err != nil {
 		return Made{}, err
 	}
@@ -150,13 +148,20 @@ const (
 	Refund = "refund" // takes back what was spent
 )
 
-// writes are those of a move.
-func (a *Accounts) writes(ctx context.Context, m Made, is account, cond kv.Cond) ([]kv.Write, error) {
+// writes are those of a move, whose note they complete.
+func (a *Accounts) writes(ctx context.Context, m *Made, is account, cond kv.Cond) ([]kv.Write, error) {
+	var more []kv.Write
+	if along := a.along[m.Why]; along != nil {
+		var err error
+		if m.Note, more, err = along(ctx, *m); err != nil {
+			return nil, err
+		}
+	}
 	head, err := json.Marshal(is)
 	if err != nil {
 		return nil, fmt.Errorf("wallet: %w", err)
 	}
-	move, err := json.Marshal(record{Made: m})
+	move, err := json.Marshal(record{Made: *m})
 	if err != nil {
 		return nil, fmt.Errorf("wallet: %w", err)
 	}
@@ -164,19 +169,11 @@ func (a *Accounts) writes(ctx context.Context, m Made, is account, cond kv.Cond)
 	if err != nil {
 		return nil, fmt.Errorf("wallet: %w", err)
 	}
-	writes := []kv.Write{
+	return append([]kv.Write{
 		kv.Put{Key: accountKey, Value: head, If: cond},
 		kv.Put{Key: movePrefix + m.ID, Value: move, If: kv.Absent()},
 		kv.Put{Key: lineKey(is.Moves), Value: line, If: kv.Absent()},
-	}
-	if along := a.along[m.Why]; along != nil {
-		more, err := along(ctx, m)
-		if err != nil {
-			return nil, err
-		}
-		writes = append(writes, more...)
-	}
-	return writes, nil
+	}, more...), nil
 }
 
 // refuse keeps that a move was refused for want of coins.

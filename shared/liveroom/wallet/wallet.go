@@ -106,6 +106,9 @@ type Made struct {
 	Move
 	At      time.Time `json:"at"`
 	Balance int64     `json:"balance"` // after it
+	// Note is what was noted along with the move when it was made; see
+	// [Ledger.Along].
+	Note json.RawMessage `json:"note,omitempty"`
 	// Replayed: it had been made before.
 	Replayed bool `json:"-"`
 }
@@ -132,12 +135,16 @@ type Ledger interface {
 	// Statement returns moves of a user, the newest first, and the next page's
 	// after; ErrNoStatement where the ledger keeps none here.
 	Statement(ctx context.Context, userID, after string, limit int) (lines []Line, next string, err error)
-	// Along registers what is written with each move of a kind (its Why): writes in
-	// the user's partition, in the very commit that makes the move. It may be called
-	// several times for one move; the last call's writes count. Register before the
-	// first move.
-	Along(why string, writes func(ctx context.Context, m Made) ([]kv.Write, error))
+	// Along registers what belongs to each move of a kind (its Why). Register before
+	// the first move.
+	Along(why string, f Along)
 }
+
+// Along returns what belongs to a move: a note that is kept with it, and writes in
+// the user's partition that are made in the very commit that makes the move. It may
+// be called several times for one move; what the last call returned counts. Its
+// error keeps the move from being made.
+type Along func(ctx context.Context, m Made) (note json.RawMessage, writes []kv.Write, err error)
 
 // Line is a move in a statement.
 type Line struct {
@@ -180,4 +187,4 @@ func (c Closed) Statement(context.Context, string, string, int) ([]Line, string,
 }
 
 // Along implements Ledger.
-func (c Closed) Along(string, func(context.Context, Made) ([]kv.Write, error)) {}
+func (c Closed) Along(string, Along) {}

@@ -211,9 +211,9 @@ func testStatement(s *suite) {
 // somebody else changes it at the same time.
 func testAlong(s *suite) {
 	disturbed := 0
-	s.ledger.Along("gift", func(ctx context.Context, m wallet.Made) ([]kv.Write, error) {
+	s.ledger.Along("gift", func(ctx context.Context, m wallet.Made) (json.RawMessage, []kv.Write, error) {
 		if m.Amount == -13 {
-			return nil, errors.New("not this one")
+			return nil, nil, errors.New("not this one")
 		}
 		item, err := s.store.Get(ctx, wallet.Partition(m.UserID), "combo")
 		cond := kv.Rev(item.Rev)
@@ -224,7 +224,7 @@ func testAlong(s *suite) {
 			disturbed++
 			_ = s.store.Commit(ctx, wallet.Partition(m.UserID), fmt.Sprint("other", disturbed), kv.Put{Key: "combo", Value: item.Value, If: cond})
 		}
-		return []kv.Write{kv.Put{Key: "combo", Value: append(item.Value, m.ID...), If: cond}}, err
+		return json.RawMessage(`"after ` + string(item.Value) + `"`), []kv.Write{kv.Put{Key: "combo", Value: append(item.Value, m.ID...), If: cond}}, err
 	})
 	s.makes(topUp("t", "ann", 100), 100)
 	s.makes(gift("a", "ann", 1), 99)
@@ -235,6 +235,9 @@ func testAlong(s *suite) {
 	item, err := s.store.Get(s.Context(), wallet.Partition("ann"), "combo")
 	if err != nil || string(item.Value) != "ab" {
 		s.Errorf("%q, %v", item.Value, err)
+	}
+	if made, err := s.ledger.Make(s.Context(), gift("b", "ann", 1)); err != nil || string(made.Note) != `"after a"` || !made.Replayed {
+		s.Errorf("%+v, %v", made, err)
 	}
 	s.sums("ann")
 }
