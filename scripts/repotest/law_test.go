@@ -30,12 +30,13 @@ var ports = map[string][]string{
 	"shared/queue":       {"shared/kv", "shared/retry", "shared/fault"},
 	"shared/schedule":    {},
 	"shared/due":         {"shared/kv", "shared/queue", "shared/retry", "shared/fault"},
+	"shared/process":     {"shared/kv", "shared/queue", "shared/due", "shared/retry", "shared/fault"},
 	"shared/mailbox":     {"shared/kv", "shared/queue", "shared/due", "shared/retry", "shared/fault"},
-	"shared/idem":        {"shared/kv", "shared/fault"},
+	"shared/idem":        {"shared/kv", "shared/retry", "shared/fault"},
 	"shared/im":          {"shared/im/usersig", "shared/retry", "shared/fault"},
 	"shared/im/callback": {"shared/im", "shared/fault"},
 	"shared/im/usersig":  {"shared/fault"},
-	"shared/im/once":     {"shared/im", "shared/kv", "shared/fault"},
+	"shared/im/once":     {"shared/im", "shared/kv", "shared/retry", "shared/fault"},
 	"shared/breaker":     {},
 	"shared/generation":  {"shared/im/callback", "shared/kv", "shared/retry", "shared/fault"},
 	"shared/api":         {"shared/im/usersig", "shared/idem", "shared/kv", "shared/fault"},
@@ -66,8 +67,6 @@ var rulesBelow = []string{
 	"shared/moderation/strikes",
 	"shared/liveroom/gift",
 	"shared/liveroom/lottery",
-	"shared/liveroom/outbox",
-	"shared/liveroom/wallet",
 }
 
 // foreign lists who may import code from outside beside the adapters, and what.
@@ -218,6 +217,22 @@ func TestLawOfEngines(t *testing.T) {
 			if dep == "github.com/aws/aws-sdk-go-v2/config" {
 				t.Errorf("%s links %s, 2 MB for what the environment says", name, dep)
 			}
+		}
+	}
+}
+
+// TestLawOfProcesses: the clock knows every process by name. A rule that is not in
+// the list of what happens every minute would never have its work continued.
+func TestLawOfProcesses(t *testing.T) {
+	var swept []string
+	for _, p := range listPackages(t) {
+		if local(p.ImportPath) == "shared/wiring/minute" {
+			swept = p.Imports
+		}
+	}
+	for _, p := range listPackages(t) {
+		if kindOf(local(p.ImportPath)) == rule && slices.Contains(p.Imports, module+"shared/process") && !slices.Contains(swept, p.ImportPath) {
+			t.Errorf("%s has a process, which shared/wiring/minute does not name", local(p.ImportPath))
 		}
 	}
 }

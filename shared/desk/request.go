@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/retry"
+
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
@@ -33,9 +35,6 @@ const (
 	// failure.
 	shortestPause = 10 * time.Second
 	longestPause  = 15 * time.Minute
-	// settleTime is how long giving a lease back may take after the time for the
-	// attempt has run out.
-	settleTime = 2 * time.Second
 	// forgotten is the age of a request from which on the desk is asked for the
 	// ticket before it is made: desks forget keys, the first after two hours.
 	forgotten = time.Hour
@@ -137,7 +136,7 @@ func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, aske
 			return Opened{}, errBusy
 		}
 		// The guard comes before the commit that it guards.
-		switch err := t.agenda.Put(ctx, key, t.now().Add(guardAfter), nil); {
+		switch err := t.process.Guard(ctx, key, t.now().Add(guardAfter)); {
 		case errors.Is(err, kv.ErrConflict):
 			return Opened{}, errBusy // many begin at once, and one will do
 		case err != nil:
@@ -272,9 +271,7 @@ func (a *attempt) run(ctx context.Context) error {
 			return err // another has it, or nobody knows; then the lease ends
 		}
 	}
-	if err := a.agenda.Remove(ctx, a.key); err != nil {
-		slog.WarnContext(ctx, "a request that is done is still on the agenda", "error", err.Error())
-	}
+	a.process.Done(ctx, a.key)
 	if a.Refused != "" {
 		return fault.New(fault.Invalid, "%s", a.Refused)
 	}
@@ -283,7 +280,7 @@ func (a *attempt) run(ctx context.Context) error {
 
 // release gives the request back. If that fails, the lease ends.
 func (a *attempt) release(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	a.Until = time.Time{}
 	if err := a.put(ctx); err != nil {
@@ -389,11 +386,7 @@ func (a *attempt) greet(ctx context.Context) error {
 }
 
 // resume is the job that goes on with a request.
-func (t *Tickets) resume(ctx context.Context, j queue.Job) error {
-	var key string
-	if err := json.Unmarshal(j.Body, &key); err != nil {
-		return errors.New("desk: the job names no request")
-	}
+func (t *Tickets) resume(ctx context.Context, key string) error {
 	a, err := t.load(ctx, key)
 	switch {
 	case err != nil:

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
@@ -104,7 +105,7 @@ func testStorm(w *world) {
 			}
 		})
 		w.advance(2 * time.Minute)
-		w.must(instances[0].tickets.Sweep(ctx))
+		w.must(desk.Requests.Sweep(w.store, instances[0].ledger, w.clock.Now)(ctx))
 		_, err := instances[0].ledger.Sweep(ctx)
 		w.must(err)
 	}

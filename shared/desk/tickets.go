@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/backchannel-im/backchannel/shared/due"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/mailbox"
+	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
@@ -30,8 +30,7 @@ type Sender interface {
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
 }
 
-// Config makes [Tickets]. Where there is only Sweep to call, Store and Jobs are
-// enough.
+// Config makes [Tickets].
 type Config struct {
 	Store kv.Store
 	Jobs  *queue.Ledger
@@ -55,12 +54,15 @@ type Config struct {
 // Tickets are the tickets of one desk. It is safe for concurrent use, also by
 // several processes.
 type Tickets struct {
-	conf   Config
-	store  kv.Store
-	agenda *due.Agenda
-	boxes  *mailbox.Mailbox
-	now    func() time.Time
+	conf    Config
+	store   kv.Store
+	process *process.Process
+	boxes   *mailbox.Mailbox
+	now     func() time.Time
 }
+
+// Requests has requests continued that were left half done.
+var Requests = process.Name{Agenda: "tickets", Job: "ticket.request", Lane: queue.Slow}
 
 // New makes Tickets, and lets Jobs know how to carry out theirs.
 func New(conf Config) *Tickets {
@@ -69,31 +71,15 @@ func New(conf Config) *Tickets {
 	}
 	t := &Tickets{
 		conf: conf, store: conf.Store, now: conf.Now,
-		agenda: due.New(conf.Store, "tickets", conf.Now),
-		boxes:  mailbox.New(conf.Store, "changes", mailbox.Options{Now: conf.Now}),
+		boxes: mailbox.New(conf.Store, "changes", mailbox.Options{Now: conf.Now}),
 	}
-	conf.Jobs.Handle(requestKind, t.resume)
+	t.process = process.New(Requests, conf.Store, conf.Jobs, conf.Now, t.resume)
 	conf.Jobs.Handle(changeKind, t.change)
 	return t
 }
 
-// The kinds of jobs.
-const (
-	requestKind = "ticket.request" // goes on with a request that was left half done
-	changeKind  = "ticket.change"
-)
-
-// Sweep hands what was left half done to the job queue. It is for the clock.
-func (t *Tickets) Sweep(ctx context.Context) error {
-	_, err := t.agenda.Sweep(ctx, func(ctx context.Context, e due.Entry) error {
-		body, err := json.Marshal(e.ID)
-		if err != nil {
-			return err
-		}
-		return t.conf.Jobs.Put(ctx, queue.Job{ID: "ticket/request/" + e.ID, Kind: requestKind, Lane: queue.Slow, Body: body})
-	})
-	return err
-}
+// changeKind is the kind of jobs that take in what happened to a ticket.
+const changeKind = "ticket.change"
 
 // read reads an item as JSON and returns the condition that it is as it was
 // read. Without the item, v stays as it is.

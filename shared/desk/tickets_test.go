@@ -165,7 +165,7 @@ func testInHand(w *world) {
 		w.Errorf("%d %s", a.status, a.text)
 	}
 	w.advance(2 * time.Minute)
-	w.must(other.tickets.Sweep(w.Context())) // there is a job now
+	w.must(desk.Requests.Sweep(w.store, other.ledger, w.clock.Now)(w.Context())) // there is a job now
 	meanwhile := 0
 	w.conf.Desk = slowDesk{w.desk, func() {
 		meanwhile++

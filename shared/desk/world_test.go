@@ -187,7 +187,7 @@ func (p *process) hours(n int) {
 	for range n {
 		for _, minutes := range []time.Duration{1, 1, 3, 5, 10, 20, 20} {
 			p.advance(minutes * time.Minute)
-			p.must(p.tickets.Sweep(p.Context()))
+			p.must(desk.Requests.Sweep(p.store, p.ledger, p.clock.Now)(p.Context()))
 			_, err := p.ledger.Sweep(p.Context())
 			p.must(err)
 			p.work()

@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/retry"
+
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
@@ -19,9 +21,6 @@ const (
 	pageSize = 64
 	// reserve is how long before the deadline no entry is begun any more.
 	reserve = time.Second
-	// settleTime is how long taking off a handled entry may take after the
-	// handler's own time has run out.
-	settleTime = 2 * time.Second
 	// leaseSlack is how much longer than its deadline a sweep has an entry to
 	// itself.
 	leaseSlack = 5 * time.Second
@@ -203,7 +202,7 @@ func (s *sweep) perform(ctx context.Context, shard int, item kv.Item, handle fun
 		slog.WarnContext(ctx, "due entry failed; it comes again", "agenda", a.name, "attempt", r.Attempts, "error", err.Error())
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	p = place{id: id, key: timeKey(back) + id, rev: op}
 	err = a.store.Commit(ctx, a.partition(shard), kv.NewOp("due"), p.clear()...)

@@ -27,6 +27,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/retry"
+
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
@@ -45,9 +47,6 @@ const (
 	longest = 2 * time.Minute
 	// leaseSlack is how much longer than the work a lease lasts.
 	leaseSlack = 5 * time.Second
-	// settleTime is how long writing an answer down may take after the time
-	// for the work has run out.
-	settleTime = 2 * time.Second
 	// comeAgain is how soon a repeat may ask again, unless the lease ends
 	// before.
 	comeAgain = 2 * time.Second
@@ -194,7 +193,7 @@ func (k *Keeper) inProgress(r record) error {
 
 // settle keeps the answer, if the slot is still this one's.
 func (k *Keeper) settle(ctx context.Context, s slot, rev string, body [sha256.Size]byte, answer []byte) ([]byte, bool, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	done := record{Body: body[:], Answer: answer}
 	if len(answer) > MaxAnswer {
@@ -218,7 +217,7 @@ func (k *Keeper) settle(ctx context.Context, s slot, rev string, body [sha256.Si
 
 // release gives a slot back. Where that fails, its lease ends.
 func (k *Keeper) release(ctx context.Context, s slot, rev string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	err := k.store.Commit(ctx, s.partition, kv.NewOp("idem"), kv.Delete{Key: s.key, If: kv.Rev(rev)})
 	if err != nil && !errors.Is(err, kv.ErrConflict) {

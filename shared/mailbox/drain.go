@@ -23,9 +23,6 @@ const (
 	// leaseSlack is how much longer the lease lasts than that: for writing the
 	// result down, and for clocks that differ.
 	leaseSlack = 5 * time.Second
-	// settleTime is how long writing the result down may take after the
-	// handler's own time has run out.
-	settleTime = 2 * time.Second
 	// reserve is how long before the deadline no entry is begun any more.
 	reserve    = time.Second
 	firstPause = 2 * time.Second
@@ -168,7 +165,7 @@ func (h *holder) renewed(ctx context.Context) lease {
 
 // commit writes the lease and whatever else, if this holder still has it.
 func (h *holder) commit(ctx context.Context, l lease, writes ...kv.Write) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	value, err := json.Marshal(l)
 	if err != nil {

@@ -54,7 +54,7 @@ func (s *sight) save(ctx context.Context) error {
 	now := s.now()
 	// The guard comes before the commit that it guards.
 	if at := s.lookAt(now); !s.over() && (!s.Guard.After(now) || s.Guard.After(at)) {
-		if err := s.agenda.Put(ctx, s.groupID, at, nil); err != nil {
+		if err := s.process.Guard(ctx, s.groupID, at); err != nil {
 			return err
 		}
 		s.Guard = at
@@ -76,9 +76,7 @@ func (s *sight) save(ctx context.Context) error {
 	}
 	s.cond, s.stored = kv.Rev(op), value
 	if s.over() {
-		if err := s.agenda.Remove(ctx, s.groupID); err != nil {
-			slog.WarnContext(ctx, "a team that is over is still on the agenda", "error", err.Error())
-		}
+		s.process.Done(ctx, s.groupID)
 	}
 	return nil
 }

@@ -33,9 +33,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/backchannel-im/backchannel/shared/due"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
@@ -90,9 +90,9 @@ type Sender interface {
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
 }
 
-// Config makes [Teams]. Where there are only Sweep and Register to call, Store,
-// Jobs and AnyGroup are enough, and Jobs may be nil where the callbacks of teams
-// only pass through.
+// Config makes [Teams]. Where the program has no hook and hands teams to one that
+// has, Store, Jobs and AnyGroup are enough; Jobs may be nil where the callbacks of
+// teams are only forwarded.
 type Config struct {
 	Store kv.Store
 	Jobs  *queue.Ledger
@@ -117,22 +117,25 @@ type Config struct {
 // Teams are all teams of an app. It is safe for concurrent use, also by several
 // processes.
 type Teams struct {
-	conf   Config
-	store  kv.Store
-	agenda *due.Agenda
-	now    func() time.Time
+	conf    Config
+	store   kv.Store
+	process *process.Process
+	now     func() time.Time
 }
+
+// Looks has teams looked at that something is left to do in, or that wait.
+var Looks = process.Name{Agenda: "teams", Job: "team.due", Lane: queue.Slow}
 
 // New makes Teams, and lets Jobs know how to carry out theirs.
 func New(conf Config) *Teams {
 	if conf.Now == nil {
 		conf.Now = time.Now
 	}
-	t := &Teams{conf: conf, store: conf.Store, now: conf.Now, agenda: due.New(conf.Store, "teams", conf.Now)}
+	t := &Teams{conf: conf, store: conf.Store, now: conf.Now}
+	t.process = process.New(Looks, conf.Store, conf.Jobs, conf.Now, t.lookDue)
 	if conf.Jobs != nil {
 		conf.Jobs.Handle(lookKind, t.job(t.lookOnly))
 		conf.Jobs.Handle(startKind, t.job(t.start))
-		conf.Jobs.Handle(dueKind, t.job(t.startDue))
 	}
 	return t
 }
@@ -141,21 +144,28 @@ func New(conf Config) *Teams {
 func (t *Teams) job(do func(context.Context, order) error) queue.Handler {
 	return func(ctx context.Context, j queue.Job) error {
 		o, err := orderOf(j)
-		switch {
-		case err != nil:
+		if err == nil {
+			err = t.check()
+		}
+		if err != nil {
 			return err
-		case t.conf.IM == nil:
-			return errors.New("match: this program has no hook, and so no teams")
 		}
 		return do(ctx, o)
 	}
+}
+
+// check refuses work that needs a hook where there is none.
+func (t *Teams) check() error {
+	if t.conf.IM == nil {
+		return errors.New("match: this program has no hook, and so no teams")
+	}
+	return nil
 }
 
 // The kinds of jobs. Each body is an order.
 const (
 	lookKind  = "team.look"  // something may have changed in the group
 	startKind = "team.start" // the hook is to be told
-	dueKind   = "team.due"   // the agenda says so
 )
 
 // order is what a job is about.
@@ -177,7 +187,7 @@ func (t *Teams) put(ctx context.Context, id, kind string, lane queue.Lane, o ord
 
 func orderOf(j queue.Job) (o order, err error) {
 	if err := json.Unmarshal(j.Body, &o); err != nil || !isGroupID(o.GroupID) {
-		return o, errors.New("match: the job names no group")
+		return o, errors.New("match: discarded malformed job: it names no group")
 	}
 	return o, nil
 }
@@ -185,13 +195,4 @@ func orderOf(j queue.Job) (o order, err error) {
 // isGroupID reports whether a GroupID can be one (269/1615).
 func isGroupID(id string) bool {
 	return id != "" && len(id) <= im.MaxGroupID && !strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' })
-}
-
-// Sweep has every team looked at whose time has come. It is for the clock.
-func (t *Teams) Sweep(ctx context.Context) error {
-	_, err := t.agenda.Sweep(ctx, func(ctx context.Context, e due.Entry) error {
-		id := fmt.Sprintf("team/%s/due/%d", e.ID, e.At.UnixMilli())
-		return t.put(ctx, id, dueKind, queue.Slow, order{GroupID: e.ID})
-	})
-	return err
 }

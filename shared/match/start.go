@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
+
+	"github.com/backchannel-im/backchannel/shared/retry"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/queue"
@@ -31,10 +32,6 @@ func answerOf(err error) answer {
 	}
 	return unknown
 }
-
-// settleTime is how long writing down an answer may take after the job's own time
-// has run out.
-const settleTime = 2 * time.Second
 
 // start looks at a team and calls the hook if it is time to. A [queue.Later] says
 // when to call again.
@@ -73,7 +70,7 @@ func (t *Teams) start(ctx context.Context, o order) error {
 // note writes down what the hook answered to a call, whatever has become of the
 // team meanwhile. It returns nil if that is no matter any more.
 func (t *Teams) note(ctx context.Context, called *sight, a answer, doubt bool) (*sight, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	for range tries {
 		s, err := t.load(ctx, called.groupID)
@@ -98,15 +95,18 @@ func (t *Teams) lookOnly(ctx context.Context, o order) error {
 	return err
 }
 
-// startDue does what the agenda says. What fails is put on the agenda again: it
-// would not do to lay a team aside because IM was away for some hours.
-func (t *Teams) startDue(ctx context.Context, o order) error {
-	err := t.start(ctx, o)
+// lookDue is the job of [Looks]. What fails is guarded again: it would not do to
+// lay a team aside because IM was away for some hours.
+func (t *Teams) lookDue(ctx context.Context, groupID string) error {
+	if err := t.check(); err != nil {
+		return err
+	}
+	err := t.start(ctx, order{GroupID: groupID})
 	if _, is := errors.AsType[queue.Later](err); is || err == nil {
 		return err
 	}
 	slog.WarnContext(ctx, "a team could not be looked at; the agenda comes to it again", "error", err.Error())
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
-	return t.agenda.Put(ctx, o.GroupID, t.now().Add(lookEvery), nil)
+	return t.process.Guard(ctx, groupID, t.now().Add(lookEvery))
 }

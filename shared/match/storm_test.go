@@ -87,7 +87,7 @@ func testStorm(w *world) {
 	for range 10 {
 		inParallel(4*stormInstances, 4*stormInstances, func(int) { work() })
 		w.advance(time.Minute)
-		w.must(instances[0].teams.Sweep(ctx))
+		w.must(match.Looks.Sweep(w.store, instances[0].ledger, w.clock.Now)(ctx))
 		_, err := instances[0].ledger.Sweep(ctx)
 		w.must(err)
 	}

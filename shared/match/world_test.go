@@ -176,7 +176,7 @@ func (p *process) minutes(n int) {
 	p.Helper()
 	for i := range n {
 		p.advance(time.Minute)
-		p.must(p.teams.Sweep(p.Context()))
+		p.must(match.Looks.Sweep(p.store, p.ledger, p.clock.Now)(p.Context()))
 		if i%4 == (n-1)%4 { // it reads all jobs of the day, which adds up in the crash tables
 			_, err := p.ledger.Sweep(p.Context())
 			p.must(err)

@@ -82,6 +82,16 @@ func NewLedger(store kv.Store, q Queue, now func() time.Time) *Ledger {
 // Handle registers the handler of a kind.
 func (l *Ledger) Handle(kind string, h Handler) { l.handlers[kind] = h }
 
+// Elsewhere says that another program carries out the jobs of a kind, so that
+// this one may put them. It changes nothing where the kind has a handler here.
+func (l *Ledger) Elsewhere(kind string) {
+	if l.handlers[kind] == nil {
+		l.handlers[kind] = func(context.Context, Job) error {
+			return fmt.Errorf("jobs of kind %q are carried out by another program", kind)
+		}
+	}
+}
+
 func partitionOf(id string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(id))
@@ -311,13 +321,9 @@ func (l *Ledger) carryOut(ctx context.Context, j Job) (err error) {
 	return h(ctx, j)
 }
 
-// settleTime is how long writing down a result may take after the handler's
-// own time has run out.
-const settleTime = 2 * time.Second
-
 // settle writes down how an attempt ended.
 func (l *Ledger) settle(ctx context.Context, r Record, cond kv.Cond, result error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	now := l.now()
 	r.Leased = time.Time{}

@@ -1,5 +1,5 @@
 // Package retry has what every retry of ours needs: a wait that ends with its
-// context, and the moment from which another attempt is allowed. How long a
+// context, time to write a result down, and the moment from which another attempt is allowed. How long a
 // retry waits (its backoff) is a decision of the package that retries.
 package retry
 
@@ -25,6 +25,17 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// settleTime is how long a result may take to be written down after its own time
+// has run out.
+const settleTime = 2 * time.Second
+
+// Settle returns a context in which the result of an attempt can still be written
+// down although the attempt's own ctx has ended: it has the values of ctx, and
+// ends two seconds from now.
+func Settle(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), settleTime)
 }
 
 // Latest returns the latest of some times: an attempt that a lease, a backoff

@@ -186,11 +186,7 @@ func (p Program) serve(app *faas.App, h *House, q queue.Queue, entrance *door) e
 		}
 	}
 	if p.minute != nil {
-		var jobs *queue.Ledger
-		if q != nil {
-			jobs = queue.NewLedger(h.Store, q, nil) // with no handlers but the timetable's
-		}
-		app.Tick = p.minute(h.Store, jobs).Tick
+		app.Tick = p.minute(h.Store, h.Jobs).Tick
 	}
 	app.HTTP = api.Routes(routes)
 	return nil

@@ -37,6 +37,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/retry"
+
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
@@ -249,7 +251,7 @@ func (d send[M, A]) save(ctx context.Context, r record[M, A], cond kv.Cond, coun
 // settle writes down how the send ended. If that fails, a repeat finds out the
 // same again, so the caller's result stands.
 func (d send[M, A]) settle(ctx context.Context, end record[M, A], counter string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	var counters []string
 	if counter != "" {
@@ -276,13 +278,9 @@ func (d send[M, A]) settle(ctx context.Context, end record[M, A], counter string
 	}
 }
 
-// settleTime is how long writing down a result may take after the caller's own
-// time has run out.
-const settleTime = 2 * time.Second
-
 // forget takes the record away, unless somebody has changed it.
 func (d send[M, A]) forget(ctx context.Context, rev string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	err := d.store.Commit(ctx, d.partition, kv.NewOp("once"), kv.Delete{Key: d.key, If: kv.Rev(rev)})
 	if err != nil && !errors.Is(err, kv.ErrConflict) {

@@ -106,7 +106,9 @@ func testExpiryDies(w *world) {
 			w.must(next.reviews.Hold(t.Context(), w.held(name, n)))
 		}
 		w.advance(review.Life + time.Minute)
-		_ = w.process(mortal).reviews.Sweep(t.Context())
+		dying := w.process(mortal)
+		_ = review.Expire(mortal, dying.ledger, w.clock.Now)(t.Context())
+		_ = w.queue.Work(t.Context(), dying.ledger, w.clock.Now)
 		next.hour()
 		if got := strings.Join(next.entries(name), ", "); got != "message expired, message expired, message expired" {
 			w.Errorf("trail %s", got)

@@ -34,7 +34,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/backchannel-im/backchannel/shared/due"
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
@@ -42,6 +41,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/trail"
+	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
@@ -81,8 +81,7 @@ type Rejection struct {
 	Reason string
 }
 
-// Config makes a [Queue]. Where there is only Sweep to call, Store and Jobs are
-// enough.
+// Config makes a [Queue].
 type Config struct {
 	Store kv.Store
 	Jobs  *queue.Ledger
@@ -103,15 +102,15 @@ type Config struct {
 // Queue is the messages that wait. It is safe for concurrent use, also by several
 // processes.
 type Queue struct {
-	conf   Config
-	store  kv.Store
-	agenda *due.Agenda
-	trail  *trail.Trail
-	now    func() time.Time
+	conf    Config
+	store   kv.Store
+	process *process.Process
+	trail   *trail.Trail
+	now     func() time.Time
 }
 
-// jobKind is the kind of the job that does what follows from a decision.
-const jobKind = "review.decided"
+// Decisions does what follows from moderators' decisions.
+var Decisions = process.Name{Agenda: "reviews", Job: "review.decided", Lane: queue.Fast}
 
 // New makes a Queue, and lets Jobs know how to carry out theirs.
 func New(conf Config) *Queue {
@@ -119,10 +118,9 @@ func New(conf Config) *Queue {
 		conf.Now = time.Now
 	}
 	q := &Queue{
-		conf: conf, store: conf.Store, now: conf.Now,
-		agenda: due.New(conf.Store, "reviews", conf.Now), trail: trail.New(conf.Store),
+		conf: conf, store: conf.Store, now: conf.Now, trail: trail.New(conf.Store),
 	}
-	conf.Jobs.Handle(jobKind, q.decided)
+	q.process = process.New(Decisions, conf.Store, conf.Jobs, conf.Now, q.goOn)
 	return q
 }
 
@@ -316,7 +314,7 @@ func (q *Queue) decide(ctx context.Context, id string, d decision) (record, erro
 	}
 	if r.State == Waiting {
 		// The guard comes before the commit that it guards.
-		if err := q.agenda.Put(ctx, id, q.now().Add(guardAfter), nil); err != nil && !errors.Is(err, kv.ErrConflict) {
+		if err := q.process.Guard(ctx, id, q.now().Add(guardAfter)); err != nil && !errors.Is(err, kv.ErrConflict) {
 			return r, err // with a conflict, another has just put it
 		}
 	}
@@ -348,38 +346,28 @@ func (q *Queue) follow(ctx context.Context, id string, r record, rev string) (re
 		return done, nil
 	}
 	slog.WarnContext(ctx, "a decision about a message goes on by job", "error", err.Error())
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
-	defer cancel()
-	if err := q.enqueue(ctx, id); err != nil {
+	if err := q.process.Start(ctx, id, "decided"); err != nil {
 		slog.WarnContext(ctx, "the job of a decision was not put; a sweep does it", "error", err.Error())
 	}
 	return r, nil
 }
 
-// settleTime is how long putting a job may take after the caller's own time has
-// run out.
-const settleTime = 2 * time.Second
-
-func (q *Queue) enqueue(ctx context.Context, id string) error {
-	body, err := json.Marshal(id)
-	if err != nil {
-		return err
-	}
-	return q.conf.Jobs.Put(ctx, queue.Job{ID: "review/" + id, Kind: jobKind, Lane: queue.Fast, Body: body})
-}
-
-// decided is the job that does what follows from a decision.
-func (q *Queue) decided(ctx context.Context, j queue.Job) error {
-	var id string
-	if err := json.Unmarshal(j.Body, &id); err != nil {
-		return errors.New("review: the job names no message")
-	}
+// goOn is the job: it does what follows from a decision, or decides about a
+// message that has waited too long.
+func (q *Queue) goOn(ctx context.Context, id string) error {
 	r, rev, err := q.load(ctx, id)
-	if errors.Is(err, errNotFound) {
+	switch {
+	case errors.Is(err, errNotFound):
 		return nil // long over
-	}
-	if err != nil || r.State == Waiting { // its decision was never committed
+	case err != nil:
 		return err
+	case r.State == Waiting && q.now().Sub(r.Held.At) < Life:
+		return nil // its decision was never committed
+	case r.State == Waiting:
+		if _, err := q.decide(ctx, id, decision{state: Expired}); fault.CodeOf(err) != fault.Conflict {
+			return err
+		}
+		return nil // somebody has just decided
 	}
 	_, err = q.act(ctx, id, r, rev)
 	return err
@@ -406,9 +394,7 @@ func (q *Queue) act(ctx context.Context, id string, r record, rev string) (recor
 	if _, err := q.save(ctx, id, r, rev); err != nil {
 		return r, err // with a conflict, the repeat finds it done
 	}
-	if err := q.agenda.Remove(ctx, id); err != nil {
-		slog.WarnContext(ctx, "a decision that is done is still on the agenda", "error", err.Error())
-	}
+	q.process.Done(ctx, id)
 	return r, nil
 }
 
@@ -492,39 +478,34 @@ func (q *Queue) rejected(ctx context.Context, id string, r record) error {
 	return err
 }
 
-// Sweep forgets messages that have waited too long, and hands decisions that were
-// left half done to the job queue. It is for the clock.
-func (q *Queue) Sweep(ctx context.Context) error {
-	var failed error
-	for shard := range shards {
-		failed = errors.Join(failed, q.expire(ctx, shard))
+// Expire returns what has messages forgotten that waited longer than Life, the
+// oldest first, each by a job of [Decisions]. It is for the clock.
+func Expire(store kv.Store, jobs *queue.Ledger, now func() time.Time) func(ctx context.Context) error {
+	if now == nil {
+		now = time.Now
 	}
-	_, err := q.agenda.Sweep(ctx, func(ctx context.Context, e due.Entry) error {
-		r, _, err := q.load(ctx, e.ID)
-		if errors.Is(err, errNotFound) || err == nil && (r.Done || r.State == Waiting) {
-			return nil
+	return func(ctx context.Context) error {
+		var failed error
+		for shard := range shards {
+			failed = errors.Join(failed, expireShard(ctx, store, jobs, shard, now().Add(-Life)))
 		}
-		if err != nil {
-			return err
-		}
-		return q.enqueue(ctx, e.ID)
-	})
-	return errors.Join(failed, err)
+		return failed
+	}
 }
 
-// expire forgets what has waited too long in a shard, the oldest first.
-func (q *Queue) expire(ctx context.Context, shard int) error {
-	page, err := q.store.List(ctx, partition(shard), kv.Range{Prefix: waitingPrefix})
+// expireShard starts the jobs of a shard's messages from before a time. Its oldest
+// stay first until their jobs are done, so one page a minute is enough.
+func expireShard(ctx context.Context, store kv.Store, jobs *queue.Ledger, shard int, before time.Time) error {
+	page, err := store.List(ctx, partition(shard), kv.Range{Prefix: waitingPrefix})
 	if err != nil {
 		return err
 	}
-	end := waitingKey(moderation.Held{At: q.now().Add(-Life)}, "")
+	end := waitingKey(moderation.Held{At: before}, "")
 	for _, item := range page.Items {
 		if item.Key >= end {
 			return nil
 		}
-		_, err := q.decide(ctx, string(item.Value), decision{state: Expired})
-		if err != nil && fault.CodeOf(err) != fault.Conflict && !errors.Is(err, errNotFound) {
+		if err := Decisions.Start(ctx, jobs, string(item.Value), "expired"); err != nil {
 			return err
 		}
 	}

@@ -257,8 +257,9 @@ func (p *process) work() {
 // tick is what the clock does at a time.
 func (p *process) tick() {
 	p.Helper()
-	p.must(p.reviews.Sweep(p.Context()))
-	p.must(p.strikes.Sweep(p.Context()))
+	p.must(review.Expire(p.store, p.ledger, p.clock.Now)(p.Context()))
+	p.must(review.Decisions.Sweep(p.store, p.ledger, p.clock.Now)(p.Context()))
+	p.must(strikes.Sanctions.Sweep(p.store, p.ledger, p.clock.Now)(p.Context()))
 	_, err := p.ledger.Sweep(p.Context())
 	p.must(err)
 	p.work()

@@ -2,7 +2,6 @@ package strikes
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,17 +9,12 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
 // apply is the job that has IM do what a user's strikes lead to now, whatever
 // they led to when it was put. Two may overtake each other on the way to IM, so
 // each looks again afterwards; one that dies before it could comes again.
-func (s *Strikes) apply(ctx context.Context, j queue.Job) error {
-	var userID string
-	if err := json.Unmarshal(j.Body, &userID); err != nil {
-		return errors.New("strikes: the job names no user")
-	}
+func (s *Strikes) apply(ctx context.Context, userID string) error {
 	for {
 		r, cond, err := load(ctx, s.store, userID)
 		if err != nil || cond.WantsAbsent() {

@@ -31,14 +31,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
-	"github.com/backchannel-im/backchannel/shared/due"
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/moderation/trail"
+	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
@@ -86,8 +87,7 @@ type Sender interface {
 	C2C(ctx context.Context, event string, m im.C2CMsg) (im.C2CSent, error)
 }
 
-// Config makes [Strikes]. Where there is only Sweep to call, Store and Jobs are
-// enough.
+// Config makes [Strikes].
 type Config struct {
 	Store kv.Store
 	Jobs  *queue.Ledger
@@ -113,15 +113,15 @@ type Config struct {
 // Strikes are the strikes of all users. It is safe for concurrent use, also by
 // several processes.
 type Strikes struct {
-	conf   Config
-	store  kv.Store
-	agenda *due.Agenda
-	trail  *trail.Trail
-	now    func() time.Time
+	conf    Config
+	store   kv.Store
+	process *process.Process
+	trail   *trail.Trail
+	now     func() time.Time
 }
 
-// jobKind is the kind of the job that has IM do what strikes lead to.
-const jobKind = "strikes.apply"
+// Sanctions has IM do what strikes lead to.
+var Sanctions = process.Name{Agenda: "strikes", Job: "strikes.apply", Lane: queue.Fast}
 
 // New makes Strikes, and lets Jobs know how to carry out theirs.
 func New(conf Config) *Strikes {
@@ -129,10 +129,9 @@ func New(conf Config) *Strikes {
 		conf.Now = time.Now
 	}
 	s := &Strikes{
-		conf: conf, store: conf.Store, now: conf.Now,
-		agenda: due.New(conf.Store, "strikes", conf.Now), trail: trail.New(conf.Store),
+		conf: conf, store: conf.Store, now: conf.Now, trail: trail.New(conf.Store),
 	}
-	conf.Jobs.Handle(jobKind, s.apply)
+	s.process = process.New(Sanctions, conf.Store, conf.Jobs, conf.Now, s.apply)
 	return s
 }
 
@@ -421,7 +420,7 @@ func (s *Strikes) save(ctx context.Context, userID string, r record, cond kv.Con
 // died before it could.
 func (s *Strikes) change(ctx context.Context, userID string, f func(*record) error) error {
 	// The guard comes before the commit that it guards.
-	if err := s.agenda.Put(ctx, userID, s.now().Add(guardAfter), nil); err != nil && !errors.Is(err, kv.ErrConflict) {
+	if err := s.process.Guard(ctx, userID, s.now().Add(guardAfter)); err != nil && !errors.Is(err, kv.ErrConflict) {
 		return err // with a conflict, another has just put it
 	}
 	for {
@@ -461,26 +460,10 @@ func (s *Strikes) tell(ctx context.Context, r *record) error {
 	return nil
 }
 
-// enqueue puts the job for what IM or the trail does not know.
+// enqueue starts the job for what IM or the trail does not know.
 func (s *Strikes) enqueue(ctx context.Context, userID string, r record) error {
 	if r.Applied == r.Version {
 		return nil
 	}
-	body, err := json.Marshal(userID)
-	if err != nil {
-		return err
-	}
-	return s.conf.Jobs.Put(ctx, queue.Job{ID: fmt.Sprintf("strikes/%s/%d", userID, r.Version), Kind: jobKind, Lane: queue.Fast, Body: body})
-}
-
-// Sweep hands what was left half done to the job queue. It is for the clock.
-func (s *Strikes) Sweep(ctx context.Context) error {
-	_, err := s.agenda.Sweep(ctx, func(ctx context.Context, e due.Entry) error {
-		r, _, err := load(ctx, s.store, e.ID)
-		if err != nil {
-			return err
-		}
-		return s.enqueue(ctx, e.ID, r)
-	})
-	return err
+	return s.process.Start(ctx, userID, strconv.Itoa(r.Version))
 }

@@ -167,7 +167,7 @@ func (p *process) hour() {
 	p.Helper()
 	for _, minutes := range []time.Duration{1, 1, 3, 5, 10, 20, 20} {
 		p.advance(minutes * time.Minute)
-		p.must(p.strikes.Sweep(p.Context()))
+		p.must(strikes.Sanctions.Sweep(p.store, p.ledger, p.clock.Now)(p.Context()))
 		_, err := p.ledger.Sweep(p.Context())
 		p.must(err)
 		p.work()

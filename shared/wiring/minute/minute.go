@@ -10,10 +10,19 @@ import (
 	"github.com/backchannel-im/backchannel/shared/match"
 	"github.com/backchannel-im/backchannel/shared/moderation/review"
 	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
+	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/schedule"
 )
+
+// Processes have their half done operations continued every minute.
+var Processes = []process.Name{
+	desk.Requests,
+	match.Looks,
+	review.Decisions,
+	strikes.Sanctions,
+}
 
 // Table returns what happens every minute. Without a queue, jobs is nil and what
 // needs it is left out.
@@ -24,16 +33,12 @@ func Table(store kv.Store, jobs *queue.Ledger) schedule.Table {
 	if jobs == nil {
 		return table
 	}
-	tickets := desk.New(desk.Config{Store: store, Jobs: jobs})
-	teams := match.New(match.Config{Store: store, Jobs: jobs})
-	reviews := review.New(review.Config{Store: store, Jobs: jobs})
-	given := strikes.New(strikes.Config{Store: store, Jobs: jobs})
+	for _, name := range Processes {
+		table = append(table, schedule.Task{Name: "continue " + name.Agenda, Do: name.Sweep(store, jobs, nil)})
+	}
 	return append(
 		table,
-		schedule.Task{Name: "go on with tickets left half done", Do: tickets.Sweep},
-		schedule.Task{Name: "look at teams", Do: teams.Sweep},
-		schedule.Task{Name: "go on with reviews", Do: reviews.Sweep},
-		schedule.Task{Name: "go on with strikes", Do: given.Sweep},
+		schedule.Task{Name: "expire held messages", Do: review.Expire(store, jobs, nil)},
 		schedule.Task{Name: "push overdue jobs", Do: func(ctx context.Context) error {
 			_, err := jobs.Sweep(ctx)
 			return err
