@@ -41,12 +41,15 @@ const (
 	broadcastPlanned = "planned"
 	broadcastSending = "sending"
 	broadcastSent    = "sent"
+	// broadcastUnknown: IM was asked to tell all rooms at once and did not answer for
+	// so long that it no longer knows a repeated message. It is not sent again.
+	broadcastUnknown = "unknown"
 )
 
 // Broadcast is a message to many rooms, and how far it is.
 type Broadcast struct {
 	BroadcastID string `json:"broadcastId"`
-	State       string `json:"state"` // planned, sending or sent
+	State       string `json:"state"` // planned, sending, sent or unknown
 	Done        int    `json:"done"`  // rooms that the message is on its way to
 	Total       int    `json:"total"` // rooms; of a broadcast to all, those found so far
 	Skipped     int    `json:"skipped"`
@@ -178,7 +181,7 @@ func (r *Rooms) broadcastJob(ctx context.Context, j queue.Job) error {
 	if is(err, fault.NotFound) {
 		return nil // it was never committed, or its time is over
 	}
-	for err == nil && b.State != broadcastSent {
+	for err == nil && b.State != broadcastSent && b.State != broadcastUnknown {
 		if deadline, has := ctx.Deadline(); has && time.Until(deadline) < 2*settleTime {
 			return queue.Later{}
 		}
@@ -198,15 +201,14 @@ func (r *Rooms) broadcastJob(ctx context.Context, j queue.Job) error {
 
 // advance takes a broadcast one step further.
 func (r *Rooms) advance(ctx context.Context, b *broadcast) error {
-	b.State = broadcastSending
 	if b.AtOnce {
 		done, err := r.broadcastAtOnce(ctx, b)
 		if err != nil || done {
 			return err
 		}
 		b.AtOnce = false // room by room
-		return nil
 	}
+	b.State = broadcastSending
 	if b.Rooms != nil {
 		return r.advanceNamed(ctx, b)
 	}
@@ -267,9 +269,12 @@ func (r *Rooms) broadcastAtOnce(ctx context.Context, b *broadcast) (done bool, e
 	if r.conf.Broadcaster == nil {
 		return false, nil
 	}
+	b.State = broadcastSent
 	_, err = r.conf.Broadcaster.Broadcast(ctx, "broadcast/"+b.BroadcastID, im.BroadcastMsg{From: r.conf.Admin, Body: b.Body})
 	switch {
-	case err == nil, errors.Is(err, once.ErrUnknown):
+	case err == nil:
+	case errors.Is(err, once.ErrUnknown):
+		b.State = broadcastUnknown
 	case errors.Is(err, im.CodeNotAllowed), errors.Is(err, im.ClassConfiguration):
 		return false, nil
 	default:
@@ -285,6 +290,6 @@ func (r *Rooms) broadcastAtOnce(ctx context.Context, b *broadcast) (done bool, e
 			break
 		}
 	}
-	b.Done, b.State = b.Total, broadcastSent
+	b.Done = b.Total
 	return true, nil
 }

@@ -1,6 +1,7 @@
 package liveroom_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
@@ -253,14 +254,22 @@ func eventOf(w *world, m imtest.Message, kind string) (map[string]any, bool) {
 	return e.Data, true
 }
 
-// statuses are the statuses that a room was told, in order.
+// statuses are the statuses that a room was told, as clients order them: messages
+// may overtake one another.
 func (w *world) statuses(id string) string {
 	w.Helper()
 	var list []string
-	for _, data := range w.told(id, "status") {
+	for _, data := range w.toldStatuses(id) {
 		list = append(list, fmt.Sprint(data["status"]))
 	}
 	return strings.Join(list, " ")
+}
+
+func (w *world) toldStatuses(id string) []map[string]any {
+	w.Helper()
+	all := w.told(id, "status")
+	slices.SortFunc(all, func(a, b map[string]any) int { return cmp.Compare(a["version"].(float64), b["version"].(float64)) })
+	return all
 }
 
 // group is a room's group in IM.
@@ -276,7 +285,7 @@ func (p *process) inStep(id string) {
 	if g.Notification != room.Notice || g.Introduction != room.Introduction {
 		p.Errorf("the room has %q %q, and its group %q %q", room.Notice, room.Introduction, g.Notification, g.Introduction)
 	}
-	if all := p.told(id, "status"); len(all) > 0 && all[len(all)-1]["status"] != string(room.Status) {
+	if all := p.toldStatuses(id); len(all) > 0 && all[len(all)-1]["status"] != string(room.Status) {
 		p.Errorf("the room is %s, and was told %v", room.Status, all)
 	}
 }
