@@ -23,8 +23,9 @@ func visitBody(body im.MsgBody, v visitor) im.MsgBody {
 		if hidden(e.MsgType) {
 			continue
 		}
-		w := walker{raw: e.MsgContent, v: v}
-		if w.value(0, false); !w.replaced {
+		w := walker{raw: e.MsgContent, v: v, all: !known(e.MsgType)}
+		// A content that is bare text, against the manual, is what people read.
+		if w.value(0, true); !w.replaced {
 			continue
 		}
 		if changed == nil {
@@ -50,8 +51,17 @@ func visitText(s string, v visitor) string {
 	return s
 }
 
+// known reports whether the manual says which fields of a type people read
+// (1047/33527). Of other types every text is judged.
+func known(msgType string) bool {
+	switch msgType {
+	case im.TextElem, im.CustomElem, im.LocationElem, im.FileElem, im.RelayElem, im.StreamElem:
+		return true
+	}
+	return hidden(msgType)
+}
+
 // hidden reports whether elements of a type have no text that anybody reads.
-// Types that are not known may have.
 func hidden(msgType string) bool {
 	switch msgType {
 	case im.FaceElem, im.ImageElem, im.SoundElem, im.VideoElem:

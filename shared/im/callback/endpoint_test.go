@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -65,8 +66,6 @@ func TestBadInput(t *testing.T) {
 		"two bodies":       {body(okBody + okBody), ErrNotObject},
 		"NUL":              {body(strings.ReplaceAll(okBody, "whisper", "whis\x00per")), ErrNotObject},
 		"NULs":             {body(strings.Repeat("\x00", 100)), ErrNotObject},
-		"wrong type":       {body(strings.ReplaceAll(okBody, `"g"`, `{"whisper":1}`)), ErrWrongType},
-		"wrong number":     {body(`{"CallbackCommand":"Group.CallbackBeforeSendMsg","Random":-1}`), ErrWrongType},
 		"duplicate key":    {body(`{"CallbackCommand":"Group.CallbackBeforeSendMsg","CallbackCommand":"Group.CallbackAfterSendMsg"}`), ErrRepeatedField},
 		"mismatch":         {body(strings.ReplaceAll(okBody, beforeSend, afterSend)), ErrOtherCommand},
 		"command missing":  {body(`{"GroupId":"g"}`), ErrOtherCommand},
@@ -108,6 +107,119 @@ func TestBadInput(t *testing.T) {
 			}
 			r.quotesNothing("guess", "whisper", req.URL.RawQuery)
 		})
+	}
+}
+
+// An after-rule knows a repeated event by fields of the event, so what cannot be
+// read of one is refused; see the next test for before-callbacks.
+func TestAnUnreadableAfterCallbackIsRefused(t *testing.T) {
+	r := newRig(t, nil)
+	After(r.mux, "spy", func(ctx, *GroupAfterSendMsg) error {
+		t.Error("it reached a rule")
+		return nil
+	})
+	w := r.send("", `{"CallbackCommand":"Group.CallbackAfterSendMsg","MsgSeq":{"whisper":1}}`)
+	if w.Code != http.StatusBadRequest || r.ep.Stats().Refused["wrong_type"] != 1 {
+		t.Errorf("status %d, %+v", w.Code, r.ep.Stats())
+	}
+	r.quotesNothing("whisper")
+}
+
+func TestABeforeCallbackWithAnOddFieldIsJudgedAndCounted(t *testing.T) {
+	r := newRig(t, nil)
+	Before(r.mux, "words", FailOpen, func(_ ctx, e *GroupBeforeSendMsg) (v GroupVerdict, err error) {
+		if e.MsgBody.PlainText() == "bad" {
+			return v.Reject("no"), nil
+		}
+		return v, nil
+	})
+	w := r.send("", `{"CallbackCommand":"Group.CallbackBeforeSendMsg","Random":{"whisper":1},"MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"bad"}}]}`)
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"ErrorCode":1`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if s := r.ep.Stats(); s.Unread["Random"] != 1 || len(s.Refused) != 0 || r.noted(`"field":"Random"`) != 1 {
+		t.Errorf("%+v, logged %s", s, r.log)
+	}
+	r.quotesNothing("whisper")
+}
+
+// TestNobodyIsReadUnauthenticated: the body of a request that is refused for its
+// path or its query, or that asks for nothing, is never looked at.
+func TestNobodyIsReadUnauthenticated(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.PathSecret = "s3cret" })
+	for name, change := range map[string]func(*http.Request){
+		"no path secret": func(r *http.Request) { r.URL.Path = "/im" },
+		"wrong secret":   func(r *http.Request) { r.URL.Path = "/im/guess" },
+		"no signature":   func(r *http.Request) { r.URL.RawQuery = "SdkAppid=1400000001&CallbackCommand=" + beforeSend },
+		"wrong token":    sign("some-other-token", "1670574414"),
+		"too large":      func(r *http.Request) { r.ContentLength = MaxBody + 1 },
+		"a probe":        func(r *http.Request) { r.URL.RawQuery = "" },
+	} {
+		req := r.request("", okBody)
+		req.URL.Path = "/im/s3cret"
+		change(req)
+		req.Body = io.NopCloser(forbidden{t, name})
+		r.do(req)
+	}
+}
+
+type forbidden struct {
+	t    *testing.T
+	name string
+}
+
+func (f forbidden) Read([]byte) (int, error) {
+	f.t.Errorf("%s: the body was read", f.name)
+	return 0, io.EOF
+}
+
+// TestBuffersGrowWithWhatArrives: a length that is only announced costs next to
+// nothing.
+func TestBuffersGrowWithWhatArrives(t *testing.T) {
+	r := newRig(t, nil)
+	req := r.request("", okBody)
+	req.ContentLength = MaxBody
+	before := new(runtime.MemStats)
+	runtime.ReadMemStats(before)
+	if _, err := readBody(req); err != nil {
+		t.Fatal(err)
+	}
+	after := new(runtime.MemStats)
+	runtime.ReadMemStats(after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 4*firstRead {
+		t.Errorf("%d bytes for a body of %d", grown, len(okBody))
+	}
+}
+
+// TestLargeBodiesWaitForAPlace: at most so many are in memory at once; a small
+// one passes them, and one that finds no place in time is told so.
+func TestLargeBodiesWaitForAPlace(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Deadline = 50 * time.Millisecond })
+	for range maxLarge {
+		r.ep.large <- struct{}{}
+	}
+	large := strings.Replace(okBody, "whisper", strings.Repeat("x", smallBody), 1)
+	if w := r.send("", large); w.Code != http.StatusServiceUnavailable || r.ep.Stats().Refused["busy"] != 1 {
+		t.Errorf("a large body without a place: %d", w.Code)
+	}
+	if w := r.send("", okBody); w.Code != http.StatusOK {
+		t.Errorf("a small one: %d", w.Code)
+	}
+	<-r.ep.large
+	for range 3 {
+		if w := r.send("", large); w.Code != http.StatusOK {
+			t.Errorf("with a place: %d", w.Code)
+		}
+	}
+}
+
+// TestARefusalNeverPanics, whatever error it is made of.
+func TestARefusalNeverPanics(t *testing.T) {
+	r := newRig(t, nil)
+	w := httptest.NewRecorder()
+	r.ep.refuse(t.Context(), w, "", errors.New("not a Reason"))
+	if w.Code != http.StatusInternalServerError || r.ep.Stats().Refused["unexpected"] != 1 {
+		t.Errorf("%d, %+v", w.Code, r.ep.Stats())
 	}
 }
 

@@ -1,7 +1,7 @@
 package callback
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"net/url"
 	"strconv"
@@ -24,7 +24,8 @@ type Base struct {
 	// Query is the part of the callback that is not in its body.
 	Query Query `json:"-"`
 
-	raw []byte // the body as received
+	raw    []byte   // the body as received
+	unread []string // names of our fields whose values could not be read
 }
 
 // Query holds the fields of a callback's query, once it is authenticated.
@@ -42,15 +43,50 @@ type Query struct {
 // API, and no client. Like OptPlatform it is covered by no signature.
 func (q Query) ByREST() bool { return strings.EqualFold(q.OptPlatform, "RESTAPI") }
 
-func queryOf(values url.Values, raw string) Query {
-	q := Query{
-		Command: values.Get("CallbackCommand"), ClientIP: values.Get("ClientIP"), OptPlatform: values.Get("OptPlatform"),
-		raw: raw,
+// parseQuery reads a callback's query. Its error is ErrBadQuery: the query cannot
+// be read, or has one of the fields that say who sent what more than once.
+func parseQuery(raw string) (q Query, sign, requestTime string, err error) {
+	q.raw = raw
+	var appID string
+	once := [...]struct {
+		name  string
+		value *string
+	}{{"SdkAppid", &appID}, {"CallbackCommand", &q.Command}, {"Sign", &sign}, {"RequestTime", &requestTime}}
+	var seen [len(once)]bool
+	for part := range strings.SplitSeq(raw, "&") {
+		if part == "" {
+			continue
+		}
+		if strings.IndexByte(part, ';') >= 0 { // which some readers take for an &
+			return Query{}, "", "", ErrBadQuery
+		}
+		name, value, _ := strings.Cut(part, "=")
+		if name, err = url.QueryUnescape(name); err == nil {
+			value, err = url.QueryUnescape(value)
+		}
+		if err != nil {
+			return Query{}, "", "", ErrBadQuery
+		}
+		for i, o := range once {
+			if name != o.name {
+				continue
+			}
+			if seen[i] {
+				return Query{}, "", "", ErrBadQuery
+			}
+			seen[i], *o.value = true, value
+		}
+		switch name {
+		case "ClientIP":
+			q.ClientIP = cmp.Or(q.ClientIP, value)
+		case "OptPlatform":
+			q.OptPlatform = cmp.Or(q.OptPlatform, value)
+		}
 	}
-	if id, err := strconv.ParseUint(values.Get("SdkAppid"), 10, 32); err == nil {
+	if id, err := strconv.ParseUint(appID, 10, 32); err == nil {
 		q.SDKAppID = uint32(id)
 	}
-	return q
+	return q, sign, requestTime, nil
 }
 
 // Command implements [Event].
@@ -74,14 +110,10 @@ type Millis int64
 
 // UnmarshalJSON accepts both forms.
 func (m *Millis) UnmarshalJSON(b []byte) error {
-	text, isText := bytes.CutPrefix(b, []byte{'"'})
-	if isText {
-		text = bytes.TrimSuffix(text, []byte{'"'})
-	}
-	if string(b) == "null" || isText && len(text) == 0 {
+	if string(b) == "null" || string(b) == `""` {
 		return nil
 	}
-	n, err := strconv.ParseInt(string(text), 10, 64)
+	n, err := strconv.ParseInt(number(b), 10, 64)
 	if err != nil {
 		return errors.New("callback: a time must be a whole number of milliseconds")
 	}

@@ -43,10 +43,8 @@ func FuzzEvent(f *testing.F) {
 		if !reflect.DeepEqual(e, again) {
 			t.Fatalf("decoded %+v, then %+v", e, again)
 		}
-		if other := lookUp(command).make(); !misspelt(t, command, body) {
-			if err := json.Unmarshal(body, other); err != nil {
-				t.Fatalf("encoding/json refuses it: %v", err)
-			}
+		// What encoding/json refuses, a number as text for one, has no peer.
+		if other := lookUp(command).make(); !misspelt(t, command, body) && json.Unmarshal(body, other) == nil {
 			other.base().Query = e.base().Query
 			if !reflect.DeepEqual(e, other) {
 				t.Fatalf("decoded %+v, encoding/json %+v", e, other)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -111,11 +110,9 @@ func After[E AfterEvent](m *Mux, name string, f func(context.Context, E) error) 
 		if err != nil {
 			return err
 		}
-		values, err := url.ParseQuery(d.Query)
-		if err != nil {
-			return ErrBadQuery
+		if e.base().Query, _, _, err = parseQuery(d.Query); err != nil {
+			return err
 		}
-		e.base().Query = queryOf(values, d.Query)
 		return run(ctx, e)
 	})
 }

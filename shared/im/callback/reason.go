@@ -31,6 +31,10 @@ var (
 	ErrBadQuery   = &Reason{"bad_query", http.StatusBadRequest, "the query cannot be read, or names a field twice"}
 	ErrTooLarge   = &Reason{"too_large", http.StatusRequestEntityTooLarge, "the body is over 1 MiB"}
 	ErrUnreadable = &Reason{"unreadable", http.StatusBadRequest, "the body did not arrive whole"}
+	ErrBusy       = &Reason{"busy", http.StatusServiceUnavailable, "too many large bodies are under way"}
+
+	// errUnexpected stands for an error that is no Reason, a mistake of ours.
+	errUnexpected = &Reason{"unexpected", http.StatusInternalServerError, "the callback could not be handled"}
 )
 
 // Why a request is not believed to come from IM.

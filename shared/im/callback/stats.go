@@ -10,6 +10,7 @@ import (
 // Stats is what an [Endpoint] has seen since it was made.
 type Stats struct {
 	Refused  map[string]int64     // requests that reached no rule, by [Reason].Code
+	Unread   map[string]int64     // before-callbacks judged without a field that could not be read, by the field's name
 	Unknown  int64                // authenticated callbacks of unknown commands
 	Deferred int64                // failures of after-rules that were kept for later
 	Lost     int64                // failures of after-rules that could not be kept
@@ -37,6 +38,15 @@ func (t *tally) refused(code string) {
 	t.s.Refused[code]++
 }
 
+func (t *tally) unread(field string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.s.Unread == nil {
+		t.s.Unread = make(map[string]int64)
+	}
+	t.s.Unread[field]++
+}
+
 func (t *tally) failed(rule string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -61,6 +71,6 @@ func (t *tally) read() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.s
-	s.Refused, s.Rules = maps.Clone(s.Refused), maps.Clone(s.Rules)
+	s.Refused, s.Unread, s.Rules = maps.Clone(s.Refused), maps.Clone(s.Unread), maps.Clone(s.Rules)
 	return s
 }
