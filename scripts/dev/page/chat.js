@@ -45,7 +45,7 @@ export class Chat {
     this.toggle = button("Lose connection", () => hub.ask(hub.users.get(this.user)?.presence === "vanished" ? "comeBack" : "vanish", this.user), { className: "quiet" });
     this.away = element("div", { className: "away", hidden: true });
     this.awayText = element("p");
-    this.again = button("Log in", () => hub.ask("login", this.user));
+    this.again = button("Log in", () => (this.out ? hub.ask("enterAgain", this.user, this.place().groupId) : hub.ask("login", this.user)));
     this.away.append(this.awayText, this.again);
     this.letters = element("ul", { className: "letters", "aria-label": "From the administrator", hidden: true });
     this.read = new Set();
@@ -89,7 +89,6 @@ export class Chat {
     hub.ask("open", user, this.options.rooms ?? []);
     if (before && before !== user && ![...windows].some((w) => w.user === before)) hub.ask("release", before);
     this.options.onUser?.(user, before);
-    this.present();
     this.open();
     this.moved();
   }
@@ -111,20 +110,22 @@ export class Chat {
   // moved shows another place.
   moved() {
     this.missed = 0;
+    this.present();
     this.draw();
     this.toEnd();
   }
 
   present() {
-    const { presence = "connecting", text = "connecting" } = hub.users.get(this.user) ?? {};
+    const { presence = "connecting", text = "connecting", left = [] } = hub.users.get(this.user) ?? {};
     const off = ["banned", "kicked", "refused"].includes(presence);
+    this.out = !off && left.includes(this.place().groupId);
     this.node.dataset.presence = presence;
     set(this.presence, "textContent", off ? presence : text);
     set(this.toggle, "hidden", !["online", "vanished"].includes(presence));
     set(this.toggle.firstChild, "textContent", presence === "vanished" ? "Connect again" : "Lose connection");
-    set(this.away, "hidden", !off);
-    set(this.again.firstChild, "textContent", presence === "kicked" ? "Log in here" : "Log in again");
-    set(this.awayText, "textContent", { banned: `${this.user} is banned: no UserSig, no login.`, kicked: `${this.user} was logged out: a session elsewhere took over.`, refused: text }[presence] ?? "");
+    set(this.away, "hidden", !off && !this.out);
+    set(this.again.firstChild, "textContent", this.out ? "Enter again" : presence === "kicked" ? "Log in here" : "Log in again");
+    set(this.awayText, "textContent", this.out ? `${this.user} is no longer in this group.` : { banned: `${this.user} is banned: no UserSig, no login.`, kicked: `${this.user} was logged out: a session elsewhere took over.`, refused: text }[presence] ?? "");
     set(this.input, "disabled", off);
   }
 
@@ -195,6 +196,7 @@ export class Chat {
     set(node, "className", [item.mine ? "mine" : "theirs", kind].filter(Boolean).join(" "));
     const look = this.options.look?.(item);
     if (look) {
+      node.classList.toggle("event", look.classList.contains("told"));
       if (!parts.looked) parts.text.replaceChildren((parts.looked = look));
     } else set(parts.text, "textContent", textOf(item));
     set(parts.state, "textContent", label);

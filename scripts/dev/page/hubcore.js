@@ -79,8 +79,8 @@ export class Hub {
     }
   }
 
-  seenAs({ id, presence, text, sig }) {
-    return { user: id, presence, text, sig };
+  seenAs({ id, presence, text, sig, left }) {
+    return { user: id, presence, text, sig, left: [...left] };
   }
 
   present(user, presence, text = presence) {
@@ -92,7 +92,7 @@ export class Hub {
   async open(userID, rooms, port) {
     this.ports.get(port).add(userID);
     let user = this.users.get(userID);
-    if (!user) this.users.set(userID, (user = { id: userID, places: new Map(), rooms: new Set(), last: 0 }));
+    if (!user) this.users.set(userID, (user = { id: userID, places: new Map(), rooms: new Set(), left: new Set(), last: 0 }));
     const fresh = rooms.filter((r) => !user.rooms.has(r));
     for (const r of fresh) user.rooms.add(r);
     if (user.presence === "online") await this.enter(user, fresh);
@@ -111,7 +111,7 @@ export class Hub {
     if (!user || [...this.ports.values()].some((shown) => shown.has(userID))) return;
     this.users.delete(userID);
     user.client?.logout().catch(() => {});
-    this.tell({ kind: "user", user: userID, presence: "offline", text: "offline" });
+    this.tell({ kind: "user", user: userID, presence: "offline", text: "offline", left: [] });
     this.restream();
   }
 
@@ -123,6 +123,19 @@ export class Hub {
         if (e.code !== 10013) this.note(user, { groupId: room }, `cannot enter: ${e.message}`);
       }
     }
+  }
+
+  leave(user, groupId) {
+    user.left.add(groupId);
+    this.tell({ kind: "user", ...this.seenAs(user) });
+  }
+
+  // enterAgain brings a user back into a group that he was taken out of.
+  async enterAgain(userID, groupId) {
+    const user = this.users.get(userID);
+    await user.client.join(groupId);
+    user.left.delete(groupId);
+    this.tell({ kind: "user", ...this.seenAs(user) });
   }
 
   // login logs in as an app does: with a UserSig from the bundle.
@@ -298,8 +311,10 @@ export class Hub {
       case "unmuted":
         return this.note(user, place, "no longer muted");
       case "left":
+        this.leave(user, groupId);
         return this.note(user, place, "taken out of the group");
       case "destroyed":
+        this.leave(user, groupId);
         return this.note(user, place, "the group was dissolved");
       case "notification":
         if (notice) this.note(user, place, notice);

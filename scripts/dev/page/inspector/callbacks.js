@@ -2,6 +2,7 @@
 import { button, clock, complain, element, patch, set } from "../dom.js";
 import { flash, reveal } from "../chat.js";
 import { hub } from "../hub.js";
+import { read } from "../scenes/live/wire.js";
 
 const filters = {
   messages: (e) => e.command.includes("SendMsg"),
@@ -59,11 +60,11 @@ export const callbacks = {
 const messageOf = ({ request: r }) => `${r?.From_Account} ${r?.Random ?? r?.MsgRandom}`;
 
 function row(entry, world) {
-  const { who, where, what, quoted } = describe(entry);
+  const { who, where, what } = describe(entry);
   const why = whyOf(entry);
   const summary = element("summary", {},
     element("span", { className: "line" },
-      element("b", {}, who), where && " → ", where && element("b", {}, where), " ", element("span", { className: quoted ? "quoted" : "what" }, what)),
+      element("b", {}, who), where && " → ", where && element("b", {}, where), " ", what),
     element("span", { className: "line soft" },
       element("span", { className: `verdict ${entry.verdict}` }, entry.verdict),
       ...[why, `${entry.millis.toFixed(1)} ms`, entry.command.includes("Before") ? "before" : "", clock(entry.at)].filter(Boolean).flatMap((part) => [" · ", part])));
@@ -117,7 +118,7 @@ function describe({ command, request: r }) {
   const where = r.TopicId || r.GroupId || r.To_Account || "";
   switch (true) {
     case /(Before|After)SendMsg$/.test(command):
-      return { who: r.From_Account, where, what: textOf(r.MsgBody), quoted: true };
+      return { who: r.From_Account, where, what: textOf(r.MsgBody) };
     case command === "State.StateChange":
       return { who: r.Info.To_Account, what: r.Info.Action.toLowerCase() };
     case command.endsWith("NewMemberJoin"):
@@ -133,12 +134,12 @@ function describe({ command, request: r }) {
 
 function textOf(body) {
   return (body ?? []).map(({ MsgType, MsgContent: c }) => {
-    if (c?.Text !== undefined) return c.Text;
-    let data = {};
-    try {
-      data = JSON.parse(c?.Data ?? "{}");
-    } catch { /* no JSON: its type says enough */ }
-    return `[${data.cmd ?? data.businessID ?? MsgType}]`;
+    if (c?.Text !== undefined) return `“${c.Text}”`;
+    const what = read({ body: [{ MsgType, MsgContent: c }] });
+    if (what?.kind === "like") return `like ×${what.count}`;
+    if (what?.kind === "gift") return `gift ${what.name} ×${what.count}`;
+    if (what?.kind === "event") return `event ${what.event}`;
+    return `[${MsgType}]`;
   }).join(" ");
 }
 

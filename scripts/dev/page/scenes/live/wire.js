@@ -18,8 +18,22 @@ export function read(item) {
   if (content.businessID !== plugin) return undefined;
   const { cmd, cmdInfo: info = {} } = content.data ?? {};
   if (cmd === "thumbs_up") return { kind: "like", count: Math.min(Math.max(info.count ?? 1, 1), 20) };
-  if (cmd === "send_gift_message") return { kind: "gift", name: info.giftName ?? "gift", units: info.giftUnits ?? "", url: info.giftUrl, count: info.giftCount ?? 1 };
+  if (cmd === "send_gift_message") {
+    const { orders = [], combo, total } = markOf(item);
+    return { kind: "gift", name: info.giftName ?? "gift", count: info.giftCount ?? 1, orders, combo, total };
+  }
   return undefined;
+}
+
+// markOf is what the backend writes beside its own gift messages: the orders that
+// a message shows, and the combo that it is part of.
+function markOf({ custom, byRest }) {
+  if (!custom || !byRest) return {};
+  try {
+    return JSON.parse(custom).backchannel ?? {};
+  } catch {
+    return {};
+  }
 }
 
 // like is the body of a like, of several at once.
@@ -28,15 +42,18 @@ export const like = (count) => [{
   MsgContent: { Data: JSON.stringify({ version: 1.0, businessID: plugin, data: { cmd: "thumbs_up", cmdInfo: { count } } }), Desc: "", Ext: "" },
 }];
 
+const whom = (d) => (d.userIds ?? [d.userId]).filter(Boolean).join(", ");
+
 const sentences = {
   status: (d) => `the room is ${d.status} now`,
   notice: () => "the notice was changed",
-  mute: (d) => (d.userId ? `${d.userId} is muted` : "the room is muted"),
-  unmute: (d) => (d.userId ? `${d.userId} may write again` : "the room may write again"),
-  kick: (d) => `${d.userId ?? (d.userIds ?? []).join(", ")} was removed`,
-  unkick: (d) => `${d.userId ?? (d.userIds ?? []).join(", ")} may come back`,
-  lottery: (d) => (d.state === "drawn" ? `the lottery's winners: ${(d.winners ?? []).join(", ") || "nobody"}` : `lottery: write “${d.keyword}” to take part`),
-  gift_refund: (d) => `a gift of ${d.userId} was refunded`,
+  mute: (d) => (whom(d) ? `${whom(d)}: muted` : "the room is muted"),
+  unmute: (d) => (whom(d) ? `${whom(d)}: may write again` : "the room may write again"),
+  kick: (d) => `${whom(d)}: removed from the room`,
+  unkick: (d) => `${whom(d)}: may come back`,
+  lottery: (d) => (d.state === "drawn" ? `lottery: ${(d.winners ?? []).join(", ") || "nobody"} won` : d.keyword ? `lottery: write “${d.keyword}” to take part` : ""),
+  level: (d) => (d.users ?? []).map((u) => `${u.userId} reached level ${u.level}`).join(", "),
+  gift_refund: (d) => `a gift of ${whom(d)} was refunded`,
 };
 
 // sentence says in words what the room was told, or "" for what is not said.
