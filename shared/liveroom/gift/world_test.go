@@ -258,6 +258,15 @@ func (p *process) work() {
 	}
 }
 
+// perform carries out a job.
+func (p *process) perform(ctx context.Context, j queue.Job) error {
+	encoded, err := queue.Encode(j)
+	if err != nil {
+		return err
+	}
+	return p.ledger.Perform(ctx, encoded)
+}
+
 // seconds lets time pass as a worker sees it.
 func (p *process) seconds(n int) {
 	p.Helper()
