@@ -1,6 +1,6 @@
 // Command imctl is the operator's and developer's tool: it sends callbacks as
 // IM would, records and replays them, imports users, makes chatbots,
-// looks after jobs, and puts rule sets into force.
+// looks after jobs, puts rule sets into force, and verifies lotteries.
 //
 //	go run ./scripts/imctl COMMAND [flags] [arguments]
 //
@@ -37,6 +37,7 @@ var commands = []command{
 	{"bot", "bot ensure ROBOT [-nick NICK] [-face URL] [-about TEXT]", "make a chatbot's account", bot},
 	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "look after jobs that wait or were laid aside", jobs},
 	{"rules", "rules [stage URL | promote | rollback]", "put the word filter's rule sets into force", rules},
+	{"lottery", "lottery verify FILE", "recompute the draw of a live room's lottery from public data", verifyLottery},
 }
 
 // tool is what commands work with.
