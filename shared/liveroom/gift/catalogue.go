@@ -109,19 +109,23 @@ func (g *Gifts) gift(ctx context.Context, giftID string) (is Gift, rev string, e
 	return is, item.Rev, nil
 }
 
-// Catalogue returns gifts in the order of their ids, and the next page's after.
+// Catalogue returns gifts in the order of their ids, and the next page's after, ""
+// at the end.
 func (g *Gifts) Catalogue(ctx context.Context, after string, limit int) (gifts []Gift, next string, err error) {
 	r := kv.Range{Prefix: giftPrefix}
 	if after != "" {
 		r.After = giftPrefix + after
 	}
-	for len(gifts) < limit {
-		r.Limit = limit - len(gifts)
+	for {
+		r.Limit = limit + 1 - len(gifts) // one more tells whether there is a next page
 		page, err := g.store.List(ctx, cataloguePartition, r)
 		if err != nil {
 			return nil, "", public(err)
 		}
 		for _, item := range page.Items {
+			if len(gifts) == limit {
+				return gifts, gifts[limit-1].GiftID, nil
+			}
 			var is Gift
 			if err := json.Unmarshal(item.Value, &is); err != nil {
 				return nil, "", fmt.Errorf("gift: a gift does not decode: %w", err)
@@ -133,7 +137,6 @@ func (g *Gifts) Catalogue(ctx context.Context, after string, limit int) (gifts [
 		}
 		r.After = page.Next
 	}
-	return gifts, strings.TrimPrefix(r.After, giftPrefix), nil
 }
 
 var errStale = fault.New(fault.Conflict, "this is not the gift's current version; read it again (a new gift has version 0)")

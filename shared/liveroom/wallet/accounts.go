@@ -237,17 +237,20 @@ func (a *Accounts) account(ctx context.Context, userID string) (is account, cond
 
 // Statement implements Ledger.
 func (a *Accounts) Statement(ctx context.Context, userID, after string, limit int) (lines []Line, next string, err error) {
-	r := kv.Range{Prefix: linePrefix, Reverse: true, Limit: limit}
+	r := kv.Range{Prefix: linePrefix, Reverse: true}
 	if after != "" {
 		r.After = linePrefix + after
 	}
-	for len(lines) < limit {
-		r.Limit = limit - len(lines)
+	for {
+		r.Limit = limit + 1 - len(lines) // one more tells whether there is a next page
 		page, err := a.store.List(ctx, Partition(userID), r)
 		if err != nil {
 			return nil, "", public(err)
 		}
 		for _, item := range page.Items {
+			if len(lines) == limit {
+				return lines, next, nil
+			}
 			var l Line
 			if err := json.Unmarshal(item.Value, &l); err != nil {
 				return nil, "", fmt.Errorf("wallet: a line of a statement does not decode: %w", err)
@@ -259,7 +262,6 @@ func (a *Accounts) Statement(ctx context.Context, userID, after string, limit in
 		}
 		r.After = page.Next
 	}
-	return lines, next, nil
 }
 
 // public gives an error of the store its sentence for people.
