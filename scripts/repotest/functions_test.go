@@ -1,6 +1,7 @@
 package repotest
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -14,9 +15,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/backchannel-im/backchannel/scripts/internal/callbacks"
+	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
 	"github.com/backchannel-im/backchannel/scripts/internal/settings"
+	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
 	"github.com/backchannel-im/backchannel/shared/wiring/virgil"
 )
@@ -48,7 +53,7 @@ func TestFunctions(t *testing.T) {
 			if read(t, dir+"/.env.example") != settings.Example(name, list) {
 				t.Errorf(".env.example differs from what the program reads: go run ./scripts/settings %s", name)
 			}
-			checkReadme(t, name, read(t, dir+"/README.md"), settings.Table(list))
+			checkReadme(t, name, read(t, dir+"/README.md"), list)
 			checkEvents(t, filepath.Join(root, dir, "events"))
 		})
 	}
@@ -74,7 +79,7 @@ func codeLines(t *testing.T, source string) int {
 	}
 }
 
-func checkReadme(t *testing.T, name, readme, table string) {
+func checkReadme(t *testing.T, name, readme string, list []config.Setting) {
 	t.Helper()
 	if !strings.HasPrefix(readme, "# "+name+"\n") {
 		t.Errorf("README.md must begin with # %s", name)
@@ -95,8 +100,54 @@ func checkReadme(t *testing.T, name, readme, table string) {
 			t.Errorf("README.md: %q is empty", title)
 		}
 	}
-	if again, err := settings.InReadme(readme, table); err != nil || again != readme {
+	table := settings.Table(list, deployment.Gives(deployed(t, "serverless.yml"), name))
+	if again, err := settings.InReadme(readme, settings.Heading, table); err != nil || again != readme {
 		t.Errorf("README.md: the settings table differs from what the program reads (%v): go run ./scripts/settings %s", err, name)
+	}
+	table, err := callbacks.Table(name, wanted(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := settings.InReadme(readme, callbacks.Heading, table); err != nil || again != readme {
+		t.Errorf("README.md: the callbacks differ from what the rules register (%v): go run ./scripts/settings %s", err, name)
+	}
+	if table == "" && strings.Contains(text["Callbacks to enable in the console"], "|") {
+		t.Error("README.md names callbacks, and no rule of the function wants any")
+	}
+}
+
+// wanted are the callbacks of all features, as their rules register them with
+// everything switched on.
+var callbacksOfAll = sync.OnceValues(func() ([]callbacks.Wanted, error) {
+	return callbacks.All(context.Background(), deployment.Sample("bolt:unused"))
+})
+
+func wanted(t *testing.T) []callbacks.Wanted {
+	t.Helper()
+	all, err := callbacksOfAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestSettingsPage: docs/settings.md has every setting of every function, and each
+// meaning can be read alone.
+func TestSettingsPage(t *testing.T) {
+	all := map[string][]config.Setting{}
+	for _, name := range functions(t) {
+		all[name] = settingsOf(t, name)
+		for _, s := range all[name] {
+			if fault := settings.CheckMeaning(s.Meaning); fault != "" {
+				t.Errorf("%s: the meaning of %s %s: %q", name, s.Name, fault, s.Meaning)
+			}
+			if s.Group == "" {
+				t.Errorf("%s: %s belongs to no group of settings", name, s.Name)
+			}
+		}
+	}
+	if read(t, settings.Page) != settings.All(all) {
+		t.Errorf("%s differs from what the programs read: go run ./scripts/settings", settings.Page)
 	}
 }
 

@@ -3,6 +3,7 @@ package repotest
 import (
 	"testing"
 
+	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
 )
 
@@ -14,7 +15,7 @@ import (
 //	go test -run '^$' -bench Start -benchtime 100x ./scripts/repotest
 func BenchmarkStart(b *testing.B) {
 	bare := faastest.Build(b, "github.com/backchannel-im/backchannel/shared/faas/internal/bare")
-	values := values("dynamodb:state")
+	values := deployment.Sample("dynamodb:state")
 	for _, f := range deployed(b, "template.yaml") {
 		b.Run(f.Name, func(b *testing.B) {
 			env := environment(b, f, values)

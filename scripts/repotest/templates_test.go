@@ -14,7 +14,6 @@ import (
 	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
 	"github.com/backchannel-im/backchannel/shared/redistest"
-	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
 var readers = map[string]func(root fs.FS, file string) ([]deployment.Function, error){
@@ -64,46 +63,6 @@ func TestTemplatePassesCfnLint(t *testing.T) {
 	}
 }
 
-// values stand for what a deployment would fill in. Where a template computes
-// a value, such as the name of its table, this one takes its place.
-func values(redis string) map[string]string {
-	const nobody = "http://127.0.0.1:1/im"
-	return map[string]string{
-		"SDK_APP_ID":                 "1400000001",
-		"SECRET":                     strings.Repeat("5c", 32),
-		"CALLBACK_TOKEN":             "a-token-of-this-test",
-		"API_KEYS":                   "shop:" + strings.Repeat("ab", 32),
-		"USERSIG_MODE":               "server",
-		"ALLOWED_ORIGINS":            "https://shop.example.com",
-		"STATE_URL":                  redis,
-		"FORWARD_BEFORE_SEND_FILTER": nobody,
-		"FORWARD_AFTER_SEND_COUNTER": nobody,
-		"FORWARD_GROUP_FULL_STARTER": nobody,
-		"FORWARD_BOT_RESPONDER":      nobody,
-		"QUEUE_URL":                  "http://127.0.0.1:1/123456789012/jobs",
-		"SECRETS_URL":                "",
-		"VIRGIL_APP_ID":              kit.VirgilAppID,
-		"VIRGIL_APP_KEY_ID":          kit.VirgilKeyID,
-		"VIRGIL_APP_KEY":             kit.VirgilKey,
-		"IM_DOMAIN":                  "http://127.0.0.1:1",
-		"ZENDESK_URL":                "http://127.0.0.1:1",
-		"ZENDESK_CLIENT_ID":          "app",
-		"ZENDESK_CLIENT_SECRET":      "a-secret-of-this-test",
-		"ZENDESK_GROUP_FIELD":        "360",
-		"ZENDESK_WEBHOOK_SECRETS":    "another-secret-of-this-test",
-		"SALESFORCE_URL":             "",
-		"SALESFORCE_API_VERSION":     "",
-		"SALESFORCE_CLIENT_ID":       "",
-		"SALESFORCE_CLIENT_SECRET":   "",
-		"SALESFORCE_KEY":             "",
-		"LLM_BASE_URL":               "http://127.0.0.1:1/v1",
-		"LLM_API_KEY":                "a-key-of-this-test-alone",
-		"LLM_MODEL":                  "m",
-		"MATCH_HOOK_URL":             "http://127.0.0.1:1",
-		"MATCH_HOOK_KEY":             "a-key-of-this-test-alone",
-	}
-}
-
 // environment is exactly what the template names, filled in.
 func environment(t testing.TB, f deployment.Function, values map[string]string) map[string]string {
 	t.Helper()
@@ -126,7 +85,7 @@ func environment(t testing.TB, f deployment.Function, values map[string]string) 
 // binary with exactly what the template gives it, and calls it through every
 // event shape.
 func TestDeployedFunctions(t *testing.T) {
-	values := values("redis://" + redistest.Start(t).Addr)
+	values := deployment.Sample("redis://" + redistest.Start(t).Addr)
 	for file := range readers {
 		for _, f := range deployed(t, file) {
 			t.Run(file+"/"+f.Name, func(t *testing.T) {
@@ -158,7 +117,7 @@ func checkAnswer(t *testing.T, r *http.Request, res *http.Response) {
 // TestSettingsAreEnforced: leaving out any one required setting that a template
 // names keeps the function from starting, and is named.
 func TestSettingsAreEnforced(t *testing.T) {
-	values := values("redis://127.0.0.1:1/0")
+	values := deployment.Sample("redis://127.0.0.1:1/0")
 	for _, f := range deployed(t, "serverless.yml") {
 		for _, s := range settingsOf(t, f.Name) {
 			if !s.Required {

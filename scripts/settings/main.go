@@ -1,9 +1,9 @@
-// Command settings writes each function's .env.example and the settings table
-// of its README from what the program says about itself.
+// Command settings writes each function's .env.example and the tables of settings
+// and callbacks in its README from what the program says about itself.
 //
 //	go run ./scripts/settings [FUNCTION...]
 //
-// Without a name it does all functions.
+// Without a name it does all functions, and docs/settings.md.
 package main
 
 import (
@@ -15,7 +15,10 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/backchannel-im/backchannel/scripts/internal/callbacks"
+	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
 	"github.com/backchannel-im/backchannel/scripts/internal/settings"
+	"github.com/backchannel-im/backchannel/shared/config"
 )
 
 func main() {
@@ -26,7 +29,8 @@ func main() {
 }
 
 func run(ctx context.Context, names []string) error {
-	if len(names) == 0 {
+	everything := len(names) == 0
+	if everything {
 		mains, err := filepath.Glob("functions/*/main.go")
 		if err != nil || len(mains) == 0 {
 			return errors.Join(err, errors.New("no functions here: run it in the repository's root"))
@@ -40,25 +44,43 @@ func run(ctx context.Context, names []string) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
+	wanted, err := callbacks.All(ctx, deployment.Sample("bolt:unused"))
+	if err != nil {
+		return err
+	}
+	deployed, err := deployment.Serverless(os.DirFS("."), "serverless.yml")
+	if err != nil {
+		return err
+	}
+	all := map[string][]config.Setting{}
 	for _, name := range names {
-		if err := write(ctx, tmp, name); err != nil {
+		list, err := ask(ctx, tmp, name)
+		if err == nil {
+			err = write(name, list, deployed, wanted)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+		all[name] = list
 	}
-	return nil
+	if !everything {
+		return nil
+	}
+	return os.WriteFile(settings.Page, []byte(settings.All(all)), 0o644)
 }
 
-func write(ctx context.Context, tmp, name string) error {
+// ask builds a function and asks it for its settings.
+func ask(ctx context.Context, tmp, name string) ([]config.Setting, error) {
 	binary := filepath.Join(tmp, name)
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./functions/"+name)
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		return fmt.Errorf("go build: %w", err)
+		return nil, fmt.Errorf("go build: %w", err)
 	}
-	list, err := settings.Of(ctx, binary)
-	if err != nil {
-		return err
-	}
+	return settings.Of(ctx, binary)
+}
+
+func write(name string, list []config.Setting, deployed []deployment.Function, wanted []callbacks.Wanted) error {
 	dir := filepath.Join("functions", name)
 	if err := os.WriteFile(filepath.Join(dir, ".env.example"), []byte(settings.Example(name, list)), 0o644); err != nil {
 		return err
@@ -71,8 +93,15 @@ func write(ctx context.Context, tmp, name string) error {
 	} else if err != nil {
 		return err
 	}
-	text, err := settings.InReadme(string(readme), settings.Table(list))
+	text, err := settings.InReadme(string(readme), settings.Heading, settings.Table(list, deployment.Gives(deployed, name)))
 	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	table, err := callbacks.Table(name, wanted)
+	if err != nil {
+		return err
+	}
+	if text, err = settings.InReadme(text, callbacks.Heading, table); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return os.WriteFile(path, []byte(text), 0o644)

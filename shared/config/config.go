@@ -25,12 +25,17 @@ import (
 
 // Setting describes one setting to whoever has to fill it in.
 type Setting struct {
-	Name     string
-	Meaning  string // one sentence
+	Name string
+	// Meaning is read alone, in lists that are sorted: it begins with a noun and
+	// names what it is about.
+	Meaning  string
 	Format   string // what a value looks like, with an example
 	Default  string // value when unset; "" if there is none
 	Required bool
 	Secret   bool // never shown, not even in a fault
+	// Group is what the setting is listed under: a feature, or what programs
+	// share. "" is the group that [Reader.Group] set last.
+	Group string
 	// Public lists values that the whole world knows (samples, development
 	// defaults). They are refused, except for a development Reader.
 	Public []string
@@ -42,6 +47,7 @@ type Reader struct {
 	overlay     map[string]string
 	development bool
 	listing     bool
+	group       string
 	asked       []Setting
 	faults      []error
 }
@@ -75,6 +81,10 @@ func (r *Reader) Development() bool { return r.development }
 // Listing reports whether the Reader only lists settings.
 func (r *Reader) Listing() bool { return r.listing }
 
+// Group sets the group of settings that are asked for from now on and have none
+// of their own.
+func (r *Reader) Group(name string) { r.group = name }
+
 // Err returns every fault so far as one error, a line each, or nil.
 func (r *Reader) Err() error {
 	if r.listing {
@@ -83,10 +93,11 @@ func (r *Reader) Err() error {
 	return errors.Join(r.faults...)
 }
 
-// Settings returns what was asked for, by name, each once.
+// Settings returns what was asked for, by name, each once and as it was asked for
+// first.
 func (r *Reader) Settings() []Setting {
 	out := slices.Clone(r.asked)
-	slices.SortFunc(out, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(out, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(out, func(a, b Setting) bool { return a.Name == b.Name })
 }
 
@@ -105,6 +116,9 @@ func (r *Reader) Text(s Setting) string {
 // value returns the setting's value and whether there is one to parse.
 func (r *Reader) value(s Setting) (string, bool) {
 	repeated := slices.ContainsFunc(r.asked, func(a Setting) bool { return a.Name == s.Name })
+	if s.Group == "" {
+		s.Group = r.group
+	}
 	r.asked = append(r.asked, s)
 	v, err := r.find(s.Name)
 	switch {

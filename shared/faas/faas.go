@@ -109,8 +109,9 @@ type function struct {
 }
 
 var logLevelSetting = config.Setting{
+	Group:   "process",
 	Name:    "LOG_LEVEL",
-	Meaning: "least level of the lines logged to stdout",
+	Meaning: "lowest level of the lines logged to stdout",
 	Format:  "debug, info, warn or error",
 	Default: "info",
 }

@@ -20,14 +20,16 @@ import (
 
 var (
 	portSetting = config.Setting{
+		Group:   "process",
 		Name:    "PORT",
-		Meaning: "TCP port of the listener; not used on Lambda and by Tencent event functions",
+		Meaning: "TCP port of the listener; unused on Lambda and by Tencent event functions",
 		Format:  "0 to 65535, 0 takes any free port",
 		Default: "9000", // what SCF web functions are asked on
 	}
 	hostSetting = config.Setting{
+		Group:   "process",
 		Name:    "HOST",
-		Meaning: "address of the listener; not used on Lambda and by Tencent event functions",
+		Meaning: "IP address of the listener; unused on Lambda and by Tencent event functions",
 		Format:  "an IP address; 127.0.0.1 keeps others away, 0.0.0.0 is what a Tencent web function needs",
 		Default: "0.0.0.0",
 	}

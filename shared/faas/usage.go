@@ -93,6 +93,7 @@ type printedSetting struct {
 	Default  string   `json:"default"`
 	Required bool     `json:"required"`
 	Secret   bool     `json:"secret"`
+	Group    string   `json:"group"`
 	Public   []string `json:"-"`
 }
 

@@ -28,8 +28,8 @@ func TestHelpNeedsNoSettings(t *testing.T) {
 func TestSettingsForPrograms(t *testing.T) {
 	got := faastest.Run(t, faastest.Build(t, testfunc), nil, "-settings")
 	var settings []struct {
-		Name, Meaning, Format, Default string
-		Required, Secret               bool
+		Name, Meaning, Format, Default, Group string
+		Required, Secret                      bool
 	}
 	dec := json.NewDecoder(strings.NewReader(got.Stdout))
 	dec.DisallowUnknownFields()

@@ -25,6 +25,7 @@ type door struct {
 // of its own function.
 func readDoor(set *config.Reader, forwardable []Feature) *door {
 	d := &door{forwards: make(map[string]string)}
+	set.Group(groupCallbacks)
 	d.config.SDKAppID = appID(set)
 	d.config.AllowUnsigned = set.Bool(config.Setting{
 		Name: "CALLBACK_ALLOW_UNSIGNED", Meaning: "1 accepts callbacks without a signature when CALLBACK_TOKEN is not given", Format: "1 or 0", Default: "0",

@@ -51,8 +51,9 @@ func readBans(set *config.Reader, callers Callers) func(kv.Store) *api.Bans {
 		return func(kv.Store) *api.Bans { return nil }
 	}
 	refuse := set.Choice(config.Setting{
+		Group:   groupCallers,
 		Name:    "STRIKES_UNKNOWN",
-		Meaning: "verdict on users while the store does not say within a second who is banned",
+		Meaning: "verdict on a user when the store does not say within a second whether the user is banned",
 		Format:  "pass or refuse", Default: "pass",
 	}, "pass", "refuse") == "refuse"
 	return func(store kv.Store) *api.Bans {
@@ -67,6 +68,7 @@ func readBans(set *config.Reader, callers Callers) func(kv.Store) *api.Bans {
 
 func readKeys(set *config.Reader) api.Keys {
 	keys, err := api.ParseKeys(set.List(config.Setting{
+		Group:   groupCallers,
 		Name:    "API_KEYS",
 		Meaning: "API keys of the servers that may call; no server may call without this setting",
 		Format:  "NAME:HASH, separated by commas, with the hex SHA-256 of the key as HASH",
@@ -87,6 +89,7 @@ func (s *Settings) Mode() credential.Mode { return mode(s.Reader) }
 
 func mode(set *config.Reader) credential.Mode {
 	s := config.Setting{
+		Group:    groupCallers,
 		Name:     "USERSIG_MODE",
 		Meaning:  "callers that may ask for a UserSig. server: API keys, for any user. guest: anybody, for a random guest. open: anybody, for any user, in prototypes only",
 		Format:   "server, guest or open",

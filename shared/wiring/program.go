@@ -151,6 +151,7 @@ type opening struct {
 func (p Program) read(set *config.Reader, entrance *door) (on []opening) {
 	s := &Settings{Reader: set, Alone: p.alone}
 	for _, f := range p.features {
+		set.Group(f.Name)
 		s.Forwarded = entrance != nil && entrance.forwards[f.Function] != ""
 		if open := f.Read(s); open != nil {
 			on = append(on, opening{f, open})
@@ -190,6 +191,24 @@ func (p Program) serve(app *faas.App, h *House, q queue.Queue, entrance *door) e
 	}
 	app.HTTP = api.Routes(routes)
 	return nil
+}
+
+// Rules opens a feature in a house of the caller's, with all of its settings, and
+// returns the rules that it registers. It is for documents that name callbacks.
+func Rules(ctx context.Context, f Feature, set *config.Reader, h *House) (*callback.Mux, error) {
+	open := f.Read(&Settings{Reader: set, Alone: true})
+	if err := set.Err(); err != nil {
+		return nil, err
+	}
+	h.feature, h.Gate = f, &api.Gate{}
+	if err := open(ctx, h); err != nil {
+		return nil, err
+	}
+	rules := callback.NewMux()
+	for _, p := range h.parts {
+		p.register(rules)
+	}
+	return rules, nil
 }
 
 // opened is what is open, to be closed in the opposite order.

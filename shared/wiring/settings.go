@@ -8,6 +8,14 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 )
 
+// Groups of settings that features share.
+const (
+	groupApp       = "app"       // the IM app
+	groupCallbacks = "callbacks" // how IM calls us
+	groupCallers   = "callers"   // who may call our routes
+	groupStorage   = "storage"   // store and queue
+)
+
 // Settings is what a feature reads its settings from: those of its own with the
 // methods of the Reader, and those that features share with the methods here.
 type Settings struct {
@@ -30,20 +38,20 @@ func (s *Settings) AppID() uint32 { return appID(s.Reader) }
 
 func appID(set *config.Reader) uint32 {
 	return set.Uint32(config.Setting{
-		Name: "SDK_APP_ID", Meaning: "SDKAppID of the IM app", Format: "a number, such as 1400000000", Required: true,
+		Group: groupApp, Name: "SDK_APP_ID", Meaning: "SDKAppID of the IM app", Format: "a number, such as 1400000000", Required: true,
 	})
 }
 
 // Admin reads IM_ADMIN, the UserID of an account that may do everything in the app.
 func (s *Settings) Admin() string {
 	return s.Text(config.Setting{
-		Name: "IM_ADMIN", Meaning: "UserID of the app's admin account", Format: "a UserID", Default: "administrator",
+		Group: groupApp, Name: "IM_ADMIN", Meaning: "UserID of the app's admin account", Format: "a UserID", Default: "administrator",
 	})
 }
 
 func secret(set *config.Reader) string {
 	return set.Text(config.Setting{
-		Name: "SECRET", Meaning: "SecretKey of the IM app", Format: "text, as IM's console shows it",
+		Group: groupApp, Name: "SECRET", Meaning: "SecretKey of the IM app", Format: "text, as IM's console shows it",
 		Required: true, Secret: true, Public: []string{DevelopmentSecret},
 	})
 }
@@ -66,6 +74,7 @@ func signer(set *config.Reader) *usersig.Signer {
 // Origins reads ALLOWED_ORIGINS, the web pages whose scripts may call our routes.
 func (s *Settings) Origins() []string {
 	return s.List(config.Setting{
+		Group:   groupCallers,
 		Name:    "ALLOWED_ORIGINS",
 		Meaning: "origins of the web pages that may call from a browser; none without this setting",
 		Format:  "origins such as https://shop.example.com, separated by commas",
@@ -77,11 +86,11 @@ func (s *Settings) Origins() []string {
 func (s *Settings) IM() *im.Client {
 	conf := im.Config{SDKAppID: s.AppID(), Key: secret(s.Reader), Admin: s.Admin()}
 	conf.Domain = s.Text(config.Setting{
-		Name: "IM_DOMAIN", Meaning: "REST host of the IM app's data centre",
+		Group: groupApp, Name: "IM_DOMAIN", Meaning: "REST host of the IM app's data centre",
 		Format: "a host name, as adminapisgp.im.qcloud.com, or the full http:// URL of an emulator", Default: "console.tim.qq.com",
 	})
 	percent := s.Int(config.Setting{
-		Name: "IM_SHARE", Meaning: "share of the app's REST rate limits that one instance may use, in percent: 100 divided by the number of running instances",
+		Group: groupApp, Name: "IM_SHARE", Meaning: "share of the app's REST rate limits that one instance may use, in percent: 100 divided by the number of running instances",
 		Format: "a number", Default: "25",
 	}, 1, 100)
 	conf.Share = float64(percent) / 100

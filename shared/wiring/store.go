@@ -30,6 +30,7 @@ func (e Engines) readStore(set *config.Reader, need Need) func(context.Context) 
 		schemes[i] = engine.Scheme
 	}
 	url := set.Text(config.Setting{
+		Group:    groupStorage,
 		Name:     "STATE_URL",
 		Meaning:  "store that keeps state",
 		Format:   "dynamodb:TABLE, redis://HOST:PORT/DB or rediss://... ; bolt:FILE for one process of the bundle",
@@ -65,7 +66,7 @@ func (e Engines) readQueue(set *config.Reader, need Need) func(context.Context) 
 	for i, engine := range e.Queues {
 		names[i] = engine.Name
 	}
-	s := config.Setting{Name: "QUEUE_URL", Meaning: "queue for jobs", Format: strings.Join(names, "; "), Required: need == Required}
+	s := config.Setting{Group: groupStorage, Name: "QUEUE_URL", Meaning: "queue for jobs", Format: strings.Join(names, "; "), Required: need == Required}
 	if need == Optional {
 		s.Meaning += ", above all callbacks whose rule failed; IM gets status 500 for those without this setting"
 	}

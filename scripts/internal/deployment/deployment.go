@@ -51,6 +51,18 @@ func CheckEnvironment(f Function, settings []config.Setting) []string {
 	return faults
 }
 
+// Gives tells which settings a template gives to a function.
+func Gives(template []Function, name string) func(setting string) bool {
+	i := slices.IndexFunc(template, func(f Function) bool { return f.Name == name })
+	return func(setting string) bool {
+		if i < 0 {
+			return false
+		}
+		_, given := template[i].Environment[setting]
+		return given
+	}
+}
+
 var functionName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 
 // get returns the value below the keys given, or nil.

@@ -1,16 +1,20 @@
-// Package settings turns what a function says about its own settings into the
-// two texts that people read: the function's .env.example and the table in its
-// README. Both are written by go run ./scripts/settings and held against the
-// program by the repository tests, so they cannot drift from the code.
+// Package settings turns what functions say about their own settings into the
+// texts that people read: each function's .env.example, the table in its README
+// with what is needed to start, and one page with all settings. They are written
+// by go run ./scripts/settings and held against the programs by the repository
+// tests, so they cannot drift from the code.
 package settings
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/backchannel-im/backchannel/shared/config"
@@ -33,6 +37,52 @@ func Of(ctx context.Context, binary string) ([]config.Setting, error) {
 	return list, nil
 }
 
+// order of the groups: what features share first, what the platform sets last.
+var first, last = []string{"app", "callbacks", "callers", "storage"}, []string{"secrets", "process", ""}
+
+// titles of the groups that are no features.
+var titles = map[string]string{
+	"app":       "The IM app",
+	"callbacks": "Callbacks of IM",
+	"callers":   "Callers of our routes",
+	"storage":   "Store and queue",
+	"secrets":   "Secrets from elsewhere",
+	"process":   "The process",
+	"":          "Others",
+}
+
+func titleOf(group string) string { return cmp.Or(titles[group], "Feature "+group) }
+
+// grouped returns the settings of each group, required ones first and then by
+// name.
+func grouped(list []config.Setting) (groups []string, of map[string][]config.Setting) {
+	of = map[string][]config.Setting{}
+	for _, s := range list {
+		of[s.Group] = append(of[s.Group], s)
+	}
+	place := func(group string) int {
+		if i := slices.Index(first, group); i >= 0 {
+			return i - len(first)
+		}
+		return 1 + slices.Index(last, group) // features have 0
+	}
+	groups = slices.SortedFunc(maps.Keys(of), func(a, b string) int {
+		return cmp.Or(cmp.Compare(place(a), place(b)), strings.Compare(a, b))
+	})
+	for _, settings := range of {
+		slices.SortFunc(settings, func(a, b config.Setting) int {
+			if a.Required != b.Required {
+				if a.Required {
+					return -1
+				}
+				return 1
+			}
+			return strings.Compare(a.Name, b.Name)
+		})
+	}
+	return groups, of
+}
+
 // Example returns the text of the function's .env.example. Every setting has
 // its meaning, its format and whether it is needed above an empty assignment;
 // an empty value counts as not given, so the file works as it is copied.
@@ -41,51 +91,125 @@ func Example(function string, list []config.Setting) string {
 	fmt.Fprintf(&b, "# The settings of %s, as the program itself lists them with -h.\n", function)
 	fmt.Fprintf(&b, "# Copy to .env and fill in what is required; an empty value counts as not given.\n")
 	fmt.Fprintf(&b, "# NAME_FILE=PATH instead of NAME reads the value from a file.\n")
-	for _, s := range list {
-		fmt.Fprintf(&b, "\n# %s\n# Format: %s\n", sentence(s.Meaning), s.Format)
-		switch {
-		case s.Required:
-			b.WriteString("# Required.\n")
-		case s.Default != "":
-			fmt.Fprintf(&b, "# Default: %s\n", s.Default)
-		default:
-			b.WriteString("# Optional.\n")
+	groups, of := grouped(list)
+	for _, group := range groups {
+		fmt.Fprintf(&b, "\n# ---- %s\n", titleOf(group))
+		for _, s := range of[group] {
+			fmt.Fprintf(&b, "\n# %s\n# Format: %s\n", sentence(s.Meaning), s.Format)
+			switch {
+			case s.Required:
+				b.WriteString("# Required.\n")
+			case s.Default != "":
+				fmt.Fprintf(&b, "# Default: %s\n", s.Default)
+			default:
+				b.WriteString("# Optional.\n")
+			}
+			fmt.Fprintf(&b, "%s=\n", s.Name)
 		}
-		fmt.Fprintf(&b, "%s=\n", s.Name)
 	}
 	return b.String()
 }
 
-// Table returns the rows of the README's settings table.
-func Table(list []config.Setting) string {
+// Page is the document with all settings of all functions.
+const Page = "docs/settings.md"
+
+// Table returns the rows of the settings table of a function's README: what is
+// required, and what the deployment templates set. The rest is on Page.
+func Table(list []config.Setting, deployed func(name string) bool) string {
 	var b strings.Builder
 	b.WriteString("| setting | meaning | format | default |\n|---|---|---|---|\n")
-	for _, s := range list {
-		def := ""
-		switch {
-		case s.Required:
-			def = "required"
-		case s.Default != "":
-			def = "`" + s.Default + "`"
+	groups, of := grouped(list)
+	for _, group := range groups {
+		for _, s := range of[group] {
+			if s.Required || deployed(s.Name) {
+				required := ""
+				if s.Required {
+					required = "required"
+				}
+				row(&b, s, required)
+			}
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.Name, cell(s.Meaning), cell(s.Format), cell(def))
 	}
 	return b.String()
+}
+
+func row(b *strings.Builder, s config.Setting, required string) {
+	def := required
+	if def == "" && s.Default != "" {
+		def = "`" + s.Default + "`"
+	}
+	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", s.Name, cell(s.Meaning), cell(s.Format), cell(def))
+}
+
+// All returns the text of Page, from the settings of each function.
+func All(of map[string][]config.Setting) string {
+	var all []config.Setting
+	readers, required := map[string][]string{}, map[string][]string{}
+	for _, function := range functions(of) {
+		for _, s := range of[function] {
+			if readers[s.Name] == nil {
+				all = append(all, s)
+			}
+			readers[s.Name] = append(readers[s.Name], function)
+			if s.Required {
+				required[s.Name] = append(required[s.Name], function)
+			}
+		}
+	}
+	for i, s := range all {
+		all[i].Required = len(required[s.Name]) > 0
+	}
+	var b strings.Builder
+	b.WriteString("# Settings\n\nEvery setting of every function, by what it is about. Written by `go run ./scripts/settings` from what the programs say with `-settings`; a repository test holds it. A setting NAME may also be given as NAME_FILE, a file with the value, or by the document that `SECRETS_URL` names.\n")
+	groups, groupOf := grouped(all)
+	for _, group := range groups {
+		fmt.Fprintf(&b, "\n## %s\n\n| setting | meaning | format | default | read by |\n|---|---|---|---|---|\n", titleOf(group))
+		for _, s := range groupOf[group] {
+			def := ""
+			switch by := required[s.Name]; {
+			case len(by) == len(readers[s.Name]):
+				def = "required"
+			case len(by) > 0:
+				def = "required by " + strings.Join(by, ", ")
+			case s.Default != "":
+				def = "`" + s.Default + "`"
+			}
+			by := strings.Join(readers[s.Name], ", ")
+			if len(readers[s.Name]) == len(of) {
+				by = "all"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, cell(s.Meaning), cell(s.Format), cell(def), by)
+		}
+	}
+	return b.String()
+}
+
+// functions are the names in order, the bundle first: of meanings that differ, its
+// are the ones for all features together.
+func functions(of map[string][]config.Setting) []string {
+	const bundle = "bundle"
+	return slices.SortedFunc(maps.Keys(of), func(a, b string) int {
+		if a == bundle || b == bundle {
+			a, b = strings.TrimPrefix(a, bundle), strings.TrimPrefix(b, bundle)
+		}
+		return strings.Compare(a, b)
+	})
 }
 
 // Heading is the README section that holds the table.
 const Heading = "## Settings"
 
-// InReadme returns the README with its settings table replaced. Text around
-// the table stays as it is.
-func InReadme(readme, table string) (string, error) {
-	before, section, found := strings.Cut(readme, Heading+"\n")
+// InReadme returns the README with the table of a section replaced, or added
+// where there is none. Text around the table stays as it is; "" takes the table
+// out.
+func InReadme(readme, heading, table string) (string, error) {
+	before, section, found := strings.Cut(readme, heading+"\n")
 	if !found {
-		return "", errors.New("no section " + Heading)
+		return "", errors.New("no section " + heading)
 	}
 	section, rest, more := strings.Cut(section, "\n## ")
 	var kept []string
-	placed := false
+	placed := table == ""
 	for line := range strings.SplitSeq(strings.Trim(section, "\n"), "\n") {
 		switch {
 		case !strings.HasPrefix(line, "|"):
@@ -102,7 +226,7 @@ func InReadme(readme, table string) (string, error) {
 	if more {
 		rest = "\n## " + rest
 	}
-	return before + Heading + "\n\n" + section + rest, nil
+	return before + heading + "\n\n" + section + rest, nil
 }
 
 func sentence(s string) string {

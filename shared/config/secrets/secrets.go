@@ -57,11 +57,13 @@ var sources = map[string]func(ctx context.Context, name, endpoint string) (map[s
 // reporting each of them as missing. It waits at most [Timeout].
 func Load(ctx context.Context, set *config.Reader) error {
 	url := set.Text(config.Setting{
+		Group:   "secrets",
 		Name:    "SECRETS_URL",
-		Meaning: "a document with settings that should not stand in the environment",
+		Meaning: "secret document with settings that should not stand in the environment",
 		Format:  "file:PATH, aws-secretsmanager:ID, aws-ssm:/PATH or tencent-ssm:NAME@VERSION",
 	})
 	endpoint := set.URL(config.Setting{
+		Group:   "secrets",
 		Name:    "SECRETS_ENDPOINT",
 		Meaning: "base URL to reach the secrets service at, instead of its public one in the function's region",
 		Format:  "https://HOST, or http://HOST:PORT of an emulator",

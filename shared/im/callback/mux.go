@@ -164,6 +164,24 @@ func (m *Mux) Commands() []string {
 	return list
 }
 
+// RulesFor returns the names of the rules that want a command, each once and in
+// order of registration.
+func (m *Mux) RulesFor(command string) []string {
+	var names []string
+	add := func(name string) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, r := range m.before[command] {
+		add(r.name)
+	}
+	for _, r := range slices.Concat(m.allowed[command], m.after[command]) {
+		add(r.name)
+	}
+	return names
+}
+
 // rewritable are events whose message a verdict may change. The event itself
 // stays as it is: a rule that ran out of time may still be reading it.
 type rewritable interface{ rewritten(o *outcome) Event }

@@ -25,10 +25,10 @@ var Feature = wiring.Feature{
 func Accounts(s *wiring.Settings) credential.Accounts {
 	a := credential.Accounts{Signer: s.Signer()}
 	a.Reserved = append(s.List(config.Setting{
-		Name: "AGENT_USER_IDS", Meaning: "UserIDs of your staff; UserSigs for them are refused", Format: "UserIDs separated by commas",
+		Group: "credential", Name: "AGENT_USER_IDS", Meaning: "UserIDs of your staff; UserSigs for them are refused", Format: "UserIDs separated by commas",
 	}), s.Admin())
 	a.Expire = s.Duration(config.Setting{
-		Name: "USERSIG_EXPIRE", Meaning: "lifetime of a user's UserSig", Format: "a duration, such as 24h", Default: "24h",
+		Group: "credential", Name: "USERSIG_EXPIRE", Meaning: "lifetime of a user's UserSig", Format: "a duration, such as 24h", Default: "24h",
 	}, time.Minute, 180*24*time.Hour)
 	return a
 }
