@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -20,16 +22,21 @@ import (
 type kind int
 
 const (
-	unknown     kind = iota
-	httpV2           // Lambda HTTP API with payload 2.0, and function URL
-	httpREST         // Lambda REST API, payload 1.0
-	httpTencent      // SCF function URL, and gateway events of the same shape
-	jobBatch         // SQS
-	oneJob           // asynchronous invocation with our envelope
-	schedule         // EventBridge rule or scheduler, SCF timer
+	unknown      kind = iota
+	httpV2            // Lambda HTTP API with payload 2.0, and function URL
+	httpREST          // Lambda REST API, and HTTP API with payload 1.0
+	httpALB           // Lambda behind an Application Load Balancer
+	httpALBMulti      // the same, with multi-value headers
+	httpTencent       // SCF function URL, and gateway events of the same shape
+	jobBatch          // SQS
+	oneJob            // asynchronous invocation with our envelope
+	schedule          // EventBridge rule or scheduler, SCF timer
+	warmUp            // keeps an instance warm and asks for nothing
 )
 
-func (k kind) isHTTP() bool { return k == httpV2 || k == httpREST || k == httpTencent }
+func (k kind) isHTTP() bool {
+	return k >= httpV2 && k <= httpTencent
+}
 
 // event is the union of the platforms' events: each field is named and shaped as
 // its platforms have it, and which are filled in tells the event's kind. It is a
@@ -37,11 +44,17 @@ func (k kind) isHTTP() bool { return k == httpV2 || k == httpREST || k == httpTe
 // queries that hold a JSON number.
 //
 // Sources: AWS "Working with AWS Lambda proxy integrations", payloads 1.0 and
-// 2.0; AWS "Using Lambda with Amazon SQS"; Tencent SCF 583/96099 (function URL).
+// 2.0; AWS "Using AWS Lambda with an Application Load Balancer"; AWS "Using Lambda
+// with Amazon SQS"; Tencent SCF 583/96099 (function URL). Warm-up events are those
+// of serverless-plugin-warmup and of lambda-warmer.
 type event struct {
 	// Requests.
+	Version         string          `json:"version"` // of an HTTP API's payload
 	HTTPMethod      string          `json:"httpMethod"`
 	Path            string          `json:"path"`
+	Resource        string          `json:"resource"` // the gateway's route: /teams/{id}, /{proxy+}, $default
+	RouteKey        string          `json:"routeKey"` // with the method before it: "ANY /{proxy+}"
+	PathParameters  map[string]list `json:"pathParameters"`
 	RawPath         string          `json:"rawPath"`
 	RawQueryString  string          `json:"rawQueryString"`
 	QueryString     *query          `json:"queryString"`
@@ -51,8 +64,9 @@ type event struct {
 	MultiHeaders    map[string]list `json:"multiValueHeaders"`
 	Cookies         []string        `json:"cookies"`
 	Body            string          `json:"body"`
-	IsBase64Encoded bool            `json:"isBase64Encoded"`
+	IsBase64Encoded flag            `json:"isBase64Encoded"`
 	RequestContext  struct {
+		ELB  *struct{} `json:"elb"`
 		HTTP *struct {
 			Method   string `json:"method"`
 			SourceIP string `json:"sourceIp"`
@@ -72,6 +86,19 @@ type event struct {
 	// Ticks: EventBridge and SCF timer.
 	DetailType string `json:"detail-type"`
 	Type       string `json:"Type"`
+
+	// Warm-ups.
+	Source string `json:"source"`
+	Warmer flag   `json:"warmer"`
+	WarmUp flag   `json:"warmup"`
+}
+
+// flag is true or false; some gateways write it as text. Anything else is false.
+type flag bool
+
+func (f *flag) UnmarshalJSON(b []byte) error {
+	*f = string(b) == "true" || string(b) == `"true"`
+	return nil
 }
 
 // record is one message of an SQS batch.
@@ -141,6 +168,20 @@ func (q query) encode() string {
 	return q.values.Encode()
 }
 
+// join writes a query whose names and values are encoded as they came.
+func (q query) join() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(q.values)) {
+		for _, value := range q.values[name] {
+			if b.Len() > 0 {
+				b.WriteByte('&')
+			}
+			b.WriteString(name + "=" + value)
+		}
+	}
+	return b.String()
+}
+
 // decodeEvent reads an event and tells its kind. An event of no known kind is
 // an error; its text never repeats the event.
 func decodeEvent(payload []byte) (*event, kind, error) {
@@ -162,6 +203,10 @@ func (e *event) kind() kind {
 	switch {
 	case e.RequestContext.HTTP != nil:
 		return httpV2
+	case e.RequestContext.ELB != nil && e.MultiHeaders != nil:
+		return httpALBMulti
+	case e.RequestContext.ELB != nil:
+		return httpALB
 	// SCF's old gateway filled in both queries, so its own name decides. Where
 	// neither is there, the lists tell the REST API, which always sends them.
 	case e.HTTPMethod != "" && (e.QueryString != nil || e.MultiHeaders == nil && e.QueryParameters.values == nil):
@@ -174,6 +219,8 @@ func (e *event) kind() kind {
 		return oneJob
 	case e.DetailType == "Scheduled Event" || e.Type == "Timer":
 		return schedule
+	case e.Source == "serverless-plugin-warmup", bool(e.Warmer), bool(e.WarmUp):
+		return warmUp
 	}
 	return unknown
 }
@@ -183,14 +230,23 @@ func (e *event) request(ctx context.Context, k kind) (*http.Request, error) {
 	method, path, rawQuery, client := e.HTTPMethod, e.Path, "", ""
 	switch k {
 	case httpV2:
-		method, path, rawQuery = e.RequestContext.HTTP.Method, e.unstagedPath(), e.RawQueryString
+		_, route, _ := strings.Cut(e.RouteKey, " ")
+		method, path, rawQuery = e.RequestContext.HTTP.Method, e.unmapped(e.unstaged(e.RawPath), route), e.RawQueryString
 		client = e.RequestContext.HTTP.SourceIP
 	case httpREST:
+		if e.Version == "1.0" { // an HTTP API keeps the stage in the path, a REST API does not
+			path = e.unstaged(path)
+		}
+		path = e.unmapped(path, e.Resource)
 		rawQuery = e.QueryParameters.encode()
 		if e.MultiQuery.values != nil {
 			rawQuery = e.MultiQuery.encode()
 		}
 		client = e.RequestContext.Identity.SourceIP
+	case httpALB:
+		rawQuery = e.QueryParameters.join()
+	case httpALBMulti:
+		rawQuery = e.MultiQuery.join()
 	case httpTencent:
 		rawQuery = e.QueryParameters.encode()
 		if e.QueryString != nil {
@@ -202,8 +258,13 @@ func (e *event) request(ctx context.Context, k kind) (*http.Request, error) {
 		return nil, errors.New("event: the method is no HTTP method")
 	}
 	header := e.header()
-	if k == httpTencent && client == "" {
+	switch {
+	case k == httpTencent && client == "":
 		client = header.Get("X-Scf-Remote-Addr")
+	case k == httpALB, k == httpALBMulti:
+		// The load balancer adds the address it sees behind what the client says.
+		hops := strings.Split(strings.Join(header.Values("X-Forwarded-For"), ","), ",")
+		client = strings.TrimSpace(hops[len(hops)-1])
 	}
 	body, err := e.body()
 	if err != nil {
@@ -233,18 +294,46 @@ func (e *event) request(ctx context.Context, k kind) (*http.Request, error) {
 	return r.WithContext(ctx), nil
 }
 
-// unstagedPath is the path without the stage that an HTTP API puts before it
-// unless the stage is $default.
-func (e *event) unstagedPath() string {
+// unstaged is a path without the stage that an HTTP API puts before it unless the
+// stage is $default.
+func (e *event) unstaged(path string) string {
 	stage := e.RequestContext.Stage
 	if stage == "" || stage == "$default" {
-		return e.RawPath
+		return path
 	}
-	rest, ok := strings.CutPrefix(e.RawPath, "/"+stage)
+	rest, ok := strings.CutPrefix(path, "/"+stage)
 	if !ok || rest != "" && rest[0] != '/' {
-		return e.RawPath
+		return path
 	}
 	return rest
+}
+
+// unmapped is a path without the base path under which a custom domain maps the
+// API. The gateway's route tells how many segments the path has behind it; a route
+// without a path, such as $default, tells nothing.
+func (e *event) unmapped(path, route string) string {
+	if !strings.HasPrefix(route, "/") {
+		return path
+	}
+	segments := strings.Count(route, "/")
+	if route == "/" {
+		segments = 0
+	}
+	if open := strings.LastIndexByte(route, '{'); open >= 0 && strings.HasSuffix(route, "+}") {
+		rest, has := e.PathParameters[route[open+1:len(route)-2]]
+		if !has || len(rest) != 1 {
+			return path
+		}
+		segments += strings.Count(strings.Trim(rest[0], "/"), "/")
+	}
+	trimmed := strings.TrimRight(path, "/")
+	at := len(trimmed)
+	for range segments {
+		if at = strings.LastIndexByte(trimmed[:at], '/'); at < 0 {
+			return path
+		}
+	}
+	return path[at:]
 }
 
 // requestURL keeps the query byte by byte. Some gateways decode the path before

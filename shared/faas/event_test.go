@@ -69,6 +69,33 @@ Content-Type: [application/json]
 X-Forwarded-For: [192.0.2.66]
 X-Scf-Remote-Addr: [203.0.113.7]
 "{\"userID\":\"小明\"}"`},
+	// A load balancer hands the query on encoded.
+	"alb.json": {httpALB, `203.0.113.7:0
+POST /im/s3cret?SdkAppid=1400000000&Sign=0a%2Bb&x= lambda-alb-123578498.us-east-1.elb.amazonaws.com
+Content-Type: [application/json]
+X-Amzn-Trace-Id: [Root=1-5c536348-3d683b8b04734faae651f476]
+X-Forwarded-For: [192.0.2.66, 203.0.113.7]
+X-Forwarded-Port: [80]
+X-Forwarded-Proto: [http]
+"{\"MsgSeq\":1}"`},
+	"alb-multi-value.json": {httpALBMulti, `203.0.113.7:0
+GET /rooms/%40TGS%232/stats?a=1&a=2%26 alb.example.com
+Accept: [text/html application/json]
+X-Forwarded-For: [192.0.2.66 203.0.113.7]
+"\x00\xff"`},
+	// A custom domain maps the API under /chat/v1.
+	"rest-v1-base-path.json": {httpREST, `203.0.113.7:0
+GET /teams/red%20team api.example.com
+""`},
+	"http-api-v1-stage.json": {httpREST, `203.0.113.7:0
+POST /im/s3cret?a=1&a=2 id.execute-api.us-east-1.amazonaws.com
+Content-Type: [application/json]
+"{}"`},
+	"http-api-v2-mapping.json": {httpV2, `203.0.113.7:0
+POST /usersig api.example.com
+"{}"`},
+	"warmup-plugin.json":         {warmUp, ""},
+	"warmer.json":                {warmUp, ""},
 	"sqs.json":                   {jobBatch, `[{059f36b4-87a3-44ab-83d2-661975830a7d aws:sqs {"kind":"gift"}}]`},
 	"async-job.json":             {oneJob, `{"kind": "gift", "n": 12345678901234567890}`},
 	"eventbridge-rule.json":      {schedule, ""},
@@ -93,7 +120,7 @@ func TestEventsFromLife(t *testing.T) {
 				got = fmt.Sprint(e.Records)
 			case oneJob:
 				got = string(e.Job)
-			case httpV2, httpREST, httpTencent:
+			case httpV2, httpREST, httpALB, httpALBMulti, httpTencent:
 				r, err := e.request(context.Background(), k)
 				if err != nil {
 					t.Fatal(err)
@@ -156,6 +183,55 @@ func TestStageIsStrippedOnlyWhereTheGatewayPutIt(t *testing.T) {
 		if err != nil || r.URL.Path != tt.want {
 			t.Errorf("stage %q: %q becomes %q, want %q (%v)", tt.stage, tt.rawPath, r.URL.Path, tt.want, err)
 		}
+	}
+}
+
+// TestABasePathIsNotPartOfTheRoute: a custom domain may map an API under a path,
+// which the gateway leaves in; its route tells where ours begins.
+func TestABasePathIsNotPartOfTheRoute(t *testing.T) {
+	for _, tt := range []struct{ path, resource, params, want string }{
+		{"/chat/im", "/im", `{}`, "/im"},
+		{"/im", "/im", `{}`, "/im"},
+		{"/chat/im/s3cret", "/im/{secret}", `{"secret":"s3cret"}`, "/im/s3cret"},
+		{"/a/b/rooms/x/stats", "/{proxy+}", `{"proxy":"rooms/x/stats"}`, "/rooms/x/stats"},
+		{"/chat/rooms/x/stats", "/rooms/{rest+}", `{"rest":"x/stats"}`, "/rooms/x/stats"},
+		{"/rooms/x/stats", "/{proxy+}", `{"proxy":"rooms/x/stats"}`, "/rooms/x/stats"},
+		{"/chat/rooms/x/", "/{proxy+}", `{"proxy":"rooms/x/"}`, "/rooms/x/"},
+		{"/chat", "/", `{}`, ""},
+		{"/rooms/a%2Fb", "/{proxy+}", `{"proxy":"rooms/a/b"}`, "/rooms/a%2Fb"},
+		{"/chat/im", "$default", `{}`, "/chat/im"},
+		{"/chat/im", "", `null`, "/chat/im"},
+		{"/chat/im", "/{proxy+}", `{}`, "/chat/im"},
+	} {
+		e, _, err := decodeEvent(fmt.Appendf(nil, `{"httpMethod":"GET","multiValueHeaders":{},"path":%q,"resource":%q,"pathParameters":%s}`, tt.path, tt.resource, tt.params))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := e.request(t.Context(), httpREST)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.URL.EscapedPath(); got != tt.want && got != "/"+tt.want {
+			t.Errorf("%s by %s becomes %s, want %s", tt.path, tt.resource, got, tt.want)
+		}
+	}
+}
+
+// TestWarmUpsAreAnsweredQuietly: what keeps an instance warm is no error, also if
+// it is a schedule, for which a function without a tick has no use.
+func TestWarmUpsAreAnsweredQuietly(t *testing.T) {
+	var log bytes.Buffer
+	defer slog.SetDefault(slog.Default())
+	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
+	app := &App{HTTP: http.NotFoundHandler()}
+	for _, name := range []string{"warmup-plugin.json", "warmer.json", "eventbridge-rule.json", "scf-timer.json"} {
+		out, err := lambdaHandler{"warm", app}.Invoke(t.Context(), eventFiles(t)[name])
+		if err != nil || string(out) != "{}" || log.Len() > 0 {
+			t.Errorf("%s: %s, %v, logged %s", name, out, err, log.String())
+		}
+	}
+	if _, err := (lambdaHandler{"warm", app}).Invoke(t.Context(), []byte(`{"source":"somebody"}`)); err == nil {
+		t.Error("an event that asks for something unknown passed as a warm-up")
 	}
 }
 

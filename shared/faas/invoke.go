@@ -34,6 +34,10 @@ func (i invocation) handle(ctx context.Context) ([]byte, error) {
 		return nil, attempt(ctx, "job", func() error { return i.app.Job(ctx, i.event.Job) })
 	case i.kind == schedule && i.app.Tick != nil:
 		return nil, attempt(ctx, "tick", func() error { return i.app.Tick(ctx) })
+	case i.kind == warmUp, i.kind == schedule && i.app.HTTP != nil:
+		// A schedule of somebody who keeps the function warm asks for nothing.
+		slog.DebugContext(ctx, "warm-up")
+		return []byte("{}"), nil
 	}
 	return nil, refuse(ctx, errors.New("event: this function does not handle events of this kind"))
 }

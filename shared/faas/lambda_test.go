@@ -181,7 +181,7 @@ func TestEventsNobodyHandles(t *testing.T) {
 		{"unknown", "http,job,tick", `{"secret":"hunter2"}`, "neither a request"},
 		{"request", "job,tick", string(requests), "does not handle"},
 		{"job", "http,tick", `{"backchannelJob":{}}`, "does not handle"},
-		{"tick", "http,job", `{"Type":"Timer"}`, "does not handle"},
+		{"tick", "job", `{"Type":"Timer"}`, "does not handle"},
 		{"bad base64", "http", `{"requestContext":{"http":{"method":"GET"}},"isBase64Encoded":true,"body":"?"}`, "base64"},
 		{"bad method", "http", `{"requestContext":{"http":{"method":"GET /x"}},"body":""}`, "method"},
 	}

@@ -106,7 +106,7 @@ func (p *process) begin(ctx context.Context, addr string) error {
 		}
 		p.http = newServer(server{p.name, p.app.HTTP})
 		go func() {
-			if err := p.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := p.http.Serve(limit(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 				p.failed <- err
 			}
 		}()
@@ -142,10 +142,58 @@ func newServer(h http.Handler) *http.Server {
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second, // from the end of the headers: a handler's own time included
 		IdleTimeout:       75 * time.Second,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
+}
+
+// maxConnections bounds the connections that are open at once. Each costs some
+// 20 KiB before anybody has proven who he is; more wait to be accepted.
+const maxConnections = 4096
+
+// limitedListener accepts a connection when there is a place for it.
+type limitedListener struct {
+	net.Listener
+	places chan struct{}
+	closed chan struct{}
+	close  func() error
+}
+
+func limit(l net.Listener, connections int) net.Listener {
+	closed := make(chan struct{})
+	return &limitedListener{l, make(chan struct{}, connections), closed, sync.OnceValue(func() error {
+		close(closed)
+		return l.Close()
+	})}
+}
+
+func (l *limitedListener) Accept() (net.Conn, error) {
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.places
+		return nil, err
+	}
+	return &limitedConn{conn, sync.OnceFunc(func() { <-l.places })}, nil
+}
+
+func (l *limitedListener) Close() error { return l.close() }
+
+// limitedConn gives its place back once.
+type limitedConn struct {
+	net.Conn
+	leave func()
+}
+
+func (c *limitedConn) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
 }
 
 // tick is the schedule of a process: once a minute, as on the platforms.

@@ -98,7 +98,7 @@ func (rec *recorder) encode(k kind) ([]byte, error) {
 func (out *reply) setHeaders(header http.Header, k kind) error {
 	cookies := header["Set-Cookie"]
 	switch {
-	case k == httpREST:
+	case k == httpREST, k == httpALBMulti:
 		out.MultiHeaders = make(map[string][]string, len(header))
 		for name, values := range header {
 			for _, v := range values {
@@ -110,6 +110,8 @@ func (out *reply) setHeaders(header http.Header, k kind) error {
 		for _, c := range cookies {
 			out.Cookies = append(out.Cookies, oneLine(c))
 		}
+	case len(cookies) > 1 && k == httpALB:
+		return errors.New("a load balancer sets two cookies only with multi-value headers: switch them on in its target group")
 	case len(cookies) > 1:
 		return errors.New("a Tencent event function has no way to set two cookies: deploy it as a web function")
 	}

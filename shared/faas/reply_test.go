@@ -76,7 +76,7 @@ func TestRecorderIsLikeNetHTTP(t *testing.T) {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			t.Run(name+" "+method, func(t *testing.T) {
 				want := overNetHTTP(t, method, h)
-				for _, k := range []kind{httpV2, httpREST, httpTencent} {
+				for _, k := range []kind{httpV2, httpREST, httpALB, httpALBMulti, httpTencent} {
 					if got := overEvent(t, method, h, k); got != want {
 						t.Errorf("kind %v: got\n%s\nnet/http:\n%s", k, got, want)
 					}
@@ -185,7 +185,7 @@ func FuzzReplyRoundTrip(f *testing.F) {
 		if status < 200 || status > 999 {
 			return
 		}
-		for _, k := range []kind{httpV2, httpREST, httpTencent} {
+		for _, k := range []kind{httpV2, httpREST, httpALB, httpALBMulti, httpTencent} {
 			rec := newRecorder(httptest.NewRequest(http.MethodGet, "/", nil))
 			rec.Header().Set("X-Value", value)
 			rec.WriteHeader(status)

@@ -229,13 +229,14 @@ func (l *Ledger) push(ctx context.Context, r Record) {
 }
 
 // Perform carries out a job as an engine brought it. nil means that the engine
-// may forget this delivery; an error asks for another.
+// may forget this delivery; an error asks for another. After [ErrInvalid] the
+// message holds no job: an engine with a dead-letter queue moves it there after its
+// attempts, one without discards it.
 func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 	j, err := Decode(encoded)
 	if err != nil {
-		// A repetition would fare no better.
-		slog.ErrorContext(ctx, "a job that is none", "error", err.Error())
-		return nil
+		slog.ErrorContext(ctx, "malformed job: it goes to the dead-letter queue", "error", err.Error())
+		return err
 	}
 	r, cond, err := l.get(ctx, j.ID)
 	if errors.Is(err, ErrNotFound) && j.Unrecorded {

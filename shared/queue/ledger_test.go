@@ -479,7 +479,11 @@ func TestWhatIsNoJob(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	b.must(b.ledger.Perform(t.Context(), []byte("no job"))) // and none ever again
+	// A message that holds no job must not vanish: the engine's dead-letter queue
+	// gets it.
+	if err := b.ledger.Perform(t.Context(), []byte("no job")); !errors.Is(err, queue.ErrInvalid) {
+		t.Errorf("a message without a job: %v", err)
+	}
 	b.must(b.ledger.Perform(t.Context(), []byte(`{"id":"unheard of","kind":"work","lane":"fast"}`)))
 	b.want(0, 0)
 }

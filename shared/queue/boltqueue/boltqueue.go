@@ -243,9 +243,12 @@ func (q *Queue) sleep(ctx context.Context, lane queue.Lane, wait time.Duration) 
 	}
 }
 
-// settle removes a job that was accepted, and files one that was not for
-// later.
+// settle removes a job that was accepted, and schedules one that was not for a
+// retry. A message that holds no job is discarded: a file has no dead-letter queue.
 func (q *Queue) settle(lane queue.Lane, key, encoded []byte, refused error) error {
+	if errors.Is(refused, queue.ErrInvalid) {
+		refused = nil
+	}
 	err := q.db.Batch(func(tx *bolt.Tx) error {
 		b := tx.Bucket([]byte(lane))
 		if refused != nil {
