@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -139,4 +141,51 @@ func (l *lines) exchange(b *testing.B) time.Duration {
 		}
 	}
 	return time.Since(start)
+}
+
+// BenchmarkUnauthenticated is the memory of 2,000 connections whose requests
+// announce 1 MiB, send a byte and are not signed.
+//
+//	go test -run '^$' -bench Unauthenticated -benchtime 1x ./shared/im/callback
+func BenchmarkUnauthenticated(b *testing.B) {
+	const connections = 2000
+	ep, err := NewEndpoint(Config{SDKAppID: app, Token: token, Mux: NewMux(), Log: silent})
+	if err != nil {
+		b.Fatal(err)
+	}
+	used := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapInuse + m.StackInuse
+	}
+	for b.Loop() {
+		var entered sync.WaitGroup
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer entered.Done()
+			ep.ServeHTTP(w, r)
+		}))
+		idle := used()
+		var conns []net.Conn
+		for range connections {
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				b.Fatal(err)
+			}
+			conns = append(conns, conn)
+			entered.Add(1)
+			_, err = io.WriteString(conn, "POST /im?SdkAppid=1400000001&CallbackCommand="+beforeSend+"&Sign=0&RequestTime=1 HTTP/1.1\r\nHost: im\r\nContent-Length: 1048576\r\n\r\n{")
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		time.Sleep(3 * time.Second) // until every request has come as far as it gets
+		b.ReportMetric(float64(used()-idle)/(1<<20), "MiB")
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+		entered.Wait()
+		server.Close()
+	}
+	b.ReportMetric(0, "ns/op")
 }
