@@ -43,7 +43,11 @@ type sums struct{ online, uncounted int64 }
 
 // flipSums adds the flips of all shards, open segments included.
 func (s *Stats) flipSums(ctx context.Context, r room) (sums, error) {
-	all, err := gather(ctx, shards, func(ctx context.Context, n int) (shardView, error) { return s.shardView(ctx, r, n) })
+	var all []shardView
+	err := s.steady(ctx, r, func() (err error) {
+		all, err = gather(ctx, shards, func(ctx context.Context, n int) (shardView, error) { return s.shardView(ctx, r, n) })
+		return err
+	})
 	if err != nil {
 		return sums{}, err
 	}

@@ -56,53 +56,82 @@ type mainView struct {
 }
 
 func (s *Stats) mainView(ctx context.Context, r room) (v mainView, err error) {
-	err = kv.Steady(ctx, s.store, r.main(), func() error {
-		v = mainView{users: make(map[string][]int64)}
-		if v.state, _, err = s.state(ctx, r); err != nil {
-			return err
-		}
-		if _, err := load(ctx, s.store, r.main(), topKey, &v.top); err != nil {
-			return err
-		}
-		return kv.EachOpen(ctx, s.store, r.main(), func(g kv.Segment) error {
-			points := v.state.take(g, v.users, s.conf.Popularity)
-			v.state.Popularity = v.state.Popularity.add(points, s.now(), s.conf.Popularity.HalfLife)
-			return nil
-		})
+	v.users = make(map[string][]int64)
+	if v.state, _, err = s.state(ctx, r); err != nil {
+		return v, err
+	}
+	if _, err := load(ctx, s.store, r.main(), topKey, &v.top); err != nil {
+		return v, err
+	}
+	return v, kv.EachOpen(ctx, s.store, r.main(), func(g kv.Segment) error {
+		points := v.state.take(g, v.users, s.conf.Popularity)
+		v.state.Popularity = v.state.Popularity.add(points, s.now(), s.conf.Popularity.HalfLife)
+		return nil
 	})
-	return v, err
 }
 
 // shardView is what a shard of a room holds at a moment.
 type shardView struct {
-	totals shardTotals
-	folded int64                       // points that the totals hold without the open segments
+	totals shardTotals                 // open segments included
 	users  map[string]map[string]int64 // open counts of users: a counter of the user's item each
 }
 
 func (s *Stats) shardView(ctx context.Context, r room, n int) (v shardView, err error) {
-	partition := r.shard(n)
-	err = kv.Steady(ctx, s.store, partition, func() error {
-		v = shardView{users: make(map[string]map[string]int64)}
-		if _, err := load(ctx, s.store, partition, totalsKey, &v.totals); err != nil {
-			return err
-		}
-		v.folded = v.totals.Points
-		// The bound on likes is a user's own; of what is folded it is not known here.
-		bounds := make(map[string]map[string]int64)
-		return kv.EachOpen(ctx, s.store, partition, func(g kv.Segment) error {
-			return v.totals.take(g, s.conf.Popularity, func(user string, minute, likes, gifts int64) (int64, error) {
-				if bounds[user] == nil {
-					bounds[user], v.users[user] = make(map[string]int64), make(map[string]int64)
-				}
-				likes = count(bounds[user], minute, likes, s.conf.LikesPerMinute)
-				v.users[user][mLikes] = sum(v.users[user][mLikes], likes)
-				v.users[user][mGifts] = sum(v.users[user][mGifts], gifts)
-				return likes, nil
-			})
+	v.users = make(map[string]map[string]int64)
+	if _, err := load(ctx, s.store, r.shard(n), totalsKey, &v.totals); err != nil {
+		return v, err
+	}
+	// Of a user's likes in this minute that are folded nothing is known here: the
+	// bound applies to the open ones alone until they are folded, too.
+	bounds := make(map[string]map[string]int64)
+	return v, kv.EachOpen(ctx, s.store, r.shard(n), func(g kv.Segment) error {
+		return v.totals.take(g, s.conf.Popularity, func(user string, minute, likes, gifts int64) (int64, error) {
+			if bounds[user] == nil {
+				bounds[user], v.users[user] = make(map[string]int64), make(map[string]int64)
+			}
+			likes = count(bounds[user], minute, likes, s.conf.LikesPerMinute)
+			v.users[user][mLikes] = sum(v.users[user][mLikes], likes)
+			v.users[user][mGifts] = sum(v.users[user][mGifts], gifts)
+			return likes, nil
 		})
 	})
-	return v, err
+}
+
+// markers returns the revisions that folds of a room's partitions change.
+func (s *Stats) markers(ctx context.Context, r room) ([]string, error) {
+	return gather(ctx, shards+1, func(ctx context.Context, n int) (string, error) {
+		partition := r.main()
+		if n < shards {
+			partition = r.shard(n)
+		}
+		item, err := s.store.Get(ctx, partition, kv.FoldMarker)
+		if errors.Is(err, kv.ErrNotFound) {
+			err = nil
+		}
+		return item.Rev, err
+	})
+}
+
+// steady runs read, again if a fold moved counts in the room meanwhile: see
+// [kv.Steady], of which this is the form for all partitions of a room.
+func (s *Stats) steady(ctx context.Context, r room, read func() error) error {
+	before, err := s.markers(ctx, r)
+	if err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		if err := read(); err != nil {
+			return err
+		}
+		now, err := s.markers(ctx, r)
+		if err != nil || slices.Equal(now, before) {
+			return err
+		}
+		if try == 10 {
+			return fmt.Errorf("roomstats: folds kept moving the counts of a room: %w", kv.ErrConflict)
+		}
+		before = now
+	}
 }
 
 // member is a user's item in his shard.
@@ -145,11 +174,24 @@ type view struct {
 	points int64 // that the popularity has not seen
 }
 
-func (s *Stats) view(ctx context.Context, roomID string) (v view, err error) {
-	if v.life, err = s.conf.Generations.Current(ctx, roomID); err != nil {
+// view reads a room's partitions and has more read what belongs to the same
+// moment.
+func (s *Stats) view(ctx context.Context, roomID string, more func(v view) error) (v view, err error) {
+	life, err := s.conf.Generations.Current(ctx, roomID)
+	if err != nil {
 		return v, err
 	}
-	v.room = room{roomID, v.life.Number}
+	err = s.steady(ctx, room{roomID, life.Number}, func() error {
+		if v, err = s.readView(ctx, room{roomID, life.Number}, life); err == nil && more != nil {
+			err = more(v)
+		}
+		return err
+	})
+	return v, err
+}
+
+func (s *Stats) readView(ctx context.Context, r room, life generation.Generation) (v view, err error) {
+	v.room, v.life = r, life
 	all, err := gather(ctx, shards+1, func(ctx context.Context, n int) (shardView, error) {
 		if n < shards {
 			return s.shardView(ctx, v.room, n)
@@ -201,7 +243,7 @@ func (s *Stats) figures(v view) Room {
 
 // Figures returns a room's online count and popularity.
 func (s *Stats) Figures(ctx context.Context, roomID string) (Figures, error) {
-	v, err := s.view(ctx, roomID)
+	v, err := s.view(ctx, roomID, nil)
 	if err != nil {
 		return Figures{}, err
 	}
@@ -212,7 +254,7 @@ func (s *Stats) Figures(ctx context.Context, roomID string) (Figures, error) {
 // Totals returns a room's figures without its users, all zero for a room where
 // nothing happened.
 func (s *Stats) Totals(ctx context.Context, roomID string) (Room, error) {
-	v, err := s.view(ctx, roomID)
+	v, err := s.view(ctx, roomID, nil)
 	if err != nil {
 		return Room{}, err
 	}
@@ -244,39 +286,54 @@ func (s *Stats) keepPeak(ctx context.Context, v view) error {
 // Room returns a room's figures and its most active users, at most MaxUsers: by
 // messages, then by gifts. Users who only watch or like follow those who wrote.
 func (s *Stats) Room(ctx context.Context, roomID string) (Room, error) {
-	v, err := s.view(ctx, roomID)
+	var users []User
+	v, err := s.view(ctx, roomID, func(v view) (err error) {
+		users, err = s.mostActiveUsers(ctx, v)
+		return err
+	})
 	if err != nil {
 		return Room{}, err
 	}
 	out := s.figures(v)
+	out.Users = users
+	return out, s.keepPeak(ctx, v)
+}
+
+func (s *Stats) mostActiveUsers(ctx context.Context, v view) ([]User, error) {
 	rows, err := s.mostActive(ctx, v)
 	if err != nil {
-		return Room{}, err
+		return nil, err
 	}
 	members := make(map[string]member)
 	if len(rows) < MaxUsers {
 		list, _, err := s.members(ctx, v.room, "", MaxUsers)
 		if err != nil {
-			return Room{}, err
+			return nil, err
 		}
-		known := make(map[string]bool, len(rows))
-		for _, r := range rows {
-			known[r.user] = true
-		}
+		silent := make(map[string]bool) // users who did something, and wrote nothing
 		for _, m := range list {
 			members[m.user] = m
-			if !known[m.user] && len(rows) < MaxUsers {
-				rows = append(rows, row{user: m.user})
+			silent[m.user] = true
+		}
+		for _, shard := range v.shards {
+			for user := range shard.users {
+				silent[user] = true
+			}
+		}
+		for _, r := range rows {
+			delete(silent, r.user)
+		}
+		for _, user := range slices.Sorted(maps.Keys(silent)) {
+			if len(rows) < MaxUsers {
+				rows = append(rows, row{user: user})
 			}
 		}
 	}
-	if out.Users, err = s.users(ctx, v, rows, members); err != nil {
-		return Room{}, err
-	}
-	slices.SortStableFunc(out.Users, func(a, b User) int {
+	users, err := s.users(ctx, v, rows, members)
+	slices.SortStableFunc(users, func(a, b User) int {
 		return moreActive(row{a.UserID, []int64{a.Messages, a.Gifts}}, row{b.UserID, []int64{b.Messages, b.Gifts}})
 	})
-	return out, s.keepPeak(ctx, v)
+	return users, err
 }
 
 // mostActive returns the rows of the most active users, open counts included.
@@ -400,18 +457,30 @@ func (s *Stats) user(ctx context.Context, r room, userID string) (User, error) {
 // Page returns a room's figures and its users by UserID, at most limit of them
 // behind one. It reads a page of each of the room's partitions.
 func (s *Stats) Page(ctx context.Context, roomID, after string, limit int) (Room, error) {
-	v, err := s.view(ctx, roomID)
+	var (
+		users []User
+		next  string
+	)
+	v, err := s.view(ctx, roomID, func(v view) (err error) {
+		users, next, err = s.usersByID(ctx, v, after, limit)
+		return err
+	})
 	if err != nil {
 		return Room{}, err
 	}
 	out := s.figures(v)
+	out.Users, out.Next = users, next
+	return out, nil
+}
+
+func (s *Stats) usersByID(ctx context.Context, v view, after string, limit int) (users []User, next string, err error) {
 	rows, more, err := s.rows(v.room).page(ctx, after, limit)
 	if err != nil {
-		return Room{}, err
+		return nil, "", err
 	}
 	list, moreMembers, err := s.members(ctx, v.room, after, limit)
 	if err != nil {
-		return Room{}, err
+		return nil, "", err
 	}
 	byUser := make(map[string]row)
 	add := func(user string, numbers []int64) { byUser[user] = row{user, plus(byUser[user].numbers, numbers)} }
@@ -438,10 +507,10 @@ func (s *Stats) Page(ctx context.Context, roomID, after string, limit int) (Room
 	page := slices.SortedFunc(maps.Values(byUser), func(a, b row) int { return strings.Compare(a.user, b.user) })
 	if len(page) > limit || more || moreMembers {
 		page = page[:min(len(page), limit)]
-		out.Next = page[len(page)-1].user
+		next = page[len(page)-1].user
 	}
-	out.Users, err = s.users(ctx, v, page, members)
-	return out, err
+	users, err = s.users(ctx, v, page, members)
+	return users, next, err
 }
 
 // members returns users of a room's shards behind one, at most limit of them, by
