@@ -207,6 +207,7 @@ func (s *Stats) handleJobs(jobs *queue.Ledger) {
 		return nil
 	})
 	jobs.Handle(publishJob, s.publishDue)
+	jobs.Handle(levelsJob, s.levelsDue)
 }
 
 // Fold folds all lists. It may run at any time, anywhere, and twice at once.

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
 // Levels is how a user's level in a room follows from what he did there. Weights
@@ -79,6 +81,7 @@ const (
 	// toldPrefix begins the items that say which level of a user a room was told.
 	// They stand in the user's shard.
 	toldPrefix = "lv/"
+	levelsJob  = "roomstats.levels"
 	// toldAtOnce is how many users one announcement names, and toldEvery the time
 	// between two.
 	toldAtOnce = 100
@@ -122,35 +125,81 @@ func (s *Stats) tellLevels(ctx context.Context, r room, users []string) error {
 			changed = append(changed, t)
 		}
 	}
-	for n := 0; len(changed) > 0; n++ {
-		part := changed[:min(len(changed), toldAtOnce)]
-		changed = changed[len(part):]
-		list := make([]changedLevel, len(part))
-		for i, t := range part {
+	if len(changed) > toldAtOnce && s.conf.Jobs != nil {
+		var rest []string
+		for _, t := range changed[toldAtOnce:] {
+			rest = append(rest, t.UserID)
+		}
+		changed = changed[:toldAtOnce]
+		if err := s.tellLevelsLater(ctx, r, rest); err != nil {
+			return err
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	if s.conf.Announcer != nil {
+		list := make([]changedLevel, len(changed))
+		for i, t := range changed {
 			list[i] = t.changedLevel
 		}
-		if s.conf.Announcer != nil {
-			at := s.now().Add(time.Duration(n) * toldEvery)
-			err := s.conf.Announcer.Announce(ctx, Announcement{
-				RoomID: r.id, Event: "level", Key: fmt.Sprintf("level/%d/%d/%d", r.gen, s.now().UnixMilli(), n),
-				Data: map[string]any{"users": list}, NotBefore: at,
-			})
-			if err != nil {
-				return err
-			}
+		err := s.conf.Announcer.Announce(ctx, Announcement{
+			RoomID: r.id, Event: "level", Key: fmt.Sprintf("level/%d/%d/%s", r.gen, s.now().UnixMilli(), list[0].UserID),
+			Data: map[string]any{"users": list},
+		})
+		if err != nil {
+			return err
 		}
-		for _, t := range part {
-			write, err := put(toldPrefix+t.UserID, t.Level, t.cond, time.Time{})
-			if err != nil {
-				return err
-			}
-			err = s.store.Commit(ctx, r.shard(shardOf(t.UserID)), kv.NewOp("level"), write)
-			if err != nil && !errors.Is(err, kv.ErrConflict) {
-				return err
-			}
+	}
+	for _, t := range changed {
+		write, err := put(toldPrefix+t.UserID, t.Level, t.cond, time.Time{})
+		if err != nil {
+			return err
+		}
+		err = s.store.Commit(ctx, r.shard(shardOf(t.UserID)), kv.NewOp("level"), write)
+		if err != nil && !errors.Is(err, kv.ErrConflict) {
+			return err
 		}
 	}
 	return nil
+}
+
+// levelsTask is the body of a job that compares the levels of users.
+type levelsTask struct {
+	RoomID     string   `json:"room"`
+	Generation int64    `json:"gen"`
+	Users      []string `json:"users"`
+}
+
+// tellLevelsLater has the levels of more users compared after toldEvery.
+func (s *Stats) tellLevelsLater(ctx context.Context, r room, users []string) error {
+	at := s.now().Add(toldEvery)
+	for part := range slices.Chunk(users, 1000) {
+		body, err := json.Marshal(levelsTask{r.id, r.gen, part})
+		if err != nil {
+			return err
+		}
+		err = s.conf.Jobs.Put(ctx, queue.Job{
+			ID: fmt.Sprintf("level/%d/%d/%08x", r.gen, at.UnixMilli(), hash(append([]string{r.id}, part...)...)), Kind: levelsJob, Lane: queue.Slow, NotBefore: at, Body: body,
+		})
+		if err != nil {
+			return err
+		}
+		at = at.Add(toldEvery * 10) // a part of a thousand takes ten announcements
+	}
+	return nil
+}
+
+func (s *Stats) levelsDue(ctx context.Context, j queue.Job) error {
+	var task levelsTask
+	if err := json.Unmarshal(j.Body, &task); err != nil {
+		return err
+	}
+	r := room{task.RoomID, task.Generation}
+	if now, err := s.current(ctx, r.id); err != nil || now != r {
+		return err
+	}
+	return s.tellLevels(ctx, r, task.Users)
 }
 
 // levelCache is what an instance knows of levels.

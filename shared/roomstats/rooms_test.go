@@ -404,6 +404,33 @@ func TestLevelsAreTold(t *testing.T) {
 	}
 }
 
+// TestManyNewLevels: a hundred users in one announcement, the others later.
+func TestManyNewLevels(t *testing.T) {
+	h := &heard{}
+	s, pass, work := withJobs(t, Config{Announcer: h, Levels: Levels{Message: 1, Steps: []int64{1}}})
+	for n := range 250 {
+		s.must(t, s.message(fmt.Sprintf("user%03d", n), "", uint32(n)))
+	}
+	pass(time.Minute)
+	s.tick(t)
+	told := map[string]int{}
+	for announcements := 1; announcements <= 3; announcements++ {
+		work()
+		var data struct{ Users []changedLevel }
+		if err := json.Unmarshal([]byte(h.told("level")), &data); err != nil || len(data.Users) > toldAtOnce {
+			t.Fatalf("announcement %d: %d users, %v", announcements, len(data.Users), err)
+		}
+		for _, u := range data.Users {
+			told[u.UserID]++
+		}
+		pass(toldEvery)
+	}
+	work()
+	if got := h.told("level"); got != "" || len(told) != 250 {
+		t.Errorf("%d users told, and then %s", len(told), got)
+	}
+}
+
 // withJobs returns statistics whose jobs a test carries out.
 func withJobs(t *testing.T, c Config) (s *Stats, pass func(time.Duration), work func()) {
 	t.Helper()

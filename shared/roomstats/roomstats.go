@@ -72,8 +72,7 @@ type Announcer interface {
 // Announcement is an event that a room is told.
 type Announcement struct {
 	RoomID, Event, Key string
-	Data               any       // of the custom message
-	NotBefore          time.Time // zero: now
+	Data               any // of the custom message
 }
 
 // Config says what statistics count and by which rules. Every field but Store

@@ -5,8 +5,10 @@ import (
 	"net/http"
 
 	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/liveroom/outbox"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
@@ -21,7 +23,8 @@ type House struct {
 	// where the program serves no routes.
 	Gate *api.Gate
 
-	feature Feature // that is moving in
+	outbox  *outbox.Outbox // one a program: it has the jobs that send
+	feature Feature        // that is moving in
 	parts   []part
 	routes  []func(*http.ServeMux, *api.Gate)
 }
@@ -38,6 +41,15 @@ func (h *House) Queue() (*queue.Ledger, error) {
 		return nil, fmt.Errorf("QUEUE_URL: required with the settings of %s", h.feature.Function)
 	}
 	return h.Jobs, nil
+}
+
+// Outbox returns the program's one outbox of messages to rooms. client and
+// perSecond are those of [Settings.IM] and [Settings.RoomSends].
+func (h *House) Outbox(client *im.Client, perSecond int) *outbox.Outbox {
+	if h.outbox == nil {
+		h.outbox = outbox.New(outbox.Config{Store: h.Store, IM: client, Jobs: h.Jobs, PerSecond: perSecond})
+	}
+	return h.outbox
 }
 
 // Callbacks registers rules for callbacks.

@@ -106,6 +106,14 @@ func (s *Settings) IM() *im.Client {
 	return client
 }
 
+// RoomSends reads ROOM_SENDS_PER_SECOND.
+func (s *Settings) RoomSends() int {
+	return s.Int(config.Setting{
+		Name: "ROOM_SENDS_PER_SECOND", Meaning: "most messages a second that the backend itself sends to one room; its users share IM's 40 a second",
+		Format: "a number", Default: "20",
+	}, 1, 40)
+}
+
 // Transport returns a transport for calls to one server of the customer's, which
 // keeps as many idle connections as calls go side by side.
 func Transport() http.RoundTripper {
