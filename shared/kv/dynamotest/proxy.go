@@ -53,6 +53,7 @@ type second struct {
 type Units struct {
 	Write, Read float64
 	Requests    int
+	ByKey       map[string]float64 // write units by partition key
 }
 
 // Start puts a proxy in front of the emulator at target until the test ends.
@@ -88,7 +89,7 @@ func (p *Proxy) Units() Units {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u := p.units
-	p.units, p.priced = Units{}, true
+	p.units, p.priced = Units{ByKey: make(map[string]float64)}, true
 	return u
 }
 
@@ -126,6 +127,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.units.Write += spent.write
+	for key, units := range spent.byKey {
+		if p.priced {
+			p.units.ByKey[key] += units
+		}
+	}
 	p.units.Read += readUnits(operation, answer)
 	p.units.Requests++
 	if fault == LoseAnswer {
