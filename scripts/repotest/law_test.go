@@ -38,6 +38,7 @@ var ports = map[string][]string{
 	"shared/im/usersig":  {"shared/fault"},
 	"shared/im/once":     {"shared/im", "shared/kv", "shared/retry", "shared/fault"},
 	"shared/breaker":     {},
+	"shared/hook":        {},
 	"shared/generation":  {"shared/im/callback", "shared/kv", "shared/retry", "shared/fault"},
 	"shared/api":         {"shared/im/usersig", "shared/idem", "shared/kv", "shared/fault"},
 

@@ -64,7 +64,7 @@ type record struct {
 
 // Make implements Ledger.
 func (a *Accounts) Make(ctx context.Context, m Move) (Made, error) {
-	if err := m.check(); err != nil {
+	if err := m.Check(); err != nil {
 		return Made{}, err
 	}
 	h := fnv.New32a()
@@ -94,7 +94,7 @@ func (a *Accounts) Make(ctx context.Context, m Move) (Made, error) {
 func (a *Accounts) try(ctx context.Context, m Move) (Made, error) {
 	made, err := a.find(ctx, m.UserID, m.ID)
 	switch {
-	case err == nil && !made.same(m), errors.Is(err, ErrInsufficient) && !made.same(m):
+	case err == nil && !made.Same(m), errors.Is(err, ErrInsufficient) && !made.Same(m):
 		return Made{}, ErrOtherMove
 	case err == nil:
 		made.Replayed = true

@@ -80,7 +80,8 @@ type Move struct {
 	Body json.RawMessage `json:"body,omitempty"`
 }
 
-func (m Move) check() error {
+// Check returns what is wrong with a move, for those who implement [Ledger].
+func (m Move) Check() error {
 	switch {
 	case m.ID == "" || len(m.ID) > MaxID || !utf8.ValidString(m.ID) || strings.IndexByte(m.ID, 0) >= 0:
 		return fault.New(fault.Invalid, "a move has an id of 1 to %d bytes of text", MaxID)
@@ -88,17 +89,28 @@ func (m Move) check() error {
 		return fault.New(fault.Invalid, "the user is named by a UserID of 1 to 32 visible ASCII characters")
 	case m.Amount == 0 || m.Amount > MaxAmount || m.Amount < -MaxAmount:
 		return ErrRange
+	case len(m.Body) > 0 && !json.Valid(m.Body):
+		return fault.New(fault.Invalid, "the body of a move is JSON")
 	case m.Why == "" || len(m.Why) > 32 || len(m.Ref) > MaxRef || len(m.Body) > MaxBody:
 		return fault.New(fault.Invalid, "a move says in a word why it is made, and has at most %d bytes of ref and %d of body", MaxRef, MaxBody)
 	}
 	return nil
 }
 
-// same reports whether two moves ask for the same. Bodies are compared too, since
+// Same reports whether two moves ask for the same. Bodies are compared too, since
 // they say what the move is for.
-func (m Move) same(other Move) bool {
+func (m Move) Same(other Move) bool {
 	return m.ID == other.ID && m.UserID == other.UserID && m.Amount == other.Amount && m.Why == other.Why && m.Ref == other.Ref &&
-		string(m.Body) == string(other.Body)
+		stored(m.Body) == stored(other.Body)
+}
+
+// stored is JSON as the store has it: without spaces, and with < > & escaped.
+func stored(body json.RawMessage) string {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return "invalid " + string(body)
+	}
+	return string(b)
 }
 
 // Made is a move that was made.

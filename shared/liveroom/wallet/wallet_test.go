@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -14,9 +15,11 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom/wallet"
+	"github.com/backchannel-im/backchannel/shared/liveroom/wallet/wallettest"
 )
 
 func TestAccounts(t *testing.T) {
@@ -41,6 +44,17 @@ func TestAccounts(t *testing.T) {
 		}})
 	}
 	enginetest.Run(t, tests)
+}
+
+func TestContract(t *testing.T) {
+	wallettest.Run(t, func(t *testing.T) (wallet.Ledger, kv.Store) {
+		store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		return wallet.New(store, nil), store
+	})
 }
 
 type suite struct {

@@ -1,0 +1,123 @@
+// Package hook calls servers of the merchant: signed POSTs of JSON that may be
+// repeated.
+//
+// Each has the headers
+//
+//	Idempotency-Key: names the request; every repeat has the same key and the same body
+//	X-Backchannel-Timestamp: Unix seconds
+//	X-Backchannel-Signature: hex HMAC-SHA256 of the timestamp, a full stop, and the body
+//
+// The server must recognise a key and answer as it did before. What it answers means:
+//
+//   - 2xx: done
+//   - 401, 403, 404, 405, 407, 425, 429 and 3xx: not done; the request is repeated later
+//   - 408, 409 and 5xx, and no answer: perhaps done; the request is repeated later
+//   - any other: refused for good
+package hook
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// Timeout is how long the server may take to answer. Our decision.
+const Timeout = 10 * time.Second
+
+// maxAnswer bounds how much of an answer is read, in bytes.
+const maxAnswer = 64 << 10
+
+// The errors of a [Hook]. With any other, nobody knows whether the request was done.
+var (
+	// ErrRefused: it was not done, and will not be.
+	ErrRefused = errors.New("refused")
+	// ErrNotNow: it was not done, and may be later.
+	ErrNotNow = errors.New("not now")
+)
+
+// Hook is a server of the merchant. It is safe for concurrent use.
+type Hook struct {
+	URL string
+	Key string // requests are signed with it
+
+	Transport http.RoundTripper // nil: http.DefaultTransport
+	Now       func() time.Time  // nil: time.Now
+}
+
+// Post sends a body under an Idempotency-Key and returns the status and the start of
+// the answer; the status is 0 without one. Errors have neither URL nor key in their
+// texts.
+func (h *Hook) Post(ctx context.Context, key string, body []byte) (status int, answer []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, h.URL, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, fmt.Errorf("%w: the hook's URL is invalid", ErrNotNow)
+	}
+	now := time.Now
+	if h.Now != nil {
+		now = h.Now
+	}
+	timestamp := strconv.FormatInt(now().Unix(), 10)
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Idempotency-Key", key)
+	r.Header.Set("X-Backchannel-Timestamp", timestamp)
+	r.Header.Set("X-Backchannel-Signature", signature(h.Key, timestamp, body))
+	transport := h.Transport
+	if transport == nil {
+		transport = http.DefaultTransport
+	}
+	// Not a client's Do, which would follow redirects.
+	res, err := transport.RoundTrip(r)
+	if err != nil {
+		if e, is := errors.AsType[*net.OpError](err); is && e.Op == "dial" {
+			return 0, nil, fmt.Errorf("the hook cannot be reached: %w: %w", ErrNotNow, err)
+		}
+		return 0, nil, fmt.Errorf("the hook did not answer: %w", err)
+	}
+	defer res.Body.Close()
+	answer, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if verdict := verdict(res.StatusCode); verdict != nil {
+		return res.StatusCode, answer, verdict
+	}
+	if err != nil {
+		return res.StatusCode, nil, fmt.Errorf("the hook's answer could not be read: %w", err)
+	}
+	return res.StatusCode, answer, nil
+}
+
+func signature(key, timestamp string, body []byte) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(timestamp + "."))
+	mac.Write(body)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// verdict reads the status of an answer.
+func verdict(status int) error {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusProxyAuthRequired, http.StatusTooEarly, http.StatusTooManyRequests:
+		return fmt.Errorf("the hook answered with status %d: %w", status, ErrNotNow)
+	case http.StatusRequestTimeout, http.StatusConflict:
+		return fmt.Errorf("the hook answered with status %d", status)
+	}
+	switch status / 100 {
+	case 2:
+		return nil
+	case 3:
+		return fmt.Errorf("the hook answered with status %d: %w", status, ErrNotNow)
+	case 4:
+		return fmt.Errorf("the hook answered with status %d: %w", status, ErrRefused)
+	}
+	return fmt.Errorf("the hook answered with status %d", status)
+}
