@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"slices"
@@ -37,7 +38,14 @@ func explain(t *tool, args []string) error {
 		return err
 	}
 	fmt.Fprintf(t.out, "rule set %q reads %q as %q\n", list.Version(), text, compile.Fold(text))
-	hits, all := list.Find(nil, text), strict.Find(nil, text)
+	hits, err := list.Find(context.Background(), nil, text)
+	if err != nil {
+		return err
+	}
+	all, err := strict.Find(context.Background(), nil, text)
+	if err != nil {
+		return err
+	}
 	for _, h := range all {
 		what := "hit"
 		if !slices.Contains(hits, h) {

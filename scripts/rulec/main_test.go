@@ -57,7 +57,7 @@ func TestCompile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if hits := list.Find(nil, "去賭-場"); len(hits) == 0 {
+	if hits, err := list.Find(t.Context(), nil, "去賭-場"); err != nil || len(hits) == 0 {
 		t.Error("the image finds nothing")
 	}
 }

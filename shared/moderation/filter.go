@@ -23,6 +23,17 @@ const (
 	EncryptedReject Encrypted = "reject" // refused
 )
 
+// Unfinished is the verdict on messages that the word list could not read to their
+// end: they have too many disguised words, or the callback's time was over. They
+// are never delivered.
+type Unfinished string
+
+// The policies for messages that were not read to their end.
+const (
+	UnfinishedReject Unfinished = "reject" // refused
+	UnfinishedReview Unfinished = "review" // held for a moderator
+)
+
 // What people read unless a setting says otherwise.
 const (
 	DefaultRefusedText = "This message was not sent."
@@ -59,7 +70,8 @@ type Config struct {
 	// account. Robots do, too.
 	Exempt []string
 
-	Encrypted Encrypted // "" is EncryptedPass
+	Encrypted  Encrypted  // "" is EncryptedPass
+	Unfinished Unfinished // "" is UnfinishedReject
 
 	// Codes that the sender's client gets for a refusal: 120001 to 130000 in
 	// one-to-one chats, 10100 to 10200 in groups; 0 is IM's own 20006 and 10016.
@@ -98,8 +110,9 @@ func New(c Config) *Filter {
 	return f
 }
 
-// Register adds the filter's rules. When one cannot finish in time the message
-// passes: the checker, who alone takes time, has said before what then holds.
+// Register adds the filter's rules. A message that the words rule cannot judge in
+// time is refused: the checker's own policy holds within [CheckerBudget], so that
+// what is then left undone is the word list's verdict or a review.
 func (f *Filter) Register(m *callback.Mux) {
 	if f.friends != nil {
 		policy := callback.FailOpen
@@ -108,10 +121,10 @@ func (f *Filter) Register(m *callback.Mux) {
 		}
 		callback.Before(m, "friends", policy, f.friends.c2c)
 	}
-	callback.Before(m, "words", callback.FailOpen, f.c2c)
-	callback.Before(m, "words", callback.FailOpen, f.group)
-	callback.Before(m, "words", callback.FailOpen, f.newGroup)
-	callback.Before(m, "words", callback.FailOpen, f.newTopic)
+	callback.Before(m, "words", callback.FailClosed, f.c2c)
+	callback.Before(m, "words", callback.FailClosed, f.group)
+	callback.Before(m, "words", callback.FailClosed, f.newGroup)
+	callback.Before(m, "words", callback.FailClosed, f.newTopic)
 }
 
 func (f *Filter) c2c(ctx context.Context, e *callback.C2CBeforeSendMsg) (v callback.C2CVerdict, err error) {
@@ -167,17 +180,23 @@ func verdict[V messageVerdict[V]](v V, d decision, code int) V {
 
 // judge decides about a message.
 func (f *Filter) judge(ctx context.Context, m message) decision {
-	j := newJudgement(f.c.Lists.For(ctx, m.GroupID), m)
+	j := newJudgement(ctx, f.c.Lists.For(ctx, m.GroupID), m)
 	defer j.release()
-	visitBody(m.MsgBody, j)
-	visitText(m.CloudCustomData, j)
+	j.body()
 	action := j.worst()
+	if j.unfinished {
+		least := wordlist.Reject
+		if f.c.Unfinished == UnfinishedReview {
+			least = wordlist.Review
+		}
+		action, j.reasons = stricter(action, least), append(j.reasons, Reason{Category: "unfinished"})
+	}
 	if j.encrypted {
 		switch f.c.Encrypted {
 		case EncryptedReject:
 			action, j.reasons = wordlist.Reject, append(j.reasons, Reason{Category: "encrypted"})
 		case EncryptedShadow:
-			action, j.reasons = severer(action, wordlist.Shadow), append(j.reasons, Reason{Category: "encrypted"})
+			action, j.reasons = stricter(action, wordlist.Shadow), append(j.reasons, Reason{Category: "encrypted"})
 		}
 	}
 	if f.c.Checker != nil && action != wordlist.Reject && action != wordlist.Drop {
@@ -196,19 +215,19 @@ func (f *Filter) judge(ctx context.Context, m message) decision {
 	case wordlist.Review:
 		return f.hold(ctx, j)
 	case wordlist.Mask:
-		return f.masked(j)
+		return f.masked(ctx, j)
 	}
 	return decision{} // shadow
 }
 
-// severer returns the severer of two actions.
-func severer(a, b wordlist.Action) wordlist.Action {
+// stricter returns the stricter of two actions.
+func stricter(a, b wordlist.Action) wordlist.Action {
 	return wordlist.Actions[max(slices.Index(wordlist.Actions, a), slices.Index(wordlist.Actions, b))]
 }
 
-// second asks the checker and returns the severer of what it and the list want.
+// second asks the checker and returns the stricter of what it and the list want.
 func (f *Filter) second(ctx context.Context, j *judgement, action wordlist.Action) wordlist.Action {
-	o, label, err := f.ask(ctx, &j.message)
+	o, label, err := f.ask(ctx, j)
 	switch {
 	case err != nil:
 		if !errors.Is(err, errAway) {
@@ -246,15 +265,14 @@ func (f *Filter) hold(ctx context.Context, j *judgement) decision {
 
 // masked delivers the message with its hits masked. Where one is left all the
 // same, because stars brought together what was apart, the message is refused.
-func (f *Filter) masked(j *judgement) decision {
+func (f *Filter) masked(ctx context.Context, j *judgement) decision {
 	body, custom := visitBody(j.MsgBody, masker{j}), visitText(j.CloudCustomData, masker{j})
 	m := j.message
 	m.MsgBody, m.CloudCustomData = body, custom
-	again := newJudgement(j.list, m)
+	again := newJudgement(ctx, j.list, m)
 	defer again.release()
-	visitBody(body, again)
-	visitText(custom, again)
-	if again.worst() != wordlist.Allow && again.worst() != wordlist.Shadow {
+	again.body()
+	if j.unfinished || again.unfinished || again.worst() != wordlist.Allow && again.worst() != wordlist.Shadow {
 		return decision{refuse: true, text: f.c.RefusedText}
 	}
 	var d decision
@@ -288,11 +306,10 @@ func (f *Filter) newTopic(ctx context.Context, e *callback.TopicBeforeCreate) (c
 
 // name refuses a name that could not be said: IM lets nobody mask it here.
 func (f *Filter) name(ctx context.Context, t im.GroupType, name string) (v callback.EntryVerdict) {
-	j := newJudgement(f.c.Lists.For(ctx, ""), message{Held: Held{GroupType: t}})
+	j := newJudgement(ctx, f.c.Lists.For(ctx, ""), message{Held: Held{GroupType: t}})
 	defer j.release()
 	j.text(name)
-	switch j.worst() {
-	case wordlist.Allow, wordlist.Shadow:
+	if worst := j.worst(); !j.unfinished && (worst == wordlist.Allow || worst == wordlist.Shadow) {
 		return v
 	}
 	if f.c.GroupCode != 0 {

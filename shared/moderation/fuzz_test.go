@@ -22,7 +22,7 @@ func FuzzVisit(f *testing.F) {
 	list := wordlist.Default()
 	f.Fuzz(func(t *testing.T, content string) {
 		body := im.MsgBody{{MsgType: im.TextElem, MsgContent: json.RawMessage(content)}}
-		j := newJudgement(list, message{Held: Held{MsgBody: body}})
+		j := newJudgement(t.Context(), list, message{Held: Held{MsgBody: body}})
 		defer j.release()
 		visitBody(body, j)
 		masked := visitBody(body, masker{j})

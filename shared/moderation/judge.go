@@ -3,14 +3,13 @@ package moderation
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
-	"unicode/utf8"
 
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 )
 
@@ -24,21 +23,23 @@ type message struct {
 // that a hit asks for.
 type judgement struct {
 	message
+	ctx    context.Context // of the callback, whose time the search heeds
 	list   *wordlist.List
 	scopes []string // of the message, once a hit has asked for them
 
-	hits      []wordlist.Hit
-	action    int // index of wordlist.Actions
-	reasons   []Reason
-	encrypted bool
+	hits       []wordlist.Hit
+	action     int // index of wordlist.Actions
+	reasons    []Reason
+	encrypted  bool // some text without a hit is encrypted
+	unfinished bool // some text was not read to its end
 }
 
 // judgements are used again, so that a clean message costs no memory.
 var judgements = sync.Pool{New: func() any { return new(judgement) }}
 
-func newJudgement(list *wordlist.List, m message) *judgement {
+func newJudgement(ctx context.Context, list *wordlist.List, m message) *judgement {
 	j := judgements.Get().(*judgement)
-	*j = judgement{message: m, list: list, hits: j.hits[:0]}
+	*j = judgement{message: m, ctx: ctx, list: list, hits: j.hits[:0]}
 	return j
 }
 
@@ -52,14 +53,40 @@ func (j *judgement) release() {
 // maxReasons bounds the reasons that are kept of a message.
 const maxReasons = 16
 
+// body judges all texts of the message.
+func (j *judgement) body() {
+	visitBody(j.MsgBody, j)
+	visitText(j.CloudCustomData, j)
+	j.across()
+}
+
 // text implements visitor.
 func (j *judgement) text(s string) (string, bool) {
-	if encrypted(s) {
+	if j.find(s) {
 		j.encrypted = true
-		return "", false
 	}
-	j.hits = j.list.Find(j.hits[:0], s)
-	for _, h := range j.hits {
+	j.count(j.hits)
+	return "", false
+}
+
+// find sets the hits in a text. It reports whether the text is encrypted, and
+// then there is none.
+func (j *judgement) find(s string) (cipher bool) {
+	var err error
+	if j.hits, err = j.list.Find(j.ctx, j.hits[:0], s); err != nil {
+		j.unfinished = true
+		return false
+	}
+	if !encrypted(s) {
+		return false
+	}
+	j.hits = slices.DeleteFunc(j.hits, func(h wordlist.Hit) bool { return mixed(s[h.Start:h.End]) })
+	return len(j.hits) == 0
+}
+
+// count takes hits into account.
+func (j *judgement) count(hits []wordlist.Hit) {
+	for _, h := range hits {
 		action := slices.Index(wordlist.Actions, j.actionOf(h))
 		if action <= 0 { // allowed here
 			continue
@@ -70,6 +97,51 @@ func (j *judgement) text(s string) (string, bool) {
 			j.reasons = append(j.reasons, r)
 		}
 	}
+}
+
+// across judges words that begin in one text element and end in another: clients
+// show such elements side by side, with faces between them at most.
+func (j *judgement) across() {
+	if len(j.MsgBody) < 2 {
+		return
+	}
+	var row joined
+	for i, e := range j.MsgBody {
+		switch e.MsgType {
+		case im.TextElem:
+			visitBody(j.MsgBody[i:i+1], &row)
+			row.borders = append(row.borders, row.b.Len())
+		case im.FaceElem:
+			row.b.WriteByte('*')
+		default:
+			row.b.WriteString(strings.Repeat("\n", wordlist.MaxGap+1))
+		}
+	}
+	if len(row.borders) < 2 {
+		return
+	}
+	var err error
+	if j.hits, err = j.list.Find(j.ctx, j.hits[:0], row.b.String()); err != nil {
+		j.unfinished = true
+	}
+	next := 0
+	j.count(slices.DeleteFunc(j.hits, func(h wordlist.Hit) bool {
+		for next < len(row.borders) && row.borders[next] <= h.Start {
+			next++
+		}
+		return next == len(row.borders) || h.End <= row.borders[next]
+	}))
+}
+
+// joined puts texts one behind the other.
+type joined struct {
+	b       strings.Builder
+	borders []int // where each text ends
+}
+
+// text implements visitor.
+func (r *joined) text(s string) (string, bool) {
+	r.b.WriteString(s)
 	return "", false
 }
 
@@ -88,21 +160,28 @@ type masker struct{ *judgement }
 
 // text implements visitor.
 func (m masker) text(s string) (string, bool) {
-	if encrypted(s) {
+	if m.find(s) {
 		return "", false
 	}
-	masked := m.list.Mask(s, func(h wordlist.Hit) bool {
+	masked, err := m.list.Mask(m.ctx, s, func(h wordlist.Hit) bool {
 		return m.actionOf(h) == wordlist.Mask
 	})
+	if err != nil {
+		m.unfinished = true
+		return "", false
+	}
 	return masked, masked != s
 }
 
-// collector joins all texts, for a checker.
-type collector struct{ b *strings.Builder }
+// collector joins all texts that are not encrypted, a line each, for a checker.
+type collector struct {
+	b *strings.Builder
+	j *judgement
+}
 
 // text implements visitor.
 func (c collector) text(s string) (string, bool) {
-	if encrypted(s) {
+	if c.j.encrypted && c.j.find(s) {
 		return "", false
 	}
 	if c.b.Len() > 0 {
@@ -135,51 +214,12 @@ func (m *message) identity() string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// leastCipher is the least length of a text that may be encrypted: any cipher
-// with a key, a nonce and a check is longer.
-const leastCipher = 64
-
-// encrypted reports whether a text is one base64 word that stands for no text:
-// what E3Kit and its kind send in place of a message. That a client says so
-// counts for nothing, or everybody would.
-func encrypted(s string) bool {
-	if len(s) < leastCipher || !base64Word(s) {
-		return false
-	}
-	s = strings.TrimRight(s, "=")
-	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		if b, err := encoding.DecodeString(s); err == nil && !utf8.Valid(b) {
-			return true
-		}
-	}
-	return false
-}
-
-// base64Word reports whether a text has only the characters of base64, and some
-// of each kind: a long word of one language has not.
-func base64Word(s string) bool {
-	var upper, lower, digit bool
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'A' <= c && c <= 'Z':
-			upper = true
-		case 'a' <= c && c <= 'z':
-			lower = true
-		case '0' <= c && c <= '9':
-			digit = true
-		case c == '+', c == '/', c == '-', c == '_', c == '=':
-		default:
-			return false
-		}
-	}
-	return upper && lower && digit
-}
-
 // ask asks a checker about all texts of a message.
-func (f *Filter) ask(ctx context.Context, m *message) (o Opinion, label string, err error) {
+func (f *Filter) ask(ctx context.Context, j *judgement) (o Opinion, label string, err error) {
+	m := &j.message
 	var b strings.Builder
-	visitBody(m.MsgBody, collector{&b})
-	visitText(m.CloudCustomData, collector{&b})
+	visitBody(m.MsgBody, collector{&b, j})
+	visitText(m.CloudCustomData, collector{&b, j})
 	if b.Len() == 0 {
 		return NoOpinion, "", nil
 	}

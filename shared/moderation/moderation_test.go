@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net/http/httptest"
 	"strings"
 	"sync"
@@ -264,6 +266,145 @@ func TestEncrypted(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestReadableTextIsNotEncrypted: a sentence joined to one word that looks like
+// base64 is judged by the word list, and the policy for ciphertexts is not for it.
+func TestReadableTextIsNotEncrypted(t *testing.T) {
+	for _, policy := range []moderation.Encrypted{moderation.EncryptedPass, moderation.EncryptedReject} {
+		ask := newFilter(t, moderation.Config{Encrypted: policy})
+		for text, code := range map[string]int{
+			"Come-to-my-casino-tonight-at-9-and-bring-all-of-your-friends-with-you-Jane": 1,
+			"Come_to_my_garden_tonight_at_9_and_bring_all_of_your_friends_with_you_Jane": 0,
+			"ComeToMyGardenTonightAt9AndBringAllOfYourFriendsWithYouJaneSaidToMe2Times":  0,
+			"cOmE-tO-mY-gArDeN-tOnIgHt-At-9-aNd-BrInG-aLl-Of-YoUr-FrIeNdS-wItH-yOu-JaNe": 0,
+		} {
+			if a := ask(t, talk(im.Text(text))); a.ErrorCode != code {
+				t.Errorf("policy %q, %s: ErrorCode %d, want %d", policy, text, a.ErrorCode, code)
+			}
+		}
+	}
+}
+
+// TestCiphertextsAreTaken for what they are: hardly any is judged as if somebody
+// had written the word that chance wrote, whatever its length, and all are known.
+func TestCiphertextsAreTaken(t *testing.T) {
+	random := mathrand.New(mathrand.NewPCG(23, 11))
+	lists := moderation.Fixed(wordlist.Default())
+	pass, reject := newFilter(t, moderation.Config{Lists: lists}), newFilter(t, moderation.Config{Lists: lists, Encrypted: moderation.EncryptedReject})
+	const all = 4000
+	judged, unknown := 0, 0
+	for i := range all {
+		cipher := make([]byte, 48+random.IntN(600))
+		for k := range cipher {
+			cipher[k] = byte(random.Uint32())
+		}
+		encoding := []*base64.Encoding{base64.StdEncoding, base64.RawURLEncoding}[i%2]
+		body := im.Text(encoding.EncodeToString(cipher))
+		if i%4 > 1 {
+			body = im.Text(encoding.EncodeToString(enveloped(cipher)))
+		}
+		if a := pass(t, talk(body)); a.ErrorCode != 0 || a.MsgBody != nil {
+			judged++
+		}
+		if a := reject(t, talk(body)); a.ErrorCode == 0 {
+			unknown++
+		}
+	}
+	if judged > all/2000 || unknown > all/2000 {
+		t.Errorf("of %d ciphertexts %d are judged by their letters, and %d taken for texts", all, judged, unknown)
+	}
+}
+
+// enveloped puts data behind an envelope as CMS writes it, with keys for three.
+func enveloped(data []byte) []byte {
+	der := func(tag byte, content ...[]byte) []byte {
+		all := bytes.Join(content, nil)
+		return append([]byte{tag, 0x82, byte(len(all) >> 8), byte(len(all))}, all...)
+	}
+	oid := []byte{0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x03}
+	var keys []byte
+	for i := range 3 {
+		key := sha512.Sum512(append([]byte{byte(i)}, data...))
+		keys = append(keys, der(0xa1, []byte{0x02, 0x01, 0x02}, der(0x04, key[:]), der(0x04, key[32:]))...)
+	}
+	return append(der(0x30, []byte{0x02, 0x01, 0x00}, der(0x30, oid, der(0xa0, keys))), data...)
+}
+
+// TestSplitOverTextElements: clients show text elements side by side, so that a
+// word may begin in one and end in another.
+func TestSplitOverTextElements(t *testing.T) {
+	ask := newFilter(t, moderation.Config{})
+	face := element(im.FaceElem, `{"Index":1,"Data":"x"}`)
+	for name, tt := range map[string]struct {
+		body im.MsgBody
+		code int
+	}{
+		"two halves":             {append(im.Text("join my cas"), im.Text("ino now")...), 1},
+		"three parts":            {append(append(im.Text("ca"), im.Text("si")...), im.Text("no")...), 1},
+		"a face between":         {append(append(im.Text("赌"), face...), im.Text("场")...), 1},
+		"to be masked":           {append(im.Text("da"), im.Text("mn")...), 1},
+		"a picture between":      {append(append(im.Text("cas"), element(im.ImageElem, `{}`)...), im.Text("ino")...), 0},
+		"words that touch":       {append(im.Text("my gar"), im.Text("den")...), 0},
+		"watched where it stood": {append(im.Text("a rumour"), im.Text(" I heard")...), 0},
+		"fields of custom data":  {append(im.Custom("cas", "", ""), im.Custom("ino", "", "")...), 0},
+	} {
+		if a := ask(t, talk(tt.body)); a.ErrorCode != tt.code {
+			t.Errorf("%s: ErrorCode %d, want %d", name, a.ErrorCode, tt.code)
+		}
+	}
+}
+
+// TestUnfinishedTextsAreNotDelivered: what could not be read to its end is refused,
+// or held where the policy says so and there is somebody to hold it for.
+func TestUnfinishedTextsAreNotDelivered(t *testing.T) {
+	costly := strings.Repeat("d4mn c4s1n0 d a m n ", 600)
+	clean := strings.Repeat("good evening to everybody ", 2000)
+	for name, tt := range map[string]struct {
+		text   string
+		late   bool
+		policy moderation.Unfinished
+		holder bool
+		held   int
+	}{
+		"too costly":                 {costly, false, "", true, 0},
+		"too costly, to be held":     {costly, false, moderation.UnfinishedReview, true, 1},
+		"too costly, nobody holds":   {costly, false, moderation.UnfinishedReview, false, 0},
+		"a rule that came too late":  {clean, true, "", true, 0},
+		"too late, and to be held":   {clean, true, moderation.UnfinishedReview, true, 1},
+		"too late, and nobody holds": {clean, true, moderation.UnfinishedReview, false, 0},
+	} {
+		h := &holder{}
+		c := moderation.Config{Lists: moderation.Fixed(maskOnly()), Unfinished: tt.policy}
+		if tt.holder {
+			c.Holder = h
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		if tt.late {
+			cancel()
+		}
+		if refused := moderation.Judge(ctx, moderation.New(c), im.Text(tt.text)); !refused || len(h.held) != tt.held {
+			t.Errorf("%s: refused %v, held %d, want %d", name, refused, len(h.held), tt.held)
+		}
+		cancel()
+	}
+}
+
+// maskOnly is a list that by itself would refuse nothing.
+func maskOnly() *wordlist.List {
+	set, err := compile.Parse([]byte(`{"version":"1","words":[{"text":"damn","action":"mask"},{"text":"casino","action":"shadow"}]}`))
+	if err != nil {
+		panic(err)
+	}
+	image, err := compile.Compile(set)
+	if err != nil {
+		panic(err)
+	}
+	list, err := wordlist.Open(string(image))
+	if err != nil {
+		panic(err)
+	}
+	return list
 }
 
 // holder keeps messages in memory.

@@ -2,6 +2,8 @@ package moderation
 
 import (
 	"context"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
@@ -36,7 +38,7 @@ func (n *Names) Register(m *callback.Mux) {
 }
 
 func (n *Names) group(ctx context.Context, e *callback.GroupAfterInfoChanged) error {
-	j := newJudgement(n.lists.For(ctx, e.GroupID), message{Held: Held{GroupID: e.GroupID, GroupType: e.Type}})
+	j := newJudgement(ctx, n.lists.For(ctx, e.GroupID), message{Held: Held{GroupID: e.GroupID, GroupType: e.Type}})
 	defer j.release()
 	hit := false
 	for _, text := range []*string{e.Name, e.Introduction, e.Notification} {
@@ -73,7 +75,7 @@ func (n *Names) group(ctx context.Context, e *callback.GroupAfterInfoChanged) er
 var profileTexts = []string{im.TagNick, im.TagSelfSignature}
 
 func (n *Names) person(ctx context.Context, e *callback.ProfilePortraitSet) error {
-	j := newJudgement(n.lists.For(ctx, ""), message{Held: Held{From: e.From}})
+	j := newJudgement(ctx, n.lists.For(ctx, ""), message{Held: Held{From: e.From}})
 	defer j.release()
 	hit := false
 	for _, item := range e.ProfileItem {
@@ -106,12 +108,15 @@ func (n *Names) person(ctx context.Context, e *callback.ProfilePortraitSet) erro
 
 // clean returns a name without what may not be said, and whether there was any:
 // whatever the action is in a message, a name is masked, except where it is only
-// being watched.
+// being watched. A name that cannot be read to its end is masked altogether.
 func (j *judgement) clean(name string) (clean string, bad bool) {
 	j.text(name)
-	clean = j.list.Mask(name, func(h wordlist.Hit) bool {
+	clean, err := j.list.Mask(j.ctx, name, func(h wordlist.Hit) bool {
 		action := j.actionOf(h)
 		return action != wordlist.Allow && action != wordlist.Shadow
 	})
+	if err != nil {
+		clean = strings.Repeat("*", utf8.RuneCountInString(name))
+	}
 	return clean, clean != name
 }

@@ -232,7 +232,11 @@ func withoutHits(tb testing.TB, list, clean []string) []string {
 		}
 		found := map[string]bool{}
 		for _, text := range clean {
-			for _, h := range l.Find(nil, text) {
+			hits, err := l.Find(tb.Context(), nil, text)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			for _, h := range hits {
 				found[h.Word.Text] = true
 			}
 		}
@@ -257,7 +261,7 @@ var contenders = []contender{
 		}
 		var hits []wordlist.Hit
 		return func(text string, _ []byte) int {
-			hits = l.Find(hits[:0], text)
+			hits, _ = l.Find(context.Background(), hits[:0], text)
 			return len(hits)
 		}
 	}},

@@ -67,7 +67,7 @@ func verdicts(ctx context.Context, l *lists.Lists) []time.Duration {
 				if start.After(end) {
 					break
 				}
-				l.For(ctx, "room").Find(nil, "good evening, who is playing tonight? 晚上好")
+				_, _ = l.For(ctx, "room").Find(ctx, nil, "good evening, who is playing tonight? 晚上好")
 				mine = append(mine, time.Since(start))
 			}
 			mu.Lock()

@@ -19,7 +19,7 @@ func BenchmarkFind(b *testing.B) {
 			b.ReportAllocs()
 			var hits []wordlist.Hit
 			for i := 0; b.Loop(); i++ {
-				hits = list.Find(hits[:0], texts[i%len(texts)])
+				hits, _ = list.Find(b.Context(), hits[:0], texts[i%len(texts)])
 			}
 		})
 	}

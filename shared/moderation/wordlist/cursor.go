@@ -60,14 +60,15 @@ func (c *cursor) place() int { return place(c.at, c.sub) }
 func (c *cursor) resolve(code uint16) uint16 {
 	switch {
 	case code >= image.FirstKana && c.more.end == 0:
+		end := c.i
 		code, c.i = c.voiced(c.text, code, c.i)
+		c.left -= c.i - end
 	case image.At <= code && code < image.None:
 		if c.reading != asWritten && c.more.end == 0 {
-			letter := c.scan.leet(nil, code, c.at)
-			if letter != asSign(code) {
+			if c.mayBeLeet(code) && c.readAsLetter(c.at) {
 				c.leet = code
+				return c.im.Leet[int(c.reading-leetI)*int(image.FirstLetter)+int(code)]
 			}
-			return letter
 		}
 		return asSign(code)
 	}
@@ -99,6 +100,7 @@ func (s *scan) neighbour(p int) (code uint16, r rune) {
 		}
 	}
 	for i > 0 {
+		s.left--
 		code, start := s.before(s.text, i)
 		if code != image.Skip && code != image.Mark {
 			r, _ = utf8.DecodeRuneInString(s.text[start:])
@@ -133,6 +135,7 @@ func (s *scan) skipped(i int) int {
 		if code != image.Skip && code != image.Mark {
 			break
 		}
+		s.left--
 		i += size
 	}
 	return i

@@ -69,10 +69,10 @@ type Hit struct {
 
 // List is a compiled rule set.
 type List struct {
-	im     *image.Image
-	ascii  [128]uint16
-	idle   [256]bool // bytes that are letters of an alphabet no word begins with inside another
-	allows bool      // some phrases are allowed
+	im    *image.Image
+	ascii [128]uint16
+	idle  [256]bool // bytes that are letters of an alphabet no word begins with inside another
+	signs [256]bool // bytes that may be leet
 }
 
 // Open views an image, which must not change afterwards. It returns an error for
@@ -88,8 +88,8 @@ func Open(data string) (*List, error) {
 		l.ascii[r] = code
 		l.idle[r] = code-image.NoneAlpha < im.Sizes[image.AlphaCodes] && (int(code) >= len(im.Inner) || im.Inner[code] == 0)
 	}
-	for _, k := range im.Kinds {
-		l.allows = l.allows || k.Flags&image.Allow != 0
+	for b, code := range l.ascii {
+		l.signs[b] = l.mayBeLeet(code)
 	}
 	return l, nil
 }

@@ -1,6 +1,7 @@
 package wordlist
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -10,13 +11,18 @@ import (
 // Mask replaces what the wanted hits cover by stars, one for each character that
 // can be seen. It looks again until no wanted hit is left, since stars may bring
 // the halves of another word together. The result is never longer than the text.
-func (l *List) Mask(text string, want func(Hit) bool) string {
+// It returns the errors of [List.Find], and then no text.
+func (l *List) Mask(ctx context.Context, text string, want func(Hit) bool) (string, error) {
 	var hits []Hit
 	for {
-		hits = slices.DeleteFunc(l.Find(hits[:0], text), func(h Hit) bool { return !want(h) })
+		var err error
+		if hits, err = l.Find(ctx, hits[:0], text); err != nil {
+			return "", err
+		}
+		hits = slices.DeleteFunc(hits, func(h Hit) bool { return !want(h) })
 		masked := l.stars(text, hits)
 		if masked == text {
-			return text
+			return text, nil
 		}
 		text = masked
 	}

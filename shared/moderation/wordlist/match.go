@@ -27,13 +27,14 @@ type match struct {
 	longest  int
 
 	letters, digits int  // of the text, in a leet reading
-	leet            bool // some are leet that was not tried before
+	leet            bool // some are leet, in the second reading leet with two meanings
 }
 
 // try decides whether a word is at a place, and keeps it if it is a hit.
 func (s *scan) try(word uint32, p int) {
 	kind := s.kind(word)
-	if (kind.Flags&image.Allow != 0) != s.allowed {
+	allowed := kind.Flags&image.Allow != 0
+	if allowed && s.reading != asWritten {
 		return
 	}
 	m := match{flags: kind.Flags, place: p}
@@ -43,10 +44,11 @@ func (s *scan) try(word uint32, p int) {
 	}
 	start, end := m.place>>subBits, s.skipped(m.end)
 	switch {
-	case s.allowed:
-		s.hits = slices.DeleteFunc(s.hits, func(h Hit) bool { return start <= h.Start && h.End <= end })
+	case allowed:
+		s.allow(start, end)
 	case kind.Flags&image.Exact != 0 && s.text[start:m.end] != s.im.WordText(int(word)):
-	case kind.Flags&image.URLs == 0 && inURL(s.text, start, end):
+	case kind.Flags&image.URLs == 0 && s.inAddress(start, end):
+	case !s.spend(hitFee):
 	default:
 		s.hits = append(s.hits, Hit{Start: start, End: end, Word: s.word(word)})
 	}
@@ -96,7 +98,9 @@ func (s *scan) read(m *match, rows int, shapes []image.Shape, tail []uint16) boo
 		fresh, again := match{}, false
 		gaps, fits := uint8(0), true
 		for {
-			run++
+			if run++; !s.spend(letterFee) {
+				return false
+			}
 			c.count(m)
 			if again {
 				c.count(&fresh)
@@ -149,7 +153,7 @@ func (c *cursor) count(m *match) {
 		if c.leet >= image.Digit {
 			m.digits++
 		}
-		if c.at >= c.trigger.start && (c.reading != leetL || c.ambiguous(c.leet)) {
+		if c.reading != leetL || c.ambiguous(c.leet) {
 			m.leet = true
 		}
 	}
@@ -228,7 +232,7 @@ func (s *scan) spelled(m *match, letters int) bool {
 // alone tells whether nothing that is written without gaps touches the match.
 func (s *scan) alone(m *match) bool {
 	left, _ := s.neighbour(m.place)
-	right, _ := s.behind(m)
+	right, _ := s.after(m)
 	for _, code := range []uint16{left, right} {
 		if g := s.group(code); g == image.Han || g == image.KanaGroup {
 			return false
@@ -282,13 +286,13 @@ func (s *scan) rightBorder(m *match) bool {
 	if m.flags&image.RightBorder == 0 {
 		return true
 	}
-	code, r := s.behind(m)
+	code, r := s.after(m)
 	return !s.continues(m.last, m.lastAt, code, r)
 }
 
-// behind returns the code behind the match, and its character; None at the
+// after returns the code behind the match, and its character; None at the
 // end of the text.
-func (s *scan) behind(m *match) (code uint16, r rune) {
+func (s *scan) after(m *match) (code uint16, r rune) {
 	if m.more.start < m.more.end {
 		return s.im.Folds[m.more.start], rune(s.text[m.lastAt])
 	}

@@ -2,7 +2,10 @@ package wordlist
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"slices"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/internal/image"
@@ -17,50 +20,123 @@ const (
 	leetL             // as letters, 1 as l
 )
 
-// scan is one text on its way through the automaton. It runs once as written,
-// and again for the few letters around each place with leet in it.
+// scan is one text on its way through the automaton. It runs once as written;
+// from a character that may be leet it looks ahead in the other readings, for as
+// long as a word with that character in it may still come.
 type scan struct {
 	*List
 	text string
 	hits []Hit
 
-	allowed bool // look for allowed phrases instead, and remove the hits within
+	phrases []span   // allowed phrases that were found
+	scratch *scratch // where phrases come from, nil until there is one
 
 	reading reading
-	run     leetRun // the last row of leet
-	trigger span    // in a leet reading: hits without leet from here on were found before
-	done    [3]int  // by reading: up to where it was tried
+	run     leetRun // the last row of leet that was looked at
+	done    [3]int  // by reading: up to where it was looked ahead
+	until   [3]int  // by reading, see ahead
+	token   token   // the last one that was looked at
+
+	left int // steps that may still be taken beside the first look at each character
 }
 
 // span is a part of something.
 type span struct{ start, end int }
 
+// ErrTooCostly is returned for a text that is made of near misses and disguises
+// to such a degree that reading all of it would take several times as long as
+// an ordinary text of its length. The hits found until then are returned with
+// it. The same list refuses the same text each time.
+var ErrTooCostly = errors.New("wordlist: text has too many disguised words to be read to its end")
+
+// Steps beside the first look at each character. A step is about what the first
+// look at a character costs; longer work is counted as several.
+const (
+	freeSteps    = 4096 // that any text may cost
+	manyFee      = 6    // one that folds to several
+	candidateFee = 16   // a word that the automaton saw
+	letterFee    = 3    // each letter of it
+	hitFee       = 24   // one that is a hit
+	leetFee      = 5    // a digit or sign that may be a letter of a word
+	aheadFee     = 16   // a word that may come of it
+	wideRowFee   = 32   // a row of leet that is not ASCII
+)
+
+// budget returns how many steps a text may cost. Prose takes a tenth of that, and
+// base64, which is full of digits that may be letters, two thirds.
+func budget(text string) int { return freeSteps + len(text)*3/4 }
+
+// deadlineEvery is after how many bytes Find looks at its context.
+const deadlineEvery = 16 << 10
+
 // Find appends the hits in a text to dst, by where they start, the longer one
 // first. Hits may overlap. Invalid UTF-8 is in no word.
-func (l *List) Find(dst []Hit, text string) []Hit {
-	s := scan{List: l, text: text, hits: dst}
-	s.all()
+//
+// The time it takes is linear in the length of the text, whatever the text is.
+// With [ErrTooCostly] or the error of a context that ended it returns the hits
+// that it has found so far, which may not be all.
+func (l *List) Find(ctx context.Context, dst []Hit, text string) ([]Hit, error) {
+	s := scan{List: l, text: text, hits: dst, left: budget(text)}
+	err := s.all(ctx)
 	all := s.hits
 	found := all[len(dst):]
-	if len(found) == 0 {
-		return all
+	if len(found) > 0 {
+		slices.SortFunc(found, func(a, b Hit) int {
+			return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End), cmp.Compare(a.Word.Text, b.Word.Text))
+		})
+		// A voicing mark takes a letter back; what ended before it is seen twice.
+		found = s.notAllowed(slices.Compact(found))
 	}
-	if l.allows {
-		s = scan{List: l, text: text, hits: found, allowed: true}
-		s.all()
-		found = s.hits
+	s.release()
+	return all[:len(dst)+len(found)], err
+}
+
+// scratch is memory that texts with allowed phrases use one after the other.
+type scratch struct{ phrases []span }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// allow remembers an allowed phrase.
+func (s *scan) allow(start, end int) {
+	if s.scratch == nil {
+		s.scratch = scratches.Get().(*scratch)
+		s.phrases = s.scratch.phrases[:0]
 	}
-	slices.SortFunc(found, func(a, b Hit) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(b.End, a.End), cmp.Compare(a.Word.Text, b.Word.Text))
+	s.phrases = append(s.phrases, span{start, end})
+}
+
+func (s *scan) release() {
+	if s.scratch != nil {
+		s.scratch.phrases = s.phrases
+		scratches.Put(s.scratch)
+	}
+}
+
+// notAllowed removes the hits that an allowed phrase covers wholly.
+func (s *scan) notAllowed(hits []Hit) []Hit {
+	if len(s.phrases) == 0 {
+		return hits
+	}
+	slices.SortFunc(s.phrases, func(a, b span) int { return cmp.Compare(a.start, b.start) })
+	next, reach := 0, 0
+	return slices.DeleteFunc(hits, func(h Hit) bool {
+		for ; next < len(s.phrases) && s.phrases[next].start <= h.Start; next++ {
+			reach = max(reach, s.phrases[next].end)
+		}
+		return h.End <= reach
 	})
-	// A voicing mark takes a letter back; what ended before it is seen twice.
-	return all[:len(dst)+len(slices.Compact(found))]
+}
+
+// spend takes steps off what is left, and reports whether there were as many.
+func (s *scan) spend(steps int) bool {
+	s.left -= steps
+	return s.left >= 0
 }
 
 // all matches the whole text as it is written. This is where the time goes: one
 // look into the table of characters and one into the automaton for each of them.
 // What is not a plain letter or sign goes through scan.other.
-func (s *scan) all() {
+func (s *scan) all(ctx context.Context) error {
 	var (
 		im    = s.im
 		text  = s.text
@@ -73,84 +149,108 @@ func (s *scan) all() {
 		node  = &nodes[0] // of the state
 		prev  uint16
 		n     int
+
+		unread int // up to here, digits are not read as letters
 	)
 	for i := 0; i < len(text); {
-		at := i
-		var code uint16
-		if b := text[i]; b < utf8.RuneSelf {
-			code = ascii[b]
-			i++
-		} else {
-			// Most of what is not ASCII: three bytes, and no surrogate.
-			r, size := rune(0), 3
-			if b > 0xe0 && b < 0xf0 && b != 0xed && i+2 < len(text) && (text[i+1]^0x80)|(text[i+2]^0x80) < 0x40 {
-				r = rune(b&0x0f)<<12 | rune(text[i+1]&0x3f)<<6 | rune(text[i+2]&0x3f)
-			} else {
-				r, size = utf8.DecodeRuneInString(text[i:])
-			}
-			code = im.Pages[int(im.Index[r>>8])*image.PageSize+int(r&0xff)]
-			i += size
+		if i > 0 && ctx.Err() != nil {
+			return ctx.Err()
 		}
-		switch {
-		case code >= image.None && code != prev:
-			if node.Flags&image.Ends != 0 {
-				s.report(&w, state, n, w.gap == 0 && code-image.NoneAlpha < alpha)
+		for stop := min(i+deadlineEvery, len(text)); i < stop; {
+			at := i
+			var code uint16
+			if b := text[i]; b < utf8.RuneSelf {
+				code = ascii[b]
+				i++
+			} else {
+				// Most of what is not ASCII: three bytes, and no surrogate.
+				r, size := rune(0), 3
+				if b > 0xe0 && b < 0xf0 && b != 0xed && i+2 < len(text) && (text[i+1]^0x80)|(text[i+2]^0x80) < 0x40 {
+					r = rune(b&0x0f)<<12 | rune(text[i+1]&0x3f)<<6 | rune(text[i+2]&0x3f)
+				} else {
+					r, size = utf8.DecodeRuneInString(text[i:])
+				}
+				code = im.Pages[int(im.Index[r>>8])*image.PageSize+int(r&0xff)]
+				i += size
 			}
-			root := im.Root
-			if prev-image.NoneAlpha < alpha && w.gap == 0 {
-				root = im.Inner
-			}
-			w.before, w.older = state, prev
 			switch {
-			case node.Mask&image.Bit(code) != 0 || node.Fail != 0:
-				state = s.step(node, code, root)
-			case int(code) < len(root):
-				state = root[code]
-			default:
-				state = 0
-			}
-			node = &nodes[state]
-			w.ring[uint(n)%image.Depth] = place(at, 0)
-			n++
-			w.gap = 0
-			w.twice <<= 1
-			prev = code
-			if state == 0 && code-image.NoneAlpha < alpha {
-				// Nothing can come of this word of an alphabet: on to its last letter.
-				row := at
-				for ; i < len(text) && s.idle[text[i]]; i++ {
-					if code := ascii[text[i]&0x7f]; code != prev {
-						prev, row = code, i
+			case code != prev && (code >= image.None || code >= image.Digit && (at < unread || im.Leet[code] == image.Skip)):
+				if node.Flags&image.Ends != 0 {
+					if s.report(&w, state, n, w.gap == 0 && code-image.NoneAlpha < alpha); s.left < 0 {
+						return ErrTooCostly
 					}
 				}
-				if row > at {
-					w.ring[uint(n)%image.Depth] = place(row, 0)
-					w.twice <<= 1
-					n++
+				root := im.Root
+				if prev-image.NoneAlpha < alpha && w.gap == 0 {
+					root = im.Inner
+				}
+				w.before, w.older = state, prev
+				switch {
+				case node.Mask&image.Bit(code) != 0 || node.Fail != 0:
+					state = s.step(node, code, root)
+				case int(code) < len(root):
+					state = root[code]
+				default:
+					state = 0
+				}
+				node = &nodes[state]
+				w.ring[uint(n)%image.Depth] = place(at, 0)
+				n++
+				w.gap, w.leet = 0, false
+				w.twice <<= 1
+				prev = code
+				if state == 0 && code-image.NoneAlpha < alpha {
+					// Nothing can come of this word of an alphabet: on to its last letter.
+					row := at
+					for ; i < len(text) && s.idle[text[i]]; i++ {
+						if code := ascii[text[i]&0x7f]; code != prev {
+							prev, row = code, i
+						}
+					}
+					if row > at {
+						w.ring[uint(n)%image.Depth] = place(row, 0)
+						w.twice <<= 1
+						n++
+					}
+				}
+			case code == prev && (code >= image.None || code >= image.Digit && (at < unread || im.Leet[code] == image.Skip)):
+				if state == 0 && w.gap > 0 && int(code) < len(im.Root) {
+					state = im.Root[code] // as in scan.take
+					node = &nodes[state]
+				}
+				w.gap, w.twice, w.leet = 0, w.twice|1, false
+			case code < image.Digit && (image.Joint <= code && code <= image.Stop || code >= image.At && at < unread) && (w.gap < MaxGap || prev == image.None):
+				w.gap++
+			default:
+				w.state, w.prev, w.n = state, prev, n
+				if i = s.other(&w, code, at, i); s.left < 0 {
+					return ErrTooCostly
+				}
+				state, prev, n = w.state, w.prev, w.n
+				node = &nodes[state]
+				if unread = s.run.end; i < s.run.read.end {
+					unread = 0
 				}
 			}
-		case image.Joint <= code && code <= image.Stop && w.gap < MaxGap:
-			w.gap++
-		default:
-			w.state, w.prev, w.n = state, prev, n
-			i = s.other(&w, code, at, i)
-			state, prev, n = w.state, w.prev, w.n
-			node = &nodes[state]
 		}
 	}
-	s.report(&w, state, n, false)
+	if s.report(&w, state, n, false); s.left < 0 {
+		return ErrTooCostly
+	}
+	return nil
 }
 
 // other takes a code that has more to it. It returns where the text goes on.
 func (s *scan) other(w *walk, code uint16, at, end int) int {
 	switch {
 	case code == image.Many:
+		s.spend(manyFee)
 		f := s.fold(s.text[at:end])
 		if f.start >= f.end {
 			s.end(w)
 		}
 		for i, code := range s.im.Folds[f.start:f.end] {
-			s.take(w, asSign(code), place(at, i))
+			s.take(w, asSign(code), place(at, i), false)
 		}
 	case code == image.Mark:
 		with, start := s.voice(at)
@@ -160,14 +260,14 @@ func (s *scan) other(w *walk, code uint16, at, end int) int {
 		if w.n > 0 && w.ring[uint(w.n-1)%image.Depth] == place(start, 0) {
 			w.state, w.prev, w.n, w.twice = w.before, w.older, w.n-1, w.twice>>1
 		}
-		s.take(w, with, place(start, 0))
+		s.take(w, with, place(start, 0), false)
 	case code >= image.At && code < image.None:
-		if s.touched(w, at, end) {
-			code = s.leet(w, code, at)
+		if !s.leet(w, code, at, end) && code >= image.Digit {
+			return at // a plain digit, as are those behind it
 		}
-		s.take(w, asSign(code), place(at, 0))
+		s.take(w, asSign(code), place(at, 0), false)
 	default:
-		s.take(w, code, place(at, 0))
+		s.take(w, code, place(at, 0), false)
 	}
 	return end
 }
@@ -211,6 +311,7 @@ func (s *scan) voice(at int) (code uint16, start int) {
 	for start = at; start > 0; {
 		_, size := utf8.DecodeLastRuneInString(s.text[:start])
 		start -= size
+		s.left--
 		if code, _ := s.code(s.text, start); code != image.Skip {
 			with, _ := s.voiced(s.text, code, start+size)
 			if with == code {

@@ -2,53 +2,82 @@ package wordlist
 
 import "strings"
 
-// inURL tells whether text[start:end] lies within a URL or an e-mail address. A
-// URL has a scheme of the web or begins with www.; what only looks like a host
-// (f.u.c.k) is none.
-func inURL(text string, start, end int) bool {
-	from, to := start, end
-	for from > 0 && isURLByte(text[from-1]) {
-		from--
-	}
-	for to < len(text) && isURLByte(text[to]) {
-		to++
-	}
+// Bounds of an e-mail address (RFC 5321, 4.5.3.1), in bytes.
+const (
+	maxLocal = 64
+	maxHost  = 255
+)
+
+// token is a row of bytes that an address may have, and where a URL begins in it,
+// len(text) if none does.
+type token struct {
+	span
+	web int
+}
+
+// inAddress reports whether text[start:end] lies within a URL or an e-mail
+// address. A URL has a scheme of the web or begins with www.; what only looks
+// like a host (f.u.c.k) is none.
+func (s *scan) inAddress(start, end int) bool {
 	for i := start; i < end; i++ {
-		if !isURLByte(text[i]) {
+		if !isURLByte(s.text[i]) {
 			return false
 		}
 	}
-	token := text[from:to]
-	start, end = start-from, end-from
-	if at := webStart(token); at >= 0 && at <= start {
-		return true
+	if start < s.token.start || start >= s.token.end {
+		s.token = s.tokenAt(start)
 	}
-	before, after := strings.LastIndexByte(token[:end], '@'), strings.IndexByte(token[end:], '@')
-	return inMail(token, before, start, end) || after >= 0 && inMail(token, end+after, start, end)
+	return s.token.web <= start || inMail(s.text[s.token.start:s.token.end], start-s.token.start, end-s.token.start)
+}
+
+func (s *scan) tokenAt(at int) token {
+	t := token{span{at, at + 1}, len(s.text)}
+	for t.start > 0 && isURLByte(s.text[t.start-1]) {
+		t.start--
+	}
+	for t.end < len(s.text) && isURLByte(s.text[t.end]) {
+		t.end++
+	}
+	if i := webStart(s.text[t.start:t.end]); i >= 0 {
+		t.web = t.start + i
+	}
+	s.spend((t.end - t.start) / 4)
+	return t
 }
 
 // webStart returns where a URL starts in a token, -1 for nowhere.
 func webStart(token string) int {
-	lower := strings.ToLower(token)
-	for _, prefix := range []string{"https://", "http://", "ftp://", "www."} {
-		if i := strings.Index(lower, prefix); i >= 0 && i+len(prefix) < len(token) && (i == 0 || !isWordByte(token[i-1])) {
-			return i
+	for i := range len(token) {
+		if first := token[i] | 0x20; first != 'h' && first != 'f' && first != 'w' || i > 0 && isWordByte(token[i-1]) {
+			continue
+		}
+		for _, prefix := range [...]string{"https://", "http://", "ftp://", "www."} {
+			if len(token)-i > len(prefix) && strings.EqualFold(token[i:i+len(prefix)], prefix) {
+				return i
+			}
 		}
 	}
 	return -1
 }
 
-// inMail tells whether token[start:end] lies within the e-mail address around an
-// @, which ends in a dot and two letters or more.
-func inMail(token string, at, start, end int) bool {
-	if at < 0 {
-		return false
+// inMail reports whether token[start:end] lies within an e-mail address.
+func inMail(token string, start, end int) bool {
+	if before := strings.LastIndexByte(token[max(0, start-maxHost-1):end], '@'); before >= 0 &&
+		inMailAround(token, max(0, start-maxHost-1)+before, start, end) {
+		return true
 	}
+	after := strings.IndexByte(token[end:min(len(token), end+maxLocal)], '@')
+	return after >= 0 && inMailAround(token, end+after, start, end)
+}
+
+// inMailAround reports whether token[start:end] lies within the e-mail address
+// around an @, which ends in a dot and two letters or more.
+func inMailAround(token string, at, start, end int) bool {
 	from, to := at, at+1
-	for from > 0 && (isWordByte(token[from-1]) || strings.IndexByte("._%+-", token[from-1]) >= 0) {
+	for from > max(0, at-maxLocal) && (isWordByte(token[from-1]) || strings.IndexByte("._%+-", token[from-1]) >= 0) {
 		from--
 	}
-	for to < len(token) && (isWordByte(token[to]) || token[to] == '.' || token[to] == '-') {
+	for to < min(len(token), at+1+maxHost) && (isWordByte(token[to]) || token[to] == '.' || token[to] == '-') {
 		to++
 	}
 	host := strings.TrimRight(token[at+1:to], ".-")
@@ -61,6 +90,11 @@ func isWordByte(b byte) bool {
 	return 'a' <= b|0x20 && b|0x20 <= 'z' || '0' <= b && b <= '9'
 }
 
-func isURLByte(b byte) bool {
-	return isWordByte(b) || strings.IndexByte("-._~:/?#[]@!$&'()*+,;=%", b) >= 0
-}
+func isURLByte(b byte) bool { return urlBytes[b] }
+
+var urlBytes = func() (is [256]bool) {
+	for b := range is {
+		is[b] = isWordByte(byte(b)) || strings.IndexByte("-._~:/?#[]@!$&'()*+,;=%", byte(b)) >= 0
+	}
+	return is
+}()

@@ -22,13 +22,15 @@ type walk struct {
 	prev  uint16 // the last letter
 	gap   int    // signs since then
 	twice uint64 // which of the last letters are repeated, the last one lowest
+	leet  bool   // the last letter is written as a digit or sign
 
 	before uint32 // the state and the letter before the last step
 	older  uint16
 }
 
-// take follows one code that has a single meaning.
-func (s *scan) take(w *walk, code uint16, p int) {
+// take follows one code that has a single meaning. Leet says that it was read as
+// a letter and is written as a digit or sign.
+func (s *scan) take(w *walk, code uint16, p int, leet bool) {
 	switch {
 	case code == image.Skip, code == image.Many, code == image.Mark:
 	case code <= image.Stop:
@@ -39,27 +41,47 @@ func (s *scan) take(w *walk, code uint16, p int) {
 		if w.state == 0 && w.gap > 0 && int(code) < len(s.im.Root) {
 			w.state = s.im.Root[code] // the last letter of one word, and the first of the next
 		}
-		w.gap, w.twice = 0, w.twice|1
+		w.gap, w.twice, w.leet = 0, w.twice|1, leet
 	default:
 		// Leet is no letter that a word could touch.
-		written := s.reading == asWritten && w.gap == 0
-		s.report(w, w.state, w.n, written && s.isAlpha(code))
+		s.report(w, w.state, w.n, w.gap == 0 && !leet && s.isAlpha(code))
 		root := s.im.Root
-		if written && s.isAlpha(w.prev) {
+		if w.gap == 0 && !w.leet && s.isAlpha(w.prev) {
 			root = s.im.Inner // in the middle of a word only some can begin
 		}
 		w.before, w.older = w.state, w.prev
 		w.state = s.step(&s.im.Nodes[w.state], code, root)
 		w.ring[uint(w.n)%image.Depth] = p
 		w.n++
-		w.prev, w.gap, w.twice = code, 0, w.twice<<1
+		w.prev, w.gap, w.twice, w.leet = code, 0, w.twice<<1, leet
 	}
 }
 
 // end ends all words.
 func (s *scan) end(w *walk) {
 	s.report(w, w.state, w.n, false)
-	w.state, w.prev = 0, image.None
+	w.state, w.prev, w.leet = 0, image.None, false
+}
+
+// depth returns how many letters lead to a state.
+func (s *scan) depth(state uint32) int {
+	return int(s.im.Nodes[state].Flags >> image.DepthShift)
+}
+
+// trim returns the longest state at or above one, in the order of failing, that
+// holds no more letters than that.
+func (s *scan) trim(state uint32, letters int) uint32 {
+	for range image.Depth {
+		if s.depth(state) <= letters {
+			return state
+		}
+		fail := s.im.Nodes[state].Fail
+		if uint64(fail) >= uint64(len(s.im.Nodes)) {
+			break
+		}
+		state = fail
+	}
+	return 0
 }
 
 // step follows one letter from a state's node; where all else fails, from one of
@@ -116,6 +138,9 @@ func (s *scan) ends(w *walk, state uint32, n int) {
 		letters := min(int(s.im.Words[word].Len), image.Depth)
 		if letters == 0 || letters > n {
 			continue
+		}
+		if !s.spend(candidateFee) {
+			return
 		}
 		s.try(word, w.ring[uint(n-letters)%image.Depth])
 	}

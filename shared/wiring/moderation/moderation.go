@@ -56,6 +56,10 @@ func read(s *wiring.Settings) wiring.Open {
 		Name: "MODERATION_ENCRYPTED", Meaning: "verdict on end-to-end encrypted messages, which only their receivers can read; shadow delivers and logs them",
 		Format: "pass, shadow or reject", Default: string(moderation.EncryptedPass),
 	}, string(moderation.EncryptedPass), string(moderation.EncryptedShadow), string(moderation.EncryptedReject)))
+	w.conf.Unfinished = moderation.Unfinished(set.Choice(config.Setting{
+		Name: "MODERATION_UNFINISHED", Meaning: "verdict on messages that the word filter cannot read to their end, because they are full of disguised words or IM's time is over; review holds them for a moderator",
+		Format: "reject or review", Default: string(moderation.UnfinishedReject),
+	}, string(moderation.UnfinishedReject), string(moderation.UnfinishedReview)))
 	w.friends = set.Choice(config.Setting{
 		Name: "MODERATION_ONE_TO_ONE", Meaning: "users who may write to each other in one-to-one chats", Format: "anyone or friends", Default: "anyone",
 	}, "anyone", "friends") == "friends"

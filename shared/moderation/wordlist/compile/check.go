@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,15 +50,15 @@ func Conflicts(set *RuleSet) ([]string, error) {
 		switch {
 		case len(lettersOf(r.Text)) == 1:
 			out = append(out, fmt.Sprintf("word %d %q is a single letter", i+1, r.Text))
-		case slices.ContainsFunc(list.Find(nil, r.Text), is):
-		case slices.ContainsFunc(strict.Find(nil, r.Text), is):
+		case slices.ContainsFunc(find(list, r.Text), is):
+		case slices.ContainsFunc(find(strict, r.Text), is):
 			out = append(out, fmt.Sprintf("word %d %q is allowed by a phrase as it stands", i+1, r.Text))
 		default:
 			out = append(out, fmt.Sprintf("word %d %q is not hit as it stands; does it need \"urls\"?", i+1, r.Text))
 		}
 	}
 	for i, text := range set.Allow {
-		if len(strict.Find(nil, text)) == 0 {
+		if len(find(strict, text)) == 0 {
 			out = append(out, fmt.Sprintf("allowed phrase %d %q has no word in it", i+1, text))
 		}
 	}
@@ -79,4 +80,11 @@ func letterString(text string) string {
 		b.WriteRune(l.r)
 	}
 	return b.String()
+}
+
+// find returns the hits in a word or a phrase, which is too short to cost too
+// much.
+func find(list *wordlist.List, text string) []wordlist.Hit {
+	hits, _ := list.Find(context.Background(), nil, text)
+	return hits
 }

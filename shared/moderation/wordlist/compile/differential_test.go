@@ -63,7 +63,11 @@ func compare(t *testing.T, text string) {
 		t.Fatal(err)
 	}
 	for i, set := range sets {
-		got, want := opened[i].Find(nil, text), slowFind(set, text)
+		want := slowFind(set, text)
+		got, err := opened[i].Find(t.Context(), nil, text)
+		if err != nil {
+			t.Fatalf("rule set %d, %q: %v", i, text, err)
+		}
 		if !slices.Equal(got, want) {
 			t.Fatalf("rule set %d, %q (%+q):\nengine %v\nslow   %v", i, text, text, got, want)
 		}

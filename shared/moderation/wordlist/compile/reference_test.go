@@ -374,8 +374,8 @@ func inAddress(text string, start, end int) bool {
 		}
 	}
 	for _, m := range mail.FindAllStringIndex(token, -1) {
-		local := regexp.MustCompile(`[A-Za-z0-9._%+-]+$`).FindString(token[:m[0]])
-		host := regexp.MustCompile(`^[A-Za-z0-9-.]*`).FindString(token[m[1]:])
+		local := regexp.MustCompile(`[A-Za-z0-9._%+-]{1,64}$`).FindString(token[:m[0]])
+		host := regexp.MustCompile(`^[A-Za-z0-9-.]{0,255}`).FindString(token[m[1]:])
 		host = strings.TrimRight(host, "-.")
 		if local != "" && regexp.MustCompile(`^.+\.[A-Za-z]{2,}$`).MatchString(host) && m[0]-len(local) <= start && end <= m[1]+len(host) {
 			return true
