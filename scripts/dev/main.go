@@ -128,7 +128,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return errors.Join(err, closeAll(listeners[:]))
 	}
-	emulator := newEmulator(addr)
+	emulator, app := newEmulator(addr)
 	help := &support{zendesk: zendesk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
 	ended := make(chan error, 6)
 	servers := []*http.Server{
@@ -141,6 +141,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err := furnish(ctx, stage, chat); err != nil {
 		return errors.Join(err, shutDown(servers), b.Close())
 	}
+	// Only now, since the bundle would take the groups for new ones, and begin to
+	// count from zero, whenever the emulator has forgotten them in a restart.
+	app.SetConsole(imtest.Console{CallbackURL: "http://" + addr + "/im", CallbackToken: wiring.DevelopmentToken, RetryCallbacks: true})
 	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im  emulator: %s\n", addr, addr, stage.Emulator)
 	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, wiring.DevelopmentSecret, wiring.DevelopmentToken, wiring.DevelopmentKey)
 	fmt.Fprintf(out, "VIRGIL_APP_ID=%s\nVIRGIL_APP_KEY_ID=%s\nVIRGIL_APP_KEY=%s\n", virgil.DevelopmentAppID, virgil.DevelopmentKeyID, virgil.DevelopmentKey)
@@ -213,15 +216,11 @@ func shutDown(servers []*http.Server) error {
 	return all
 }
 
-// newEmulator is IM, with the development app wired to the bundle.
-func newEmulator(addr string) *imtest.Server {
+// newEmulator is IM with the development app, which calls back nobody yet.
+func newEmulator(addr string) (*imtest.Server, *imtest.App) {
 	_, port, _ := net.SplitHostPort(addr)
 	emulator := imtest.NewServer(imtest.Options{Control: true, Origins: []string{"http://" + addr, "http://localhost:" + port}})
-	emulator.AddApp(imtest.AppConfig{
-		SDKAppID: appID, Key: wiring.DevelopmentSecret, RetryCallbacks: true, FirstSeq: uint32(time.Now().Unix()),
-		CallbackURL: "http://" + addr + "/im", CallbackToken: wiring.DevelopmentToken,
-	})
-	return emulator
+	return emulator, emulator.AddApp(imtest.AppConfig{SDKAppID: appID, Key: wiring.DevelopmentSecret, FirstSeq: uint32(time.Now().Unix())})
 }
 
 // furnish fills the emulator over its REST API.
