@@ -42,7 +42,18 @@ var mechanisms = []struct {
 		}
 	}},
 	{"queue/Job", nil, func(ctx context.Context, s kv.Store, n int) error { return live(ctx, ledgerOf(s), n) }},
-	{"queue/Sweep", func(ctx context.Context, s kv.Store, n int) error { return live(ctx, ledgerOf(s), n) }, func(ctx context.Context, s kv.Store, _ int) error {
+	{"queue/Sweep", func(ctx context.Context, s kv.Store, n int) error {
+		if n == 0 {
+			// The first hour of a store, in which sweeps look for jobs of an older
+			// release.
+			for _, ago := range []time.Duration{-3 * time.Hour, -time.Hour} {
+				if _, err := queue.NewLedger(s, queuetest.Nowhere{}, func() time.Time { return time.Now().Add(ago) }).Sweep(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		return live(ctx, ledgerOf(s), n)
+	}, func(ctx context.Context, s kv.Store, _ int) error {
 		_, err := ledgerOf(s).Sweep(ctx)
 		return err
 	}},
