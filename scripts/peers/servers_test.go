@@ -127,7 +127,7 @@ func desks(t testing.TB) (ours, express string, zendesk *desktest.Zendesk, app *
 	domain, desk := serve(emulator), serve(zendesk)
 	ours = faastest.StartLocal(t, faastest.Build(t, "../../functions/bundle"), kit.Settings(map[string]string{
 		"STATE_URL": "bolt:{dir}/state", "QUEUE_URL": "bolt:{dir}/queue", "IM_DOMAIN": domain, "IM_SHARE": "100", "LOG_LEVEL": "error",
-		"ZENDESK_URL": desk, "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360", "ZENDESK_WEBHOOK_SECRETS": "w",
+		"ZENDESK_URL": desk, "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360", "ZENDESK_WEBHOOK_SECRETS": "a secret of this test",
 	})).URL
 	express = startExpress(t, map[string]string{
 		"ZENDESK_URL": desk, "ZENDESK_EMAIL": "a@example.com", "ZENDESK_API_TOKEN": "t",

@@ -8,4 +8,10 @@ const (
 	DevelopmentKey    = "dev-api-key"
 	// DevelopmentKeyHash is DevelopmentKey as API_KEYS holds it.
 	DevelopmentKeyHash = "6e1e4e1b8f8b36d08901cdb51b97841dfe20f5efd2fd2fd00768971408c46274"
+	// The secrets of scripts/dev's fake Zendesk.
+	DevelopmentDeskSecret = "dev-client-secret"
+	DevelopmentHookSecret = "dev-webhook-secret"
 )
+
+// published are the values that no secret setting of a deployed program may have.
+var published = []string{DevelopmentSecret, DevelopmentToken, DevelopmentKey, DevelopmentKeyHash, DevelopmentDeskSecret, DevelopmentHookSecret}
