@@ -176,7 +176,7 @@ func New(c Config) *Stats {
 
 // Register adds the rules: those that count what callbacks tell.
 func (s *Stats) Register(m *callback.Mux) {
-	s.conf.Generations.Register(m)
+	s.conf.Generations.Register(m, "generation")
 	callback.After(m, "count", s.count)
 	if !s.conf.LikesDelivered || s.conf.MeterDrops {
 		callback.Allowed(m, "likes", s.allowed)
