@@ -53,14 +53,16 @@ func (m *metered) must(err error) {
 	}
 }
 
-// spent returns what n events of a kind cost: counting them, and folding them a
-// minute later, boards included.
-func (m *metered) spent(n int) (counted, folded float64) {
+// spent returns what each of n events costs: counting it, and folding it a minute
+// later, boards included.
+func (m *metered) spent(n int) (counted, folded, read float64) {
 	m.Helper()
-	counted = m.proxy.Units().Write / float64(n)
+	count := m.proxy.Units()
 	m.clock.Advance(time.Minute)
 	m.must(m.stats.Fold(m.Context()))
-	return counted, m.proxy.Units().Write / float64(n)
+	fold := m.proxy.Units()
+	each := float64(n)
+	return count.Write / each, fold.Write / each, (count.Read + fold.Read) / each
 }
 
 func (m *metered) now() callback.Millis { return callback.Millis(m.clock.Now().UnixMilli()) }
@@ -127,7 +129,7 @@ func TestAMessageCostsTwoUnits(t *testing.T) {
 	m.spent(1) // the room is known
 	const messages = 320
 	m.messages(messages, 100)
-	counted, folded := m.spent(messages)
+	counted, folded, _ := m.spent(messages)
 	t.Logf("write units a message: %.2f counted, %.2f folded", counted, folded)
 	if counted+folded > 2 {
 		t.Errorf("%.2f write units a message, want at most 2", counted+folded)
@@ -182,19 +184,20 @@ func BenchmarkUnits(b *testing.B) {
 		{"leave", 150, func(m *metered, n int) { m.joins(n); m.spent(n); m.exits(n) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			var counted, folded float64
+			var counted, folded, read float64
 			for b.Loop() {
 				m := newMetered(b)
 				m.messages(1, 1)
 				m.spent(1)
 				c.do(m, c.n)
-				x, y := m.spent(c.n)
-				counted, folded = counted+x, folded+y
+				x, y, z := m.spent(c.n)
+				counted, folded, read = counted+x, folded+y, read+z
 			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(counted/float64(b.N), "counting/event")
 			b.ReportMetric(folded/float64(b.N), "folding/event")
 			b.ReportMetric((counted+folded)/float64(b.N), "units/event")
+			b.ReportMetric(read/float64(b.N), "reads/event")
 		})
 	}
 }
