@@ -159,7 +159,7 @@ func (s *Stats) foldRoom(ctx context.Context, r room, listed []int, w *boardWrit
 		return err
 	}
 	w.room(r, state)
-	if slices.Max(listed) >= 0 {
+	if slices.Max(listed) >= 0 && w.mayHeal(r) {
 		if err := s.heal(ctx, r); err != nil {
 			slog.WarnContext(ctx, "the online count of a room was not compared with IM's", "error", err.Error())
 		}
