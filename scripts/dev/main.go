@@ -27,6 +27,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/imtest/sdkgate"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/compile"
@@ -220,6 +221,7 @@ func shutDown(servers []*http.Server) error {
 func newEmulator(addr string) (*imtest.Server, *imtest.App) {
 	_, port, _ := net.SplitHostPort(addr)
 	emulator := imtest.NewServer(imtest.Options{Control: true, Origins: []string{"http://" + addr, "http://localhost:" + port}})
+	sdkgate.Mount(emulator, sdkgate.Options{})
 	return emulator, emulator.AddApp(imtest.AppConfig{SDKAppID: appID, Key: wiring.DevelopmentSecret, FirstSeq: uint32(time.Now().Unix())})
 }
 
