@@ -55,27 +55,17 @@ install() {
   case ${run[0]} in
     apt-get)
       if [[ -z ${updated-} ]]; then
-        quietly "${sudo[@]}" apt-get update -q
+        "${sudo[@]}" apt-get update -q
         updated=1
       fi
       run=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "${run[@]}")
       ;;
     */pip)
-      quietly python3 -m venv "$tools/python"
+      python3 -m venv "$tools/python"
       ;;
   esac
   echo "setup.sh: ${run[*]}"
-  quietly "${run[@]}"
-}
-
-# quietly COMMAND...: package managers' progress is of interest only when they
-# fail.
-quietly() {
-  local said
-  if ! said=$("$@" 2>&1); then
-    printf '%s\n' "$said" >&2
-    return 1
-  fi
+  "${run[@]}"
 }
 
 if [[ ${1-} == -h ]]; then

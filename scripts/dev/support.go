@@ -22,9 +22,9 @@ import (
 // The fake Zendesk account that the bundle makes tickets at.
 const (
 	zendeskClient     = "dev-client"
-	zendeskSecret     = wiring.DevelopmentDeskSecret
+	zendeskSecret     = "dev-client-secret"
 	zendeskGroupField = 360000000001
-	zendeskHookSecret = wiring.DevelopmentHookSecret
+	zendeskHookSecret = "dev-webhook-secret"
 )
 
 // agents are who may take a ticket; their UserIDs are their ids at the desk.

@@ -47,7 +47,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -142,9 +141,6 @@ func (f *function) open(ctx context.Context, set *config.Reader) (app *App, err 
 		return nil, errors.New("nothing was built")
 	}
 	setLogLevel(level)
-	for _, warning := range set.Warnings() {
-		slog.Warn("setting", "warning", warning)
-	}
 	return app, nil
 }
 

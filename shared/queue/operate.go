@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
@@ -13,27 +12,19 @@ type Overview struct {
 	Waiting, Dead int64
 }
 
-// Overview counts jobs, exactly, by reading the index of all that wait or are
-// dead.
+// Overview counts jobs, exactly.
 func (l *Ledger) Overview(ctx context.Context) (Overview, error) {
 	var o Overview
-	p, _, err := l.progress(ctx)
-	if err != nil {
-		return o, err
-	}
 	for shard := range shards {
-		for _, c := range []struct {
-			prefix, after string
-			count         *int64
-		}{{waitingPrefix, p.Start, &o.Waiting}, {deadPrefix, "", &o.Dead}} {
-			err := l.index(ctx, shard, c.prefix, c.after, func(kv.Item) (bool, error) {
-				*c.count++
-				return true, nil
-			})
-			if err != nil {
-				return Overview{}, err
-			}
+		item, err := l.store.Get(ctx, partition(shard), countKey)
+		if errors.Is(err, kv.ErrNotFound) {
+			continue
 		}
+		if err != nil {
+			return Overview{}, err
+		}
+		o.Waiting += item.Counters[countWaiting]
+		o.Dead += item.Counters[countDead]
 	}
 	return o, nil
 }
@@ -41,23 +32,22 @@ func (l *Ledger) Overview(ctx context.Context) (Overview, error) {
 // DeadJobs returns jobs that were laid aside, at most limit.
 func (l *Ledger) DeadJobs(ctx context.Context, limit int) ([]Record, error) {
 	var out []Record
-	for shard := range shards {
-		err := l.index(ctx, shard, deadPrefix, "", func(item kv.Item) (bool, error) {
-			r, _, err := l.get(ctx, strings.TrimPrefix(item.Key, deadPrefix))
-			if err == nil && r.State == Dead {
-				out = append(out, r)
-			}
-			if errors.Is(err, ErrNotFound) {
-				err = nil // dropped meanwhile
-			}
-			return len(out) < limit, err
-		})
-		if err != nil || len(out) >= limit {
-			return out, err
+	err := l.each(ctx, func(_ int, _ kv.Item, r Record) error {
+		if r.State == Dead {
+			out = append(out, r)
 		}
+		if len(out) == limit {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
 	}
-	return out, nil
+	return out, err
 }
+
+var errEnough = errors.New("queue: enough")
 
 // Show returns a job's record, or ErrNotFound.
 func (l *Ledger) Show(ctx context.Context, id string) (Record, error) {
@@ -72,16 +62,13 @@ func (l *Ledger) Redrive(ctx context.Context, id string) error {
 	if err != nil || r.State != Dead {
 		return err
 	}
-	op := kv.NewOp("redrive")
-	writes := unlist(&r)
 	r.State, r.Attempts, r.Laters = Waiting, 0, 0
 	l.schedule(&r, l.now())
-	writes = append(writes, l.list(&r, op))
 	record, err := l.put(r, cond)
 	if err != nil {
 		return err
 	}
-	err = l.commit(ctx, id, op, append(writes, record)...)
+	err = l.commit(ctx, id, kv.NewOp("redrive"), record, count(1, -1))
 	if errors.Is(err, kv.ErrConflict) {
 		return nil // somebody else did
 	}
@@ -100,7 +87,7 @@ func (l *Ledger) Drop(ctx context.Context, id string) error {
 	if r.State != Dead {
 		return ErrNotFound
 	}
-	err = l.commit(ctx, id, kv.NewOp("drop"), append(unlist(&r), kv.Delete{Key: recordPrefix + id, If: cond})...)
+	err = l.commit(ctx, id, kv.NewOp("drop"), kv.Delete{Key: recordPrefix + id, If: cond}, count(0, -1))
 	if errors.Is(err, kv.ErrConflict) {
 		return nil
 	}

@@ -110,10 +110,6 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// MayLose implements [kv.Lossy]: a replica that takes over lacks what the server had
-// acknowledged last.
-func (s *Store) MayLose() bool { return true }
-
 // inspect refuses a server that would lose state by design.
 func (s *Store) inspect(ctx context.Context) error {
 	var info string
