@@ -46,7 +46,7 @@ func testAgents(w *world) {
 func testAssignedBeforeTheGroup(w *world) {
 	p := w.process(w.store)
 	w.app.FailNext("group_open_http_svc/create_group", imtest.Fault{Code: 10036}) // it cannot be made now
-	if a := p.do(w.wants("jane")); a.status != http.StatusServiceUnavailable {
+	if a := p.do(w.wants("jane")); a.status != http.StatusBadGateway {
 		w.Fatalf("%d %s", a.status, a.text)
 	}
 	id := w.fake.Tickets()[0].ID

@@ -251,6 +251,7 @@ func (t *Tickets) member(what What) func(*http.Request, time.Time) ([]Change, er
 func (t *Tickets) group(r *http.Request, now time.Time) ([]Change, error) {
 	var in struct {
 		GroupID string `json:"groupId"`
+		UserID  string `json:"userId"` // the guide's trigger sends it; it means nothing here
 	}
 	if err := api.Decode(r, &in); err != nil {
 		return nil, err

@@ -90,6 +90,11 @@ func open(path string, o Options, phase func(string)) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !fresh {
+		if err := checkWhole(path); err != nil {
+			return nil, err
+		}
+	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return nil, openError(path, err)
@@ -144,6 +149,26 @@ func inspect(path string) (fresh bool, err error) {
 	return info.Size() == 0, nil
 }
 
+// checkWhole refuses a file that is shorter than it says. bbolt maps files into
+// memory, so a page that is missing would end the process.
+func checkWhole(path string) (err error) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait, ReadOnly: true})
+	if err != nil {
+		return openError(path, err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	info, err := os.Stat(path)
+	if err != nil {
+		return openError(path, err)
+	}
+	return db.View(func(tx *bolt.Tx) error {
+		if info.Size() < tx.Size() {
+			return fmt.Errorf("boltkv: %s is damaged: %d of its %d bytes are missing; restore a copy", path, tx.Size()-info.Size(), tx.Size())
+		}
+		return nil
+	})
+}
+
 func create(db *bolt.DB) error {
 	err := db.Update(func(tx *bolt.Tx) error {
 		for _, name := range [][]byte{metaBucket, itemBucket, openBucket, settledBucket, expiryBucket} {
@@ -193,8 +218,9 @@ func openError(path string, err error) error {
 		return fmt.Errorf("boltkv: %s cannot be written; make it writable or name another file: %w", path, err)
 	case full(err):
 		return fmt.Errorf("boltkv: the disk of %s is full: %w", path, err)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum):
-		return fmt.Errorf("boltkv: %s is not a bolt file, or is damaged: %w", path, err)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, bolterrors.ErrChecksum),
+		strings.Contains(err.Error(), "file size too small"): // bbolt has no error of its own for it
+		return fmt.Errorf("boltkv: %s is not a bolt file, or is damaged: restore a copy: %w", path, err)
 	}
 	return fmt.Errorf("boltkv: cannot open %s: %w", path, err)
 }

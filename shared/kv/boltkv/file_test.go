@@ -347,6 +347,34 @@ func TestPurgeKeepsUp(t *testing.T) {
 	}
 }
 
+// TestTruncated: a file that was cut off, as by a disk that was full while it was
+// copied, is refused with what to do. bbolt would end the process.
+func TestTruncated(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	s := openFor(t, path, Options{})
+	for n := range 200 {
+		if err := s.Commit(t.Context(), fmt.Sprint("p", n), "op", kv.Put{Key: "k", Value: make([]byte, 1000), If: kv.Absent()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1, 4096, 5000, 8192, 16384, len(whole) / 2} {
+		cut := filepath.Join(t.TempDir(), "cut")
+		if err := os.WriteFile(cut, whole[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(cut, Options{}); err == nil || !strings.Contains(err.Error(), "damaged") {
+			t.Errorf("%d of %d bytes: %v", size, len(whole), err)
+		}
+	}
+}
+
 // TestDamaged reads records that are not what was written.
 func TestDamaged(t *testing.T) {
 	s := openFor(t, filepath.Join(t.TempDir(), "state"), Options{})

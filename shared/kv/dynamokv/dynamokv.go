@@ -48,6 +48,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsretry "github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
@@ -228,16 +229,27 @@ func passing(err error) bool {
 		}
 		return false
 	}
+	// A gateway on the way answers 502 or 503, perhaps with a page in HTML that the
+	// SDK cannot read.
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) && response.HTTPStatusCode() >= http.StatusInternalServerError {
+		return true
+	}
 	var api smithy.APIError
 	if !errors.As(err, &api) {
 		return false
 	}
 	switch api.ErrorCode() {
-	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded",
-		"TransactionConflictException", "TransactionInProgressException", "InternalServerError", "LimitExceededException":
+	case "ProvisionedThroughputExceededException", "RequestLimitExceeded", "LimitExceededException", "InternalServerError",
+		"TransactionConflictException", "TransactionInProgressException",
+		// Another region of a global table wrote the item.
+		"ReplicatedWriteConflictException",
+		// An earlier try with the SDK's token is still under way.
+		"IdempotentParameterMismatchException":
 		return true
 	}
-	return false
+	// The service's own throttling, and that of the table's key in KMS.
+	return strings.Contains(api.ErrorCode(), "Throttl")
 }
 
 // explain turns an error of the SDK into one of the port's.

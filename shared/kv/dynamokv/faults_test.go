@@ -3,6 +3,7 @@ package dynamokv_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,11 @@ func TestWritesOnceWhateverHappens(t *testing.T) {
 		"reset":              {dynamotest.Reset},
 		"throttled for long": {dynamotest.Throttle, dynamotest.Throttle, dynamotest.Throttle, dynamotest.Throttle, dynamotest.Throttle},
 		"conflicts":          {dynamotest.Conflict, dynamotest.Conflict, dynamotest.Conflict},
+		"away for long":      slices.Repeat([]dynamotest.Fault{dynamotest.Away}, 10),
+		"a gateway's page":   slices.Repeat([]dynamotest.Fault{dynamotest.BadGateway}, 10),
+		"key throttled":      slices.Repeat([]dynamotest.Fault{dynamotest.KeyThrottled}, 10),
+		"another region":     {dynamotest.Replicated, dynamotest.Replicated, dynamotest.Replicated},
+		"token under way":    {dynamotest.Mismatch, dynamotest.Mismatch, dynamotest.Mismatch},
 		"all of it":          {dynamotest.Throttle, dynamotest.Reset, dynamotest.Conflict, dynamotest.LoseAnswer},
 	}
 	for name, list := range faults {

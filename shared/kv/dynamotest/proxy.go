@@ -22,10 +22,15 @@ import (
 type Fault int
 
 const (
-	LoseAnswer Fault = iota + 1 // done, then the connection is cut
-	Reset                       // the connection is cut before anything is done
-	Throttle                    // refused for its rate
-	Conflict                    // refused for a transaction under way; only for writes
+	LoseAnswer   Fault = iota + 1 // done, then the connection is cut
+	Reset                         // the connection is cut before anything is done
+	Throttle                      // refused for its rate
+	Conflict                      // refused for a transaction under way; only for writes
+	Away                          // 503
+	BadGateway                    // 502 with a page in HTML, by something on the way
+	KeyThrottled                  // refused by KMS, which has the table's key
+	Replicated                    // refused for a write of another region
+	Mismatch                      // refused for the token of an earlier try
 )
 
 // Proxy is an http.Handler in front of an emulator.
@@ -111,6 +116,23 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case Conflict:
 		conflict(w, operation)
+		return
+	case Away:
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	case BadGateway:
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusBadGateway)
+		_, _ = io.WriteString(w, "<html><h1>502 Bad Gateway</h1></html>")
+		return
+	case KeyThrottled:
+		refuse(w, "KMSThrottlingException")
+		return
+	case Replicated:
+		refuse(w, "ReplicatedWriteConflictException")
+		return
+	case Mismatch:
+		refuse(w, "IdempotentParameterMismatchException")
 		return
 	}
 	var spent cost

@@ -27,7 +27,7 @@ const (
 // persist repeats a call, until the caller's deadline, as long as it fails for a
 // reason that may pass. A write may be repeated because its op, or its event, is
 // known from the first time.
-func (s *Store) persist(ctx context.Context, try func() error) error {
+func (s *Store) persist(ctx context.Context, try func(redis.UniversalClient) error) error {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now().Add(patience)
@@ -37,7 +37,8 @@ func (s *Store) persist(ctx context.Context, try func() error) error {
 		if err := ended(ctx); err != nil {
 			return fmt.Errorf("rediskv: %s: %w", sentence, err)
 		}
-		err := try()
+		client := s.current()
+		err := try(client)
 		if err == nil {
 			return nil
 		}
@@ -46,6 +47,9 @@ func (s *Store) persist(ctx context.Context, try func() error) error {
 		}
 		var passing bool
 		sentence, passing = explain(err)
+		if sentence == isReplica || errors.Is(err, redis.ErrClosed) {
+			passing = s.reconnect(client)
+		}
 		wait := rand.N(pause)
 		if !passing || time.Until(deadline) <= wait {
 			return fmt.Errorf("%w: %s", kv.ErrUnavailable, sentence)
@@ -66,6 +70,8 @@ func ended(ctx context.Context) error {
 	return nil
 }
 
+const isReplica = "the server is a replica; give the address of the primary"
+
 // answers explains what a server says instead of an answer, by how it begins.
 // None of these has changed anything.
 var answers = []struct {
@@ -77,7 +83,7 @@ var answers = []struct {
 	{"TRYAGAIN", "the cluster is moving the partition to another node", true},
 	{"CLUSTERDOWN", "the cluster has lost nodes and does not answer for all its slots", true},
 	{"MASTERDOWN", "the server is a replica without its primary", true},
-	{"READONLY", "the server is a replica; give the address of the primary", true},
+	{"READONLY", isReplica, true},
 	{"ERR max number of clients reached", "the server takes no more connections; raise maxclients", true},
 	{"MOVED", "the server is a node of a cluster; add cluster=1 to the URL", true},
 	{"ASK", "the server is a node of a cluster; add cluster=1 to the URL", true},

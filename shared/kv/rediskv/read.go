@@ -32,8 +32,8 @@ func (s *Store) Get(ctx context.Context, partition, key string) (kv.Item, error)
 		return kv.Item{}, err
 	}
 	var record map[string]string
-	err := s.persist(ctx, func() (err error) {
-		record, err = s.client.HGetAll(ctx, keysOf(partition).item(key)).Result()
+	err := s.persist(ctx, func(client redis.UniversalClient) (err error) {
+		record, err = client.HGetAll(ctx, keysOf(partition).item(key)).Result()
 		return err
 	})
 	if err != nil {
@@ -120,11 +120,11 @@ func (s *Store) page(ctx context.Context, index string, r kv.Range, key func(str
 	case !r.Reverse && r.After != "" && r.After >= r.Prefix:
 		by.Min = "(" + r.After
 	}
-	find := s.client.ZRangeByLex
-	if r.Reverse {
-		find = s.client.ZRevRangeByLex
-	}
-	err = s.persist(ctx, func() (err error) {
+	err = s.persist(ctx, func(client redis.UniversalClient) (err error) {
+		find := client.ZRangeByLex
+		if r.Reverse {
+			find = client.ZRevRangeByLex
+		}
 		found, err = find(ctx, index, by).Result()
 		return err
 	})
@@ -136,8 +136,8 @@ func (s *Store) page(ctx context.Context, index string, r kv.Range, key func(str
 		names[i] = key(name)
 	}
 	var reply []any
-	err = s.persist(ctx, func() (err error) {
-		reply, err = pageScript.Run(ctx, s.client, names).Slice()
+	err = s.persist(ctx, func(client redis.UniversalClient) (err error) {
+		reply, err = pageScript.Run(ctx, client, names).Slice()
 		return err
 	})
 	if err != nil {

@@ -36,6 +36,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -67,8 +68,12 @@ type Options struct {
 // cancellation that is no deadline ends a call before its next try: after three
 // seconds at most, should the server not answer.
 type Store struct {
-	client redis.UniversalClient
+	target target
 	now    func() time.Time
+
+	mu     sync.Mutex // guards what follows
+	client redis.UniversalClient
+	closed bool
 }
 
 var _ kv.Store = (*Store)(nil)
@@ -94,9 +99,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{client: t.client(), now: o.Now}
+	s := &Store{target: t, client: t.client(), now: o.Now}
 	if err := s.inspect(ctx); err != nil {
-		return nil, errors.Join(err, s.client.Close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -104,17 +109,40 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 // Close lets go of the connections. Calls after it fail with
 // [kv.ErrUnavailable], and a second Close does nothing.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
 	if err := s.client.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 		return fmt.Errorf("rediskv: %w", err)
 	}
 	return nil
 }
 
+// current returns the client that is in use.
+func (s *Store) current() redis.UniversalClient {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client
+}
+
+// reconnect lets go of all connections of a client that led to a replica: after a
+// failover the server's address leads to another node. It reports whether a retry
+// finds another client.
+func (s *Store) reconnect(old redis.UniversalClient) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && s.client == old {
+		s.client = s.target.client()
+		_ = old.Close() // what is under way on it is retried
+	}
+	return !s.closed
+}
+
 // inspect refuses a server that would lose state by design.
 func (s *Store) inspect(ctx context.Context) error {
 	var info string
-	err := s.persist(ctx, func() (err error) {
-		info, err = s.client.Info(ctx).Result()
+	err := s.persist(ctx, func(client redis.UniversalClient) (err error) {
+		info, err = client.Info(ctx).Result()
 		return err
 	})
 	if err != nil {

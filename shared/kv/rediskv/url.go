@@ -22,6 +22,9 @@ const (
 	// idleLife is shorter than what load balancers and NAT gateways forget a
 	// silent connection after; a frozen function has many of those.
 	idleLife = 4 * time.Minute
+	// connLife bounds how long a failover of the name behind the address goes
+	// unnoticed by a connection in use.
+	connLife = 10 * time.Minute
 )
 
 // target is what a URL says.
@@ -124,14 +127,14 @@ func (t target) client() redis.UniversalClient {
 		return redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: t.addrs, Username: t.user, Password: t.password, TLSConfig: t.tls,
 			Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true,
-			DialTimeout: dialTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, ConnMaxIdleTime: idleLife,
+			DialTimeout: dialTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, ConnMaxIdleTime: idleLife, ConnMaxLifetime: connLife,
 			NewClient: func(o *redis.Options) *redis.Client { return redis.NewClient(once(o)) },
 		})
 	}
 	return redis.NewClient(once(&redis.Options{
 		Addr: t.addrs[0], Username: t.user, Password: t.password, DB: t.db, TLSConfig: t.tls,
 		Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true,
-		DialTimeout: dialTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, ConnMaxIdleTime: idleLife,
+		DialTimeout: dialTimeout, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout, ConnMaxIdleTime: idleLife, ConnMaxLifetime: connLife,
 	}))
 }
 

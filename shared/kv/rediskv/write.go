@@ -113,9 +113,9 @@ func (s *Store) Tally(ctx context.Context, partition, segment string, e kv.Event
 // verdict and the number that comes with some.
 func (s *Store) run(ctx context.Context, script *redis.Script, names []string, args []any) (verdict string, at int, err error) {
 	var reply []any
-	err = s.persist(ctx, func() (err error) {
+	err = s.persist(ctx, func(client redis.UniversalClient) (err error) {
 		args[0] = s.now().Unix()
-		reply, err = script.Run(ctx, s.client, names, args...).Slice()
+		reply, err = script.Run(ctx, client, names, args...).Slice()
 		return err
 	})
 	if err != nil {

@@ -435,7 +435,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/moderation/lists", "secret", "", 200, `"active":null`},
 		{"POST", "/moderation/lists/candidate", "secret", `{"share":10}`, 400, "#sha256="},
 		{"POST", "/moderation/lists/candidate", "secret", `{"image":"file:///etc/passwd#sha256=00","share":10}`, 400, "https://"},
-		{"POST", "/moderation/lists/candidate", "secret", strings.Replace(stage, "10", "0", 1), 400, "percentage"},
+		{"POST", "/moderation/lists/candidate", "secret", strings.Replace(stage, `"share":10`, `"share":0`, 1), 400, "percentage"},
 		{"POST", "/moderation/lists/candidate", "secret", strings.Replace(stage, "/one?", "/none?", 1), 400, "answers 503"},
 		{"POST", "/moderation/lists/promote", "secret", `{}`, 400, "sha256"},
 		{"POST", "/moderation/lists/promote", "secret", `{"sha256":"ab"}`, 409, "no candidate"},
