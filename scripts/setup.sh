@@ -55,17 +55,27 @@ install() {
   case ${run[0]} in
     apt-get)
       if [[ -z ${updated-} ]]; then
-        "${sudo[@]}" apt-get update -q
+        quietly "${sudo[@]}" apt-get update -q
         updated=1
       fi
       run=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "${run[@]}")
       ;;
     */pip)
-      python3 -m venv "$tools/python"
+      quietly python3 -m venv "$tools/python"
       ;;
   esac
   echo "setup.sh: ${run[*]}"
-  "${run[@]}"
+  quietly "${run[@]}"
+}
+
+# quietly COMMAND...: package managers' progress is of interest only when they
+# fail.
+quietly() {
+  local said
+  if ! said=$("$@" 2>&1); then
+    printf '%s\n' "$said" >&2
+    return 1
+  fi
 }
 
 if [[ ${1-} == -h ]]; then

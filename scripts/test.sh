@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Run all tests.
 #
-# usage: scripts/test.sh [-short] [-race]
+# usage: scripts/test.sh [-short | -full] [-race]
 #
 #   -short   only what needs nothing but Go
+#   -full    every test on every engine, and proofs at their full size, as before
+#            a release; takes about an hour
 #   -race    with the race detector, which takes several times as long
 #   -h       show this
 #
@@ -20,7 +22,7 @@ for arg in "$@"; do
   case $arg in
     -h) usage; exit ;;
     -short) short=true ;;
-    -race) ;;
+    -full | -race) ;;
     *) usage >&2; exit 2 ;;
   esac
 done

@@ -35,7 +35,7 @@ func surroundings(t *testing.T) (app *imtest.App, fake *desktest.Zendesk, queue 
 	for name, value := range map[string]string{
 		"STATE_URL": "redis://" + redistest.Start(t).Addr, "IM_DOMAIN": serve(emulator), "IM_SHARE": "100",
 		"ZENDESK_URL": serve(fake), "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360",
-		"ZENDESK_WEBHOOK_SECRETS": "another," + hookSecret, "DESK_GREETING": "welcome",
+		"ZENDESK_WEBHOOK_SECRETS": "another of theirs," + hookSecret, "DESK_GREETING": "welcome",
 	} {
 		env[name] = value
 	}
@@ -130,7 +130,9 @@ func TestSettings(t *testing.T) {
 	}{
 		"no desk":          {map[string]string{"ZENDESK_URL": ""}, []string{"ZENDESK_URL: required, or SALESFORCE_URL"}},
 		"two desks":        {map[string]string{"SALESFORCE_URL": "https://example.my.salesforce.com"}, []string{"SALESFORCE_URL: there is ZENDESK_URL too"}},
-		"the known secret": {map[string]string{"ZENDESK_WEBHOOK_SECRETS": "x,dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="}, []string{"ZENDESK_WEBHOOK_SECRETS: "}},
+		"a published one":  {map[string]string{"ZENDESK_WEBHOOK_SECRETS": hookSecret + ",dev-webhook-secret"}, []string{"ZENDESK_WEBHOOK_SECRETS: item 2 is a published sample value"}},
+		"a short one":      {map[string]string{"ZENDESK_WEBHOOK_SECRETS": "hunter2"}, []string{"ZENDESK_WEBHOOK_SECRETS: item 1 is too easy to guess"}},
+		"the known secret": {map[string]string{"ZENDESK_WEBHOOK_SECRETS": "another of theirs,dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="}, []string{"ZENDESK_WEBHOOK_SECRETS: "}},
 		"no way in":        {map[string]string{"ZENDESK_CLIENT_SECRET": ""}, []string{"ZENDESK_URL: either an OAuth client"}},
 		"no field":         {map[string]string{"ZENDESK_GROUP_FIELD": "", "DESK_CLOSED_GROUPS": "burn"}, []string{"ZENDESK_GROUP_FIELD: required", "DESK_CLOSED_GROUPS: "}},
 		"salesforce": {map[string]string{"ZENDESK_URL": "", "SALESFORCE_URL": "https://example.my.salesforce.com", "SALESFORCE_KEY": "hunter2"}, []string{

@@ -22,9 +22,9 @@ import (
 // The fake Zendesk account that the bundle makes tickets at.
 const (
 	zendeskClient     = "dev-client"
-	zendeskSecret     = "dev-client-secret"
+	zendeskSecret     = wiring.DevelopmentDeskSecret
 	zendeskGroupField = 360000000001
-	zendeskHookSecret = "dev-webhook-secret"
+	zendeskHookSecret = wiring.DevelopmentHookSecret
 )
 
 // agents are who may take a ticket; their UserIDs are their ids at the desk.

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/imtest/sdkgate"
 	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
@@ -79,6 +80,7 @@ type options struct {
 	apps                             []app
 	origins                          []string
 	seed                             uint64
+	webLogins                        int
 	manual, control                  bool
 }
 
@@ -99,6 +101,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 		return nil
 	})
 	flags.Uint64Var(&o.seed, "seed", 0, "`number` that random choices come from; the same again, the same choices")
+	flags.IntVar(&o.webLogins, "web-logins", 1, "`number` of pages that one user is logged in on at once, 1 to 10; one more kicks the first")
 	flags.BoolVar(&o.manual, "manual-clock", false, "time stands still until POST /emulator/clock moves it")
 	flags.BoolVar(&o.control, "control", false, "serve /emulator/ on an address beyond loopback too: whoever reaches it is in charge")
 	flags.Usage = func() {
@@ -110,6 +113,9 @@ func parse(args []string, errs io.Writer) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q; see -h", flags.Arg(0))
+	}
+	if o.webLogins < 1 || o.webLogins > 10 {
+		return o, fmt.Errorf("-web-logins %d: use 1 to 10, as in IM's console", o.webLogins)
 	}
 	for _, s := range apps {
 		a, err := parseApp(s)
@@ -146,16 +152,18 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	emu := imtest.NewServer(imtest.Options{
 		Clock: clock, Seed: o.seed, Origins: o.origins, Control: o.control || listener.Addr().(*net.TCPAddr).IP.IsLoopback(),
 	})
+	sdkgate.Mount(emu, sdkgate.Options{})
 	server := &http.Server{Handler: emu, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)
 	base := "http://" + listener.Addr().String()
 	for _, a := range o.apps {
 		emu.AddApp(imtest.AppConfig{
 			SDKAppID: a.id, Key: a.secret, DataCentre: a.dataCentre, CallbackURL: o.callbackURL, CallbackToken: o.callbackToken,
+			WebLogins: o.webLogins,
 		})
 	}
 	go func() { ended <- server.Serve(listener) }()
-	fmt.Fprintf(out, "ready  emulator: %s  pages: %s/client/  controls: %s/emulator/\n", base, base, base)
+	fmt.Fprintf(out, "ready  emulator: %s  pages: %s/client/  controls: %s/emulator/  chat SDK: %s/ws\n", base, base, base, strings.Replace(base, "http", "ws", 1))
 	for _, a := range o.apps {
 		domain := base
 		if a.dataCentre != "" {

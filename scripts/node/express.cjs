@@ -2,6 +2,8 @@
 // authentication, no repeats, no state. Prints the port it listens on.
 //
 //   WORDS         JSON array; POST /im refuses a message that holds one
+//   COUNTS        SQLite file; POST /im updates a counter row of the room and one of the user for each message
+//   COUNTS_SYNC   PRAGMA synchronous of that file: FULL, or OFF for answers that the disk does not hold yet
 //   ZENDESK_URL, ZENDESK_EMAIL, ZENDESK_API_TOKEN, IM_DOMAIN, SDK_APP_ID, SECRET, IM_ADMIN
 //                 POST /createticket makes a ticket and its group
 const express = require("express");
@@ -11,8 +13,25 @@ const env = process.env;
 const app = express();
 app.use(express.json());
 
+let count = () => {};
+if (env.COUNTS) {
+  const { Database } = require("node-sqlite3-wasm");
+  const db = new Database(env.COUNTS);
+  db.exec(`PRAGMA synchronous=${env.COUNTS_SYNC}`);
+  db.exec("CREATE TABLE counts (name TEXT PRIMARY KEY, n INTEGER NOT NULL)");
+  const add = db.prepare("INSERT INTO counts VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET n = n + 1");
+  count = (body) => {
+    db.exec("BEGIN");
+    add.run([`room/${body.GroupId}`]);
+    add.run([`room/${body.GroupId}/user/${body.From_Account}`]);
+    db.exec("COMMIT");
+  };
+  app.get("/rooms/:id/stats", (req, res) => res.json({ messages: db.get("SELECT n FROM counts WHERE name = ?", [`room/${req.params.id}`]).n }));
+}
+
 const words = JSON.parse(env.WORDS || "[]");
 app.post("/im", (req, res) => {
+  count(req.body);
   const refused = req.body.MsgBody.some(
     (e) => e.MsgType === "TIMTextElem" && words.some((w) => e.MsgContent.Text.toLowerCase().includes(w)),
   );

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,11 +147,20 @@ func dial(b *testing.B, server string) *line {
 	return l
 }
 
-// round sends perRound callbacks on each connection at once.
+// round sends perRound callbacks on each connection at once, all the same.
 func (l *line) round(b *testing.B, target string, body []byte) {
-	request := append(fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: im\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", target, len(body)), body...)
+	request := posted(target, body)
+	l.rounds(b, func() []byte { return request })
+}
+
+func posted(target string, body []byte) []byte {
+	return append(fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: im\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", target, len(body)), body...)
+}
+
+// rounds sends perRound callbacks on each connection at once, which request makes.
+func (l *line) rounds(b *testing.B, request func() []byte) {
 	if l.answer == 0 {
-		l.answer = first(b, l.conns[0], request)
+		l.answer = first(b, l.conns[0], request())
 	}
 	start := time.Now()
 	var all sync.WaitGroup
@@ -158,8 +168,9 @@ func (l *line) round(b *testing.B, target string, body []byte) {
 		all.Go(func() {
 			answer, each := make([]byte, l.answer), make([]time.Duration, 0, perRound)
 			for range perRound {
+				message := request()
 				began := time.Now()
-				if _, err := c.Write(request); err != nil {
+				if _, err := c.Write(message); err != nil {
 					b.Error(err)
 					return
 				}
@@ -191,6 +202,65 @@ func first(b *testing.B, c net.Conn, request []byte) int {
 		b.Fatalf("answered %q, %v", answer[:n], err)
 	}
 	return n
+}
+
+// delivered is a delivered message to a live room, by one of a hundred users.
+func delivered(seq int64) []byte {
+	return fmt.Appendf(nil, `{"CallbackCommand":"Group.CallbackAfterSendMsg","GroupId":"live","Type":"AVChatRoom","From_Account":"user%02d","Operator_Account":"user%02d","Random":%d,"MsgSeq":%d,"MsgTime":%d,"OnlineOnlyFlag":0,"MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"a red packet for you"}}]}`,
+		seq%100, seq%100, seq, seq, time.Now().Unix())
+}
+
+// TestSameCounts: ours and the peers count the same messages.
+func TestSameCounts(t *testing.T) {
+	short(t)
+	ours, durable, volatile := counters(t)
+	const messages = 40
+	for _, server := range []string{ours, durable, volatile} {
+		for seq := range int64(messages) {
+			signed := kit.Callback(t, string(delivered(1+seq)))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server+signed.URL.RequestURI(), signed.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header = signed.Header
+			kit.Read(t, do(t, r)).WantCode(t, 0)
+		}
+		r := kit.Get("/rooms/live/stats", kit.Key)
+		out, err := http.NewRequestWithContext(t.Context(), r.Method, server+r.URL.Path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Header = r.Header
+		if a := kit.Read(t, do(t, out)); a.JSON["messages"] != float64(messages) {
+			t.Errorf("%s counted %v messages, want %d", server, a.JSON["messages"], messages)
+		}
+	}
+}
+
+// BenchmarkCount keeps eight connections busy at each server in turn with
+// delivered messages of one room. Ours authenticates each callback, counts it once
+// by its MsgSeq, for the room and its sender, and has it on disk before it
+// answers; the peers update two counter rows, x-durable with the rows on disk and
+// x-volatile without.
+func BenchmarkCount(b *testing.B) {
+	ours, durable, volatile := counters(b)
+	var all [3]*line
+	for i, server := range []string{ours, durable, volatile} {
+		all[i] = dial(b, server)
+	}
+	var seq atomic.Int64
+	seq.Store(1_000_000)
+	for b.Loop() {
+		target := kit.Callback(b, string(delivered(1))).URL.RequestURI()
+		for _, l := range all {
+			l.rounds(b, func() []byte { return posted(target, delivered(seq.Add(1))) })
+		}
+	}
+	report(b, all[0], "ours")
+	report(b, all[1], "durable")
+	report(b, all[2], "volatile")
+	b.ReportMetric(all[1].took.Seconds()/all[0].took.Seconds(), "x-durable")
+	b.ReportMetric(all[2].took.Seconds()/all[0].took.Seconds(), "x-volatile")
 }
 
 // BenchmarkCreateTicket opens tickets, each with its group, at both servers in

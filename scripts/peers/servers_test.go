@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +112,24 @@ func filters(t testing.TB) (ours, express string) {
 	return ours, startExpress(t, map[string]string{"WORDS": string(list)})
 }
 
+// counters are our bundle, whose counts are on disk before it answers, and two
+// Express apps that update counter rows in SQLite: one with rows on disk before it
+// answers, one without. SQLite is compiled to WebAssembly there.
+func counters(t testing.TB) (ours, durable, volatile string) {
+	t.Helper()
+	emulator := imtest.NewServer(imtest.Options{})
+	t.Cleanup(emulator.Close)
+	im := httptest.NewServer(emulator)
+	t.Cleanup(im.Close)
+	ours = faastest.StartLocal(t, faastest.Build(t, "../../functions/bundle"), kit.Settings(map[string]string{
+		"STATE_URL": "bolt:{dir}/state", "QUEUE_URL": "bolt:{dir}/queue", "IM_DOMAIN": im.URL, "LOG_LEVEL": "error",
+	})).URL
+	sqlite := func(sync string) string {
+		return startExpress(t, map[string]string{"COUNTS": filepath.Join(t.TempDir(), "counts.db"), "COUNTS_SYNC": sync})
+	}
+	return ours, sqlite("FULL"), sqlite("OFF")
+}
+
 // desks are our bundle, whose state is on disk before it answers, and an Express
 // app, both before a Zendesk and an IM that answer at once.
 func desks(t testing.TB) (ours, express string, zendesk *desktest.Zendesk, app *imtest.App) {
@@ -127,7 +146,7 @@ func desks(t testing.TB) (ours, express string, zendesk *desktest.Zendesk, app *
 	domain, desk := serve(emulator), serve(zendesk)
 	ours = faastest.StartLocal(t, faastest.Build(t, "../../functions/bundle"), kit.Settings(map[string]string{
 		"STATE_URL": "bolt:{dir}/state", "QUEUE_URL": "bolt:{dir}/queue", "IM_DOMAIN": domain, "IM_SHARE": "100", "LOG_LEVEL": "error",
-		"ZENDESK_URL": desk, "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360", "ZENDESK_WEBHOOK_SECRETS": "w",
+		"ZENDESK_URL": desk, "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360", "ZENDESK_WEBHOOK_SECRETS": "a secret of this test",
 	})).URL
 	express = startExpress(t, map[string]string{
 		"ZENDESK_URL": desk, "ZENDESK_EMAIL": "a@example.com", "ZENDESK_API_TOKEN": "t",

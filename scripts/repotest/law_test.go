@@ -95,7 +95,6 @@ var linked = map[string][]string{
 	"ticket-creator":     {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"bot-responder":      {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"group-full-starter": {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
-	"live-room-manager":  {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"job-worker":         {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 	"clock":              {"shared/kv/dynamokv", "shared/kv/rediskv", "shared/queue/sqsqueue", "shared/queue/scfqueue"},
 }

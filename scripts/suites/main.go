@@ -1,7 +1,11 @@
 // Command suites runs the tests of the whole repository, suite by suite, and
 // ends with a table of what each suite took and a line that counts the results.
 //
-//	go run ./scripts/suites [-short] [-race]
+//	go run ./scripts/suites [-short | -full] [-race]
+//
+// It does what gotestsum does not: suites with budgets of their own, packages
+// within a suite one at a time where they start servers, Node's tests beside
+// Go's, and a last line that counts both.
 //
 // A suite is a group of packages with a time budget for two cores; together
 // they stay below 30 minutes. A suite over its budget is marked, not failed:
@@ -49,8 +53,14 @@ var suites = []suite{
 
 func main() {
 	short := flag.Bool("short", false, "only what needs nothing but Go")
+	full := flag.Bool("full", false, "every test on every engine, and proofs at their full size")
 	race := flag.Bool("race", false, "with the race detector")
 	flag.Parse()
+	if flag.NArg() > 0 || *short && *full {
+		fmt.Fprintln(os.Stderr, "suites: -short and -full exclude each other, and there are no other arguments")
+		flag.Usage()
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var flags []string
@@ -59,6 +69,10 @@ func main() {
 	}
 	if *race {
 		flags = append(flags, "-race")
+	}
+	if *full {
+		os.Setenv("BACKCHANNEL_FULL", "1") // read by package enginetest
+		flags = append(flags, "-timeout", "60m")
 	}
 	done, err := run(ctx, os.Stdout, flags, *short)
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/generation"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
@@ -136,6 +137,7 @@ const (
 type Bots struct {
 	c     Config
 	boxes *mailbox.Mailbox
+	lives *generation.Registry
 }
 
 // New returns the rule and registers the handler of its jobs.
@@ -162,7 +164,7 @@ func New(c Config) *Bots {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	b := &Bots{c: c, boxes: mailbox.New(c.Store, "messages", mailbox.Options{Now: c.Now})}
+	b := &Bots{c: c, boxes: mailbox.New(c.Store, "messages", mailbox.Options{Now: c.Now}), lives: generation.New(c.Store, c.Now)}
 	if c.Jobs != nil {
 		c.Jobs.Handle("bot.answer", b.answer)
 	}
@@ -173,6 +175,7 @@ func New(c Config) *Bots {
 func (b *Bots) Register(m *callback.Mux) {
 	callback.After(m, "bot", b.c2c)
 	callback.After(m, "bot", b.group)
+	b.lives.Register(m, "bot generation")
 }
 
 // message is what somebody wrote to one robot: a mailbox's entry, and the body
@@ -182,6 +185,7 @@ type message struct {
 	From    string `json:"from"`
 	GroupID string `json:"groupId,omitempty"`
 	TopicID string `json:"topicId,omitempty"`
+	Life    int64  `json:"life,omitempty"`   // generation of the group, from the second on
 	MsgSeq  uint32 `json:"msgSeq,omitempty"` // of a group message
 	MsgKey  string `json:"msgKey,omitempty"` // of a one-to-one message
 	Order   int64  `json:"order"`
@@ -198,13 +202,24 @@ func (b *Bots) c2c(ctx context.Context, e *callback.BotOnC2CMessage) error {
 }
 
 func (b *Bots) group(ctx context.Context, e *callback.BotOnGroupMessage) error {
+	moment := generation.Sent(e.MsgTime, e.EventTime)
+	if e.MsgTime == 0 && e.EventTime == 0 {
+		moment = generation.At(b.c.Now())
+	}
+	life, err := b.lives.Seen(ctx, e.GroupID, moment, e.MsgSeq <= generation.FreshSeq)
+	if err != nil {
+		return err
+	}
+	if life.Number <= 1 {
+		life.Number = 0
+	}
 	text := e.MsgBody.PlainText()
 	for i, robot := range e.AtRobots {
 		if slices.Contains(e.AtRobots[:i], robot) {
 			continue
 		}
 		if err := b.heard(ctx, message{
-			Robot: robot, From: e.From, GroupID: e.GroupID, TopicID: e.TopicID, MsgSeq: e.MsgSeq, Order: int64(e.MsgSeq), Text: text,
+			Robot: robot, From: e.From, GroupID: e.GroupID, TopicID: e.TopicID, Life: life.Number, MsgSeq: e.MsgSeq, Order: int64(e.MsgSeq), Text: text,
 		}); err != nil {
 			return err
 		}
@@ -249,8 +264,12 @@ func spoken(text string) string {
 func (m message) id() string { return named(m.box(), m.GroupID != "", m.MsgSeq, m.MsgKey) }
 
 // box is the partition of the conversation: of a robot and a user, or of a robot
-// and all in a group or topic.
+// and all in a group or topic. A group that was dissolved and made again under its
+// id has conversations of its own.
 func (m message) box() string {
+	if m.GroupID != "" && m.Life > 0 {
+		return "bot/" + named(m.Robot, "group", m.GroupID, m.TopicID, m.Life)
+	}
 	if m.GroupID != "" {
 		return "bot/" + named(m.Robot, "group", m.GroupID, m.TopicID)
 	}

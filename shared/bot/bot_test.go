@@ -30,6 +30,7 @@ func TestBots(t *testing.T) {
 	}{
 		{"Guide", false, testGuide},
 		{"Group", false, testGroup},
+		{"GroupAnew", false, testGroupAnew},
 		{"NoLoops", true, testNoLoops},
 		{"Order", true, testOrder},
 		{"Memory", true, testMemory},
@@ -87,6 +88,34 @@ func testGroup(w *world) {
 	}
 	if slices.Sort(prompts); !slices.Equal(prompts, []string{"you are one", "you are two"}) {
 		w.Errorf("prompts %q", prompts)
+	}
+}
+
+// testGroupAnew: a group that was dissolved and made again under its id gives its
+// messages the same numbers, and its robot answers them, remembering nothing.
+func testGroupAnew(w *world) {
+	jane := w.Login("jane")
+	for life := range 2 {
+		w.Room("room", jane, robot)
+		w.work()
+		for n := range 3 {
+			_, err := jane.Send("room", imtest.Draft{Text: fmt.Sprint("question ", life, n), Mentions: []string{robot}})
+			w.Must(err)
+			w.work()
+		}
+		asked := w.model.Asked()
+		if len(asked) != 3*(life+1) {
+			w.Fatalf("the model was asked %d times, want %d", len(asked), 3*(life+1))
+		}
+		for _, text := range asked[3*life].Texts {
+			if life > 0 && strings.Contains(text, "question 0") {
+				w.Errorf("told of the group before: %q", text)
+			}
+		}
+		w.Advance(time.Minute)
+		w.Must(w.Client().DestroyGroup(w.Context(), "room"))
+		w.work()
+		w.Advance(time.Minute)
 	}
 }
 

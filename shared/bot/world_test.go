@@ -38,7 +38,7 @@ type world struct {
 func newWorld(t testing.TB, store kv.Store, clock *kvtest.Clock) *world {
 	t.Helper()
 	w := &world{
-		World: rulestest.New(t, clock, rulestest.Options{Callbacks: []string{"Bot.OnC2CMessage", "Bot.OnGroupMessage", "C2C.CallbackBeforeSendMsg"}}),
+		World: rulestest.New(t, clock, rulestest.Options{Callbacks: []string{"Bot.OnC2CMessage", "Bot.OnGroupMessage", "C2C.CallbackBeforeSendMsg", "Group.CallbackAfterCreateGroup", "Group.CallbackAfterGroupDestroyed"}}),
 		store: store, model: &modeltest.Server{},
 	}
 	w.modelURL = w.HTTP(w.model)

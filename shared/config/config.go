@@ -36,9 +36,9 @@ type Setting struct {
 	// Group is what the setting is listed under: a feature, or what programs
 	// share. "" is the group that [Reader.Group] set last.
 	Group string
-	// Public lists values that the whole world knows (samples, development
-	// defaults). They are refused, except for a development Reader.
-	Public []string
+	// Least and Most bound the bytes of a value, or of each item of a list; 0 is no
+	// bound. A development Reader knows no Least.
+	Least, Most int
 }
 
 // Reader reads settings and collects faults. The zero value is not usable.
@@ -48,8 +48,10 @@ type Reader struct {
 	development bool
 	listing     bool
 	group       string
+	published   []string
 	asked       []Setting
 	faults      []error
+	warnings    []string
 }
 
 // NewReader returns a Reader over an environment such as os.LookupEnv.
@@ -101,16 +103,59 @@ func (r *Reader) Settings() []Setting {
 	return slices.CompactFunc(out, func(a, b Setting) bool { return a.Name == b.Name })
 }
 
-// Fault records that the value of a setting will not do. The reason must not
-// repeat a secret.
+// Publish adds values that the whole world knows: samples and development values.
+// They are refused in every secret setting that is asked for from now on, alone or
+// as an item of a list, except by a development Reader.
+func (r *Reader) Publish(values ...string) { r.published = append(r.published, values...) }
+
+// Fault records that the value of a setting will not do; the same fault is
+// reported once. The reason must not repeat a secret.
 func (r *Reader) Fault(name, format string, args ...any) {
-	r.faults = append(r.faults, fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...)))
+	fault := fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...))
+	if !slices.ContainsFunc(r.faults, func(f error) bool { return f.Error() == fault.Error() }) {
+		r.faults = append(r.faults, fault)
+	}
 }
+
+// Warn records what an operator should know of a setting that is accepted. The
+// program logs it once it has started.
+func (r *Reader) Warn(name, format string, args ...any) {
+	warning := name + ": " + fmt.Sprintf(format, args...)
+	if !slices.Contains(r.warnings, warning) {
+		r.warnings = append(r.warnings, warning)
+	}
+}
+
+// Warnings returns what was recorded with [Reader.Warn].
+func (r *Reader) Warnings() []string { return r.warnings }
 
 // Text returns a setting's value, or its default.
 func (r *Reader) Text(s Setting) string {
-	v, _ := r.value(s)
+	v, ok := r.value(s)
+	if ok && !r.fits(s, v, "") {
+		return ""
+	}
 	return v
+}
+
+// fits holds a value, or an item of a list, against the setting's bounds and
+// against what is published. which names the item.
+func (r *Reader) fits(s Setting, v, which string) bool {
+	switch {
+	case v == s.Default:
+		return true
+	case s.Secret && !r.development && slices.Contains(r.published, v):
+		r.Fault(s.Name, "%sis a published sample value that anyone can use: make one of your own", which)
+	case len(v) < s.Least && !r.development && s.Secret:
+		r.Fault(s.Name, "%sis too easy to guess: it has fewer than %d characters", which, s.Least)
+	case len(v) < s.Least && !r.development:
+		r.Fault(s.Name, "%shas fewer than %d bytes", which, s.Least)
+	case s.Most > 0 && len(v) > s.Most:
+		r.Fault(s.Name, "%shas more than %d bytes", which, s.Most)
+	default:
+		return true
+	}
+	return false
 }
 
 // value returns the setting's value and whether there is one to parse.
@@ -134,9 +179,6 @@ func (r *Reader) value(s Setting) (string, bool) {
 		return s.Default, s.Default != ""
 	case !utf8.ValidString(v) || strings.ContainsAny(v, "\x00\r\n") && !s.Secret:
 		r.Fault(s.Name, "must be one line of UTF-8 text")
-		return "", false
-	case !r.development && slices.Contains(s.Public, v):
-		r.Fault(s.Name, "this is a published sample value that anyone can use: make one of your own")
 		return "", false
 	}
 	return v, true
@@ -225,7 +267,7 @@ func (r *Reader) Choice(s Setting, words ...string) string {
 }
 
 // List returns a setting that is a comma-separated list; blanks around the
-// items and empty items are dropped.
+// items and empty items are dropped. Least and Most bound each item.
 func (r *Reader) List(s Setting) []string {
 	v, ok := r.value(s)
 	if !ok {
@@ -233,8 +275,12 @@ func (r *Reader) List(s Setting) []string {
 	}
 	var out []string
 	for item := range strings.SplitSeq(v, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			out = append(out, item)
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		out = append(out, item)
+		if !r.fits(s, item, fmt.Sprintf("item %d ", len(out))) {
+			return nil
 		}
 	}
 	return out

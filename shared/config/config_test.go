@@ -112,19 +112,70 @@ func TestPrecedence(t *testing.T) {
 
 func TestPublicValuesAreForDevelopmentOnly(t *testing.T) {
 	env := func(name string) (string, bool) { return map[string]string{"KEY": "sample"}[name], true }
-	key := config.Setting{Name: "KEY", Secret: true, Public: []string{"sample"}}
+	key := config.Setting{Name: "KEY", Secret: true}
 
 	deployed := config.NewReader(env)
+	deployed.Publish("sample")
 	if got := deployed.Text(key); got != "" {
 		t.Errorf("a published sample was accepted: %q", got)
 	}
-	wantFaults(t, deployed, "KEY: this is a published sample value")
+	wantFaults(t, deployed, "KEY: is a published sample value")
 
 	development := config.NewDevelopmentReader(env)
+	development.Publish("sample")
 	if got := development.Text(key); got != "sample" {
 		t.Errorf("got %q", got)
 	}
 	wantFaults(t, development)
+}
+
+// TestPublishedValuesAreRefusedInLists: a secret among others is a secret.
+func TestPublishedValuesAreRefusedInLists(t *testing.T) {
+	set := reader(map[string]string{"SECRETS": "one of our own, sample", "WORDS": "sample"})
+	set.Publish("sample")
+	if got := set.List(config.Setting{Name: "SECRETS", Secret: true}); got != nil {
+		t.Errorf("got %q", got)
+	}
+	if got := set.List(config.Setting{Name: "WORDS"}); len(got) != 1 { // no secret: it may be any word
+		t.Errorf("got %q", got)
+	}
+	wantFaults(t, set, "SECRETS: item 2 is a published sample value")
+}
+
+func TestLengths(t *testing.T) {
+	env := map[string]string{"SHORT": "123", "LONG": "123456789", "FITS": "1234", "LIST": "1234,12345678,1", "NAME": "x"}
+	set := reader(env)
+	for name, want := range map[string]string{"SHORT": "", "LONG": "", "FITS": "1234", "UNSET": ""} {
+		if got := set.Text(config.Setting{Name: name, Secret: true, Least: 4, Most: 8}); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	set.List(config.Setting{Name: "LIST", Secret: true, Least: 4, Most: 8})
+	set.Text(config.Setting{Name: "NAME", Least: 2})
+	if got := set.Text(config.Setting{Name: "DEFAULT", Default: "d", Least: 2}); got != "d" {
+		t.Errorf("a default is held against the bounds: %q", got)
+	}
+	var got []string
+	for fault := range strings.SplitSeq(set.Err().Error(), "\n") {
+		got = append(got, fault)
+	}
+	slices.Sort(got)
+	want := []string{
+		"LIST: item 3 is too easy to guess: it has fewer than 4 characters", "LONG: has more than 8 bytes",
+		"NAME: has fewer than 2 bytes", "SHORT: is too easy to guess: it has fewer than 4 characters",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("faults %q, want %q", got, want)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	set := reader(nil)
+	set.Warn("OPEN", "anybody may call")
+	set.Warn("OPEN", "anybody may call")
+	if got := set.Warnings(); !slices.Equal(got, []string{"OPEN: anybody may call"}) || set.Err() != nil {
+		t.Errorf("%q, %v", got, set.Err())
+	}
 }
 
 func TestOneLineOfText(t *testing.T) {
@@ -153,7 +204,9 @@ func TestNoFaultShowsASecret(t *testing.T) {
 		{"KEY": canary + "\xff"},
 	} {
 		set := reader(env)
-		key := config.Setting{Name: "KEY", Secret: true, Public: []string{canary}}
+		set.Publish(canary)
+		key := config.Setting{Name: "KEY", Secret: true, Least: 1000}
+		set.List(key)
 		set.Text(key)
 		set.Uint32(key)
 		set.Duration(key, 1, 2)
@@ -183,10 +236,11 @@ func TestListing(t *testing.T) {
 }
 
 func TestASettingAskedForTwiceHasOneFault(t *testing.T) {
-	for _, env := range []map[string]string{nil, {"KEY_FILE": "/none"}} {
+	for _, env := range []map[string]string{nil, {"KEY_FILE": "/none"}, {"KEY": "sample"}, {"KEY": "\xff"}, {"KEY": "short"}} {
 		set := reader(env)
-		for range 2 {
-			set.Text(config.Setting{Name: "KEY", Required: true})
+		set.Publish("sample")
+		for range 7 {
+			set.Text(config.Setting{Name: "KEY", Required: true, Secret: true, Least: 6})
 		}
 		wantFaults(t, set, "KEY: ")
 	}

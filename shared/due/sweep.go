@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/retry"
@@ -14,8 +15,13 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// MaxSweep is how many entries one Sweep hands out at most.
-const MaxSweep = 10_000
+// Bounds of one Sweep.
+const (
+	// MaxSweep is how many entries one Sweep hands out at most.
+	MaxSweep = 10_000
+	// SideBySide is how many of them are handled at a time.
+	SideBySide = 16
+)
 
 const (
 	pageSize = 64
@@ -31,9 +37,10 @@ const (
 	lag = time.Hour
 )
 
-// Sweep hands out the entries whose time has come by now, one at a time and
-// the oldest first, and takes off those whose handler returned nil, unless they
-// were put again meanwhile. It returns how many were handled so.
+// Sweep hands out the entries whose time has come by now, the oldest first and up
+// to SideBySide at a time, and takes off those whose handler returned nil, unless
+// they were put again meanwhile. It returns how many were handled so. The handler
+// is called side by side.
 //
 // Before an entry is handed out it is put back: to the time when nobody can be
 // handling it any more, and with each attempt further into the future, a minute
@@ -53,26 +60,55 @@ func (a *Agenda) Sweep(ctx context.Context, handle func(context.Context, Entry) 
 	if err := s.start(ctx); err != nil {
 		return 0, err
 	}
-	for range MaxSweep {
+	for handed := 0; handed < MaxSweep; {
 		if err := ctx.Err(); err != nil {
 			return done, err
 		}
 		if deadline, has := ctx.Deadline(); has && time.Until(deadline) < reserve {
 			break
 		}
+		batch := s.batch(ctx, min(SideBySide, MaxSweep-handed))
+		if len(batch) == 0 {
+			break
+		}
+		handed += len(batch)
+		var work sync.WaitGroup
+		for i := range batch {
+			b := &batch[i]
+			work.Go(func() { b.ok, b.err = s.perform(ctx, b.shard, b.item, handle) })
+		}
+		work.Wait()
+		for _, b := range batch {
+			if b.ok {
+				done++
+			}
+			if b.err != nil {
+				s.fail(b.shard, b.err)
+			}
+		}
+	}
+	return done, errors.Join(s.faults...)
+}
+
+// handed is an entry that is handed out, and how that went.
+type handed struct {
+	shard int
+	item  kv.Item
+	ok    bool
+	err   error
+}
+
+// batch takes the oldest entries, at most so many.
+func (s *sweep) batch(ctx context.Context, most int) []handed {
+	var batch []handed
+	for len(batch) < most {
 		shard := s.oldest(ctx)
 		if shard < 0 {
 			break
 		}
-		ok, err := s.perform(ctx, shard, s.lines[shard].next(), handle)
-		if ok {
-			done++
-		}
-		if err != nil {
-			s.fail(shard, err)
-		}
+		batch = append(batch, handed{shard: shard, item: s.lines[shard].next()})
 	}
-	return done, errors.Join(s.faults...)
+	return batch
 }
 
 // sweep is one run of Sweep.

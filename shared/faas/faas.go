@@ -47,6 +47,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -141,6 +142,9 @@ func (f *function) open(ctx context.Context, set *config.Reader) (app *App, err 
 		return nil, errors.New("nothing was built")
 	}
 	setLogLevel(level)
+	for _, warning := range set.Warnings() {
+		slog.Warn("setting", "warning", warning)
+	}
 	return app, nil
 }
 

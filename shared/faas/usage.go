@@ -87,14 +87,14 @@ func remark(s config.Setting) string {
 
 // printedSetting is a [config.Setting] for programs.
 type printedSetting struct {
-	Name     string   `json:"name"`
-	Meaning  string   `json:"meaning"`
-	Format   string   `json:"format"`
-	Default  string   `json:"default"`
-	Required bool     `json:"required"`
-	Secret   bool     `json:"secret"`
-	Group    string   `json:"group"`
-	Public   []string `json:"-"`
+	Name        string `json:"name"`
+	Meaning     string `json:"meaning"`
+	Format      string `json:"format"`
+	Default     string `json:"default"`
+	Required    bool   `json:"required"`
+	Secret      bool   `json:"secret"`
+	Group       string `json:"group"`
+	Least, Most int    `json:"-"`
 }
 
 func printSettings(w io.Writer, settings []config.Setting) error {

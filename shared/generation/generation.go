@@ -2,7 +2,7 @@
 // again after the group was dissolved, and MsgSeq then starts from 1 anew: what
 // is kept about a group belongs to one life of it, its generation.
 //
-//	g, err := registry.Seen(ctx, e.GroupID, generation.Sent(e), false)
+//	g, err := registry.Seen(ctx, e.GroupID, generation.Sent(e.MsgTime, e.EventTime), false)
 //	partition := fmt.Sprintf("roomstats/%d/%s", g.Number, e.GroupID)
 //
 // Generations begin with the callback Group.CallbackAfterCreateGroup and end
@@ -40,6 +40,11 @@ const (
 	tries = 8
 )
 
+// FreshSeq is up to which MsgSeq a message's generation is to be asked for
+// freshly. IM starts a group's numbers from 1 and takes 40 messages a second, so
+// an instance that has not heard of a new generation for a second has missed less.
+const FreshSeq = 256
+
 // Generation is one life of a group.
 type Generation struct {
 	// Number counts a group's generations from 1. It is 0 for what happened
@@ -59,15 +64,16 @@ type Moment struct {
 // At is a moment that is known to the millisecond.
 func At(t time.Time) Moment { return Moment{t.UnixMilli(), t.UnixMilli()} }
 
-// Sent is the moment of a group message. MsgTime is in whole seconds. EventTime
-// is closer, and may be of a later delivery of the same callback.
-func Sent(e *callback.GroupAfterSendMsg) Moment {
-	if e.MsgTime == 0 {
-		return At(e.EventTime.Time())
+// Sent is the moment of a group message, from its MsgTime, which is in whole
+// seconds, and its callback's EventTime, which is closer and may be of a later
+// delivery of the same callback. One of the two may be 0.
+func Sent(msgTime callback.Seconds, eventTime callback.Millis) Moment {
+	if msgTime == 0 {
+		return Moment{int64(eventTime), int64(eventTime)}
 	}
-	m := Moment{earliest: 1000 * int64(e.MsgTime), latest: 1000*int64(e.MsgTime) + 999}
-	if e.EventTime != 0 {
-		m.latest = max(m.earliest, min(m.latest, int64(e.EventTime)))
+	m := Moment{earliest: 1000 * int64(msgTime), latest: 1000*int64(msgTime) + 999}
+	if eventTime != 0 {
+		m.latest = max(m.earliest, min(m.latest, int64(eventTime)))
 	}
 	return m
 }
@@ -104,13 +110,14 @@ func New(store kv.Store, now func() time.Time) *Registry {
 	return &Registry{store: store, now: now, known: make(map[string]cached)}
 }
 
-// Register adds the rules that hear of groups made and dissolved. Both are
+// Register adds the rules that hear of groups made and dissolved, under a name of
+// the feature that needs them: each may be deployed without the others. They are
 // idempotent by the group and the callback's EventTime.
-func (r *Registry) Register(m *callback.Mux) {
-	callback.After(m, "generation", func(ctx context.Context, e *callback.GroupAfterCreate) error {
+func (r *Registry) Register(m *callback.Mux, rule string) {
+	callback.After(m, rule, func(ctx context.Context, e *callback.GroupAfterCreate) error {
 		return r.Created(ctx, e.GroupID, r.when(e.EventTime))
 	})
-	callback.After(m, "generation", func(ctx context.Context, e *callback.GroupAfterDestroyed) error {
+	callback.After(m, rule, func(ctx context.Context, e *callback.GroupAfterDestroyed) error {
 		return r.Destroyed(ctx, e.GroupID, r.when(e.EventTime))
 	})
 }

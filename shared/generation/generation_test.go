@@ -208,7 +208,7 @@ func TestTheMomentOfAMessage(t *testing.T) {
 		if tt.told != 0 {
 			e.EventTime = callback.Millis(w.start.UnixMilli() + tt.told)
 		}
-		if g, err := w.Seen(t.Context(), "daily", generation.Sent(e), false); err != nil || g.Number != tt.want {
+		if g, err := w.Seen(t.Context(), "daily", generation.Sent(e.MsgTime, e.EventTime), false); err != nil || g.Number != tt.want {
 			t.Errorf("%s: generation %d, want %d; %v", tt.name, g.Number, tt.want, err)
 		}
 	}

@@ -164,6 +164,16 @@ type Store interface {
 	Close() error
 }
 
+// Lossy is implemented by stores that may lose acknowledged writes, as Redis may in a
+// failover.
+type Lossy interface{ MayLose() bool }
+
+// MayLose reports whether a store may lose acknowledged writes. What moves money asks.
+func MayLose(s Store) bool {
+	l, is := s.(Lossy)
+	return is && l.MayLose()
+}
+
 // Item is one stored item.
 type Item struct {
 	Key      string

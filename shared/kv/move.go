@@ -119,7 +119,9 @@ func (m *mover) move(ctx context.Context, segments []Segment) (moved int, err er
 		}
 		m.marker = op
 		moved += len(batch)
-		m.batch = min(2*m.batch, moveBatch)
+		if 2*len(writes) < MaxWrites {
+			m.batch = min(2*m.batch, moveBatch)
+		}
 	}
 	return moved, nil
 }

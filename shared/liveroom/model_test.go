@@ -135,7 +135,7 @@ func TestStatusMachineIsTheModel(t *testing.T) {
 					}
 					w.Advance(d)
 				}
-				p.sweep()
+				p.Must(p.rooms.Sweep(t.Context()))
 				p.work()
 				m.passes(w.Clock.Now())
 				if !m.exists {

@@ -13,6 +13,7 @@ import (
 // read: so it may come twice, late, and in any order.
 func (t *Teams) Register(m *callback.Mux) {
 	const name = "teams"
+	t.lives.Register(m, "teams generation")
 	callback.After(m, name, func(ctx context.Context, e *callback.GroupAfterNewMemberJoin) error {
 		return t.hint(ctx, order{GroupID: e.GroupID})
 	})

@@ -23,6 +23,9 @@ type sight struct {
 	groupID string
 	cond    kv.Cond
 	stored  []byte
+	// past: what is stored is of an earlier group of this id, and says nothing
+	// of this one.
+	past bool
 }
 
 const teamItem = "team"
@@ -42,11 +45,21 @@ func (t *Teams) load(ctx context.Context, groupID string) (*sight, error) {
 	if err := json.Unmarshal(item.Value, &s.team); err != nil {
 		return s, fmt.Errorf("match: an item of the store does not decode: %w", err)
 	}
+	if s.Foreign && s.Life != 0 {
+		// IM lets others use the id of a dissolved group again; our own are random.
+		life, err := t.lives.Current(ctx, groupID)
+		if err != nil {
+			return s, err
+		}
+		if s.past = life.Number != s.Life; s.past {
+			s.team = team{}
+		}
+	}
 	return s, nil
 }
 
 // none reports whether there is no such team.
-func (s *sight) none() bool { return s.cond.WantsAbsent() }
+func (s *sight) none() bool { return s.cond.WantsAbsent() || s.past }
 
 // save writes the team down if it has changed. Whoever is faster with another
 // change makes it fail with kv.ErrConflict.
@@ -210,7 +223,12 @@ func (s *sight) adopt(ctx context.Context) error {
 	case g.Type != im.Work && g.Type != im.Public && g.Type != im.Meeting:
 	case g.MaxMemberNum < MinSize || g.MaxMemberNum > MaxSize || g.MemberNum < g.MaxMemberNum:
 	default:
-		s.team = team{Foreign: true, Status: Open, Size: g.MaxMemberNum, Until: s.now().Add(foreignEvery)}
+		life, err := s.lives.Current(ctx, s.groupID)
+		if err != nil {
+			return err
+		}
+		s.team = team{Foreign: true, Life: life.Number, Status: Open, Size: g.MaxMemberNum, Until: s.now().Add(foreignEvery)}
+		s.past = false
 	}
 	return nil
 }
@@ -224,7 +242,7 @@ func (s *sight) send(ctx context.Context) error {
 	if err := enc.Encode(s.Notice); err != nil {
 		return fmt.Errorf("match: %w", err)
 	}
-	_, err := s.conf.Sends.Group(ctx, fmt.Sprintf("team/%s/%d", s.groupID, s.Notice.Seq), im.GroupMsg{
+	_, err := s.conf.Sends.Group(ctx, fmt.Sprintf("team/%s/%d", s.name(s.groupID), s.Notice.Seq), im.GroupMsg{
 		GroupID: s.groupID, From: s.conf.Teller, Body: im.Custom(string(bytes.TrimSpace(data.Bytes())), "", ""),
 	})
 	if im.Lasting(err) || errors.Is(err, once.ErrUnknown) || errors.Is(err, once.ErrInvalid) {

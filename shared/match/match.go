@@ -33,6 +33,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/generation"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/process"
@@ -120,6 +121,7 @@ type Teams struct {
 	conf    Config
 	store   kv.Store
 	process *process.Process
+	lives   *generation.Registry // of groups that are not ours
 	now     func() time.Time
 }
 
@@ -131,7 +133,7 @@ func New(conf Config) *Teams {
 	if conf.Now == nil {
 		conf.Now = time.Now
 	}
-	t := &Teams{conf: conf, store: conf.Store, now: conf.Now}
+	t := &Teams{conf: conf, store: conf.Store, lives: generation.New(conf.Store, conf.Now), now: conf.Now}
 	t.process = process.New(Looks, conf.Store, conf.Jobs, conf.Now, t.lookDue)
 	if conf.Jobs != nil {
 		conf.Jobs.Handle(lookKind, t.job(t.lookOnly))

@@ -46,6 +46,7 @@ type team struct {
 	Mode    string    `json:"mode,omitempty"`
 	Size    int       `json:"size"`
 	Foreign bool      `json:"foreign,omitempty"` // the group is not ours, and stays
+	Life    int64     `json:"life,omitempty"`    // generation of a foreign group
 	Status  Status    `json:"status"`
 	Refused string    `json:"refused,omitempty"` // why it was never made
 	Gone    bool      `json:"gone,omitempty"`    // nothing is left of it in IM
@@ -164,11 +165,20 @@ func (tm *team) see(groupID string, g group, now time.Time, wait time.Duration) 
 		tm.Status = Starting
 		tm.Rounds++
 		tm.Start = &start{Start: Start{
-			ID: fmt.Sprintf("%s/%d", groupID, tm.Rounds), GroupID: groupID, Mode: tm.Mode, Size: tm.Size, Captain: tm.Captain, Members: in, At: now,
+			ID: fmt.Sprintf("%s/%d", tm.name(groupID), tm.Rounds), GroupID: groupID, Mode: tm.Mode, Size: tm.Size, Captain: tm.Captain, Members: in, At: now,
 		}}
 	case !tm.Until.After(now):
 		tm.Until = now.Add(foreignEvery)
 	}
+}
+
+// name is what starts and notices of the team are named by: the group's id, with
+// its generation where it was used before.
+func (tm *team) name(groupID string) string {
+	if tm.Life > 1 {
+		return fmt.Sprintf("%s/life%d", groupID, tm.Life)
+	}
+	return groupID
 }
 
 // end ends the team. What is left of it in IM has to go.

@@ -37,6 +37,7 @@ func TestTeams(t *testing.T) {
 		{Name: "RefusedByIM", Run: in(testRefusedByIM)},
 		{Name: "IMAway", Long: true, Run: in(testIMAway)},
 		{Name: "AnyGroup", Run: in(testAnyGroup)},
+		{Name: "AnyGroupAnew", Run: in(testAnyGroupAnew)},
 		{Name: "May", Run: in(testMay)},
 		{Name: "MakingDies", Long: true, Run: in(testMakingDies)},
 		{Name: "StartDies", Long: true, Run: in(testStartDies)},
@@ -419,6 +420,37 @@ func testAnyGroup(w *world) {
 		w.Error("the members were told nothing")
 	}
 	p.quiet()
+}
+
+// testAnyGroupAnew: a group that was dissolved after its start, and made again
+// under its id, starts again when it is full.
+func testAnyGroupAnew(w *world) {
+	w.device("ann")
+	w.conf.AnyGroup = true
+	p := w.process(w.store).serves()
+	ids := map[string]bool{}
+	for life := range 3 {
+		_, err := w.chat().CreateGroup(w.Context(), im.NewGroup{
+			Type: im.Public, GroupID: "arena", Name: "arena", Owner: "ann", MaxMemberCount: 2, ApplyJoin: im.FreeAccess,
+		})
+		w.must(err)
+		p.work()
+		w.must(w.device("bob").Join("arena"))
+		p.work()
+		starts := w.hook.Starts()
+		if len(starts) != life+1 {
+			w.Fatalf("%d starts in life %d: %+v", len(starts), life+1, starts)
+		}
+		for _, s := range starts {
+			ids[s.ID] = true
+		}
+		w.must(w.chat().DestroyGroup(w.Context(), "arena"))
+		p.work()
+		p.advance(time.Minute)
+	}
+	if len(ids) != 3 {
+		w.Errorf("starts %v, want one of its own for each group", ids)
+	}
 }
 
 // testMay: who may do what, and see what.

@@ -49,6 +49,12 @@ type Record struct {
 	Pushed   time.Time `json:"pushed,omitzero"` // when the engine got it; zero if Due is too far ahead for it
 	Leased   time.Time `json:"leased,omitzero"` // a worker has it until then
 	Error    string    `json:"error,omitempty"` // of the last attempt
+
+	// Look is when a sweep looks at the job, unless the job is done by then; the
+	// index has it. Zero in records of a release that had no index.
+	Look time.Time `json:"look,omitzero"`
+	// Listed is the op that wrote the job's item in the index.
+	Listed string `json:"listed,omitempty"`
 }
 
 // Handler carries out jobs of one kind. It must be safe to repeat. The error's
@@ -58,11 +64,15 @@ type Handler func(ctx context.Context, j Job) error
 // Ledger puts jobs into an engine and carries them out, keeping a record of
 // each in the store.
 //
-// A record and the count of waiting jobs change in one Commit, so the count is
-// exact however often a job comes. The record is written before the engine gets
-// the job: a job the engine has not got, or has lost, is overdue and pushed
-// again by [Ledger.Sweep]. Only while the store is away the engine gets a job
-// without a record, which the worker writes then.
+// A record and the job's item in an index change in one Commit, so what the index
+// lists is exact however often a job comes. The index holds the waiting jobs in
+// the order in which a sweep looks at them, and apart from these the dead ones; a
+// done job is in neither, so that a sweep costs nothing for it.
+//
+// The record is written before the engine gets the job: a job the engine has not
+// got, or has lost, is overdue and pushed again by [Ledger.Sweep]. Only while the
+// store is away the engine gets a job without a record, which the worker writes
+// then.
 type Ledger struct {
 	store    kv.Store
 	queue    Queue
@@ -100,24 +110,7 @@ func partitionOf(id string) string {
 
 func partition(shard int) string { return fmt.Sprintf("jobs/%02d", shard) }
 
-const (
-	recordPrefix = "j/"
-	countKey     = "count"
-	countWaiting = "waiting"
-	countDead    = "dead"
-)
-
-// count changes the partition's counters beside a record's write.
-func count(waiting, dead int64) kv.Add {
-	var deltas []kv.Delta
-	if waiting != 0 {
-		deltas = append(deltas, kv.Delta{Counter: countWaiting, By: waiting})
-	}
-	if dead != 0 {
-		deltas = append(deltas, kv.Delta{Counter: countDead, By: dead})
-	}
-	return kv.Add{Key: countKey, Deltas: deltas}
-}
+const recordPrefix = "j/"
 
 func (l *Ledger) put(r Record, cond kv.Cond) (kv.Put, error) {
 	b, err := json.Marshal(r)
@@ -198,11 +191,13 @@ func (l *Ledger) record(ctx context.Context, j Job) (Record, error) {
 	j.Unrecorded = false
 	r := Record{Job: j, State: Waiting}
 	l.schedule(&r, retry.Latest(l.now(), j.NotBefore))
+	op := kv.NewOp("put")
+	listed := l.list(&r, op)
 	record, err := l.put(r, kv.Absent())
 	if err != nil {
 		return r, err
 	}
-	return r, l.commit(ctx, j.ID, kv.NewOp("put"), record, count(1, 0))
+	return r, l.commit(ctx, j.ID, op, record, listed)
 }
 
 // schedule sets when a job is due, and whether the engine gets it now: one that
@@ -328,13 +323,14 @@ func (l *Ledger) settle(ctx context.Context, r Record, cond kv.Cond, result erro
 	defer cancel()
 	now := l.now()
 	r.Leased = time.Time{}
-	writes := make([]kv.Write, 1, 2)
+	op := kv.NewOp("settle")
+	writes := make([]kv.Write, 1, 3)
 	var wait Later
 	switch {
 	case result == nil:
 		r.State, r.Error = Done, ""
 		r.Job.Body = nil // nobody needs it any more
-		writes = append(writes, count(-1, 0))
+		writes = append(writes, unlist(&r)...)
 	case errors.As(result, &wait) && r.Laters < MaxLater:
 		r.Laters++
 		r.Attempts--
@@ -342,8 +338,9 @@ func (l *Ledger) settle(ctx context.Context, r Record, cond kv.Cond, result erro
 	default:
 		r.Error = result.Error()
 		if r.Attempts >= MaxAttempts {
+			writes = append(writes, unlist(&r)...)
 			r.State = Dead
-			writes = append(writes, count(-1, 1))
+			writes = append(writes, l.list(&r, op))
 			slog.ErrorContext(ctx, "job is dead", "kind", r.Job.Kind, "attempts", r.Attempts, "error", r.Error)
 			break
 		}
@@ -355,7 +352,7 @@ func (l *Ledger) settle(ctx context.Context, r Record, cond kv.Cond, result erro
 		return err
 	}
 	writes[0] = record
-	switch err := l.commit(ctx, r.Job.ID, kv.NewOp("settle"), writes...); {
+	switch err := l.commit(ctx, r.Job.ID, op, writes...); {
 	case errors.Is(err, kv.ErrConflict):
 		// The lease ended before the handler did and somebody else has it.
 		return nil
@@ -373,62 +370,4 @@ func (l *Ledger) settle(ctx context.Context, r Record, cond kv.Cond, result erro
 func pause(attempts int) time.Duration {
 	d := min(firstPause<<(2*min(attempts-1, 8)), longestWait)
 	return d/2 + mathrand.N(d/2)
-}
-
-// Sweep pushes jobs again that are overdue: their push failed, their time was
-// too far ahead for the engine, their worker died, or the engine lost them. It
-// returns how many. Sweeps may overlap.
-func (l *Ledger) Sweep(ctx context.Context) (pushed int, err error) {
-	now := l.now()
-	err = l.each(ctx, func(shard int, item kv.Item, r Record) error {
-		free := retry.Latest(r.Due, r.Leased)
-		switch {
-		case r.State != Waiting, free.Sub(now) > l.queue.MaxDelay():
-			return nil
-		case !r.Pushed.IsZero() && retry.Latest(r.Pushed, free).Add(overdue).After(now):
-			return nil // on its way, or in hand
-		}
-		r.Pushed = now
-		record, err := l.put(r, kv.Rev(item.Rev))
-		if err != nil {
-			return err
-		}
-		err = l.store.Commit(ctx, partition(shard), kv.NewOp("sweep"), record)
-		if errors.Is(err, kv.ErrConflict) {
-			return nil // somebody has it in hand
-		}
-		if err != nil {
-			return err
-		}
-		l.push(ctx, r)
-		pushed++
-		return nil
-	})
-	return pushed, err
-}
-
-// each calls f for every record there is.
-func (l *Ledger) each(ctx context.Context, f func(shard int, item kv.Item, r Record) error) error {
-	for shard := range shards {
-		for r := (kv.Range{Prefix: recordPrefix, Limit: 200}); ; {
-			page, err := l.store.List(ctx, partition(shard), r)
-			if err != nil {
-				return err
-			}
-			for _, item := range page.Items {
-				var record Record
-				if err := json.Unmarshal(item.Value, &record); err != nil {
-					return fmt.Errorf("queue: the record of a job does not decode: %w", err)
-				}
-				if err := f(shard, item, record); err != nil {
-					return err
-				}
-			}
-			if page.Next == "" {
-				break
-			}
-			r.After = page.Next
-		}
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
@@ -12,19 +13,27 @@ type Overview struct {
 	Waiting, Dead int64
 }
 
-// Overview counts jobs, exactly.
+// Overview counts jobs, exactly, by reading the index of all that wait or are
+// dead.
 func (l *Ledger) Overview(ctx context.Context) (Overview, error) {
 	var o Overview
+	p, _, err := l.progress(ctx)
+	if err != nil {
+		return o, err
+	}
 	for shard := range shards {
-		item, err := l.store.Get(ctx, partition(shard), countKey)
-		if errors.Is(err, kv.ErrNotFound) {
-			continue
+		for _, c := range []struct {
+			prefix, after string
+			count         *int64
+		}{{waitingPrefix, p.Start, &o.Waiting}, {deadPrefix, "", &o.Dead}} {
+			err := l.index(ctx, shard, c.prefix, c.after, func(kv.Item) (bool, error) {
+				*c.count++
+				return true, nil
+			})
+			if err != nil {
+				return Overview{}, err
+			}
 		}
-		if err != nil {
-			return Overview{}, err
-		}
-		o.Waiting += item.Counters[countWaiting]
-		o.Dead += item.Counters[countDead]
 	}
 	return o, nil
 }
@@ -32,22 +41,23 @@ func (l *Ledger) Overview(ctx context.Context) (Overview, error) {
 // DeadJobs returns jobs that were laid aside, at most limit.
 func (l *Ledger) DeadJobs(ctx context.Context, limit int) ([]Record, error) {
 	var out []Record
-	err := l.each(ctx, func(_ int, _ kv.Item, r Record) error {
-		if r.State == Dead {
-			out = append(out, r)
+	for shard := range shards {
+		err := l.index(ctx, shard, deadPrefix, "", func(item kv.Item) (bool, error) {
+			r, _, err := l.get(ctx, strings.TrimPrefix(item.Key, deadPrefix))
+			if err == nil && r.State == Dead {
+				out = append(out, r)
+			}
+			if errors.Is(err, ErrNotFound) {
+				err = nil // dropped meanwhile
+			}
+			return len(out) < limit, err
+		})
+		if err != nil || len(out) >= limit {
+			return out, err
 		}
-		if len(out) == limit {
-			return errEnough
-		}
-		return nil
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
 	}
-	return out, err
+	return out, nil
 }
-
-var errEnough = errors.New("queue: enough")
 
 // Show returns a job's record, or ErrNotFound.
 func (l *Ledger) Show(ctx context.Context, id string) (Record, error) {
@@ -62,13 +72,16 @@ func (l *Ledger) Redrive(ctx context.Context, id string) error {
 	if err != nil || r.State != Dead {
 		return err
 	}
+	op := kv.NewOp("redrive")
+	writes := unlist(&r)
 	r.State, r.Attempts, r.Laters = Waiting, 0, 0
 	l.schedule(&r, l.now())
+	writes = append(writes, l.list(&r, op))
 	record, err := l.put(r, cond)
 	if err != nil {
 		return err
 	}
-	err = l.commit(ctx, id, kv.NewOp("redrive"), record, count(1, -1))
+	err = l.commit(ctx, id, op, append(writes, record)...)
 	if errors.Is(err, kv.ErrConflict) {
 		return nil // somebody else did
 	}
@@ -87,7 +100,7 @@ func (l *Ledger) Drop(ctx context.Context, id string) error {
 	if r.State != Dead {
 		return ErrNotFound
 	}
-	err = l.commit(ctx, id, kv.NewOp("drop"), kv.Delete{Key: recordPrefix + id, If: cond}, count(0, -1))
+	err = l.commit(ctx, id, kv.NewOp("drop"), append(unlist(&r), kv.Delete{Key: recordPrefix + id, If: cond})...)
 	if errors.Is(err, kv.ErrConflict) {
 		return nil
 	}

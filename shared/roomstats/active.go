@@ -243,7 +243,7 @@ func (s *Stats) foldList(ctx context.Context, list int) error {
 		return err
 	}
 	started := from
-	w := &boardWriter{stats: s, list: list, scores: make(map[string][]entry)}
+	w := &boardWriter{stats: s, list: list, rooms: int(s.sizes[list].Load()), scores: make(map[string][]entry)}
 	end, failed := s.foldEntries(ctx, partition, from, "", w)
 	if end == "" && from != "" {
 		end, err = s.foldEntries(ctx, partition, "", from, w)
@@ -252,6 +252,7 @@ func (s *Stats) foldList(ctx context.Context, list int) error {
 	// The boards and the cursor are written even when the time is over.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserve)
 	defer cancel()
+	s.sizes[list].Store(int64(w.seen))
 	failed = errors.Join(failed, w.write(ctx))
 	if end == started {
 		return failed

@@ -22,10 +22,6 @@ const (
 	// segmentBits is how many low bits of MsgSeq share a segment: 32 messages keep
 	// a segment, with a counter of each sender, near one write unit of DynamoDB.
 	segmentBits = 5
-	// freshSeq is up to which MsgSeq the generation is asked for freshly. IM
-	// starts a group's numbers from 1, so an instance that has not heard of a new
-	// generation within a second cannot have missed more.
-	freshSeq = 256
 	// rowLimit is how many events share a segment of a shard, with a counter for
 	// each user.
 	rowLimit = 32
@@ -61,11 +57,11 @@ func (s *Stats) count(ctx context.Context, e *callback.GroupAfterSendMsg) error 
 	if !s.inTime(ctx, "message", at) {
 		return nil
 	}
-	moment := generation.Sent(e)
+	moment := generation.Sent(e.MsgTime, e.EventTime)
 	if e.MsgTime == 0 && e.EventTime == 0 {
 		moment = generation.At(at)
 	}
-	g, err := s.conf.Generations.Seen(ctx, e.GroupID, moment, e.MsgSeq <= freshSeq)
+	g, err := s.conf.Generations.Seen(ctx, e.GroupID, moment, e.MsgSeq <= generation.FreshSeq)
 	if err != nil {
 		return s.dropInvalid(ctx, "message", err)
 	}

@@ -129,21 +129,26 @@ func (s *Stats) closed() func(kv.Segment) bool {
 // foldRoom folds the listed partitions of a room (-1 is the main one), has the
 // popularity see what is new, and hands the room's scores to the boards.
 func (s *Stats) foldRoom(ctx context.Context, r room, listed []int, w *boardWriter) error {
-	touched := make(map[string]bool)
-	for _, shard := range listed {
-		var err error
-		if shard < 0 {
-			_, err = kv.Move(ctx, s.store, r.main(), s.closed(), func(ctx context.Context, segments []kv.Segment) ([]kv.Write, error) {
-				return s.keepMain(ctx, r, segments, touched)
-			})
-		} else {
+	// A room in which everybody likes has most of its work in the shards.
+	each, err := gather(ctx, len(listed), func(ctx context.Context, i int) (touched map[string]bool, err error) {
+		touched = make(map[string]bool)
+		if shard := listed[i]; shard >= 0 {
 			_, err = kv.Move(ctx, s.store, r.shard(shard), s.closed(), func(ctx context.Context, segments []kv.Segment) ([]kv.Write, error) {
 				return s.keepShard(ctx, r.shard(shard), segments, touched)
 			})
+			return touched, err
 		}
-		if err != nil {
-			return err
-		}
+		_, err = kv.Move(ctx, s.store, r.main(), s.closed(), func(ctx context.Context, segments []kv.Segment) ([]kv.Write, error) {
+			return s.keepMain(ctx, r, segments, touched)
+		})
+		return touched, err
+	})
+	if err != nil {
+		return err
+	}
+	touched := make(map[string]bool)
+	for _, users := range each {
+		maps.Copy(touched, users)
 	}
 	state, err := s.absorb(ctx, r, listed)
 	if err != nil {
@@ -154,7 +159,7 @@ func (s *Stats) foldRoom(ctx context.Context, r room, listed []int, w *boardWrit
 		return err
 	}
 	w.room(r, state)
-	if slices.Max(listed) >= 0 {
+	if slices.Max(listed) >= 0 && w.mayHeal(r) {
 		if err := s.heal(ctx, r); err != nil {
 			slog.WarnContext(ctx, "the online count of a room was not compared with IM's", "error", err.Error())
 		}
@@ -300,7 +305,7 @@ func count(counters map[string]int64, minute, likes, limit int64) int64 {
 
 // take adds what a segment of a shard holds. count is told the likes and gifts of
 // each user, and returns how many of the likes count.
-func (t *shardTotals) take(g kv.Segment, p Popularity, count func(user string, minute, likes, gifts int64) (int64, error)) error {
+func (t *shardTotals) take(g kv.Segment, p Popularity, count func(user string, minute, likes, gifts int64) int64) {
 	name := nameOf(g.Name)
 	var pieces, likes int64
 	for _, counter := range slices.Sorted(maps.Keys(g.Counters)) {
@@ -318,15 +323,9 @@ func (t *shardTotals) take(g kv.Segment, p Popularity, count func(user string, m
 			t.Uncounted = sum(t.Uncounted, n)
 		default:
 			if user, is := strings.CutPrefix(counter, cUserLikes); is {
-				counted, err := count(user, name.minute, n, 0)
-				if err != nil {
-					return err
-				}
-				likes = sum(likes, counted)
+				likes = sum(likes, count(user, name.minute, n, 0))
 			} else if user, is := strings.CutPrefix(counter, cUserGift); is {
-				if _, err := count(user, name.minute, 0, n); err != nil {
-					return err
-				}
+				count(user, name.minute, 0, n)
 			}
 		}
 	}
@@ -338,7 +337,6 @@ func (t *shardTotals) take(g kv.Segment, p Popularity, count func(user string, m
 	}
 	d := t.Days[name.day]
 	t.Days[name.day] = day{Likes: sum(d.Likes, likes), Points: sum(d.Points, points)}
-	return nil
 }
 
 // keepShard makes the writes that keep what segments of a shard held. It applies
@@ -349,39 +347,16 @@ func (s *Stats) keepShard(ctx context.Context, partition string, segments []kv.S
 	if err != nil {
 		return nil, err
 	}
-	type change struct {
-		item  kv.Item
-		cond  kv.Cond
-		after map[string]int64
-	}
-	users := make(map[string]*change)
-	user := func(id string) (*change, error) {
-		if c := users[id]; c != nil {
-			return c, nil
-		}
-		item, err := s.store.Get(ctx, partition, userPrefix+id)
-		if err != nil && !errors.Is(err, kv.ErrNotFound) {
-			return nil, err
-		}
-		c := &change{item: item, cond: condition(item.Rev), after: maps.Clone(item.Counters)}
-		if c.after == nil {
-			c.after = make(map[string]int64)
-		}
-		users[id] = c
-		return c, nil
+	users, err := s.changes(ctx, partition, segments)
+	if err != nil {
+		return nil, err
 	}
 	for _, g := range segments {
-		err := totals.take(g, s.conf.Popularity, func(id string, minute, likes, gifts int64) (int64, error) {
-			c, err := user(id)
-			if err != nil {
-				return 0, err
-			}
-			c.after[mGifts] = sum(c.after[mGifts], gifts)
-			return count(c.after, minute, likes, s.conf.LikesPerMinute), nil
+		totals.take(g, s.conf.Popularity, func(id string, minute, likes, gifts int64) int64 {
+			after := users[id].after
+			after[mGifts] = sum(after[mGifts], gifts)
+			return count(after, minute, likes, s.conf.LikesPerMinute)
 		})
-		if err != nil {
-			return nil, err
-		}
 	}
 	prune(totals.Days)
 	write, err := put(totalsKey, totals, cond, time.Time{})
@@ -399,10 +374,46 @@ func (s *Stats) keepShard(ctx context.Context, partition string, segments []kv.S
 			}
 		}
 		if len(deltas) > 0 {
-			writes = append(writes, kv.Add{Key: userPrefix + id, Deltas: deltas, If: c.cond})
+			writes = append(writes, kv.Add{Key: userPrefix + id, Deltas: deltas, If: condition(c.item.Rev)})
 		}
 	}
 	return writes, nil
+}
+
+// change is a user's item as it was read, and its counters as they will be.
+type change struct {
+	item  kv.Item
+	after map[string]int64
+}
+
+// changes reads the items of the users whom segments of a shard name.
+func (s *Stats) changes(ctx context.Context, partition string, segments []kv.Segment) (map[string]*change, error) {
+	users := make(map[string]*change)
+	for _, g := range segments {
+		for counter := range g.Counters {
+			for _, prefix := range []string{cUserLikes, cUserGift} {
+				if user, is := strings.CutPrefix(counter, prefix); is {
+					users[user] = &change{}
+				}
+			}
+		}
+	}
+	ids := slices.Sorted(maps.Keys(users))
+	items, err := gather(ctx, len(ids), func(ctx context.Context, i int) (kv.Item, error) {
+		item, err := s.store.Get(ctx, partition, userPrefix+ids[i])
+		if errors.Is(err, kv.ErrNotFound) {
+			err = nil
+		}
+		return item, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		users[id].item, users[id].after = items[i], make(map[string]int64)
+		maps.Copy(users[id].after, items[i].Counters)
+	}
+	return users, nil
 }
 
 // absorb adds to the popularity what the shards' totals have gained since it last

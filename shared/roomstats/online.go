@@ -197,7 +197,8 @@ func (s *Stats) keepOnline(ctx context.Context, r room, state onlineState, cond 
 	return err
 }
 
-// heal corrects the online count of a room by IM's own number. Where nobody came
+// heal corrects the online count of a room by IM's own number, which the room's
+// fold asks for ([boardWriter.mayHeal]). Where nobody came
 // or went lately the number is taken as it is; in the turmoil of a busy room, a
 // difference counts that two looks in a row have seen, a tenth at least.
 func (s *Stats) heal(ctx context.Context, r room) error {

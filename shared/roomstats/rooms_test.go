@@ -554,6 +554,31 @@ func TestTheOnlineCountHeals(t *testing.T) {
 	s.wantOnline(t, "live", 0, nil) // never below
 }
 
+// TestIMIsAskedWithinItsLimits: of a list with many rooms each is compared with
+// IM in its turn, twice in a row, and no minute asks more than IM takes.
+func TestIMIsAskedWithinItsLimits(t *testing.T) {
+	s, pass := open(t)
+	const rooms = 950
+	asked := map[string]int{}
+	for range 30 {
+		w := &boardWriter{stats: s, rooms: rooms}
+		n := 0
+		for i := range rooms {
+			if id := fmt.Sprint("room", i); w.mayHeal(room1(id)) {
+				asked[id]++
+				n++
+			}
+		}
+		if n > healsPerFold {
+			t.Errorf("%d rooms in a minute", n)
+		}
+		pass(time.Minute)
+	}
+	if len(asked) < rooms*9/10 {
+		t.Errorf("%d of %d rooms were compared within half an hour", len(asked), rooms)
+	}
+}
+
 // TestEveryRoomGetsItsTurn: a fold whose time is over long before it has seen
 // every room is followed by one that begins where it stopped.
 func TestEveryRoomGetsItsTurn(t *testing.T) {

@@ -26,6 +26,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/generation"
@@ -132,6 +133,7 @@ type Stats struct {
 	likes   allowance
 	levels  levelCache
 	flips   publications
+	sizes   [lists]atomic.Int64 // rooms in each list when it was last folded
 }
 
 // New returns the statistics kept in a store.
@@ -176,7 +178,7 @@ func New(c Config) *Stats {
 
 // Register adds the rules: those that count what callbacks tell.
 func (s *Stats) Register(m *callback.Mux) {
-	s.conf.Generations.Register(m)
+	s.conf.Generations.Register(m, "generation")
 	callback.After(m, "count", s.count)
 	if !s.conf.LikesDelivered || s.conf.MeterDrops {
 		callback.Allowed(m, "likes", s.allowed)

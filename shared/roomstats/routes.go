@@ -13,15 +13,16 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Routes adds GET /rooms/{id}/stats, GET /rooms/{id}/stats/users/{userID} and
-// GET /leaderboards/{board}.
+// Routes adds GET /rooms/{id}/stats, GET /rooms/{id}/stats/users/{userID},
+// GET /leaderboards/{board} and GET /leaderboards/day/{board}.
 //
 // Servers, the room's owner and its moderators read everything. Other users get
 // the totals and their own row, and the list where the room is public.
 func (s *Stats) Routes(mux *http.ServeMux, gate *api.Gate) {
 	mux.Handle("GET /rooms/{id}/stats", gate.Any(s.getRoom))
 	mux.Handle("GET /rooms/{id}/stats/users/{userID}", gate.Any(s.getUser))
-	mux.Handle("GET /leaderboards/{board...}", gate.Any(s.getBoard))
+	mux.Handle("GET /leaderboards/{board}", gate.Any(s.getBoard))
+	mux.Handle("GET /leaderboards/day/{board}", gate.Any(s.getBoard))
 }
 
 func (s *Stats) getRoom(w http.ResponseWriter, r *http.Request) error {
@@ -105,8 +106,12 @@ func (s *Stats) getBoard(w http.ResponseWriter, r *http.Request) error {
 		page.Limit = api.MaxPage
 	}
 	name, day := r.PathValue("board"), s.now()
+	ofDay := strings.HasPrefix(r.Pattern, "GET /leaderboards/day/")
+	if ofDay {
+		name = DayPrefix + name
+	}
 	if text := r.URL.Query().Get("day"); text != "" {
-		if day, err = time.ParseInLocation(time.DateOnly, text, s.conf.Zone); err != nil || !strings.HasPrefix(name, DayPrefix) {
+		if day, err = time.ParseInLocation(time.DateOnly, text, s.conf.Zone); err != nil || !ofDay {
 			return fault.New(fault.Invalid, "day is a date such as 2026-11-29, of a board behind day/")
 		}
 	}

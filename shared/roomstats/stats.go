@@ -85,15 +85,16 @@ func (s *Stats) shardView(ctx context.Context, r room, n int) (v shardView, err 
 	// bound applies to the open ones alone until they are folded, too.
 	bounds := make(map[string]map[string]int64)
 	return v, kv.EachOpen(ctx, s.store, r.shard(n), func(g kv.Segment) error {
-		return v.totals.take(g, s.conf.Popularity, func(user string, minute, likes, gifts int64) (int64, error) {
+		v.totals.take(g, s.conf.Popularity, func(user string, minute, likes, gifts int64) int64 {
 			if bounds[user] == nil {
 				bounds[user], v.users[user] = make(map[string]int64), make(map[string]int64)
 			}
 			likes = count(bounds[user], minute, likes, s.conf.LikesPerMinute)
 			v.users[user][mLikes] = sum(v.users[user][mLikes], likes)
 			v.users[user][mGifts] = sum(v.users[user][mGifts], gifts)
-			return likes, nil
+			return likes
 		})
+		return nil
 	})
 }
 

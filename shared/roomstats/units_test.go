@@ -1,10 +1,8 @@
-package roomstats_test
+package roomstats
 
 import (
 	"context"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -17,7 +15,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/mototest"
-	"github.com/backchannel-im/backchannel/shared/roomstats"
 )
 
 // metered is a room on DynamoDB's emulator whose write units are counted.
@@ -25,10 +22,8 @@ type metered struct {
 	testing.TB
 	proxy *dynamotest.Proxy
 	clock *kvtest.Clock
-	stats *roomstats.Stats
+	stats *Stats
 	seq   uint32
-
-	endpoint *callback.Endpoint
 }
 
 func newMetered(t testing.TB) *metered {
@@ -47,43 +42,27 @@ func newMetered(t testing.TB) *metered {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	m.stats = roomstats.New(roomstats.Config{Store: store, Now: m.clock.Now})
-	mux := callback.NewMux()
-	m.stats.Register(mux)
-	if m.endpoint, err = callback.NewEndpoint(callback.Config{SDKAppID: 1400000001, Token: "token", Mux: mux, Now: m.clock.Now}); err != nil {
-		t.Fatal(err)
-	}
+	m.stats = New(Config{Store: store, Now: m.clock.Now})
 	return m
 }
 
-// hear brings a callback to the rules.
-func (m *metered) hear(e callback.Event) {
+func (m *metered) must(err error) {
 	m.Helper()
-	body, err := callback.Encode(e)
 	if err != nil {
 		m.Fatal(err)
-	}
-	r, err := callback.Signer{SDKAppID: 1400000001, Token: "token", OptPlatform: "Android", Now: m.clock.Now}.Request(m.Context(), "http://rules.invalid/im", "", body)
-	if err != nil {
-		m.Fatal(err)
-	}
-	w := httptest.NewRecorder()
-	m.endpoint.ServeHTTP(w, r)
-	if w.Code != http.StatusOK {
-		m.Fatalf("%d %s", w.Code, w.Body)
 	}
 }
 
-// spent returns what n events of a kind cost: counting them, and folding them a
-// minute later, boards included.
-func (m *metered) spent(n int) (counted, folded float64) {
+// spent returns what each of n events costs: counting it, and folding it a minute
+// later, boards included.
+func (m *metered) spent(n int) (counted, folded, read float64) {
 	m.Helper()
-	counted = m.proxy.Units().Write / float64(n)
+	count := m.proxy.Units()
 	m.clock.Advance(time.Minute)
-	if err := m.stats.Fold(m.Context()); err != nil {
-		m.Fatal(err)
-	}
-	return counted, m.proxy.Units().Write / float64(n)
+	m.must(m.stats.Fold(m.Context()))
+	fold := m.proxy.Units()
+	each := float64(n)
+	return count.Write / each, fold.Write / each, (count.Read + fold.Read) / each
 }
 
 func (m *metered) now() callback.Millis { return callback.Millis(m.clock.Now().UnixMilli()) }
@@ -91,52 +70,51 @@ func (m *metered) now() callback.Millis { return callback.Millis(m.clock.Now().U
 func (m *metered) messages(n, users int) {
 	for range n {
 		m.seq++
-		m.hear(&callback.GroupAfterSendMsg{
-			Base:    callback.Base{CallbackCommand: "Group.CallbackAfterSendMsg"},
+		e := &callback.GroupAfterSendMsg{
 			GroupID: "live", Type: "AVChatRoom", From: fmt.Sprintf("user%05d", int(m.seq*2654435761)%users), MsgSeq: m.seq, Random: m.seq,
 			MsgTime: callback.Seconds(m.clock.Now().Unix()), MsgBody: im.Text("hello"),
-		})
+		}
+		m.must(m.stats.count(m.Context(), e))
 	}
 }
 
 func (m *metered) likes(n, users int) {
 	for i := range n {
 		m.seq++
-		m.hear(&callback.GroupBeforeSendMsg{
-			Base:    callback.Base{CallbackCommand: "Group.CallbackBeforeSendMsg"},
+		e := &callback.GroupBeforeSendMsg{
 			GroupID: "live", Type: "AVChatRoom", From: fmt.Sprintf("user%05d", i%users), Random: m.seq, EventTime: m.now(),
 			MsgBody: im.Custom(`{"businessID":"flutter_live_kit","data":{"cmd":"thumbs_up","cmdInfo":{"count":10}}}`, "", ""),
-		})
+		}
+		m.must(m.stats.allowed(m.Context(), e))
 	}
 }
 
 func (m *metered) gifts(n, users int) {
 	for i := range n {
 		m.seq++
-		err := m.stats.Gift(m.Context(), roomstats.Gift{
+		m.must(m.stats.Gift(m.Context(), Gift{
 			RoomID: "live", OrderID: fmt.Sprint("order", m.seq), UserID: fmt.Sprintf("user%05d", i%users), Pieces: 3, Charge: 30, At: m.clock.Now(),
-		})
-		if err != nil {
-			m.Fatal(err)
-		}
+		}))
 	}
 }
 
 func (m *metered) joins(n int) {
 	for i := range n {
-		m.hear(&callback.GroupAfterNewMemberJoin{
-			Base:    callback.Base{CallbackCommand: "Group.CallbackAfterNewMemberJoin"},
+		e := &callback.GroupAfterNewMemberJoin{
 			GroupID: "live", Type: "AVChatRoom", JoinType: "Apply", NewMembers: []callback.Member{{UserID: fmt.Sprintf("user%05d", i)}}, EventTime: m.now(),
-		})
+		}
+		e.Query.OptPlatform = "Android"
+		m.must(m.stats.joined(m.Context(), e))
 	}
 }
 
 func (m *metered) exits(n int) {
 	for i := range n {
-		m.hear(&callback.GroupAfterMemberExit{
-			Base:    callback.Base{CallbackCommand: "Group.CallbackAfterMemberExit"},
+		e := &callback.GroupAfterMemberExit{
 			GroupID: "live", Type: "AVChatRoom", ExitType: "Quit", ExitMembers: []callback.Member{{UserID: fmt.Sprintf("user%05d", i)}}, EventTime: m.now(),
-		})
+		}
+		e.Query.OptPlatform = "Android"
+		m.must(m.stats.left(m.Context(), e))
 	}
 }
 
@@ -151,7 +129,7 @@ func TestAMessageCostsTwoUnits(t *testing.T) {
 	m.spent(1) // the room is known
 	const messages = 320
 	m.messages(messages, 100)
-	counted, folded := m.spent(messages)
+	counted, folded, _ := m.spent(messages)
 	t.Logf("write units a message: %.2f counted, %.2f folded", counted, folded)
 	if counted+folded > 2 {
 		t.Errorf("%.2f write units a message, want at most 2", counted+folded)
@@ -196,29 +174,30 @@ func BenchmarkUnits(b *testing.B) {
 		n    int
 		do   func(m *metered, n int)
 	}{
-		{"message/100 users", 640, func(m *metered, n int) { m.messages(n, 100) }},
-		{"message/1000 users", 1280, func(m *metered, n int) { m.messages(n, 1000) }},
-		{"message/all by others", 640, func(m *metered, n int) { m.messages(n, 1_000_000) }},
-		{"like batch/5 a user", 500, func(m *metered, n int) { m.likes(n, n/5) }},
-		{"like batch/1 a user", 300, func(m *metered, n int) { m.likes(n, n) }},
-		{"gift/50 users", 300, func(m *metered, n int) { m.gifts(n, 50) }},
-		{"join", 300, func(m *metered, n int) { m.joins(n) }},
-		{"leave", 300, func(m *metered, n int) { m.joins(n); m.spent(n); m.exits(n) }},
+		{"message/100 users", 480, func(m *metered, n int) { m.messages(n, 100) }},
+		{"message/1000 users", 960, func(m *metered, n int) { m.messages(n, 1000) }},
+		{"message/all by others", 480, func(m *metered, n int) { m.messages(n, 1_000_000) }},
+		{"like batch/5 a user", 250, func(m *metered, n int) { m.likes(n, n/5) }},
+		{"like batch/1 a user", 200, func(m *metered, n int) { m.likes(n, n) }},
+		{"gift/50 users", 200, func(m *metered, n int) { m.gifts(n, 50) }},
+		{"join", 200, func(m *metered, n int) { m.joins(n) }},
+		{"leave", 150, func(m *metered, n int) { m.joins(n); m.spent(n); m.exits(n) }},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			var counted, folded float64
+			var counted, folded, read float64
 			for b.Loop() {
 				m := newMetered(b)
 				m.messages(1, 1)
 				m.spent(1)
 				c.do(m, c.n)
-				x, y := m.spent(c.n)
-				counted, folded = counted+x, folded+y
+				x, y, z := m.spent(c.n)
+				counted, folded, read = counted+x, folded+y, read+z
 			}
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(counted/float64(b.N), "counting/event")
 			b.ReportMetric(folded/float64(b.N), "folding/event")
 			b.ReportMetric((counted+folded)/float64(b.N), "units/event")
+			b.ReportMetric(read/float64(b.N), "reads/event")
 		})
 	}
 }

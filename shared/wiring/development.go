@@ -6,7 +6,12 @@ const (
 	DevelopmentSecret = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"
 	DevelopmentToken  = "dev-callback-token"
 	DevelopmentKey    = "dev-api-key"
-	DevelopmentCSSKey = "dev-css-callback-key" // CSS_CALLBACK_KEY
 	// DevelopmentKeyHash is DevelopmentKey as API_KEYS holds it.
 	DevelopmentKeyHash = "6e1e4e1b8f8b36d08901cdb51b97841dfe20f5efd2fd2fd00768971408c46274"
+	// The secrets of scripts/dev's fake Zendesk.
+	DevelopmentDeskSecret = "dev-client-secret"
+	DevelopmentHookSecret = "dev-webhook-secret"
 )
+
+// published are the values that no secret setting of a deployed program may have.
+var published = []string{DevelopmentSecret, DevelopmentToken, DevelopmentKey, DevelopmentKeyHash, DevelopmentDeskSecret, DevelopmentHookSecret}

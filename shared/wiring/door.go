@@ -32,18 +32,21 @@ func readDoor(set *config.Reader, forwardable []Feature) *door {
 	})
 	token := config.Setting{
 		Name: "CALLBACK_TOKEN", Meaning: "authentication token of the callback settings in IM's console",
-		Format: "text of 1 to 128 bytes", Required: !d.config.AllowUnsigned, Secret: true, Public: []string{DevelopmentToken},
+		Format: "text of 8 to 128 bytes", Required: !d.config.AllowUnsigned, Secret: true, Least: 8, Most: 128,
 	}
 	if set.Listing() {
 		token.Required = true
 	}
 	d.config.Token = set.Text(token)
+	if d.config.AllowUnsigned && d.config.Token == "" {
+		set.Warn("CALLBACK_ALLOW_UNSIGNED", "anybody who knows the URL can send callbacks in IM's name: set CALLBACK_TOKEN to the console's authentication token")
+	}
 	previous := token
 	previous.Name, previous.Required = "CALLBACK_TOKEN_PREVIOUS", false
 	previous.Meaning = "authentication token before the current one, accepted as well while the console's token is being changed"
 	d.config.PreviousToken = set.Text(previous)
 	d.config.PathSecret = set.Text(config.Setting{
-		Name: "CALLBACK_PATH_SECRET", Meaning: "path that must follow /im/ in the callback URL", Format: "letters, digits and hyphens", Secret: true,
+		Name: "CALLBACK_PATH_SECRET", Meaning: "path that must follow /im/ in the callback URL", Format: "at least 8 letters, digits and hyphens", Secret: true, Least: 8, Most: 128,
 	})
 	if strings.Trim(d.config.PathSecret, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
 		set.Fault("CALLBACK_PATH_SECRET", "must be letters, digits and hyphens, since IM takes no others in a URL")

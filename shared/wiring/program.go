@@ -87,6 +87,7 @@ func (p Program) Build(ctx context.Context, set *config.Reader) (app *faas.App, 
 	if err := secrets.Load(ctx, set); err != nil {
 		return nil, err
 	}
+	set.Publish(published...)
 	var entrance *door
 	if p.callbacks || p.forwards {
 		var to []Feature

@@ -52,7 +52,7 @@ func (s *Settings) Admin() string {
 func secret(set *config.Reader) string {
 	return set.Text(config.Setting{
 		Group: groupApp, Name: "SECRET", Meaning: "SecretKey of the IM app", Format: "text, as IM's console shows it",
-		Required: true, Secret: true, Public: []string{DevelopmentSecret},
+		Required: true, Secret: true, Least: 16, Most: usersig.MaxKey,
 	})
 }
 

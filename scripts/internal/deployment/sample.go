@@ -23,7 +23,6 @@ func Sample(stateURL string) map[string]string {
 		"FORWARD_AFTER_SEND_COUNTER": nobody,
 		"FORWARD_GROUP_FULL_STARTER": nobody,
 		"FORWARD_BOT_RESPONDER":      nobody,
-		"FORWARD_LIVE_ROOM_MANAGER":  nobody,
 		"QUEUE_URL":                  "http://127.0.0.1:1/123456789012/jobs",
 		"SECRETS_URL":                "",
 		"VIRGIL_APP_ID":              kit.VirgilAppID,

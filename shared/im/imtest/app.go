@@ -91,7 +91,7 @@ func (a *App) Reset() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, c := range a.sessions {
-		c.push(&Event{Kind: "kickedOffline"})
+		c.push(&Event{Kind: "kickedOffline", Reason: "rest"})
 		c.gone, c.dark = true, true
 		c.events.end()
 	}

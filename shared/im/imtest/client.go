@@ -7,11 +7,15 @@ import (
 	"time"
 )
 
-// Device is what a user logs in with. A user has one device of each platform:
-// logging in with another one kicks the first.
+// Device is what a user logs in with. A user has one device of each platform, and
+// as many Web devices as AppConfig.WebLogins says: logging in with one more kicks
+// the first.
 type Device struct {
 	Platform string // iOS, Android, Web, ...; "" means Web
 	IP       string // "" means 127.0.0.1
+	// Tips has the device told of what happens in groups and to messages beside
+	// the messages themselves: events of kind tip.
+	Tips bool
 }
 
 // Client is a user on one device, as the client SDK would show it.
@@ -19,6 +23,7 @@ type Client struct {
 	app      *App
 	userID   string
 	platform string
+	tips     bool
 	from     origin
 	token    string
 
@@ -37,7 +42,7 @@ type Client struct {
 type Event struct {
 	// Kind is message, broadcast (to all AVChatRooms), modified, recalled,
 	// notification (of the system), kickedOffline, left (taken out of a group),
-	// destroyed (the group), muted or unmuted.
+	// destroyed (the group), muted, unmuted, or tip where the device wants tips.
 	Kind    string   `json:"kind"`
 	GroupID string   `json:"groupId,omitempty"`
 	TopicID string   `json:"topicId,omitempty"` // of a mute; a message has its own
@@ -45,6 +50,10 @@ type Event struct {
 	Notice  string   `json:"notice,omitempty"` // a notification's content
 	// Until is the end of a mute.
 	Until time.Time `json:"until,omitzero"`
+	// Reason is why a device was kicked offline (login: by another one of the user's;
+	// rest: by the REST API), or why a user left a group (kicked or banned).
+	Reason string `json:"reason,omitempty"`
+	Tip    *Tip   `json:"tip,omitempty"`
 }
 
 // Draft is a message about to be sent.
@@ -53,6 +62,8 @@ type Draft struct {
 	Body any    // the MsgBody, marshalled as it is
 
 	Random     uint32 // 0: drawn
+	Seq        uint32 // MsgSeq of a one-to-one message; 0: drawn
+	ClientTime int64  // MsgClientTime: Unix seconds on the sender's device; 0: none
 	Custom     string // CloudCustomData
 	Priority   Priority
 	OnlineOnly bool
@@ -84,7 +95,7 @@ func (a *App) Login(userID, sig string, d Device) (*Client, error) {
 	if d.IP == "" {
 		d.IP = "127.0.0.1"
 	}
-	c := &Client{app: a, userID: userID, platform: d.Platform, from: origin{platform: d.Platform, ip: d.IP}}
+	c := &Client{app: a, userID: userID, platform: d.Platform, tips: d.Tips, from: origin{platform: d.Platform, ip: d.IP}}
 	a.mu.Lock()
 	switch u := a.accounts[userID]; {
 	case u == nil:
@@ -98,14 +109,11 @@ func (a *App) Login(userID, sig string, d Device) (*Client, error) {
 	}
 	u := a.accounts[userID]
 	var kicked []object
-	for _, other := range slices.Clone(u.devices) {
-		if other.platform != c.platform {
-			continue
-		}
+	for _, other := range a.surplusDevices(u, c.platform) {
 		if !other.dark {
 			kicked = append(kicked, object{"Platform", other.platform})
-			other.push(&Event{Kind: "kickedOffline"})
 		}
+		other.push(&Event{Kind: "kickedOffline", Reason: "login"})
 		a.unlink(other)
 	}
 	c.token = "c" + a.newID() + a.newID()
@@ -115,6 +123,17 @@ func (a *App) Login(userID, sig string, d Device) (*Client, error) {
 	a.mu.Unlock()
 	a.stateChanged(c, "Login", "Register", kicked)
 	return c, nil
+}
+
+// surplusDevices are the user's devices that one more login on a platform kicks.
+// The caller holds the lock.
+func (a *App) surplusDevices(u *account, platform string) []*Client {
+	same := slices.DeleteFunc(slices.Clone(u.devices), func(c *Client) bool { return c.platform != platform })
+	most := 1
+	if platform == "Web" {
+		most = max(a.conf.WebLogins, 1)
+	}
+	return same[:max(0, len(same)+1-most)]
 }
 
 // flush gives a device what waited for its user. The caller holds the lock.
@@ -174,6 +193,18 @@ func (c *Client) Events() []Event {
 	return list
 }
 
+// EventsSince returns the device's events after the one with number n, counted from
+// 1, and a channel that is closed when there are more; nil if there never will be,
+// because the device is logged out.
+func (c *Client) EventsSince(n int) ([]Event, <-chan struct{}) {
+	events, _, more := c.events.since(n)
+	list := make([]Event, len(events))
+	for i, e := range events {
+		list[i] = *e
+	}
+	return list, more
+}
+
 // Received returns the messages that reached the device, oldest first, as they were
 // on arrival.
 func (c *Client) Received() []Message {
@@ -229,7 +260,7 @@ func (c *Client) Send(groupID string, d Draft) (Sent, error) {
 	}
 	s := groupSend{
 		groupID: groupID, topicID: d.TopicID, sender: c.userID, operator: c.userID, random: c.random(d.Random),
-		body: body, custom: d.Custom, priority: d.Priority, onlineOnly: d.OnlineOnly, from: c.from,
+		body: body, custom: d.Custom, priority: d.Priority, onlineOnly: d.OnlineOnly, from: c.from, clientTime: d.ClientTime,
 	}
 	for _, id := range d.Mentions {
 		if id == "@all" {
@@ -251,8 +282,8 @@ func (c *Client) SendTo(userID string, d Draft) (Sent, error) {
 		return Sent{}, err
 	}
 	return c.app.sendC2C(c2cSend{
-		sender: c.userID, receiver: userID, random: c.random(d.Random), body: body, custom: d.Custom,
-		onlineOnly: d.OnlineOnly, from: c.from,
+		sender: c.userID, receiver: userID, random: c.random(d.Random), seq: d.Seq, hasSeq: d.Seq != 0, body: body, custom: d.Custom,
+		onlineOnly: d.OnlineOnly, from: c.from, clientTime: d.ClientTime,
 	})
 }
 

@@ -69,6 +69,9 @@ type AppConfig struct {
 	NoPush bool
 	// NoBroadcast leaves broadcasts to all AVChatRooms off (10007).
 	NoBroadcast bool
+	// WebLogins is how many Web devices a user has at once, up to 10 in IM's console;
+	// 0 means 1. One login more kicks the first.
+	WebLogins int
 	// WebRooms is how many AVChatRooms one Web device is in at once: joining one
 	// more leaves the room joined first. 0 means 1; negative means no limit.
 	WebRooms int

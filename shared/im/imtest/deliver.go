@@ -115,15 +115,7 @@ func (a *App) tell(g *group, e *Event) {
 
 // tellUser is tell for one member.
 func (a *App) tellUser(g *group, id string, e *Event) {
-	var devices []*Client
-	if g.isAVRoom() {
-		if p := g.online[id]; p != nil {
-			devices = p.devices
-		}
-	} else if u := a.user(id); u != nil {
-		devices = u.devices
-	}
-	for _, c := range devices {
+	for _, c := range a.devicesIn(g, id) {
 		if !c.dark {
 			c.push(e)
 		}

@@ -21,6 +21,7 @@ type groupSend struct {
 	directed         []string // To_Account: only these see it
 	skipBefore       bool
 	skipAfter        bool
+	clientTime       int64
 	from             origin
 	byREST           bool
 
@@ -76,7 +77,7 @@ func (a *App) sendGroup(s groupSend) (Sent, error) {
 	}
 	m := &Message{
 		From: s.sender, GroupID: s.groupID, TopicID: s.topicID, Random: s.random, ID: id, Body: s.body, Custom: s.custom,
-		Priority: s.priority, Online: s.onlineOnly && !g.isAVRoom(), ByREST: s.byREST,
+		Priority: s.priority, Online: s.onlineOnly && !g.isAVRoom(), ByREST: s.byREST, ClientTime: s.clientTime,
 	}
 	for _, at := range s.mentions {
 		if at.GroupAtAllFlag == 1 {

@@ -3,6 +3,7 @@ package imtest
 import (
 	"errors"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -138,6 +139,11 @@ func (c *Client) Join(groupID string) error {
 	if g.applyOption == "NeedPermission" {
 		if !slices.Contains(g.applicants, c.userID) {
 			g.applicants = append(g.applicants, c.userID)
+			for _, id := range g.joinOrder {
+				if g.leads(id) {
+					a.tipUser(id, g, Tip{What: "applied", Operator: c.userID, Users: []string{c.userID}})
+				}
+			}
 		}
 		a.mu.Unlock()
 		return ErrAwaitsConsent
@@ -284,6 +290,14 @@ func (a *App) joined(g *group, operator string, ids []string, how string, from o
 	if len(ids) == 0 {
 		return
 	}
+	a.mu.Lock()
+	if operator != ids[0] {
+		for _, id := range ids {
+			a.tipUser(id, g, Tip{What: map[string]string{"Invited": "invited", "Apply": "accepted"}[how], Operator: operator, Users: []string{id}})
+		}
+	}
+	a.tip(g, Tip{What: "joined", Operator: operator, Users: ids})
+	a.mu.Unlock()
 	a.after(notice{command: "Group.CallbackAfterNewMemberJoin", from: from, body: object{
 		"GroupId", g.id, "Type", a.typeName(g), "JoinType", how, "Operator_Account", operator,
 		"NewMemberList", accounts("Member_Account", ids), "EventTime", a.eventTime(),
@@ -295,6 +309,9 @@ func (a *App) left(g *group, operator string, ids []string, how string, from ori
 	if len(ids) == 0 {
 		return
 	}
+	a.mu.Lock()
+	a.tip(g, Tip{What: strings.ToLower(how), Operator: operator, Users: ids})
+	a.mu.Unlock()
 	a.after(notice{command: "Group.CallbackAfterMemberExit", from: from, body: object{
 		"GroupId", g.id, "Type", a.typeName(g), "ExitType", how, "Operator_Account", operator,
 		"ExitMemberList", accounts("Member_Account", ids), "EventTime", a.eventTime(),
@@ -318,19 +335,19 @@ func (a *App) removeMembers(groupID, operator string, ids []string, from origin)
 		a.mu.Unlock()
 		return err
 	}
-	out := a.takeOut(g, ids)
+	out := a.takeOut(g, ids, "kicked", operator)
 	a.mu.Unlock()
 	a.left(g, operator, out, "Kicked", from)
 	return nil
 }
 
 // takeOut removes users and tells their devices. The caller holds the lock.
-func (a *App) takeOut(g *group, ids []string) (out []string) {
+func (a *App) takeOut(g *group, ids []string, reason, operator string) (out []string) {
 	for _, id := range ids {
 		if !g.present(id) || id == g.owner && !g.isAVRoom() {
 			continue
 		}
-		a.tellUser(g, id, &Event{Kind: "left", GroupID: g.id})
+		a.tellUser(g, id, &Event{Kind: "left", GroupID: g.id, Reason: reason, Tip: &Tip{What: reason, Operator: operator, Users: []string{id}}})
 		if g.isAVRoom() {
 			g.leaveRoom(id)
 		} else {
@@ -352,7 +369,7 @@ func (a *App) ban(groupID, operator string, ids []string, until time.Time, from 
 	for _, id := range ids {
 		g.banned[id] = until
 	}
-	out := a.takeOut(g, ids)
+	out := a.takeOut(g, ids, "banned", operator)
 	a.mu.Unlock()
 	a.left(g, operator, out, "Kicked", from)
 	return nil

@@ -28,6 +28,11 @@ type Message struct {
 	Deleted  bool            `json:"deleted,omitempty"`
 	Mentions []string        `json:"mentions,omitempty"`
 	ByREST   bool            `json:"byRest,omitempty"`
+	// Version counts the modifications.
+	Version int `json:"version,omitempty"`
+	// ClientTime is MsgClientTime: the send's time on the sender's device, in Unix
+	// seconds, where the client SDK says it.
+	ClientTime int64 `json:"clientTime,omitempty"`
 }
 
 // Priority of a group message. Lower ones are dropped first.

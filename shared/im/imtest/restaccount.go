@@ -133,7 +133,7 @@ func (a *App) logOut(id string, change func(*account)) error {
 	var out []*Client
 	for len(u.devices) > 0 {
 		c := u.devices[0]
-		c.push(&Event{Kind: "kickedOffline"})
+		c.push(&Event{Kind: "kickedOffline", Reason: "rest"})
 		a.unlink(c)
 		out = append(out, c)
 	}

@@ -34,7 +34,7 @@ type sendBody struct {
 // maxLifeTime is how long a message may be kept, in seconds.
 const maxLifeTime = 604800
 
-func (b sendBody) send(by string) (c2cSend, error) {
+func (b sendBody) send(by caller) (c2cSend, error) {
 	switch {
 	case b.MsgRandom == nil:
 		return c2cSend{}, fail(90005, "MsgRandom is missing")
@@ -53,10 +53,10 @@ func (b sendBody) send(by string) (c2cSend, error) {
 		skipAfter:   slices.Contains(b.ForbidCallbackControl, forbidAfter),
 		notToSender: b.SyncOtherMachine != nil && *b.SyncOtherMachine == 2,
 		noUnread:    slices.Contains(b.SendMsgControl, "NoUnread"),
-		from:        fromREST, byREST: true,
+		from:        by.from, byREST: true,
 	}
 	if s.sender == "" {
-		s.sender = by
+		s.sender = by.id
 	}
 	if b.MsgSeq != nil {
 		s.seq, s.hasSeq = *b.MsgSeq, true
@@ -96,7 +96,7 @@ type sendmsgRequest struct {
 	To_Account string //nolint:revive // IM's spelling
 }
 
-func sendmsg(a *App, by string, in sendmsgRequest) (object, error) {
+func sendmsg(a *App, by caller, in sendmsgRequest) (object, error) {
 	s, err := in.send(by)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ type batchRequest struct {
 const batchPerMinute = 12000
 
 // batchsendmsg sends to many. It makes no callbacks.
-func batchsendmsg(a *App, by string, in batchRequest) (object, error) {
+func batchsendmsg(a *App, by caller, in batchRequest) (object, error) {
 	s, err := in.send(by)
 	switch n := len(in.To_Account); {
 	case err != nil:
@@ -306,6 +306,7 @@ func (m *Message) modify(body json.RawMessage, custom *string, codes bodyCodes) 
 		return err
 	}
 	m.Body, m.Custom = next.Body, next.Custom
+	m.Version++
 	return nil
 }
 
@@ -314,8 +315,8 @@ type readRequest struct {
 	MsgReadTime                  *int64
 }
 
-func setMsgRead(a *App, in readRequest) (object, error) {
-	return ok, a.markRead(in.Report_Account, in.Peer_Account, in.MsgReadTime, fromREST)
+func setMsgRead(a *App, by caller, in readRequest) (object, error) {
+	return ok, a.markRead(in.Report_Account, in.Peer_Account, in.MsgReadTime, by.from)
 }
 
 // markRead notes that reader has read what peer wrote, up to a time.
@@ -343,6 +344,7 @@ func (a *App) markRead(reader, peer string, upTo *int64, from origin) error {
 		"Report_Account", reader, "Peer_Account", peer, "LastReadTime", at.Unix(), "UnreadMsgNum", c.unread[reader],
 		"EventTime", a.eventTime(),
 	}
+	a.tipUser(peer, nil, Tip{What: "read", Operator: reader, Until: at})
 	a.mu.Unlock()
 	a.after(notice{command: "C2C.CallbackAfterMsgReport", from: from, body: body})
 	return nil

@@ -21,7 +21,7 @@ type friendAddRequest struct {
 
 // friendAdd makes friends (269/1643). It makes no callback before, one for those
 // who became friends.
-func friendAdd(a *App, by string, in friendAddRequest) (object, error) {
+func friendAdd(a *App, by caller, in friendAddRequest) (object, error) {
 	both := in.AddType != "Add_Type_Single"
 	if n := len(in.AddFriendItem); n == 0 || n > 1000 || !slices.Contains([]string{"", "Add_Type_Both", "Add_Type_Single"}, in.AddType) {
 		return nil, fail(30001, "AddFriendItem or AddType does not fit")
@@ -74,8 +74,8 @@ func friendAdd(a *App, by string, in friendAddRequest) (object, error) {
 	}
 	a.mu.Unlock()
 	if len(pairs) > 0 {
-		a.after(notice{command: "Sns.CallbackFriendAdd", from: fromREST, body: object{
-			"PairList", pairs, "ClientCmd", "friend_add", "Admin_Account", by, "ForceFlag", in.ForceAddFlags,
+		a.after(notice{command: "Sns.CallbackFriendAdd", from: by.from, body: object{
+			"PairList", pairs, "ClientCmd", "friend_add", "Admin_Account", by.admin(), "ForceFlag", in.ForceAddFlags,
 		}})
 	}
 	out := ok.with("ResultItem", items)
@@ -91,8 +91,8 @@ type accountPairs struct {
 	DeleteType   string
 }
 
-func friendDelete(a *App, in accountPairs) (object, error) {
-	return a.eachPair(in, "Sns.CallbackFriendDelete", func(from, to *account) int {
+func friendDelete(a *App, by caller, in accountPairs) (object, error) {
+	return a.eachPair(by, in, "Sns.CallbackFriendDelete", func(from, to *account) int {
 		if from.friends[to.id] == nil {
 			return 31704
 		}
@@ -104,8 +104,8 @@ func friendDelete(a *App, in accountPairs) (object, error) {
 	})
 }
 
-func blackListAdd(a *App, in accountPairs) (object, error) {
-	return a.eachPair(in, "Sns.CallbackBlackListAdd", func(from, to *account) int {
+func blackListAdd(a *App, by caller, in accountPairs) (object, error) {
+	return a.eachPair(by, in, "Sns.CallbackBlackListAdd", func(from, to *account) int {
 		if from.blocks(to.id) {
 			return 30001
 		}
@@ -114,8 +114,8 @@ func blackListAdd(a *App, in accountPairs) (object, error) {
 	})
 }
 
-func blackListDelete(a *App, in accountPairs) (object, error) {
-	return a.eachPair(in, "Sns.CallbackBlackListDelete", func(from, to *account) int {
+func blackListDelete(a *App, by caller, in accountPairs) (object, error) {
+	return a.eachPair(by, in, "Sns.CallbackBlackListDelete", func(from, to *account) int {
 		delete(from.blocked, to.id)
 		return 0
 	})
@@ -123,7 +123,7 @@ func blackListDelete(a *App, in accountPairs) (object, error) {
 
 // eachPair changes something between an account and others, and tells the
 // backend of those where f said 0.
-func (a *App) eachPair(in accountPairs, callback string, f func(from, to *account) int) (object, error) {
+func (a *App) eachPair(by caller, in accountPairs, callback string, f func(from, to *account) int) (object, error) {
 	if n := len(in.To_Account); n == 0 || n > 1000 {
 		return nil, fail(30001, "1 to 1000 accounts")
 	}
@@ -145,7 +145,7 @@ func (a *App) eachPair(in accountPairs, callback string, f func(from, to *accoun
 	}
 	a.mu.Unlock()
 	if len(pairs) > 0 {
-		a.after(notice{command: callback, from: fromREST, body: object{"PairList", pairs}})
+		a.after(notice{command: callback, from: by.from, body: object{"PairList", pairs}})
 	}
 	return ok.with("ResultItem", items), nil
 }

@@ -25,11 +25,11 @@ type createRequest struct {
 	SupportTopic int
 }
 
-func createGroup(a *App, by string, in createRequest) (object, error) {
+func createGroup(a *App, by caller, in createRequest) (object, error) {
 	c := creation{
 		kind: in.Type, id: in.GroupId, name: in.Name, intro: in.Introduction, notice: in.Notification, face: in.FaceUrl,
-		owner: in.Owner_Account, operator: by, maxMembers: in.MaxMemberCount, apply: in.ApplyJoinOption, invite: in.InviteJoinOption,
-		data: in.AppDefinedData, supportTopic: in.SupportTopic == 1, from: fromREST,
+		owner: in.Owner_Account, operator: by.id, maxMembers: in.MaxMemberCount, apply: in.ApplyJoinOption, invite: in.InviteJoinOption,
+		data: in.AppDefinedData, supportTopic: in.SupportTopic == 1, from: by.from,
 	}
 	for _, m := range in.MemberList {
 		switch m.Role {
@@ -48,7 +48,9 @@ func createGroup(a *App, by string, in createRequest) (object, error) {
 	return ok.with("GroupId", id), nil
 }
 
-func destroyGroup(a *App, in groupID) (object, error) { return ok, a.destroy(in.GroupId, "", fromREST) }
+func destroyGroup(a *App, by caller, in groupID) (object, error) {
+	return ok, a.destroy(in.GroupId, by.from)
+}
 
 type infoFilter struct {
 	GroupBaseInfoFilter, MemberInfoFilter                        []string
@@ -385,7 +387,7 @@ type modifyGroup struct {
 	HistoryMsgBeforeJoin                      *string // On or Off; Work, Public and Meeting groups alone
 }
 
-func modifyGroupBaseInfo(a *App, by string, in modifyGroup) (object, error) {
+func modifyGroupBaseInfo(a *App, by caller, in modifyGroup) (object, error) {
 	switch {
 	case in.MuteAllMember != nil && *in.MuteAllMember != "On" && *in.MuteAllMember != "Off":
 		return nil, fail(10004, "MuteAllMember must be On or Off")
@@ -403,7 +405,7 @@ func modifyGroupBaseInfo(a *App, by string, in modifyGroup) (object, error) {
 		return nil, err
 	}
 	if in.From_Account != "" {
-		by = in.From_Account
+		by.id = in.From_Account
 	}
 	a.mu.Lock()
 	g, err := a.existing(in.GroupId)
@@ -457,10 +459,18 @@ func modifyGroupBaseInfo(a *App, by string, in modifyGroup) (object, error) {
 	}
 	setFields(g.data, in.AppDefinedData)
 	g.changed = a.clock.Now()
+	tip := Tip{What: "profile", Operator: by.id, Changed: make(map[string]string)}
+	for i := 0; i < len(changed); i += 2 {
+		tip.Changed[changed[i].(string)] = changed[i+1].(string)
+	}
+	if in.MuteAllMember != nil {
+		tip.Changed["MuteAllMember"] = *in.MuteAllMember
+	}
+	a.tip(g, tip)
 	a.mu.Unlock()
 	if len(changed) > 0 {
-		a.after(notice{command: "Group.CallbackAfterGroupInfoChanged", from: fromREST, body: object{
-			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by,
+		a.after(notice{command: "Group.CallbackAfterGroupInfoChanged", from: by.from, body: object{
+			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by.id,
 		}.with(changed...).with("EventTime", a.eventTime())})
 	}
 	return ok, nil
@@ -470,7 +480,7 @@ type ownerRequest struct {
 	GroupId, NewOwner_Account string //nolint:revive // IM's spelling
 }
 
-func changeGroupOwner(a *App, by string, in ownerRequest) (object, error) {
+func changeGroupOwner(a *App, by caller, in ownerRequest) (object, error) {
 	a.mu.Lock()
 	g, err := a.existing(in.GroupId)
 	switch {
@@ -492,9 +502,10 @@ func changeGroupOwner(a *App, by string, in ownerRequest) (object, error) {
 	}
 	g.owner = in.NewOwner_Account
 	g.members[g.owner].role = "Owner"
+	a.tip(g, Tip{What: "owner", Operator: by.id, Users: []string{g.owner}})
 	a.mu.Unlock()
-	a.after(notice{command: "Group.CallbackAfterChangeGroupOwner", from: fromREST, body: object{
-		"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by, "OldOwner_Account", old,
+	a.after(notice{command: "Group.CallbackAfterChangeGroupOwner", from: by.from, body: object{
+		"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by.id, "OldOwner_Account", old,
 		"NewOwner_Account", in.NewOwner_Account, "EventTime", a.eventTime(),
 	}})
 	return ok, nil

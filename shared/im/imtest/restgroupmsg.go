@@ -24,7 +24,7 @@ type groupMsgRequest struct {
 	SupportMessageExtension        int
 }
 
-func sendGroupMsg(a *App, by string, in groupMsgRequest) (object, error) {
+func sendGroupMsg(a *App, by caller, in groupMsgRequest) (object, error) {
 	priority, known := priorityNames[in.MsgPriority]
 	switch {
 	case in.Random == nil:
@@ -38,12 +38,12 @@ func sendGroupMsg(a *App, by string, in groupMsgRequest) (object, error) {
 		return nil, err
 	}
 	s := groupSend{
-		groupID: in.GroupId, topicID: in.TopicId, sender: in.From_Account, operator: by, random: *in.Random, body: in.MsgBody,
+		groupID: in.GroupId, topicID: in.TopicId, sender: in.From_Account, operator: by.id, random: *in.Random, body: in.MsgBody,
 		custom: in.CloudCustomData, priority: priority, onlineOnly: in.OnlineOnlyFlag == 1, mentions: in.GroupAtInfo,
 		directed:   in.To_Account,
 		skipBefore: slices.Contains(in.ForbidCallbackControl, forbidBefore),
 		skipAfter:  slices.Contains(in.ForbidCallbackControl, forbidAfter),
-		from:       fromREST, byREST: true,
+		from:       by.from, byREST: true,
 	}
 	if s.sender == "" {
 		s.sender = notFoundSender
@@ -101,11 +101,11 @@ type recallRequest struct {
 }
 
 // groupMsgRecall recalls messages; the answer has a code for each.
-func groupMsgRecall(a *App, by string, in recallRequest) (object, error) {
+func groupMsgRecall(a *App, by caller, in recallRequest) (object, error) {
 	if n := len(in.MsgSeqList); n == 0 || n > 10 || len(in.Reason) > 100 {
 		return nil, fail(10004, "1 to 10 messages, and a Reason of at most 100 bytes")
 	}
-	r := recall{groupID: in.GroupId, topicID: in.TopicId, operator: by, from: fromREST}
+	r := recall{groupID: in.GroupId, topicID: in.TopicId, operator: by.id, from: by.from}
 	for _, item := range in.MsgSeqList {
 		if item.MsgSeq == nil {
 			return nil, fail(10004, "MsgSeq is missing")

@@ -96,14 +96,14 @@ type importGroupRequest struct {
 }
 
 // importGroup makes a group as of an earlier time, without callbacks.
-func importGroup(a *App, by string, in importGroupRequest) (object, error) {
+func importGroup(a *App, by caller, in importGroupRequest) (object, error) {
 	if typeAliases[in.Type] == typeAVRoom {
 		return nil, fail(10007, "an AVChatRoom cannot be imported")
 	}
 	c := creation{
 		kind: in.Type, id: in.GroupId, name: in.Name, intro: in.Introduction, notice: in.Notification, face: in.FaceUrl,
-		owner: in.Owner_Account, operator: by, maxMembers: in.MaxMemberCount, apply: in.ApplyJoinOption, data: in.AppDefinedData,
-		supportTopic: in.SupportTopic == 1, from: fromREST,
+		owner: in.Owner_Account, operator: by.id, maxMembers: in.MaxMemberCount, apply: in.ApplyJoinOption, data: in.AppDefinedData,
+		supportTopic: in.SupportTopic == 1, from: by.from,
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

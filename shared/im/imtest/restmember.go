@@ -14,7 +14,7 @@ type addRequest struct {
 	}
 }
 
-func addGroupMember(a *App, by string, in addRequest) (object, error) {
+func addGroupMember(a *App, by caller, in addRequest) (object, error) {
 	most := a.conf.Unknowns.MembersPerAdd
 	if most == 0 {
 		most = 20
@@ -26,7 +26,7 @@ func addGroupMember(a *App, by string, in addRequest) (object, error) {
 	for i, m := range in.MemberList {
 		ids[i] = m.Member_Account
 	}
-	result, err := a.addMembers(in.GroupId, by, ids, fromREST)
+	result, err := a.addMembers(in.GroupId, by.id, ids, by.from)
 	if err != nil {
 		return nil, err
 	}
@@ -44,11 +44,11 @@ type removeRequest struct {
 	Reason              string
 }
 
-func deleteGroupMember(a *App, by string, in removeRequest) (object, error) {
+func deleteGroupMember(a *App, by caller, in removeRequest) (object, error) {
 	if err := checkMany(len(in.MemberToDel_Account), 100); err != nil {
 		return nil, err
 	}
-	return ok, a.removeMembers(in.GroupId, by, in.MemberToDel_Account, fromREST)
+	return ok, a.removeMembers(in.GroupId, by.id, in.MemberToDel_Account, by.from)
 }
 
 type modifyMember struct {
@@ -58,7 +58,7 @@ type modifyMember struct {
 	AppMemberDefinedData    []keyValue
 }
 
-func modifyGroupMemberInfo(a *App, by string, in modifyMember) (object, error) {
+func modifyGroupMemberInfo(a *App, by caller, in modifyMember) (object, error) {
 	switch {
 	case in.Role != nil && *in.Role != "Admin" && *in.Role != "Member":
 		return nil, fail(10004, "Role must be Admin or Member")
@@ -93,6 +93,7 @@ func modifyGroupMemberInfo(a *App, by string, in modifyMember) (object, error) {
 	var changed object
 	if in.Role != nil && *in.Role != m.role {
 		m.role = *in.Role
+		a.tip(g, Tip{What: map[string]string{"Admin": "admin", "Member": "notAdmin"}[m.role], Operator: by.id, Users: []string{m.id}})
 		changed = changed.with("Role", m.role)
 	}
 	if in.NameCard != nil && *in.NameCard != m.nameCard {
@@ -108,8 +109,8 @@ func modifyGroupMemberInfo(a *App, by string, in modifyMember) (object, error) {
 	setFields(m.data, in.AppMemberDefinedData)
 	a.mu.Unlock()
 	if len(changed) > 0 {
-		a.after(notice{command: "Group.CallbackAfterMemberFieldChanged", from: fromREST, body: object{
-			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by, "Member_Account", in.Member_Account,
+		a.after(notice{command: "Group.CallbackAfterMemberFieldChanged", from: by.from, body: object{
+			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by.id, "Member_Account", in.Member_Account,
 		}.with(changed...).with("EventTime", a.eventTime())})
 	}
 	return ok, nil
@@ -125,10 +126,12 @@ func (a *App) mute(g *group, topicID, id string, seconds uint32) {
 	if seconds == 0 {
 		delete(muted, id)
 		a.tellUser(g, id, &Event{Kind: "unmuted", GroupID: g.id, TopicID: topicID})
+		a.tip(g, Tip{What: "unmuted", Users: []string{id}})
 		return
 	}
 	muted[id] = a.until(seconds)
 	a.tellUser(g, id, &Event{Kind: "muted", GroupID: g.id, TopicID: topicID, Until: muted[id]})
+	a.tip(g, Tip{What: "muted", Users: []string{id}, Seconds: seconds})
 }
 
 type forbidRequest struct {
@@ -196,14 +199,14 @@ func (in banRequest) check() error {
 	return checkMany(len(in.Members_Account), 20)
 }
 
-func banGroupMember(a *App, by string, in banRequest) (object, error) {
+func banGroupMember(a *App, by caller, in banRequest) (object, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
 	if in.Duration == 0 {
 		return nil, fail(10004, "Duration is missing")
 	}
-	return ok, a.ban(in.GroupId, by, in.Members_Account, a.until(in.Duration), fromREST)
+	return ok, a.ban(in.GroupId, by.id, in.Members_Account, a.until(in.Duration), by.from)
 }
 
 func unbanGroupMember(a *App, in banRequest) (object, error) {

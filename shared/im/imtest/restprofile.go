@@ -55,7 +55,7 @@ type portrait struct {
 	ProfileItem  []profileItem
 }
 
-func portraitSet(a *App, by string, in portrait) (object, error) {
+func portraitSet(a *App, by caller, in portrait) (object, error) {
 	if len(in.ProfileItem) == 0 {
 		return nil, fail(40001, "ProfileItem is missing")
 	}
@@ -79,8 +79,8 @@ func portraitSet(a *App, by string, in portrait) (object, error) {
 		items = append(items, object{"Tag", tag, "Value", values[tag]})
 	}
 	a.mu.Unlock()
-	a.after(notice{command: "Profile.CallbackPortraitSet", from: fromREST, body: object{
-		"Operator_Account", by, "From_Account", in.From_Account, "EventTime", a.eventTime(), "ProfileItem", items,
+	a.after(notice{command: "Profile.CallbackPortraitSet", from: by.from, body: object{
+		"Operator_Account", by.id, "From_Account", in.From_Account, "EventTime", a.eventTime(), "ProfileItem", items,
 	}})
 	return ok, nil
 }

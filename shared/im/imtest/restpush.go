@@ -155,7 +155,7 @@ func (c *pushCondition) meets(u *account) bool {
 // imPush reaches all users, or those of a condition: who is online, and with a
 // MsgLifeTime those too who log in later. It makes no callbacks, and a repeated
 // MsgRandom no second push for seven days.
-func imPush(a *App, by string, in pushRequest) (object, error) {
+func imPush(a *App, by caller, in pushRequest) (object, error) {
 	switch {
 	case a.conf.NoPush || a.conf.Edition > Pro:
 		return nil, fail(90045, "all-member push is not switched on")
@@ -171,7 +171,7 @@ func imPush(a *App, by string, in pushRequest) (object, error) {
 		return nil, err
 	}
 	if in.From_Account == "" {
-		in.From_Account = by
+		in.From_Account = by.id
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

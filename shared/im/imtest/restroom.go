@@ -180,8 +180,8 @@ type attrRequest struct {
 
 // writeAttr makes a command that changes a group's attributes; change gets a
 // copy of them.
-func writeAttr(option string, change func(old map[string]string, given []attribute) map[string]string) func(*App, string, attrRequest) (object, error) {
-	return func(a *App, by string, in attrRequest) (object, error) {
+func writeAttr(option string, change func(old map[string]string, given []attribute) map[string]string) func(*App, caller, attrRequest) (object, error) {
+	return func(a *App, by caller, in attrRequest) (object, error) {
 		if len(in.GroupAttr) == 0 && option != "clear" {
 			return nil, fail(10004, "GroupAttr is missing")
 		}
@@ -201,6 +201,8 @@ func writeAttr(option string, change func(old map[string]string, given []attribu
 			return nil, fail(10049, "over 5 writes a second")
 		}
 		g.attributes = next
+		g.attributeSeq++
+		a.tip(g, Tip{What: "attributes", Operator: by.id})
 		a.mu.Unlock()
 		list := []object{}
 		for _, given := range in.GroupAttr {
@@ -210,8 +212,8 @@ func writeAttr(option string, change func(old map[string]string, given []attribu
 			}
 			list = append(list, item)
 		}
-		a.after(notice{command: "Group.CallbackAfterGroupAttrChanged", from: fromREST, body: object{
-			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by, "OptionType", option, "GroupAttr", list,
+		a.after(notice{command: "Group.CallbackAfterGroupAttrChanged", from: by.from, body: object{
+			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by.id, "OptionType", option, "GroupAttr", list,
 			"EventTime", a.eventTime(),
 		}})
 		return ok, nil
@@ -335,6 +337,7 @@ func updateGroupCounter(a *App, in counterRequest) (object, error) {
 		return nil, fail(10063, "over 20 counters")
 	}
 	g.counters = next
+	a.tip(g, Tip{What: "counters"})
 	return ok.with("GroupCounter", list), nil
 }
 

@@ -76,7 +76,7 @@ func (t *topic) apply(in topicFields) (changed object) {
 	return changed
 }
 
-func createTopic(a *App, by string, in topicFields) (object, error) {
+func createTopic(a *App, by caller, in topicFields) (object, error) {
 	if in.TopicName == nil || *in.TopicName == "" {
 		return nil, fail(10004, "TopicName is missing")
 	}
@@ -84,7 +84,7 @@ func createTopic(a *App, by string, in topicFields) (object, error) {
 		return nil, err
 	}
 	if in.From_Account != "" {
-		by = in.From_Account
+		by.id = in.From_Account
 	}
 	a.mu.Lock()
 	g, err := a.mayHaveTopic(in)
@@ -92,8 +92,8 @@ func createTopic(a *App, by string, in topicFields) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := a.before(notice{command: "Group.CallbackBeforeCreateTopic", from: fromREST, body: object{
-		"Operator_Account", by, "Type", a.typeName(g), "Name", *in.TopicName,
+	v := a.before(notice{command: "Group.CallbackBeforeCreateTopic", from: by.from, body: object{
+		"Operator_Account", by.id, "Type", a.typeName(g), "Name", *in.TopicName,
 	}})
 	if err := a.refusal(groupVerdicts, v); err != nil {
 		return nil, err
@@ -112,8 +112,8 @@ func createTopic(a *App, by string, in topicFields) (object, error) {
 	g.topicOrder = append(g.topicOrder, t.id)
 	owner := g.owner
 	a.mu.Unlock()
-	a.after(notice{command: "Group.CallbackAfterCreateTopic", from: fromREST, body: object{
-		"GroupId", g.id, "TopicId", in.TopicId, "Operator_Account", by, "Owner_Account", owner, "Type", a.typeName(g),
+	a.after(notice{command: "Group.CallbackAfterCreateTopic", from: by.from, body: object{
+		"GroupId", g.id, "TopicId", in.TopicId, "Operator_Account", by.id, "Owner_Account", owner, "Type", a.typeName(g),
 		"Name", *in.TopicName, "UserDefinedDataList",
 		[]object{},
 	}})
@@ -179,12 +179,12 @@ func getTopic(a *App, in topicsQuery) (object, error) {
 
 // modifyTopic tells the backend what changed, but not in which topic: the
 // documented callback has no TopicId (1047/49466).
-func modifyTopic(a *App, by string, in topicFields) (object, error) {
+func modifyTopic(a *App, by caller, in topicFields) (object, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
 	if in.From_Account != "" {
-		by = in.From_Account
+		by.id = in.From_Account
 	}
 	a.mu.Lock()
 	g, err := a.community(in.GroupId)
@@ -198,19 +198,19 @@ func modifyTopic(a *App, by string, in topicFields) (object, error) {
 	changed := g.topics[in.TopicId].apply(in)
 	a.mu.Unlock()
 	if len(changed) > 0 {
-		a.after(notice{command: "Group.CallbackAfterTopicInfoChanged", from: fromREST, body: object{
-			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by,
+		a.after(notice{command: "Group.CallbackAfterTopicInfoChanged", from: by.from, body: object{
+			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by.id,
 		}.with(changed...)})
 	}
 	return ok, nil
 }
 
-func destroyTopic(a *App, by string, in topicsQuery) (object, error) {
+func destroyTopic(a *App, by caller, in topicsQuery) (object, error) {
 	if len(in.TopicIdList) == 0 {
 		return nil, fail(10004, "TopicIdList is missing")
 	}
 	if in.From_Account != "" {
-		by = in.From_Account
+		by.id = in.From_Account
 	}
 	a.mu.Lock()
 	g, err := a.community(in.GroupId)
@@ -231,8 +231,8 @@ func destroyTopic(a *App, by string, in topicsQuery) (object, error) {
 	}
 	a.mu.Unlock()
 	if len(gone) > 0 {
-		a.after(notice{command: "Group.CallbackAfterTopicDestroyed", from: fromREST, body: object{
-			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by, "TopicIdList", gone,
+		a.after(notice{command: "Group.CallbackAfterTopicDestroyed", from: by.from, body: object{
+			"GroupId", g.id, "Type", a.typeName(g), "Operator_Account", by.id, "TopicIdList", gone,
 		}})
 	}
 	return ok.with("DestroyResultItem", list), nil

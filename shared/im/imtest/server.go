@@ -116,10 +116,26 @@ func fail(code int, info string) error { return &Error{code, info} }
 // ok is the success envelope; answers add their fields to it.
 var ok = object{"ActionStatus", "OK", "ErrorInfo", "", "ErrorCode", 0}
 
+// caller is who performs a command: an admin by REST, or a user's device, which
+// the command names as the operator.
+type caller struct {
+	id   string
+	from origin
+	user bool // not an admin
+}
+
+// admin is the caller's UserID if it is an admin.
+func (c caller) admin() string {
+	if c.user {
+		return ""
+	}
+	return c.id
+}
+
 // command is one call of the REST API.
 type command struct {
 	rate int // calls a second; 0: 200
-	do   func(a *App, by string, body []byte) (answer object, unknown []string, err error)
+	do   func(a *App, by caller, body []byte) (answer object, unknown []string, err error)
 }
 
 // misfits are a command's codes for fields of the wrong type, by the field's
@@ -136,12 +152,12 @@ func (m misfits) code(err error) int {
 
 // decoded makes a command of a function with a typed request.
 func decoded[T any](codes misfits, f func(a *App, in T) (object, error)) command {
-	return decodedBy(codes, func(a *App, _ string, in T) (object, error) { return f(a, in) })
+	return decodedBy(codes, func(a *App, _ caller, in T) (object, error) { return f(a, in) })
 }
 
-// decodedBy is decoded for a command that depends on the admin who calls it.
-func decodedBy[T any](codes misfits, f func(a *App, by string, in T) (object, error)) command {
-	return command{do: func(a *App, by string, body []byte) (object, []string, error) {
+// decodedBy is decoded for a command that depends on who calls it.
+func decodedBy[T any](codes misfits, f func(a *App, by caller, in T) (object, error)) command {
+	return command{do: func(a *App, by caller, body []byte) (object, []string, error) {
 		var in T
 		var r reader
 		if err := r.read(body, &in); err != nil {
@@ -187,7 +203,7 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request, dc string) {
 	var out object
 	if fault.Code == 0 && fault.Status == 0 || fault.Worked {
 		var unknown []string
-		out, unknown, err = c.do(app, r.URL.Query().Get("identifier"), body)
+		out, unknown, err = c.do(app, caller{id: r.URL.Query().Get("identifier"), from: fromREST}, body)
 		app.noteREST(RESTCall{Command: name, Body: string(body), Code: Code(err), Unknown: unknown})
 	}
 	if fault.Late > 0 {

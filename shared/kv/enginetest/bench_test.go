@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/mailbox"
 	"github.com/backchannel-im/backchannel/shared/mototest"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 )
 
 type operation = func(ctx context.Context, s kv.Store, n int) error
@@ -40,10 +41,46 @@ var mechanisms = []struct {
 			}
 		}
 	}},
+	{"queue/Job", nil, func(ctx context.Context, s kv.Store, n int) error { return live(ctx, ledgerOf(s), n) }},
+	{"queue/Sweep", func(ctx context.Context, s kv.Store, n int) error {
+		if n == 0 {
+			// The first hour of a store, in which sweeps look for jobs of an older
+			// release.
+			for _, ago := range []time.Duration{-3 * time.Hour, -time.Hour} {
+				if _, err := queue.NewLedger(s, queuetest.Nowhere{}, func() time.Time { return time.Now().Add(ago) }).Sweep(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		return live(ctx, ledgerOf(s), n)
+	}, func(ctx context.Context, s kv.Store, _ int) error {
+		_, err := ledgerOf(s).Sweep(ctx)
+		return err
+	}},
 	{"idem/Do", nil, func(ctx context.Context, s kv.Store, n int) error {
 		_, _, err := idem.New(s, nil).Do(ctx, "scope", fmt.Sprint(n), [sha256.Size]byte{}, func(context.Context) ([]byte, error) { return []byte("answer"), nil })
 		return err
 	}},
+}
+
+// ledgerOf is a ledger whose queue is nowhere: jobs are brought by live.
+func ledgerOf(s kv.Store) *queue.Ledger {
+	l := queue.NewLedger(s, queuetest.Nowhere{}, nil)
+	l.Handle("bench", func(context.Context, queue.Job) error { return nil })
+	return l
+}
+
+// live is the life of a job, from being put until it is done.
+func live(ctx context.Context, l *queue.Ledger, n int) error {
+	j := queue.Job{ID: fmt.Sprint("job/", n), Kind: "bench", Lane: queue.Fast, Body: []byte(`"what is to be done"`)}
+	if err := l.Put(ctx, j); err != nil {
+		return err
+	}
+	encoded, err := queue.Encode(j)
+	if err != nil {
+		return err
+	}
+	return l.Perform(ctx, encoded)
 }
 
 func putDue(ctx context.Context, s kv.Store, n int) error {

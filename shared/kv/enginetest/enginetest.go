@@ -6,14 +6,20 @@
 //		enginetest.Run(t, []enginetest.Test{{Name: "Order", Run: testOrder}, ...})
 //	}
 //
-// With -short there is bolt alone.
+// Package kvtest proves that the engines are equal. So a suite runs whole on bolt,
+// and on each other engine its first test that is not Long runs, which shows that
+// the two fit together; put one first that goes the whole way. After
+// ./scripts/test.sh -full ([Full]) every test runs on every engine. With -short
+// there is bolt alone.
 package enginetest
 
 import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,15 +46,33 @@ type Test struct {
 	Run  func(t *testing.T, store kv.Store, clock *kvtest.Clock)
 }
 
-// Run runs the tests on every engine, as subtests engine/name.
+// Full reports whether the tests run as before a release: every test on every
+// engine, proofs at their full size. scripts/test.sh -full sets BACKCHANNEL_FULL=1.
+func Full() bool { return os.Getenv("BACKCHANNEL_FULL") == "1" }
+
+// Size is how large a proof is: quick in every run, where it ends within 20 s, and
+// full before a release.
+func Size(quick, full int) int {
+	if Full() {
+		return full
+	}
+	return quick
+}
+
+// Run runs the tests as subtests engine/name: on bolt all of them, on each other
+// engine the first, or all if the run is [Full].
 func Run(t *testing.T, tests []Test) {
 	for _, engine := range engines {
+		of := slices.DeleteFunc(slices.Clone(tests), func(test Test) bool { return test.Long && (engine.slow || !engine.whole && !Full()) })
+		if !engine.whole && !Full() && len(of) > 1 {
+			of = of[:1]
+		}
+		if len(of) == 0 {
+			continue
+		}
 		t.Run(engine.name, func(t *testing.T) {
 			open := engine.start(t)
-			for _, test := range tests {
-				if test.Long && engine.slow {
-					continue
-				}
+			for _, test := range of {
 				t.Run(test.Name, func(t *testing.T) {
 					clock := kvtest.NewClock()
 					store, err := open(t, clock.Now)
@@ -68,12 +92,13 @@ type open = func(t testing.TB, now func() time.Time) (kv.Store, error)
 
 var engines = []struct {
 	name  string
-	slow  bool
+	whole bool // runs every test in every run
+	slow  bool // never runs long tests
 	start func(t *testing.T) open
 }{
-	{"bolt", false, startBolt},
-	{"redis", false, startRedis},
-	{"dynamodb", true, startDynamoDB},
+	{"bolt", true, false, startBolt},
+	{"redis", false, false, startRedis},
+	{"dynamodb", false, true, startDynamoDB},
 }
 
 func startBolt(*testing.T) open {

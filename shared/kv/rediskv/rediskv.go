@@ -138,6 +138,10 @@ func (s *Store) reconnect(old redis.UniversalClient) bool {
 	return !s.closed
 }
 
+// MayLose implements [kv.Lossy]: a replica that takes over lacks what the server had
+// acknowledged last.
+func (s *Store) MayLose() bool { return true }
+
 // inspect refuses a server that would lose state by design.
 func (s *Store) inspect(ctx context.Context) error {
 	var info string

@@ -28,6 +28,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/liveroom/outbox"
 	"github.com/backchannel-im/backchannel/shared/liveroom/wallet"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
@@ -43,6 +44,7 @@ type world struct {
 	t     *testing.T
 	store kv.Store
 	gate  *api.Gate
+	stats *roomstats.Stats // nil: counts alone
 
 	mu     sync.Mutex
 	rooms  map[string]liveroom.Room
@@ -99,7 +101,12 @@ func (w *world) setRoom(r liveroom.Room) {
 }
 
 // tally counts as the statistics do: each order once, and its refund once.
-func (w *world) tally(_ context.Context, c gift.Count) error {
+func (w *world) tally(ctx context.Context, c gift.Count) error {
+	if w.stats != nil {
+		return w.stats.Gift(ctx, roomstats.Gift{
+			RoomID: c.RoomID, OrderID: c.OrderID, UserID: c.UserID, Pieces: c.Pieces, Charge: c.Charge, At: c.At, Refunded: c.Refunded,
+		})
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	key := c.OrderID

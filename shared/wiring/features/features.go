@@ -7,7 +7,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/bot"
 	"github.com/backchannel-im/backchannel/shared/wiring/credential"
 	"github.com/backchannel-im/backchannel/shared/wiring/desk"
-	"github.com/backchannel-im/backchannel/shared/wiring/liveroom"
 	"github.com/backchannel-im/backchannel/shared/wiring/match"
 	"github.com/backchannel-im/backchannel/shared/wiring/minute"
 	"github.com/backchannel-im/backchannel/shared/wiring/moderation"
@@ -19,7 +18,6 @@ import (
 // first refusal wins, and a rule sees what earlier ones rewrote.
 var All = []wiring.Feature{
 	moderation.Feature,
-	liveroom.Feature,
 	roomstats.Feature,
 	match.Feature,
 	bot.Feature,

@@ -51,13 +51,9 @@ func readConfig(s *wiring.Settings) (conf match.Config) {
 	})
 	key := config.Setting{
 		Name: "MATCH_HOOK_KEY", Meaning: "key that signs requests to MATCH_HOOK_URL", Format: "at least 20 characters of your choice",
-		Secret: true, Required: s.Alone || conf.Hook.URL != "",
+		Secret: true, Least: 20, Required: s.Alone || conf.Hook.URL != "",
 	}
 	conf.Hook.Key = s.Text(key)
-	const least = 20
-	if k := conf.Hook.Key; k != "" && len(k) < least {
-		s.Fault(key.Name, "is too easy to guess: it has fewer than %d characters", least)
-	}
 	conf.Wait = s.Duration(config.Setting{
 		Name: "MATCH_WAIT", Meaning: "time that a team waits for its members before it is dissolved", Format: "a duration, such as 30m", Default: "30m",
 	}, time.Minute, 24*time.Hour)

@@ -1,0 +1,378 @@
+// Package sdkgate lets Tencent's official web Chat SDK (npm: @tencentcloud/chat,
+// and tim-js-sdk before it) talk to the emulator of package imtest, so that a web
+// front end runs on a laptop and in CI without Tencent's cloud:
+//
+//	emulator := imtest.NewServer(imtest.Options{})
+//	sdkgate.Mount(emulator, sdkgate.Options{})
+//
+// and in the page, with the SDK's documented option for a proxy:
+//
+//	const chat = TencentCloudChat.create({SDKAppID: 1400000000, proxyServer: 'ws://127.0.0.1:8081/ws'})
+//
+// The gate has no state of IM: users, groups, messages, limits, verdicts, callbacks
+// and faults are the emulator's. What the SDK sends and accepts was read off its own
+// WebSocket on loopback, with the real service never compared. The project is not
+// affiliated with Tencent; the gate is for testing.
+package sdkgate
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+)
+
+// Options make a gate.
+type Options struct {
+	// Features is what the app has bought, as the SDK reads it: a text of binary
+	// digits. "" means everything. Which digit is which feature is unknown.
+	Features string
+	// Sockets is how many sockets are open at once; 0 means 2000. More are refused
+	// with status 503 before the handshake.
+	Sockets int
+}
+
+// Limits of a socket.
+const (
+	mostSockets  = 2000
+	maxFrame     = 256 << 10 // bytes; the largest documented message has 12 KB
+	mostRequests = 64        // of one socket under way at once
+	writeTimeout = 10 * time.Second
+	everything   = 64 // binary digits that open all features
+)
+
+// pollHold is how long a long poll of an AVChatRoom is held: the SDK gives up after
+// some 16 s.
+const pollHold = 10 * time.Second
+
+// gate is the http.Handler behind /ws.
+type gate struct {
+	emulator *imtest.Server
+	o        Options
+
+	mu       sync.Mutex
+	sockets  int
+	sessions map[string]*session // by a2
+}
+
+// Mount serves the gate at /ws of the emulator's address.
+func Mount(emulator *imtest.Server, o Options) {
+	if o.Features == "" {
+		o.Features = strings.Repeat("1", everything)
+	}
+	if o.Sockets == 0 {
+		o.Sockets = mostSockets
+	}
+	g := &gate{emulator: emulator, o: o, sessions: make(map[string]*session)}
+	emulator.Handle("/ws", g)
+	emulator.Handle("/ws/", g)
+}
+
+// ServeHTTP takes a socket, as long as there are not too many.
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseUint(r.URL.Query().Get("sdkappid"), 10, 32)
+	app := g.emulator.App(uint32(id))
+	switch {
+	case err != nil || app == nil:
+		http.Error(w, "sdkappid names no app of this emulator", http.StatusNotFound)
+		return
+	case !g.allowed(r):
+		http.Error(w, "pages of this origin are not allowed", http.StatusForbidden)
+		return
+	case !g.take():
+		http.Error(w, "too many sockets", http.StatusServiceUnavailable)
+		return
+	}
+	defer g.release()
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the origin is checked above
+	if err != nil {
+		return // Accept has answered
+	}
+	conn.SetReadLimit(maxFrame)
+	s := &socket{gate: g, app: app, conn: conn, slots: make(chan struct{}, mostRequests)}
+	s.serve(r.Context())
+}
+
+// allowed reports whether a page may open a socket: one of this machine, whatever
+// its port, since a front end has a server of its own while it is developed; one of
+// the emulator's own origin; or one of Options.Origins. Programs send no Origin.
+func (g *gate) allowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	u, err := url.Parse(origin)
+	switch {
+	case origin == "", slices.Contains(g.emulator.Origins(), origin):
+		return true
+	case err != nil:
+		return false
+	}
+	return u.Host == r.Host || u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1"
+}
+
+func (g *gate) take() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.sockets >= g.o.Sockets {
+		return false
+	}
+	g.sockets++
+	return true
+}
+
+func (g *gate) release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sockets--
+}
+
+// session returns the login that a request speaks for, or nil.
+func (g *gate) session(a2, tinyID string) *session {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := g.sessions[a2]; s != nil && s.tinyID == tinyID {
+		return s
+	}
+	return nil
+}
+
+func (g *gate) keep(s *session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sessions[s.a2] = s
+}
+
+func (g *gate) forget(s *session) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.sessions, s.a2)
+}
+
+// tinyIDOf is the number that the SDK knows a user by: the same in each run.
+func tinyIDOf(userID string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(userID))
+	return strconv.FormatUint(144115000000000000+h.Sum64()%1000000000000, 10)
+}
+
+// frame is a request, an answer or a push on the socket.
+type frame struct {
+	Head head            `json:"head"`
+	Body json.RawMessage `json:"body"`
+}
+
+type head struct {
+	Command    string          `json:"servcmd"`
+	Seq        json.RawMessage `json:"seq,omitempty"`
+	Identifier string          `json:"identifier,omitempty"`
+	UserSig    string          `json:"usersig,omitempty"`
+	TinyID     string          `json:"tinyid,omitempty"`
+	A2         string          `json:"a2,omitempty"`
+}
+
+// socket is one WebSocket of a page. The SDK opens it before it logs in.
+type socket struct {
+	gate  *gate
+	app   *imtest.App
+	conn  *websocket.Conn
+	slots chan struct{} // requests under way
+
+	mu      sync.Mutex
+	session *session
+}
+
+// serve reads requests until the socket closes, and answers each.
+func (s *socket) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	var under sync.WaitGroup
+	defer func() {
+		cancel()
+		_ = s.conn.CloseNow()
+		if session := s.loggedIn(); session != nil {
+			session.detach(s)
+		}
+		under.Wait()
+	}()
+	sends := make(chan frame, mostRequests)
+	under.Go(func() {
+		for f := range sends {
+			s.answer(ctx, f)
+			<-s.slots
+		}
+	})
+	defer close(sends)
+	for {
+		_, raw, err := s.conn.Read(ctx)
+		if err != nil {
+			return
+		}
+		var f frame
+		if json.Unmarshal(raw, &f) != nil || f.Head.Command == "" {
+			_ = s.conn.Close(websocket.StatusUnsupportedData, "a frame is no request")
+			return
+		}
+		select {
+		case s.slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		if ordered[f.Head.Command] {
+			sends <- f
+			continue
+		}
+		under.Go(func() {
+			s.answer(ctx, f)
+			<-s.slots
+		})
+	}
+}
+
+func (s *socket) loggedIn() *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.session
+}
+
+// fields is a JSON object.
+type fields = map[string]any
+
+// answer performs a request and writes its answer, of which there is exactly one: a
+// second would be taken for a push.
+func (s *socket) answer(ctx context.Context, f frame) {
+	out, err := s.perform(ctx, f)
+	if ctx.Err() != nil || f.Head.Command == pushAck {
+		return
+	}
+	if err != nil {
+		out = fields{"ActionStatus": "FAIL", "ErrorCode": imtest.Code(err), "ErrorInfo": infoOf(err)}
+	}
+	_ = s.write(ctx, fields{"head": fields{"seq": f.Head.Seq, "servcmd": f.Head.Command}, "body": out})
+}
+
+// infoOf is IM's text of an error.
+func infoOf(err error) string {
+	e, ok := err.(*imtest.Error)
+	if ok {
+		return e.Info
+	}
+	return err.Error()
+}
+
+// write sends one frame: the SDK reads binary ones alone.
+func (s *socket) write(ctx context.Context, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("sdkgate: an answer does not marshal: " + err.Error())
+	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	return s.conn.Write(ctx, websocket.MessageBinary, b)
+}
+
+// request is one request of a user's page.
+type request struct {
+	ctx  context.Context
+	sock *socket
+	*session
+	body json.RawMessage
+}
+
+// read decodes the request's body.
+func (r *request) read(into any) error {
+	if err := json.Unmarshal(r.body, into); err != nil {
+		return &imtest.Error{Code: 60003, Info: "the request does not fit: " + err.Error()}
+	}
+	return nil
+}
+
+// done is the smallest success.
+var done = fields{"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}
+
+// ok is a success with fields.
+func ok(more fields) fields {
+	out := fields{"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": ""}
+	for name, value := range more {
+		out[name] = value
+	}
+	return out
+}
+
+// perform does what a request asks for. A command that the gate does not know
+// succeeds with nothing, and is among the app's calls.
+func (s *socket) perform(ctx context.Context, f frame) (fields, error) {
+	switch f.Head.Command {
+	case "im_open_status.wslogin":
+		return s.login(ctx, f)
+	case "heartbeat.alive", "im_open_status.wshello", "imopenstat.tim_web_report_v2":
+		return done, nil
+	}
+	session := s.loggedIn()
+	if session == nil {
+		if session = s.gate.session(f.Head.A2, f.Head.TinyID); session == nil {
+			return nil, &imtest.Error{Code: 6014, Info: "not logged in"}
+		}
+	}
+	if f.Head.Command == pushAck {
+		session.acknowledged()
+		return nil, nil
+	}
+	if err := s.app.CheckSig(session.userID, session.userSig); err != nil {
+		return nil, err
+	}
+	r := &request{ctx: ctx, sock: s, session: session, body: f.Body}
+	do, known := commands[strings.Replace(f.Head.Command, "million_group_open_http_svc.", "group_open_http_svc.", 1)]
+	if exact, has := commands[f.Head.Command]; has {
+		do, known = exact, true
+	}
+	if !known {
+		s.app.NoteUnknown("sdk:"+f.Head.Command, f.Body)
+		return done, nil
+	}
+	return do(r)
+}
+
+// login starts a session with a UserSig, or resumes one by the a2 and tinyid that
+// its login got, on a new socket.
+func (s *socket) login(ctx context.Context, f frame) (fields, error) {
+	session := s.gate.session(f.Head.A2, f.Head.TinyID)
+	switch {
+	case f.Head.UserSig != "":
+		client, err := s.app.Login(f.Head.Identifier, f.Head.UserSig, imtest.Device{Platform: "Web", Tips: true})
+		if err != nil {
+			return nil, err
+		}
+		session = newSession(s.gate, client, f.Head.UserSig)
+		s.gate.keep(session)
+		go session.pump()
+	case session == nil:
+		return nil, &imtest.Error{Code: 70001, Info: "the login is not known; log in again"}
+	default:
+		if err := s.app.CheckSig(session.userID, session.userSig); err != nil {
+			return nil, err
+		}
+		if err := session.client.Heartbeat(); err != nil {
+			return nil, &imtest.Error{Code: 70001, Info: "the login has ended; log in again"}
+		}
+	}
+	s.mu.Lock()
+	s.session = session
+	s.mu.Unlock()
+	session.attach(ctx, s)
+	return ok(fields{
+		"TinyId": session.tinyID, "A2Key": session.a2, "InstId": session.instance, "HelloInterval": 120,
+		"TimeStamp": s.gate.emulator.Clock().Now().Unix(), "AuthKey": "emulator", "PurchaseBits": s.gate.o.Features,
+	}), nil
+}
+
+// token is a text that nobody guesses.
+func token() string { return fmt.Sprintf("%s%s", rand.Text(), rand.Text()) }

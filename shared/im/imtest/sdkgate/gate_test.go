@@ -1,0 +1,257 @@
+package sdkgate_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/imtest/sdkgate"
+)
+
+// A message goes from page to page, with the sender's own client time, once.
+func TestAMessageReachesTheOtherPageOnce(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	alice, bob := w.login("alice"), w.login("bob")
+	sent := alice.sendTo("bob", "hi", 7)
+	if sent["ErrorCode"] != 0.0 || sent["MsgKey"] == "" {
+		t.Fatalf("answer %v", sent)
+	}
+	m := bob.told("hi")["C2cMsgArray"].([]any)[0].(map[string]any)
+	if m["From_Account"] != "alice" || m["MsgClientTime"] != 1700000000.0 || m["TinyId"] != alice.tinyID || m["MsgKey"] != sent["MsgKey"] {
+		t.Errorf("bob got %v", m)
+	}
+	alice.must("heartbeat.alive", nil)
+	if len(alice.pushes) != 0 {
+		t.Errorf("the sender's own page was told %v", alice.pushes)
+	}
+	if !has(w.seen("bob"), "hi") {
+		t.Error("the emulator does not have it")
+	}
+}
+
+// A verdict of the backend reaches the page with its code and text.
+func TestARefusalReachesThePageWithItsCodeAndText(t *testing.T) {
+	backend := http.NewServeMux()
+	backend.HandleFunc("/im", func(rw http.ResponseWriter, r *http.Request) {
+		answer := `{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`
+		if r.URL.Query().Get("CallbackCommand") == "C2C.CallbackBeforeSendMsg" {
+			answer = `{"ActionStatus":"OK","ErrorInfo":"mind your words","ErrorCode":120001}`
+		}
+		_, _ = io.WriteString(rw, answer)
+	})
+	server := newServer(t, backend)
+	w := newWorld(t, sdkgate.Options{}, func(c *imtest.AppConfig) { c.CallbackURL = server + "/im" })
+	alice := w.login("alice")
+	w.login("bob")
+	if out := alice.sendTo("bob", "rude", 1); out["ErrorCode"] != 120001.0 || out["ErrorInfo"] != "mind your words" {
+		t.Errorf("answer %v", out)
+	}
+	callbacks := w.app.Callbacks()
+	if i := slices.IndexFunc(callbacks, func(c imtest.Callback) bool { return c.Command == "C2C.CallbackBeforeSendMsg" }); i < 0 || !strings.Contains(callbacks[i].Query, "OptPlatform=Web") {
+		t.Errorf("callbacks %v", callbacks)
+	}
+}
+
+// A login is resumed on a new socket by a2 and tinyid alone, and what was pushed
+// in between arrives.
+func TestALoginOutlivesItsSocket(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	alice, bob := w.login("alice"), w.login("bob")
+	_ = bob.conn.CloseNow()
+	waitFor(t, "bob's silence", func() bool { return len(w.app.State().User("bob").Silent) == 1 })
+	alice.sendTo("bob", "while you were away", 1)
+
+	again := w.open()
+	again.a2, again.tinyID = bob.a2, bob.tinyID
+	if out := again.ask("im_open_status.wslogin", nil, nil); out["ErrorCode"] != 0.0 || out["TinyId"] != bob.tinyID {
+		t.Fatalf("resumed: %v", out)
+	}
+	again.told("while you were away")
+	if n := len(w.app.State().User("bob").Silent); n != 0 {
+		t.Error("the resumed page is still silent")
+	}
+	stranger := w.open()
+	stranger.a2, stranger.tinyID = bob.a2, "144115000000000000"
+	if out := stranger.ask("im_open_status.wslogin", nil, nil); out["ErrorCode"] != 70001.0 {
+		t.Errorf("another tinyid: %v", out)
+	}
+}
+
+// An unacknowledged push comes again on the next socket, an acknowledged one not.
+func TestAcknowledgedPushesAreNotRepeated(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	alice, bob := w.login("alice"), w.login("bob")
+	alice.sendTo("bob", "first", 1)
+	bob.told("first")
+	bob.tell("openim.ws_msg_push_ack")
+	alice.sendTo("bob", "second", 2)
+	bob.told("second")
+	bob.must("heartbeat.alive", nil) // the acknowledgement came before it
+	_ = bob.conn.CloseNow()
+	again := w.open()
+	again.a2, again.tinyID = bob.a2, bob.tinyID
+	again.ask("im_open_status.wslogin", nil, nil)
+	again.told("second")
+	for _, e := range again.pushes {
+		if strings.Contains(fmt.Sprint(e), "first") {
+			t.Error("an acknowledged push came again")
+		}
+	}
+}
+
+// Users log in on as many pages as the console allows; one more kicks the first.
+func TestWebLogins(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{}, func(c *imtest.AppConfig) { c.WebLogins = 2 })
+	first := w.login("alice")
+	w.login("alice")
+	w.login("alice")
+	if e := first.told("KickoutMsgNotify"); !strings.Contains(fmt.Sprint(e), "KickType:1") {
+		t.Errorf("kicked with %v", e)
+	}
+	if p := w.app.State().User("alice").Platforms; len(p) != 2 {
+		t.Errorf("devices %v", p)
+	}
+}
+
+// A live room's events come by the long poll, many in one answer, and none is lost
+// or doubled between two polls.
+func TestLongPollHasEachEventOnce(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	alice, bob := w.login("alice"), w.login("bob")
+	alice.must("group_open_http_svc.create_group", map[string]any{"Type": "AVChatRoom", "Name": "L", "GroupId": "live", "Owner_Account": "alice"})
+	joined := alice.must("group_open_http_svc.apply_join_group", map[string]any{"GroupId": "live"})
+	bob.must("group_open_http_svc.apply_join_group", map[string]any{"GroupId": "live"})
+	go func() {
+		for i := range 30 {
+			bob.ask("group_open_http_svc.send_group_msg", nil, map[string]any{"GroupId": "live", "Random": i + 1, "MsgBody": textBody(fmt.Sprint("m", i))})
+		}
+	}()
+	var got []string
+	next := joined["StartSeq"]
+	for len(got) < 30 {
+		out := alice.must("group_open_long_polling_http_svc.get_msg", map[string]any{"Key": joined["LongPollingKey"], "StartSeq": next, "StartBroadcastSeq": 1})
+		next = out["NextSeq"]
+		for _, e := range out["RspMsgList"].([]any) {
+			if m := e.(map[string]any); m["Event"] == 3.0 {
+				got = append(got, m["MsgBody"].([]any)[0].(map[string]any)["MsgContent"].(map[string]any)["Text"].(string))
+			}
+		}
+	}
+	for i, text := range got {
+		if text != fmt.Sprint("m", i) {
+			t.Fatalf("got %v", got)
+		}
+	}
+}
+
+// What a user may not do is refused as by IM's own client, and changes nothing.
+func TestUsersDoOnlyWhatTheyMay(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	alice, bob := w.login("alice"), w.login("bob")
+	alice.must("group_open_http_svc.create_group", map[string]any{"Type": "Public", "Name": "T", "GroupId": "team", "ApplyJoinOption": "FreeAccess", "Owner_Account": "alice"})
+	bob.must("group_open_http_svc.apply_join_group", map[string]any{"GroupId": "team"})
+	before := fmt.Sprint(w.app.State().Group("team"))
+	for _, tc := range []struct {
+		command string
+		body    map[string]any
+		code    float64
+	}{
+		{"group_open_http_svc.destroy_group", map[string]any{"GroupId": "team"}, 10007},
+		{"group_open_http_svc.modify_group_base_info", map[string]any{"GroupId": "team", "Name": "mine"}, 10007},
+		{"group_open_http_svc.modify_group_member_info", map[string]any{"GroupId": "team", "Member_Account": "alice", "ShutUpTime": 60}, 10007},
+		{"group_open_http_svc.modify_group_member_info", map[string]any{"GroupId": "team", "Member_Account": "bob", "Role": "Admin"}, 10007},
+		{"group_open_http_svc.delete_group_member", map[string]any{"GroupId": "team", "MemberToDel_Account": []string{"alice"}}, 10007},
+		{"group_open_http_svc.change_group_owner", map[string]any{"GroupId": "team", "NewOwner_Account": "bob"}, 10007},
+		{"group_open_http_svc.create_group", map[string]any{"Type": "Public", "Name": "T", "Owner_Account": "alice"}, 10004},
+		{"sns.black_list_add", map[string]any{"From_Account": "alice", "To_Account": []string{"bob"}}, 60010},
+		{"group_open_http_svc.send_group_msg", map[string]any{"GroupId": "nowhere", "Random": 1, "MsgBody": textBody("x")}, 10010},
+	} {
+		if out := bob.ask(tc.command, nil, tc.body); out["ErrorCode"] != tc.code {
+			t.Errorf("%s %v: %v, want %v", tc.command, tc.body, out, tc.code)
+		}
+	}
+	if after := fmt.Sprint(w.app.State().Group("team")); after != before {
+		t.Errorf("the group changed:\n%s\n%s", before, after)
+	}
+}
+
+// A command that the gate does not know succeeds with nothing, and is listed.
+func TestUnknownCommandsAreListed(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	alice := w.login("alice")
+	alice.must("some_service.some_command", map[string]any{"x": 1})
+	calls := w.app.Calls()
+	if last := calls[len(calls)-1]; last.Command != "sdk:some_service.some_command" || last.Code != 60009 {
+		t.Errorf("call %+v", last)
+	}
+}
+
+// Only pages of this machine, of the emulator and of its options open a socket.
+func TestForeignPagesAreRefused(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	for origin, want := range map[string]int{
+		"": http.StatusSwitchingProtocols, "http://localhost:5173": http.StatusSwitchingProtocols, "http://127.0.0.1:1": http.StatusSwitchingProtocols,
+		"https://evil.example": http.StatusForbidden, "null": http.StatusForbidden, "http://localhost.evil.example": http.StatusForbidden,
+	} {
+		header := http.Header{}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+		conn, resp, err := websocket.Dial(t.Context(), strings.Replace(w.web.URL, "http", "ws", 1)+"/ws?sdkappid=1400000000", &websocket.DialOptions{HTTPHeader: header})
+		if resp == nil || resp.StatusCode != want {
+			t.Errorf("%q: %v, %v", origin, resp, err)
+		}
+		if conn != nil {
+			_ = conn.CloseNow()
+		}
+	}
+	resp, err := http.Get(w.web.URL + "/ws?sdkappid=1")
+	if err != nil || resp.StatusCode != http.StatusNotFound {
+		t.Errorf("an app that does not exist: %v, %v", resp, err)
+	}
+	_ = resp.Body.Close()
+}
+
+// More sockets than allowed are refused before the handshake.
+func TestTooManySocketsAreRefused(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{Sockets: 2})
+	w.login("alice")
+	second := w.login("bob")
+	_, resp, err := websocket.Dial(t.Context(), strings.Replace(w.web.URL, "http", "ws", 1)+"/ws?sdkappid=1400000000", nil)
+	if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the third: %v, %v", resp, err)
+	}
+	_ = second.conn.CloseNow()
+	waitFor(t, "a free place", func() bool {
+		conn, _, err := websocket.Dial(t.Context(), strings.Replace(w.web.URL, "http", "ws", 1)+"/ws?sdkappid=1400000000", nil)
+		if err == nil {
+			_ = conn.CloseNow()
+		}
+		return err == nil
+	})
+}
+
+// A frame that is no request, or too large, closes the socket and nothing else.
+func TestBadFramesCloseTheSocket(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	for name, frame := range map[string]string{
+		"no JSON": "x", "no command": `{"head":{},"body":{}}`, "an array": `[]`, "a number": `7`, "too large": strings.Repeat(" ", 300<<10),
+	} {
+		p := w.open()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		_ = p.conn.Write(ctx, websocket.MessageBinary, []byte(frame))
+		if _, _, err := p.conn.Read(ctx); err == nil || ctx.Err() != nil {
+			t.Errorf("%s: the socket stays open", name)
+		}
+		cancel()
+	}
+	w.login("alice") // the gate lives
+}

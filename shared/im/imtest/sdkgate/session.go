@@ -1,0 +1,176 @@
+package sdkgate
+
+import (
+	"context"
+	"hash/crc32"
+	"slices"
+	"sync"
+
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+)
+
+// pushAck is what the SDK answers each push with.
+const pushAck = "openim.ws_msg_push_ack"
+
+// How much is kept for a page whose socket is gone, and of what it has sent.
+const (
+	keptPushes = 1000
+	keptSends  = 1000
+	keptPolls  = 500
+)
+
+// session is a login of a page: it outlives the socket, which the SDK opens anew
+// when it breaks.
+type session struct {
+	gate     *gate
+	client   *imtest.Client
+	userID   string
+	userSig  string
+	tinyID   string
+	a2       string
+	instance uint32
+
+	mu     sync.Mutex
+	sock   *socket
+	ctx    context.Context // of the socket
+	unread []fields        // pushes without an acknowledgement, oldest first
+	sent   []uint32        // Random of what this page has sent: it is not pushed to it
+	rooms  map[string]*poll
+}
+
+func newSession(g *gate, c *imtest.Client, userSig string) *session {
+	s := &session{
+		gate: g, client: c, userID: c.UserID(), userSig: userSig, tinyID: tinyIDOf(c.UserID()), a2: token(), rooms: make(map[string]*poll),
+	}
+	s.instance = crc32.ChecksumIEEE([]byte(s.a2))
+	return s
+}
+
+// attach gives the session a socket, and sends what was pushed in vain before.
+func (s *session) attach(ctx context.Context, sock *socket) {
+	s.mu.Lock()
+	s.sock, s.ctx = sock, ctx
+	missed := slices.Clone(s.unread)
+	s.mu.Unlock()
+	for _, p := range missed {
+		_ = sock.write(ctx, p)
+	}
+}
+
+// detach notes that a socket is gone. A page without one has no heartbeat.
+func (s *session) detach(sock *socket) {
+	s.mu.Lock()
+	gone := s.sock == sock
+	if gone {
+		s.sock = nil
+	}
+	s.mu.Unlock()
+	if gone {
+		s.client.Vanish()
+	}
+}
+
+// push sends entries to the page, or keeps them for its next socket.
+func (s *session) push(entries ...fields) {
+	p := fields{"head": fields{"servcmd": "im_open_push.msg_push", "seq": 0}, "body": fields{"EventArray": entries, "NeedAck": 1}}
+	s.mu.Lock()
+	s.unread = append(s.unread, p)
+	if len(s.unread) > keptPushes {
+		s.unread = slices.Clone(s.unread[len(s.unread)-keptPushes:])
+	}
+	sock, ctx := s.sock, s.ctx
+	s.mu.Unlock()
+	if sock != nil {
+		_ = sock.write(ctx, p)
+	}
+}
+
+// acknowledged notes that the page has the oldest push.
+func (s *session) acknowledged() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.unread) > 0 {
+		s.unread = s.unread[1:]
+	}
+}
+
+// sending notes the Random of a message that this page sends.
+func (s *session) sending(random uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent = append(s.sent, random)
+	if len(s.sent) > keptSends {
+		s.sent = slices.Clone(s.sent[len(s.sent)-keptSends/2:])
+	}
+}
+
+// own reports whether a message was sent by this page.
+func (s *session) own(m *imtest.Message) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m.From == s.userID && slices.Contains(s.sent, m.Random)
+}
+
+// room returns the queue of an AVChatRoom that this page is in, or nil.
+func (s *session) room(groupID string) *poll {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rooms[groupID]
+}
+
+// pump passes on what IM tells the device, until the login ends.
+func (s *session) pump() {
+	for n := 0; ; {
+		events, more := s.client.EventsSince(n)
+		n += len(events)
+		for i := range events {
+			s.tell(&events[i])
+		}
+		if more == nil {
+			s.gate.forget(s)
+			return
+		}
+		<-more
+	}
+}
+
+// poll is what an AVChatRoom's long poll has for a page.
+type poll struct {
+	key string
+
+	mu         sync.Mutex
+	first      int // number of the first entry kept
+	entries    []fields
+	broadcasts []fields
+	wake       chan struct{}
+}
+
+func newPoll() *poll { return &poll{key: token(), first: 1, wake: make(chan struct{})} }
+
+// add appends an entry.
+func (p *poll) add(entry fields, broadcast bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if broadcast {
+		p.broadcasts = append(p.broadcasts, entry)
+	} else {
+		p.entries = append(p.entries, entry)
+		if drop := len(p.entries) - keptPolls; drop > 0 {
+			p.entries = slices.Clone(p.entries[drop:])
+			p.first += drop
+		}
+	}
+	close(p.wake)
+	p.wake = make(chan struct{})
+}
+
+// since returns the entries from number n on, the next number, and a channel that
+// is closed when there are more.
+func (p *poll) since(n, b int) (entries, broadcasts []fields, next, nextB int, wake <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	end := p.first + len(p.entries)
+	n = min(max(n, p.first), end)
+	b = min(max(b, 1), len(p.broadcasts)+1)
+	return slices.Clone(p.entries[n-p.first:]), slices.Clone(p.broadcasts[b-1:]), end, len(p.broadcasts) + 1, p.wake
+}

@@ -1,0 +1,144 @@
+package imtest
+
+import (
+	"slices"
+	"time"
+)
+
+// Tip tells a device that wants tips what happened in a group, or that a peer has
+// read messages.
+type Tip struct {
+	// What is joined, quit, kicked, banned, admin, notAdmin, owner, profile, muted,
+	// unmuted, attributes or counters, which all members are told; applied, which
+	// leaders are told; invited or accepted, which the new member is told; read,
+	// which the writer of one-to-one messages is told.
+	What     string            `json:"what"`
+	Operator string            `json:"operator,omitempty"` // who did it
+	Users    []string          `json:"users,omitempty"`    // to whom
+	Members  int               `json:"members,omitempty"`  // members there are now
+	Seconds  uint32            `json:"seconds,omitempty"`  // of a mute
+	Changed  map[string]string `json:"changed,omitempty"`  // of a profile, by IM's names
+	Until    time.Time         `json:"until,omitzero"`     // messages up to this time are read
+}
+
+// tip tells the members of a group, on devices that want tips. The caller holds
+// the lock.
+func (a *App) tip(g *group, t Tip) {
+	t.Members = len(g.joinOrder)
+	e := &Event{Kind: "tip", GroupID: g.id, Tip: &t}
+	for _, id := range g.joinOrder {
+		for _, c := range a.devicesIn(g, id) {
+			if c.tips && !c.dark {
+				c.push(e)
+			}
+		}
+	}
+}
+
+// tipUser tells one user; g is nil for what concerns no group. The caller holds
+// the lock.
+func (a *App) tipUser(id string, g *group, t Tip) {
+	u := a.user(id)
+	if u == nil || t.What == "" {
+		return
+	}
+	e := &Event{Kind: "tip", Tip: &t}
+	if g != nil {
+		t.Members = len(g.joinOrder)
+		e.GroupID = g.id
+	}
+	for _, c := range u.devices {
+		if c.tips && !c.dark {
+			c.push(e)
+		}
+	}
+}
+
+// devicesIn are a user's devices that hear of a group: in an AVChatRoom those that
+// joined it. The caller holds the lock.
+func (a *App) devicesIn(g *group, id string) []*Client {
+	if g.isAVRoom() {
+		if p := g.online[id]; p != nil {
+			return p.devices
+		}
+		return nil
+	}
+	if u := a.user(id); u != nil {
+		return u.devices
+	}
+	return nil
+}
+
+// Conversation is one entry of a user's list of conversations.
+type Conversation struct {
+	UserID, GroupID string // one of both
+	Last            Message
+	Unread          int
+	ReadSeq         uint32 // of a group: MsgSeq of the last message the user has read
+	NextSeq         uint32 // of a group: MsgSeq of the next message
+}
+
+// Conversations lists the user's conversations with a message in them, the latest
+// first.
+func (c *Client) Conversations() []Conversation {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.user(c.userID)
+	if u == nil {
+		return nil
+	}
+	var list []Conversation
+	for _, contact := range a.contacts(u) {
+		item := Conversation{UserID: contact.peer, GroupID: contact.group, Last: contact.last.shown()}
+		if g := a.groups[contact.group]; g != nil {
+			m := g.members[u.id]
+			item.ReadSeq, item.NextSeq = m.readSeq, g.line.lastSeq+1
+			for _, message := range slices.Backward(g.line.history) {
+				if message.Seq <= m.readSeq || g.kind == typeMeeting {
+					break
+				}
+				item.Unread += flag(message.From != u.id && !message.Recalled && !message.Deleted)
+			}
+		} else {
+			item.Unread = a.conversation(u.id, contact.peer).unread[u.id]
+		}
+		list = append(list, item)
+	}
+	return list
+}
+
+// ReadFrom notes that the user has read what another wrote, up to a time.
+func (c *Client) ReadFrom(userID string, upTo time.Time) error {
+	if err := c.alive(); err != nil {
+		return err
+	}
+	at := upTo.Unix()
+	return c.app.markRead(c.userID, userID, &at, c.from)
+}
+
+// PeerReadTime returns up to when another user has read what this one wrote.
+func (c *Client) PeerReadTime(userID string) time.Time {
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	return c.app.conversation(c.userID, userID).read[userID]
+}
+
+// Read notes that the user has read a group's messages up to a MsgSeq.
+func (c *Client) Read(groupID string, seq uint32) error {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g, err := a.membered(groupID)
+	switch {
+	case c.gone:
+		return errLoggedOut
+	case err != nil:
+		return err
+	case g.members[c.userID] == nil:
+		return fail(10007, "not in the group")
+	}
+	m := g.members[c.userID]
+	m.readSeq = min(max(m.readSeq, seq), g.line.lastSeq)
+	return nil
+}

@@ -1,0 +1,3 @@
+// Package liveroom wires live rooms: their status and control, gifts, wallets and
+// lotteries.
+package liveroom
