@@ -251,6 +251,38 @@ func TestAMillionLikesOfOneAccount(t *testing.T) {
 	}
 }
 
+// TestLikesThatFillTheirSegments: more than fit the first segments of a window
+// count all the same, each once, folded or not.
+func TestLikesThatFillTheirSegments(t *testing.T) {
+	s, pass := open(t)
+	const users, each = 40, 80 // 2.5 segments of a row for each user
+	send := func() {
+		var all sync.WaitGroup
+		for user := range users {
+			all.Go(func() {
+				for n := range uint32(each) {
+					s.sendLikes(t, fmt.Sprint("user", user), n, "1")
+				}
+			})
+		}
+		all.Wait()
+	}
+	send()
+	for range 2 {
+		if r := s.room(t, "lobby"); r.Likes != users*each {
+			t.Errorf("%d likes, want %d", r.Likes, users*each)
+		}
+		pass(quiet)
+		s.tick(t)
+	}
+	if u, err := s.User(t.Context(), "lobby", "user7"); err != nil || u.Likes != each {
+		t.Errorf("%+v, %v", u, err)
+	}
+	if n := s.unfolded(t, "lobby"); n != 0 {
+		t.Errorf("%d segments unfolded", n)
+	}
+}
+
 // TestDropMeter: what was about to be sent, less what was delivered.
 func TestDropMeter(t *testing.T) {
 	s, pass := openWith(t, Config{MeterDrops: true})
