@@ -54,8 +54,13 @@ type world struct {
 
 func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 	t.Helper()
+	return newWorldOf(t, t, store, clock)
+}
+
+func newWorldOf(tb testing.TB, t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
+	tb.Helper()
 	w := &world{
-		World: rulestest.New(t, clock, rulestest.Options{Callbacks: []string{"Group.CallbackBeforeSendMsg", "Group.CallbackAfterSendMsg"}}), t: t,
+		World: rulestest.New(tb, clock, rulestest.Options{Callbacks: []string{"Group.CallbackBeforeSendMsg", "Group.CallbackAfterSendMsg"}}), t: t,
 		store: store, rooms: map[string]liveroom.Room{}, kicked: map[string]bool{}, counts: map[string]gift.Count{},
 	}
 	users, err := usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)

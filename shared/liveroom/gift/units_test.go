@@ -1,0 +1,77 @@
+package gift_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
+	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/liveroom/gift"
+	"github.com/backchannel-im/backchannel/shared/mototest"
+)
+
+// TestUnits measures what a gift costs on DynamoDB, in write units, from the order to
+// the message that IM took, without the counting in the room: alone, and as one of the
+// 99 taps of a combo. The orders of a frame share its job and its message.
+func TestUnits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("moto is not part of -short")
+	}
+	proxy := dynamotest.Start(t, mototest.Start(t))
+	clock := kvtest.NewClock()
+	table := fmt.Sprint("gifts", time.Now().UnixNano())
+	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
+	})
+	const region = "eu-central-1"
+	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: &proxy.URL, Credentials: credentials})
+	if _, err := client.CreateTable(t.Context(), dynamokv.TableInput(table)); err != nil {
+		t.Fatal(err)
+	}
+	store, err := dynamokv.Open(t.Context(), table, dynamokv.Options{Region: region, Endpoint: proxy.URL, Credentials: credentials, Now: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	w := newWorld(t, store, clock)
+	w.room("live")
+	p := w.process(store).serves()
+	p.sells("rose", 10)
+	p.paysIn("ann", 10_000)
+	give := func(key string) {
+		if r := p.gives("ann", "live", key, "rose", 1, 10); r.status != 201 {
+			t.Fatalf("%d %s", r.status, r.text)
+		}
+	}
+	spent := func(n int) float64 { return proxy.Units().Write / float64(n) }
+
+	spent(1) // what came before
+	const lone = 5
+	for n := range lone {
+		give(fmt.Sprint("lone", n))
+		p.seconds(3)
+	}
+	alone := spent(lone)
+	const taps = 99
+	for n := range taps {
+		give(fmt.Sprint("tap", n))
+		p.Advance(50 * time.Millisecond)
+		p.work() // as a worker does meanwhile
+	}
+	p.seconds(4)
+	combo := spent(taps)
+	t.Logf("write units a gift: %.1f alone, %.1f in a combo of %d", alone, combo, taps)
+	if shown := len(p.shown("live")); shown != lone+5 {
+		t.Errorf("%d messages", shown)
+	}
+	p.wantState("ann", "live", gift.OrderID("ann", "tap98"), gift.Sent)
+	if combo >= alone || alone > 40 || combo > 20 || combo < 8 {
+		t.Errorf("%.1f units alone and %.1f in a combo", alone, combo)
+	}
+}
