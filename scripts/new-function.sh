@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# Make a complete new function.
+# Make a complete new feature with its function.
 #
-# usage: scripts/new-function.sh NAME "WHAT IT DOES"
+# usage: scripts/new-function.sh NAME NOUN "WHAT IT DOES"
 #
 #   NAME           the job it does, lower-case words joined by -: mail-carrier
+#   NOUN           what the feature is called everywhere else: mail
 #   WHAT IT DOES   the rest of the sentence "mail-carrier ...": carries mail
 #   -h             show this
 #
-# It makes functions/NAME with a route, its test, README, .env.example and a
-# sample event, and enters it in template.yaml and serverless.yml. The tests
-# pass at once; replace the route with yours.
+# It makes the rule's package shared/NOUN, its wiring shared/wiring/NOUN with a
+# line in the list of features, and functions/NAME with its test, README,
+# .env.example and a sample event, and enters the function in both deployment
+# templates and in the README. The tests pass at once; replace the rule with yours.
 set -euo pipefail
 script=$(realpath "$0")
 cd "$(dirname "$script")/.."
@@ -20,10 +22,10 @@ if [[ ${1-} == -h ]]; then
   usage
   exit
 fi
-if (($# != 2)); then
+if (($# != 3)); then
   usage >&2
   exit 2
 fi
-go run ./scripts/newfunction "$1" "$2"
-go run ./scripts/settings "$1"
-echo "functions/$1 is there; try: go test ./functions/$1"
+go run ./scripts/newfunction "$1" "$2" "$3"
+go run ./scripts/settings
+echo "shared/$2 and functions/$1 are there; try: go test ./shared/$2 ./functions/$1"

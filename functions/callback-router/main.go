@@ -9,4 +9,4 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/features"
 )
 
-func main() { faas.Main("callback-router", wiring.Router(features.All, cloud.Engines).Build) }
+func main() { faas.Main("callback-router", wiring.Router(features.Hearing(), cloud.Engines).Build) }

@@ -8,4 +8,4 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/features"
 )
 
-func main() { faas.Main("job-worker", wiring.Worker(features.All, cloud.Engines).Build) }
+func main() { faas.Main("job-worker", wiring.Worker(features.Working(), cloud.Engines).Build) }

@@ -9,5 +9,5 @@ import (
 )
 
 func main() {
-	faas.Main(credential.Feature.Function, wiring.Alone(credential.Feature, states.Engines).Build)
+	faas.Main(credential.Feature.Function, wiring.Routes(credential.Feature, states.Engines).Build)
 }

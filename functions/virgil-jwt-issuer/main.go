@@ -10,5 +10,5 @@ import (
 )
 
 func main() {
-	faas.Main(virgil.Feature.Function, wiring.Alone(virgil.Feature, states.Engines).Build)
+	faas.Main(virgil.Feature.Function, wiring.Routes(virgil.Feature, states.Engines).Build)
 }

@@ -1,7 +1,9 @@
-// Command newfunction makes the folder of a new function and enters it in both
-// deployment templates. scripts/new-function.sh calls it.
+// Command newfunction makes a new feature with its function: the rule's package,
+// its wiring with a line in the list of features, the function's folder, and the
+// entries in both deployment templates and in the README. scripts/new-function.sh
+// calls it.
 //
-//	go run ./scripts/newfunction NAME "WHAT IT DOES"
+//	go run ./scripts/newfunction NAME NOUN "WHAT IT DOES"
 package main
 
 import (
@@ -9,6 +11,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"go/format"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,7 +20,7 @@ import (
 	"text/template"
 )
 
-// files are the new folder, as templates, and the entries of both deployment
+// files are the new files, as templates, and the entries of both deployment
 // templates.
 //
 //go:embed files
@@ -27,11 +30,11 @@ var files embed.FS
 const marker = "# End of the functions."
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, `usage: go run ./scripts/newfunction NAME "WHAT IT DOES"`)
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, `usage: go run ./scripts/newfunction NAME NOUN "WHAT IT DOES"`)
 		os.Exit(2)
 	}
-	if err := run(os.Args[1], os.Args[2]); err != nil {
+	if err := run(os.Args[1], os.Args[2], os.Args[3]); err != nil {
 		fmt.Fprintln(os.Stderr, "newfunction:", err)
 		os.Exit(1)
 	}
@@ -39,14 +42,26 @@ func main() {
 
 // function is what the templates know about the new function.
 type function struct {
-	Name string // mail-carrier
-	ID   string // MailCarrier
-	What string // carries mail
+	Name    string // mail-carrier
+	ID      string // MailCarrier
+	Forward string // MAIL_CARRIER
+	Noun    string // mail
+	Upper   string // MAIL
+	What    string // carries mail
 }
 
-var validName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+var (
+	validName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+	validNoun = regexp.MustCompile(`^[a-z][a-z0-9]*$`)
+)
 
-func run(name, what string) error {
+// change is one that is made when all are known to be possible.
+type change struct {
+	path string
+	text []byte
+}
+
+func run(name, noun, what string) error {
 	what = strings.TrimSuffix(strings.TrimSpace(what), ".")
 	if !validName.MatchString(name) || len(name) > 40 {
 		return fmt.Errorf("%q: a name is lower-case words joined by -, at most 40 bytes", name)
@@ -54,61 +69,124 @@ func run(name, what string) error {
 	if what == "" || strings.ContainsAny(what, "\n\"\\:#") {
 		return errors.New(`what it does is the rest of one sentence, without the characters " \ : #`)
 	}
-	f := function{Name: name, What: what}
+	if !validNoun.MatchString(noun) || len(noun) > 20 {
+		return fmt.Errorf("%q: a noun is one lower-case word, at most 20 bytes", noun)
+	}
+	f := function{
+		Name: name, Noun: noun, What: what,
+		Forward: strings.ToUpper(strings.ReplaceAll(name, "-", "_")), Upper: strings.ToUpper(noun),
+	}
 	for word := range strings.SplitSeq(name, "-") {
 		f.ID += strings.ToUpper(word[:1]) + word[1:]
 	}
-	dir := filepath.Join("functions", name)
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is there already", dir)
+	files := map[string]string{
+		"rule.go":              "shared/" + noun + "/" + noun + ".go",
+		"rule_test.go":         "shared/" + noun + "/" + noun + "_test.go",
+		"wiring.go":            "shared/wiring/" + noun + "/" + noun + ".go",
+		"main.go":              "functions/" + name + "/main.go",
+		"main_test.go":         "functions/" + name + "/main_test.go",
+		"README.md":            "functions/" + name + "/README.md",
+		"events/http-api.json": "functions/" + name + "/events/http-api.json",
 	}
-	sam, err := entered("template.yaml", f)
-	if err != nil {
-		return err
-	}
-	serverless, err := entered("serverless.yml", f)
-	if err != nil {
-		return err
-	}
-	trigger, err := render("files/trigger.yml.tmpl", f)
-	if err != nil {
-		return err
-	}
-	for _, file := range []string{"main.go", "main_test.go", "README.md", "events/http-api.json"} {
+	var changes []change
+	for file, path := range files {
+		dir := filepath.Dir(strings.TrimSuffix(path, "events/http-api.json"))
+		if _, err := os.Stat(filepath.Clean(dir)); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is there already", filepath.Clean(dir))
+		}
 		text, err := render("files/"+file+".tmpl", f)
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(dir, file)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		changes = append(changes, change{path, text})
+	}
+	for _, edit := range []func(function) (change, error){enterSAM, enterServerless, enterFeature, enterReadme} {
+		c, err := edit(f)
+		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, text, 0o644); err != nil {
+		changes = append(changes, c)
+	}
+	for _, c := range changes {
+		if err := os.MkdirAll(filepath.Dir(c.path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(c.path, c.text, 0o644); err != nil {
 			return err
 		}
 	}
-	if err := os.WriteFile("template.yaml", sam, 0o644); err != nil {
-		return err
-	}
-	return os.WriteFile("serverless.yml", append(serverless, trigger...), 0o644)
+	return nil
 }
 
-// entered returns a deployment template with the function before its marker.
-func entered(file string, f function) ([]byte, error) {
-	text, err := os.ReadFile(file)
+func enterSAM(f function) (change, error) {
+	entry, err := render("files/template.yaml.tmpl", f)
 	if err != nil {
-		return nil, err
+		return change{}, err
 	}
-	entry, err := render("files/"+file+".tmpl", f)
+	forward := fmt.Sprintf("          FORWARD_%s: !Sub '${%sUrl.FunctionUrl}im'\n", f.Forward, f.ID)
+	return edited("template.yaml", before(marker, string(entry)), before("FORWARD_BEFORE_SEND_FILTER", forward))
+}
+
+func enterServerless(f function) (change, error) {
+	entry, err := render("files/serverless.yml.tmpl", f)
 	if err != nil {
-		return nil, err
+		return change{}, err
 	}
-	at := bytes.Index(text, []byte(marker))
-	if at < 0 {
-		return nil, fmt.Errorf("%s has no line %q", file, marker)
+	trigger, err := render("files/trigger.yml.tmpl", f)
+	if err != nil {
+		return change{}, err
 	}
-	start := bytes.LastIndexByte(text[:at], '\n') + 1
-	return bytes.Join([][]byte{text[:start], entry, text[start:]}, nil), nil
+	forward := fmt.Sprintf("          FORWARD_%s: ${env:FORWARD_%s}\n", f.Forward, f.Forward)
+	c, err := edited("serverless.yml", before(marker, string(entry)), before("FORWARD_BEFORE_SEND_FILTER", forward))
+	c.text = append(c.text, trigger...)
+	return c, err
+}
+
+// enterFeature puts the feature at the end of those that hear callbacks.
+func enterFeature(f function) (change, error) {
+	c, err := edited(
+		"shared/wiring/features/features.go",
+		before("shared/wiring/minute\"", fmt.Sprintf("\t\"github.com/backchannel-im/backchannel/shared/wiring/%s\"\n", f.Noun)),
+		before("\t}\n}\n\n// Working", fmt.Sprintf("\t\t%s.Feature,\n", f.Noun)),
+	)
+	if err == nil {
+		c.text, err = format.Source(c.text) // sorts the imports
+	}
+	return c, err
+}
+
+func enterReadme(f function) (change, error) {
+	row := fmt.Sprintf("| [%s](functions/%s) | %s | `GET /%s` |\n", f.Name, f.Name, f.What, f.Noun)
+	return edited("README.md", before("| [job-worker](functions/job-worker)", row))
+}
+
+// edit changes a text, or reports what it did not find there.
+type edit func(text string) (string, error)
+
+// before puts lines before the first line that has a text.
+func before(what, lines string) edit {
+	return func(text string) (string, error) {
+		at := strings.Index(text, what)
+		if at < 0 {
+			return "", fmt.Errorf("no line with %q", what)
+		}
+		start := strings.LastIndexByte(text[:at], '\n') + 1
+		return text[:start] + lines + text[start:], nil
+	}
+}
+
+func edited(file string, edits ...edit) (change, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return change{}, err
+	}
+	text := string(b)
+	for _, e := range edits {
+		if text, err = e(text); err != nil {
+			return change{}, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return change{file, []byte(text)}, nil
 }
 
 func render(name string, f function) ([]byte, error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/backchannel-im/backchannel/scripts/internal/settings"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+	"github.com/backchannel-im/backchannel/shared/wiring/features"
 	"github.com/backchannel-im/backchannel/shared/wiring/virgil"
 )
 
@@ -148,6 +149,24 @@ func TestSettingsPage(t *testing.T) {
 	}
 	if read(t, settings.Page) != settings.All(all) {
 		t.Errorf("%s differs from what the programs read: go run ./scripts/settings", settings.Page)
+	}
+}
+
+// TestContributing: the table of features leads to each one's function, rule,
+// wiring and settings, and every function that is a feature's own is in it.
+func TestContributing(t *testing.T) {
+	of := map[string][]config.Setting{}
+	for _, f := range features.All() {
+		of[f.Function] = settingsOf(t, f.Function)
+	}
+	text := read(t, "CONTRIBUTING.md")
+	if again, err := settings.InReadme(text, settings.FeaturesHeading, settings.Features(features.All(), of)); err != nil || again != text {
+		t.Errorf("CONTRIBUTING.md: the table of features is not that of the list (%v): go run ./scripts/settings", err)
+	}
+	for _, name := range functions(t) {
+		if regexp.MustCompile(`wiring\.(Alone|Routes)\(`).MatchString(read(t, "functions/"+name+"/main.go")) && !strings.Contains(text, "](functions/"+name+"/README.md)") {
+			t.Errorf("functions/%s is a feature's own, and its feature is not in the list", name)
+		}
 	}
 }
 

@@ -89,17 +89,29 @@ func mustRun(t *testing.T, dir string, command string, args ...string) {
 // it builds, passes its own test and everything that is asked of the others.
 func TestNewFunctionIsComplete(t *testing.T) {
 	dir := copyOfRepository(t)
-	mustRun(t, dir, "scripts/new-function.sh", "echo-bot", "answers in kind")
-	mustRun(t, dir, "go", "vet", "./functions/echo-bot")
-	mustRun(t, dir, "go", "test", "./functions/echo-bot")
-	mustRun(t, dir, "go", "test", "./scripts/repotest", "-run", "TestLaw|TestTemplates$|TestFunctions/echo-bot")
+	mustRun(t, dir, "scripts/new-function.sh", "echo-bot", "echo", "answers in kind")
+	mustRun(t, dir, "go", "vet", "./functions/echo-bot", "./shared/echo", "./shared/wiring/...")
+	mustRun(t, dir, "go", "test", "./functions/echo-bot", "./shared/echo")
+	mustRun(t, dir, "go", "test", "./scripts/repotest", "-run", "TestLaw|TestTemplates$|TestFunctions/(echo-bot|bundle)|TestSettingsPage|TestContributing|TestRootReadme")
 	if !testing.Short() {
 		needs(t, "cfn-lint")
 		mustRun(t, dir, "cfn-lint", "template.yaml")
 	}
 
 	before := read(t, "template.yaml")
-	for _, args := range [][]string{{"echo-bot", "again"}, {"Echo", "shouts"}, {"../x", "escapes"}, {"x", ""}, {"x", "a: b"}, {"x"}, {}} {
+	for _, args := range [][]string{
+		{"echo-bot", "other", "again"},
+		{"other-bot", "echo", "again"},
+		{"Echo", "x", "shouts"},
+		{"../x", "x", "escapes"},
+		{"x", "../x", "escapes"},
+		{"x", "x-y", "joins"},
+		{"x", "x", ""},
+		{"x", "x", "a: b"},
+		{"x", "x"},
+		{"x"},
+		{},
+	} {
 		if out, err := in(t, dir, "scripts/new-function.sh", args...); err == nil {
 			t.Errorf("new-function.sh %q worked:\n%s", args, out)
 		}

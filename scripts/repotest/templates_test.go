@@ -69,6 +69,9 @@ func environment(t testing.TB, f deployment.Function, values map[string]string) 
 	env := map[string]string{"AWS_REGION": "eu-central-1"} // which the platform sets
 	for name, text := range f.Environment {
 		value, known := values[name]
+		if strings.HasPrefix(name, "FORWARD_") {
+			value, known = "http://127.0.0.1:1/im", true
+		}
 		switch {
 		case known:
 			env[name] = value

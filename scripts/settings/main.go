@@ -3,7 +3,8 @@
 //
 //	go run ./scripts/settings [FUNCTION...]
 //
-// Without a name it does all functions, and docs/settings.md.
+// Without a name it does all functions, docs/settings.md, and the table of
+// features in CONTRIBUTING.md.
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
 	"github.com/backchannel-im/backchannel/scripts/internal/settings"
 	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/wiring/features"
 )
 
 func main() {
@@ -66,7 +68,19 @@ func run(ctx context.Context, names []string) error {
 	if !everything {
 		return nil
 	}
-	return os.WriteFile(settings.Page, []byte(settings.All(all)), 0o644)
+	if err := os.WriteFile(settings.Page, []byte(settings.All(all)), 0o644); err != nil {
+		return err
+	}
+	const contributing = "CONTRIBUTING.md"
+	text, err := os.ReadFile(contributing)
+	if err != nil {
+		return err
+	}
+	page, err := settings.InReadme(string(text), settings.FeaturesHeading, settings.Features(features.All(), all))
+	if err != nil {
+		return fmt.Errorf("%s: %w", contributing, err)
+	}
+	return os.WriteFile(contributing, []byte(page), 0o644)
 }
 
 // ask builds a function and asks it for its settings.

@@ -21,9 +21,9 @@ type door struct {
 	forwards map[string]string // URLs of functions deployed on their own
 }
 
-// readDoor reads the endpoint's settings, and for each feature to forward the URL
-// of its own function.
-func readDoor(set *config.Reader, forwardable []Feature) *door {
+// readDoor reads the endpoint's settings, and for each function that may be
+// deployed on its own the URL to forward to.
+func readDoor(set *config.Reader, forwardable []string) entrance {
 	d := &door{forwards: make(map[string]string)}
 	set.Group(groupCallbacks)
 	d.config.SDKAppID = appID(set)
@@ -51,15 +51,18 @@ func readDoor(set *config.Reader, forwardable []Feature) *door {
 	if strings.Trim(d.config.PathSecret, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "" {
 		set.Fault("CALLBACK_PATH_SECRET", "must be letters, digits and hyphens, since IM takes no others in a URL")
 	}
-	for _, f := range forwardable {
-		d.forwards[f.Function] = set.URL(config.Setting{
-			Name:    "FORWARD_" + strings.ToUpper(strings.ReplaceAll(f.Function, "-", "_")),
-			Meaning: "callback URL of " + f.Function + " deployed on its own; the rules of " + f.Function + " run here without this setting",
+	for _, function := range forwardable {
+		d.forwards[function] = set.URL(config.Setting{
+			Name:    "FORWARD_" + strings.ToUpper(strings.ReplaceAll(function, "-", "_")),
+			Meaning: "callback URL of " + function + " deployed on its own; the rules of " + function + " run here without this setting",
 			Format:  "a URL ending in /im or /im/SECRET",
 		})
 	}
 	return d
 }
+
+// forwarded reports whether a function's callbacks go to its own deployment.
+func (d *door) forwarded(function string) bool { return d.forwards[function] != "" }
 
 // rules returns the rules of all parts, and has the ledger retry after-rules that
 // failed. Without a ledger nothing is retried.

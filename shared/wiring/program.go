@@ -22,43 +22,59 @@ import (
 type Timetable func(store kv.Store, jobs *queue.Ledger) schedule.Table
 
 // Program is a deployable: features, and what the program does of what they
-// register.
+// register. What a program does not do is nil, so that the linker leaves it out.
 type Program struct {
 	features     []Feature
 	engines      Engines
 	store, queue Need
 	callers      Callers
 	alone        bool // it is the feature's own function
-	callbacks    bool // it answers IM's callbacks
+	answers      bool // it answers IM's callbacks
 	forwards     bool // it may pass them to the features' own functions
 	routes       bool // it serves the features' routes
-	works        bool // it carries out jobs, and has the operator's routes for them
-	minute       Timetable
-	observe      func(callback.Exchange)
+
+	door    func(set *config.Reader, forwardable []string) entrance
+	gate    func(set *config.Reader, callers Callers) func(kv.Store) *api.Gate
+	work    func(app *faas.App, h *House, q queue.Queue, routes *http.ServeMux)
+	minute  Timetable
+	observe func(callback.Exchange)
 }
 
-// Alone is a feature's own function: its callbacks and its routes.
+// entrance is the callback endpoint.
+type entrance interface {
+	forwarded(function string) bool
+	rules(parts []part, jobs *queue.Ledger) (*callback.Mux, error)
+	mount(routes *http.ServeMux, rules *callback.Mux, jobs *queue.Ledger, observe func(callback.Exchange)) error
+}
+
+// Alone is the own function of a feature that hears callbacks: it answers them,
+// and has the feature's routes.
 func Alone(f Feature, e Engines) Program {
+	p := Routes(f, e)
+	p.answers, p.door = true, readDoor
+	return p
+}
+
+// Routes is the own function of a feature that hears no callbacks.
+func Routes(f Feature, e Engines) Program {
 	return Program{
-		features: []Feature{f}, engines: e, store: f.Store, queue: f.Queue, callers: f.Callers,
-		alone: true, callbacks: f.Callbacks, routes: true,
+		features: []Feature{f}, engines: e, store: f.Store, queue: f.Queue, callers: f.Callers, gate: readGate,
+		alone: true, routes: true,
 	}
 }
 
-// Router is IM's one callback URL: the callbacks of all features, run here or
-// passed to their own functions.
-func Router(all []Feature, e Engines) Program {
-	return Program{
-		features: filter(all, func(f Feature) bool { return f.Callbacks }),
-		engines:  e, store: Required, queue: Optional, callbacks: true, forwards: true,
-	}
+// Router is IM's one callback URL: the callbacks of the features that hear some,
+// answered here or passed to the features' own functions.
+func Router(hearing []Feature, e Engines) Program {
+	return Program{features: hearing, engines: e, store: Required, queue: Optional, answers: true, forwards: true, door: readDoor}
 }
 
-// Worker carries out the jobs of all features.
-func Worker(all []Feature, e Engines) Program {
+// Worker carries out the jobs of the features that have some. Whoever hears
+// callbacks has: those whose rule failed.
+func Worker(working []Feature, e Engines) Program {
 	return Program{
-		features: filter(all, func(f Feature) bool { return f.Callbacks || f.Queue != None }),
-		engines:  e, store: Required, queue: Required, callers: Servers, forwards: true, works: true,
+		features: working, engines: e, store: Required, queue: Required, callers: Servers, gate: readGate,
+		forwards: true, door: readDoor, work: work,
 	}
 }
 
@@ -71,13 +87,9 @@ func Clock(minute Timetable, e Engines) Program {
 // does.
 func Bundle(all []Feature, minute Timetable, e Engines, observe func(callback.Exchange)) Program {
 	return Program{
-		features: all, engines: e, store: Required, queue: Optional, callers: Users,
-		callbacks: true, routes: true, works: true, minute: minute, observe: observe,
+		features: all, engines: e, store: Required, queue: Optional, callers: Users, gate: readGate,
+		answers: true, door: readDoor, routes: true, work: work, minute: minute, observe: observe,
 	}
-}
-
-func filter(all []Feature, keep func(Feature) bool) []Feature {
-	return slices.DeleteFunc(slices.Clone(all), func(f Feature) bool { return !keep(f) })
 }
 
 // Build reads the settings and opens what they name. After an error, nothing is
@@ -88,16 +100,15 @@ func (p Program) Build(ctx context.Context, set *config.Reader) (app *faas.App, 
 		return nil, err
 	}
 	set.Publish(published...)
-	var entrance *door
-	if p.callbacks || p.forwards {
-		var to []Feature
-		if p.forwards {
-			to = filter(p.features, func(f Feature) bool { return f.Callbacks })
-		}
-		entrance = readDoor(set, to)
+	var door entrance
+	if p.door != nil {
+		door = p.door(set, p.forwardable())
 	}
-	gate := readGate(set, p.callers)
-	openings := p.read(set, entrance)
+	gate := func(kv.Store) *api.Gate { return &api.Gate{} }
+	if p.gate != nil {
+		gate = p.gate(set, p.callers)
+	}
+	openings := p.read(set, door)
 	openStore, openQueue := p.engines.readStore(set, p.store), p.engines.readQueue(set, p.queue)
 	if err := set.Err(); err != nil {
 		return nil, err
@@ -135,11 +146,24 @@ func (p Program) Build(ctx context.Context, set *config.Reader) (app *faas.App, 
 		}
 	}
 	app = &faas.App{Close: opened.close}
-	if err := p.serve(app, h, q, entrance); err != nil {
+	if err := p.serve(app, h, q, door); err != nil {
 		return nil, err
 	}
 	done = true
 	return app, nil
+}
+
+// forwardable are the functions whose callbacks may go to their own deployments.
+//
+// No generic function is called with features here: the linker would then keep all
+// methods of all that a Feature names, and with them IM's whole client.
+func (p Program) forwardable() (functions []string) {
+	for _, f := range p.features {
+		if p.forwards && f.Callbacks {
+			functions = append(functions, f.Function)
+		}
+	}
+	return functions
 }
 
 // opening is a feature that is on.
@@ -149,11 +173,11 @@ type opening struct {
 }
 
 // read reads the settings of the features and returns those that are on.
-func (p Program) read(set *config.Reader, entrance *door) (on []opening) {
+func (p Program) read(set *config.Reader, door entrance) (on []opening) {
 	s := &Settings{Reader: set, Alone: p.alone}
 	for _, f := range p.features {
 		set.Group(f.Name)
-		s.Forwarded = entrance != nil && entrance.forwards[f.Function] != ""
+		s.Forwarded = door != nil && door.forwarded(f.Function)
 		if open := f.Read(s); open != nil {
 			on = append(on, opening{f, open})
 		}
@@ -162,15 +186,15 @@ func (p Program) read(set *config.Reader, entrance *door) (on []opening) {
 }
 
 // serve makes of what the features registered what a platform calls.
-func (p Program) serve(app *faas.App, h *House, q queue.Queue, entrance *door) error {
+func (p Program) serve(app *faas.App, h *House, q queue.Queue, door entrance) error {
 	routes := http.NewServeMux()
-	if entrance != nil {
-		rules, err := entrance.rules(h.parts, h.Jobs)
+	if door != nil {
+		rules, err := door.rules(h.parts, h.Jobs)
 		if err != nil {
 			return err
 		}
-		if p.callbacks {
-			if err := entrance.mount(routes, rules, h.Jobs, p.observe); err != nil {
+		if p.answers {
+			if err := door.mount(routes, rules, h.Jobs, p.observe); err != nil {
 				return err
 			}
 		}
@@ -180,18 +204,23 @@ func (p Program) serve(app *faas.App, h *House, q queue.Queue, entrance *door) e
 			add(routes, h.Gate)
 		}
 	}
-	if p.works && h.Jobs != nil {
-		jobdesk.Routes(routes, h.Gate, h.Jobs)
-		app.Job = h.Jobs.Perform
-		if local, is := q.(worker); is {
-			app.Run = func(ctx context.Context) error { return local.Run(ctx, h.Jobs.Perform) }
-		}
+	if p.work != nil && h.Jobs != nil {
+		p.work(app, h, q, routes)
 	}
 	if p.minute != nil {
 		app.Tick = p.minute(h.Store, h.Jobs).Tick
 	}
 	app.HTTP = api.Routes(routes)
 	return nil
+}
+
+// work has the program carry out jobs, and gives the operator the routes for them.
+func work(app *faas.App, h *House, q queue.Queue, routes *http.ServeMux) {
+	jobdesk.Routes(routes, h.Gate, h.Jobs)
+	app.Job = h.Jobs.Perform
+	if local, is := q.(worker); is {
+		app.Run = func(ctx context.Context) error { return local.Run(ctx, h.Jobs.Perform) }
+	}
 }
 
 // Rules opens a feature in a house of the caller's, with all of its settings, and

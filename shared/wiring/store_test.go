@@ -36,7 +36,7 @@ func build(t *testing.T, p wiring.Program, dir string, more map[string]string) (
 
 // needing is a feature's own function that needs a queue so much.
 func needing(q wiring.Need) wiring.Program {
-	return wiring.Alone(wiring.Feature{
+	return wiring.Routes(wiring.Feature{
 		Name: "test", Function: "tester", Store: wiring.Required, Queue: q,
 		Read: func(*wiring.Settings) wiring.Open { return func(context.Context, *wiring.House) error { return nil } },
 	}, engines)

@@ -46,7 +46,7 @@ func All(ctx context.Context, values map[string]string) (all []Wanted, err error
 		return nil, err
 	}
 	defer q.Close()
-	for _, f := range features.All {
+	for _, f := range features.All() {
 		set := config.NewReader(func(name string) (string, bool) { v, ok := values[name]; return v, ok })
 		rules, err := wiring.Rules(ctx, f, set, &wiring.House{Store: store, Jobs: queue.NewLedger(store, q, nil)})
 		switch {

@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
 // Of asks a built function for its settings, in an empty environment.
@@ -180,6 +181,25 @@ func All(of map[string][]config.Setting) string {
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", s.Name, cell(s.Meaning), cell(s.Format), cell(def), by)
 		}
+	}
+	return b.String()
+}
+
+// FeaturesHeading is the section of CONTRIBUTING.md that has the features.
+const FeaturesHeading = "## Features"
+
+// Features returns the table of features: where each one's function, rule, wiring
+// and settings are.
+func Features(list []wiring.Feature, of map[string][]config.Setting) string {
+	var b strings.Builder
+	b.WriteString("| noun | function, with its page | rule | wiring | settings |\n|---|---|---|---|---|\n")
+	for _, f := range list {
+		settings := "none of its own"
+		if slices.ContainsFunc(of[f.Function], func(s config.Setting) bool { return s.Group == f.Name }) {
+			settings = fmt.Sprintf("[%s](%s#feature-%s)", strings.ToLower(titleOf(f.Name)), Page, f.Name)
+		}
+		fmt.Fprintf(&b, "| %s | [functions/%s](functions/%s/README.md) | [shared/%s](shared/%s) | [shared/wiring/%s](shared/wiring/%s/%s.go) | %s |\n",
+			f.Name, f.Function, f.Function, f.Name, f.Name, f.Name, f.Name, f.Name, settings)
 	}
 	return b.String()
 }

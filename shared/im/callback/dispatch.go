@@ -27,7 +27,7 @@ func (ep *Endpoint) dispatch(ctx context.Context, e Event, hop phase) Exchange {
 		ep.tally.unread(field)
 		ep.c.Log.LogAttrs(ctx, slog.LevelWarn, "callback field unreadable", slog.String("command", e.Command()), slog.String("field", field))
 	}
-	t, known := table[e.Command()]
+	t, known := table()[e.Command()]
 	switch {
 	case !known:
 		ep.tally.add(&ep.tally.s.Unknown)

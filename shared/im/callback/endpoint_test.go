@@ -362,7 +362,7 @@ func TestUnknownCommandsAreAcknowledgedAndCounted(t *testing.T) {
 // IM's push results have no command in the body; nothing else may lack it.
 func TestOnlyPushesMayLackTheCommand(t *testing.T) {
 	r := newRig(t, nil)
-	for command, entry := range table {
+	for command, entry := range table() {
 		status := http.StatusBadRequest
 		if entry.nameless {
 			status = http.StatusOK
@@ -381,7 +381,7 @@ func TestOnlyPushesMayLackTheCommand(t *testing.T) {
 
 func TestEverySampleIsAnswered(t *testing.T) {
 	r := newRig(t, nil)
-	for command := range table {
+	for command := range table() {
 		if w := r.send(command, string(sample(t, command))); w.Code != http.StatusOK {
 			t.Errorf("%s: %d %s", command, w.Code, w.Body)
 		}

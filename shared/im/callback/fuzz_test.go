@@ -15,7 +15,7 @@ import (
 // Whatever decodes comes out again with nothing lost, decodes to the same
 // event, and is what encoding/json reads.
 func FuzzEvent(f *testing.F) {
-	for command := range table {
+	for command := range table() {
 		f.Add(command, sample(f, command))
 	}
 	f.Add("Group.CallbackBeforeSendMsg", []byte(strange))
@@ -101,7 +101,7 @@ func FuzzEndpoint(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for command := range table {
+	for command := range table() {
 		f.Add(http.MethodPost, "SdkAppid=1400000001&CallbackCommand="+command, sample(f, command), "")
 	}
 	f.Add(http.MethodPost, signed.URL.RawQuery, sample(f, "Group.CallbackBeforeSendMsg"), "")

@@ -155,7 +155,7 @@ func (m *Mux) Redo(ctx context.Context, d Deferred) error {
 // Commands returns the commands that any rule wants, in order of name.
 func (m *Mux) Commands() []string {
 	var list []string
-	for name := range table {
+	for name := range table() {
 		if len(m.before[name])+len(m.allowed[name])+len(m.after[name]) > 0 {
 			list = append(list, name)
 		}

@@ -29,7 +29,7 @@ func TestEachEventTakesOneKindOfAnswer(t *testing.T) {
 		"Sns.CallbackPrevFriendAdd":           "friend",
 		"Sns.CallbackPrevFriendResponse":      "friend",
 	}
-	for command, entry := range table {
+	for command, entry := range table() {
 		var takes []string
 		e := entry.make()
 		if _, is := e.(BeforeEvent[C2CVerdict]); is {

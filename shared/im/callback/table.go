@@ -40,66 +40,80 @@ func (t entry) withoutName() entry {
 	return t
 }
 
+var (
+	tableOnce sync.Once
+	tableMade map[string]entry
+	unknown   entry
+)
+
 // table is every callback of the manual's list (1047/34355, 269/1523) by its
 // wire name. Everything else about commands is derived from it.
-var table = map[string]entry{
-	"State.StateChange": entryOf[StateChange](after),
-
-	"C2C.CallbackBeforeSendMsg":        entryOf[C2CBeforeSendMsg](before),
-	"C2C.CallbackAfterSendMsg":         entryOf[C2CAfterSendMsg](after),
-	"C2C.CallbackAfterMsgReport":       entryOf[C2CAfterMsgReport](after),
-	"C2C.CallbackAfterMsgWithDraw":     entryOf[C2CAfterMsgWithDraw](after),
-	"C2C.CallbackAfterC2CMsgExtension": entryOf[C2CAfterMsgExtension](after),
-
-	"Group.CallbackBeforeCreateGroup":       entryOf[GroupBeforeCreate](before),
-	"Group.CallbackAfterCreateGroup":        entryOf[GroupAfterCreate](after),
-	"Group.CallbackBeforeApplyJoinGroup":    entryOf[GroupBeforeApplyJoin](before),
-	"Group.CallbackBeforeInviteJoinGroup":   entryOf[GroupBeforeInviteJoin](before),
-	"Group.CallbackAfterNewMemberJoin":      entryOf[GroupAfterNewMemberJoin](after),
-	"Group.CallbackAfterMemberExit":         entryOf[GroupAfterMemberExit](after),
-	"Group.CallbackBeforeSendMsg":           entryOf[GroupBeforeSendMsg](before),
-	"Group.CallbackAfterSendMsg":            entryOf[GroupAfterSendMsg](after),
-	"Group.CallbackSendMsgException":        entryOf[GroupSendMsgException](after),
-	"Group.CallbackAfterRecallMsg":          entryOf[GroupAfterRecallMsg](after),
-	"Group.CallbackAfterGroupFull":          entryOf[GroupAfterFull](after),
-	"Group.CallbackAfterGroupDestroyed":     entryOf[GroupAfterDestroyed](after),
-	"Group.CallbackAfterGroupInfoChanged":   entryOf[GroupAfterInfoChanged](after),
-	"Group.CallbackOnMemberStateChange":     entryOf[GroupOnMemberStateChange](after),
-	"Group.CallbackAfterMemberFieldChanged": entryOf[GroupAfterMemberFieldChanged](after),
-	"Group.CallbackAfterGroupAttrChanged":   entryOf[GroupAfterAttrChanged](after),
-	"Group.CallbackAfterReadReceipt":        entryOf[GroupAfterReadReceipt](after),
-	"Group.CallbackAfterChangeGroupOwner":   entryOf[GroupAfterChangeOwner](after),
-	"Group.CallbackAfterGroupMsgExtension":  entryOf[GroupAfterMsgExtension](after),
-	"Group.CallbackOnDailyGroupQuotaAlarm":  entryOf[GroupOnDailyQuotaAlarm](after),
-	"Group.CallbackBeforeCreateTopic":       entryOf[TopicBeforeCreate](before),
-	"Group.CallbackAfterCreateTopic":        entryOf[TopicAfterCreate](after),
-	"Group.CallbackAfterTopicDestroyed":     entryOf[TopicAfterDestroyed](after),
-	"Group.CallbackAfterTopicInfoChanged":   entryOf[TopicAfterInfoChanged](after),
-
-	"Sns.CallbackPrevFriendAdd":      entryOf[SnsPrevFriendAdd](before),
-	"Sns.CallbackPrevFriendResponse": entryOf[SnsPrevFriendResponse](before),
-	"Sns.CallbackFriendAdd":          entryOf[SnsFriendAdd](after),
-	"Sns.CallbackFriendDelete":       entryOf[SnsFriendDelete](after),
-	"Sns.CallbackBlackListAdd":       entryOf[SnsBlackListAdd](after),
-	"Sns.CallbackBlackListDelete":    entryOf[SnsBlackListDelete](after),
-	"Profile.CallbackPortraitSet":    entryOf[ProfilePortraitSet](after),
-
-	"Bot.OnC2CMessage":   entryOf[BotOnC2CMessage](after),
-	"Bot.OnGroupMessage": entryOf[BotOnGroupMessage](after),
-
-	"Push.OfflinePush":                 entryOf[OfflinePush](after).withoutName(),
-	"Push.AllMemberPush":               entryOf[AllMemberPush](after).withoutName(),
-	"Alert.RequestOverLimit":           entryOf[AlertRequestOverLimit](after),
-	"ContentCallback.ResultNotify":     entryOf[ContentResultNotify](after),
-	"Chatbot.OnC2CSignalMessage":       entryOf[ChatbotOnC2CSignalMessage](after),
-	"Follow.CallbackAfterFollowAdd":    entryOf[FollowAfterAdd](after),
-	"Follow.CallbackAfterFollowDelete": entryOf[FollowAfterDelete](after),
+//
+// It is made when it is first asked for: as a variable of the package it would be
+// linked, and made at the start, by functions that hear no callbacks.
+func table() map[string]entry {
+	tableOnce.Do(func() { tableMade, unknown = makeTable(), entryOf[Unknown](after) })
+	return tableMade
 }
 
-var unknown = entryOf[Unknown](after)
+func makeTable() map[string]entry {
+	return map[string]entry{
+		"State.StateChange": entryOf[StateChange](after),
+
+		"C2C.CallbackBeforeSendMsg":        entryOf[C2CBeforeSendMsg](before),
+		"C2C.CallbackAfterSendMsg":         entryOf[C2CAfterSendMsg](after),
+		"C2C.CallbackAfterMsgReport":       entryOf[C2CAfterMsgReport](after),
+		"C2C.CallbackAfterMsgWithDraw":     entryOf[C2CAfterMsgWithDraw](after),
+		"C2C.CallbackAfterC2CMsgExtension": entryOf[C2CAfterMsgExtension](after),
+
+		"Group.CallbackBeforeCreateGroup":       entryOf[GroupBeforeCreate](before),
+		"Group.CallbackAfterCreateGroup":        entryOf[GroupAfterCreate](after),
+		"Group.CallbackBeforeApplyJoinGroup":    entryOf[GroupBeforeApplyJoin](before),
+		"Group.CallbackBeforeInviteJoinGroup":   entryOf[GroupBeforeInviteJoin](before),
+		"Group.CallbackAfterNewMemberJoin":      entryOf[GroupAfterNewMemberJoin](after),
+		"Group.CallbackAfterMemberExit":         entryOf[GroupAfterMemberExit](after),
+		"Group.CallbackBeforeSendMsg":           entryOf[GroupBeforeSendMsg](before),
+		"Group.CallbackAfterSendMsg":            entryOf[GroupAfterSendMsg](after),
+		"Group.CallbackSendMsgException":        entryOf[GroupSendMsgException](after),
+		"Group.CallbackAfterRecallMsg":          entryOf[GroupAfterRecallMsg](after),
+		"Group.CallbackAfterGroupFull":          entryOf[GroupAfterFull](after),
+		"Group.CallbackAfterGroupDestroyed":     entryOf[GroupAfterDestroyed](after),
+		"Group.CallbackAfterGroupInfoChanged":   entryOf[GroupAfterInfoChanged](after),
+		"Group.CallbackOnMemberStateChange":     entryOf[GroupOnMemberStateChange](after),
+		"Group.CallbackAfterMemberFieldChanged": entryOf[GroupAfterMemberFieldChanged](after),
+		"Group.CallbackAfterGroupAttrChanged":   entryOf[GroupAfterAttrChanged](after),
+		"Group.CallbackAfterReadReceipt":        entryOf[GroupAfterReadReceipt](after),
+		"Group.CallbackAfterChangeGroupOwner":   entryOf[GroupAfterChangeOwner](after),
+		"Group.CallbackAfterGroupMsgExtension":  entryOf[GroupAfterMsgExtension](after),
+		"Group.CallbackOnDailyGroupQuotaAlarm":  entryOf[GroupOnDailyQuotaAlarm](after),
+		"Group.CallbackBeforeCreateTopic":       entryOf[TopicBeforeCreate](before),
+		"Group.CallbackAfterCreateTopic":        entryOf[TopicAfterCreate](after),
+		"Group.CallbackAfterTopicDestroyed":     entryOf[TopicAfterDestroyed](after),
+		"Group.CallbackAfterTopicInfoChanged":   entryOf[TopicAfterInfoChanged](after),
+
+		"Sns.CallbackPrevFriendAdd":      entryOf[SnsPrevFriendAdd](before),
+		"Sns.CallbackPrevFriendResponse": entryOf[SnsPrevFriendResponse](before),
+		"Sns.CallbackFriendAdd":          entryOf[SnsFriendAdd](after),
+		"Sns.CallbackFriendDelete":       entryOf[SnsFriendDelete](after),
+		"Sns.CallbackBlackListAdd":       entryOf[SnsBlackListAdd](after),
+		"Sns.CallbackBlackListDelete":    entryOf[SnsBlackListDelete](after),
+		"Profile.CallbackPortraitSet":    entryOf[ProfilePortraitSet](after),
+
+		"Bot.OnC2CMessage":   entryOf[BotOnC2CMessage](after),
+		"Bot.OnGroupMessage": entryOf[BotOnGroupMessage](after),
+
+		"Push.OfflinePush":                 entryOf[OfflinePush](after).withoutName(),
+		"Push.AllMemberPush":               entryOf[AllMemberPush](after).withoutName(),
+		"Alert.RequestOverLimit":           entryOf[AlertRequestOverLimit](after),
+		"ContentCallback.ResultNotify":     entryOf[ContentResultNotify](after),
+		"Chatbot.OnC2CSignalMessage":       entryOf[ChatbotOnC2CSignalMessage](after),
+		"Follow.CallbackAfterFollowAdd":    entryOf[FollowAfterAdd](after),
+		"Follow.CallbackAfterFollowDelete": entryOf[FollowAfterDelete](after),
+	}
+}
 
 func lookUp(command string) entry {
-	if t, known := table[command]; known {
+	if t, known := table()[command]; known {
 		return t
 	}
 	return unknown
@@ -110,7 +124,7 @@ func lookUp(command string) entry {
 // found at its start.
 func commandOf[E Event]() string {
 	var names []string
-	for name, t := range table {
+	for name, t := range table() {
 		if _, is := t.make().(E); is {
 			names = append(names, name)
 		}

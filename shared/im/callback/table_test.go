@@ -23,7 +23,7 @@ func sample(t testing.TB, command string) []byte {
 }
 
 func TestEveryCommandHasASample(t *testing.T) {
-	if have, want := samples.Commands(), slices.Sorted(maps.Keys(table)); !slices.Equal(have, want) {
+	if have, want := samples.Commands(), slices.Sorted(maps.Keys(table())); !slices.Equal(have, want) {
 		t.Errorf("samples are of\n%q, the table has\n%q", have, want)
 	}
 }
@@ -31,7 +31,7 @@ func TestEveryCommandHasASample(t *testing.T) {
 // A sample holds no field that its type does not know, or a misspelt tag would
 // pass for an absent field.
 func TestSamplesDecodeInFull(t *testing.T) {
-	for command, entry := range table {
+	for command, entry := range table() {
 		body := sample(t, command)
 		e, err := Decode(command, body)
 		if err != nil {
@@ -57,7 +57,7 @@ func TestSamplesDecodeInFull(t *testing.T) {
 // Every event is either asked or told, as its name says: what IM calls Before
 // and Prev expects a verdict.
 func TestKindsFollowTheNames(t *testing.T) {
-	for command, entry := range table {
+	for command, entry := range table() {
 		asks := strings.Contains(command, ".CallbackBefore") || strings.Contains(command, ".CallbackPrev")
 		if asks != (entry.kind == before) {
 			t.Errorf("%s has the wrong kind", command)

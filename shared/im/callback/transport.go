@@ -117,7 +117,7 @@ func (ep *Endpoint) refuse(ctx context.Context, w http.ResponseWriter, command s
 		reason = errUnexpected
 	}
 	ep.tally.refused(reason.Code)
-	if _, known := table[command]; !known {
+	if _, known := table()[command]; !known {
 		command = "" // anybody could have written it
 	}
 	ep.c.Log.LogAttrs(ctx, slog.LevelWarn, "callback refused", slog.String("reason", reason.Code),

@@ -14,20 +14,40 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/virgil"
 )
 
-// All are the features, in the order in which their before-rules are asked: the
-// first refusal wins, and a rule sees what earlier ones rewrote.
-var All = []wiring.Feature{
-	moderation.Feature,
-	roomstats.Feature,
-	match.Feature,
-	bot.Feature,
-	desk.Feature,
-	credential.Feature,
-	virgil.Feature,
+// Each feature stands in one of the three lists. They are functions so that a
+// program links the features of the list it calls for and no others.
+
+// Hearing are the features that hear IM's callbacks, in the order in which their
+// before-rules are asked: the first refusal wins, and a rule sees what earlier
+// ones rewrote.
+func Hearing() []wiring.Feature {
+	return []wiring.Feature{
+		moderation.Feature,
+		roomstats.Feature,
+		match.Feature,
+		bot.Feature,
+	}
+}
+
+// Working are those and the features that have jobs otherwise.
+func Working() []wiring.Feature {
+	return append(
+		Hearing(),
+		desk.Feature,
+	)
+}
+
+// All are those and the features that have routes alone.
+func All() []wiring.Feature {
+	return append(
+		Working(),
+		credential.Feature,
+		virgil.Feature,
+	)
 }
 
 // Bundle is all features behind one URL: what the function of that name deploys,
 // and what scripts/dev serves. observe sees every callback; nil: nobody does.
 func Bundle(e wiring.Engines, observe func(callback.Exchange)) wiring.Program {
-	return wiring.Bundle(All, minute.Table, e, observe)
+	return wiring.Bundle(All(), minute.Table, e, observe)
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/wiring"
+	"github.com/backchannel-im/backchannel/shared/wiring/features"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
@@ -65,6 +67,21 @@ func TestBannedUserGetsNowhere(t *testing.T) {
 	} {
 		if a := b.Do(r); a.Status != http.StatusForbidden || !strings.Contains(a.Text, `"banned"`) {
 			t.Errorf("%s: %d %s", name, a.Status, a.Text)
+		}
+	}
+}
+
+// TestLists: each feature stands once, in the list that says what it has.
+func TestLists(t *testing.T) {
+	for i, f := range features.All() {
+		hears, works := i < len(features.Hearing()), i < len(features.Working())
+		if f.Callbacks != hears || (f.Callbacks || f.Queue != wiring.None) != works {
+			t.Errorf("%s: callbacks %v, queue %v, and it is in another list", f.Name, f.Callbacks, f.Queue != wiring.None)
+		}
+		for _, other := range features.All()[:i] {
+			if f.Name == other.Name || f.Function == other.Function {
+				t.Errorf("%s and %s have a name in common", f.Name, other.Name)
+			}
 		}
 	}
 }
