@@ -1,5 +1,5 @@
 // A chat window: one user's client on one conversation.
-import { button, complain, element, onClick, patch, set } from "./dom.js";
+import { button, complain, element, patch, set } from "./dom.js";
 import { hub, placeKey } from "./hub.js";
 
 const shown = 200; // messages in a window
@@ -205,13 +205,11 @@ export class Chat {
       node.name.parentNode.querySelector(".level")?.remove();
       if (badge) node.name.before(element("span", { className: "level" }, badge));
     }
-    if (kind === "unsent" && !parts.act.firstChild) parts.act.append(button("Retry", () => hub.ask("resend", this.user, this.place(), item.id)));
-    if (kind !== "unsent" && item.why && !parts.act.dataset.why) {
-      parts.act.dataset.why = "1";
-      const link = element("button", { type: "button", className: "link" }, "Why?");
-      onClick(link, () => this.node.dispatchEvent(new CustomEvent("callback", { bubbles: true, detail: node.dataset.message })));
-      parts.act.replaceChildren(link);
-    } else if (kind !== "unsent" && !item.why) parts.act.replaceChildren();
+    const acts = [];
+    if (kind === "unsent") acts.push(["Retry", () => hub.ask("resend", this.user, this.place(), item.id)]);
+    if (item.why) acts.push(["Why?", () => this.node.dispatchEvent(new CustomEvent("callback", { bubbles: true, detail: node.dataset.message }))]);
+    if (item.mine && item.state === "sent" && item.seq && !item.recalled && !look) acts.push(["Recall", () => hub.ask("recall", this.user, this.place(), item.id)]);
+    patch(parts.act, acts, ([label]) => label, ([label, act]) => button(label, act, { className: label === "Recall" ? "link rare" : "link" }));
   }
 
   close() {
@@ -231,7 +229,7 @@ function textOf(item) {
 }
 
 // stateOf is what became of a message, in words and as a class.
-export function stateOf(item) {
+function stateOf(item) {
   if (item.recalled) return { label: "recalled", kind: "recalled" };
   if (!item.mine) return { label: item.why?.action === "mask" ? "masked" : "" };
   if (item.decided === "approved") return { label: "approved by a moderator", kind: "approved" };

@@ -75,11 +75,6 @@ class Store extends EventTarget {
     return this.#seen.get(key);
   }
 
-  // places lists the keys of the places where a user has seen something.
-  places(user) {
-    return [...this.#seen.keys()].filter((k) => k.startsWith(`${user}\n`)).map((k) => k.slice(user.length + 1));
-  }
-
   ask(method, ...args) {
     const id = ++this.#last;
     this.#port.postMessage({ id, method, args });

@@ -7,6 +7,7 @@ import { Client, Refused } from "./im.js";
 const keptItems = 300; // of one user in one place
 const keptCallbacks = 200;
 const retryAfter = 1000; // milliseconds
+const voided = 70052; // a UserSig that IM made void by a kick, perhaps within the same second
 
 export const placeKey = ({ groupId, topicId, peer }) => (groupId ? `${groupId} ${topicId ?? ""}` : `@ ${peer}`);
 
@@ -151,7 +152,7 @@ export class Hub {
       user.last = 0;
       await this.enter(user, user.rooms);
     } catch (e) {
-      if (e instanceof Refused) return this.present(user, "refused", e.message);
+      if (e instanceof Refused && e.code !== voided) return this.present(user, "refused", e.message);
       this.lose(user);
       setTimeout(() => this.users.get(userID) === user && user.presence === "lost" && this.login(userID), retryAfter);
       return;
@@ -227,6 +228,12 @@ export class Hub {
       }
     }
     this.put(user, placeKey(place), item);
+  }
+
+  // recall takes a message back for everybody.
+  async recall(userID, place, id) {
+    const user = this.users.get(userID);
+    await user.client.recall(place, user.places.get(placeKey(place)).find((i) => i.id === id));
   }
 
   // decided tells what became of a message that a moderator looked at.

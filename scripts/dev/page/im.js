@@ -38,6 +38,11 @@ export class Client {
     return this.post("send", { ...(groupId ? { groupId, topicId } : { userId: peer }), ...draft });
   }
 
+  // recall takes a message back, which send has named so.
+  recall({ groupId, topicId, peer }, { seq, key }) {
+    return this.post("recall", groupId ? { groupId, topicId, seq } : { userId: peer, key });
+  }
+
   vanish() {
     return this.post("vanish", {});
   }
