@@ -95,7 +95,7 @@ class User {
     return out;
   }
   // wait returns the data of the first event of a name that a predicate accepts.
-  async wait(name, accepts = () => true) {
+  async wait(name, accepts = () => true, timeout = 15000) {
     const handle = await this.page.waitForFunction(
       ([name, accepts]) => {
         const f = (0, eval)(`(${accepts})`);
@@ -103,9 +103,10 @@ class User {
         return found && { data: found.data };
       },
       [name, accepts.toString()],
-      { timeout: 15000 },
+      { timeout },
     ).catch(async () => {
-      throw new Error(`${this.id} was not told ${name}: ${JSON.stringify(await this.page.evaluate(() => seen.slice(-12)))?.slice(0, 2000)}`);
+      const last = await this.page.evaluate(() => seen.slice(-20).map((e) => [e.name, [e.data].flat().map((m) => m?.payload?.text ?? m?.payload?.operationType)]));
+      throw new Error(`${this.id} was not told ${name} (${accepts}); the last were ${JSON.stringify(last)}`);
     });
     return (await handle.jsonValue()).data;
   }
@@ -125,8 +126,8 @@ class User {
     );
   }
   // received waits for a text message and returns it as the SDK shows it.
-  async received(text) {
-    const list = await this.wait("MESSAGE_RECEIVED", `(list) => list.some((m) => m.payload?.text === ${JSON.stringify(text)})`);
+  async received(text, timeout) {
+    const list = await this.wait("MESSAGE_RECEIVED", `(list) => list.some((m) => m.payload?.text === ${JSON.stringify(text)})`, timeout);
     return list.find((m) => m.payload?.text === text);
   }
   history(conversationID, options = {}) {
@@ -160,10 +161,6 @@ check("an expired UserSig is refused with IM's code", async () => {
 check("the emulator has the login's device", async () => {
   const { users } = await control("state");
   assert.deepEqual(users.find((u) => u.userId === "alice").platforms, ["Web"]);
-});
-check("the backend would hear of the login", async () => {
-  // No callback URL is set: the state has counted none, and the login worked.
-  assert.equal((await control("callbacks")).callbacks.length, 0);
 });
 
 // --- one-to-one
@@ -537,6 +534,124 @@ check("a web page is in one room at a time", async () => {
   assert.deepEqual((await groupState("other")).members.map((m) => m.userId), ["bob"]);
 });
 
+// --- a backend's verdicts
+let verdict = {};
+const callbacks = [];
+const backend = createServer(async (request, response) => {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  const body = JSON.parse(Buffer.concat(chunks));
+  callbacks.push({ command: body.CallbackCommand, platform: new URL(request.url, "http://x").searchParams.get("OptPlatform"), body });
+  response.end(JSON.stringify({ ActionStatus: "OK", ErrorInfo: "", ErrorCode: 0, ...verdict[body.CallbackCommand] }));
+});
+const configure = async (settings) => assert.equal((await fetch(`${base}/emulator/apps/${appID}/console`, { method: "PATCH", body: JSON.stringify(settings) })).status, 200);
+const told = async (command, accepts = () => true) => {
+  for (let i = 0; i < 100; i++, await pause(50)) {
+    const found = callbacks.find((c) => c.command === command && accepts(c));
+    if (found) return found;
+  }
+  throw new Error(`the backend was not told ${command}: ${callbacks.map((c) => c.command)}`);
+};
+check("a backend hears of a page's message, by its platform", async () => {
+  await new Promise((resolve) => backend.listen(0, "127.0.0.1", resolve));
+  await configure({ callbackUrl: `http://127.0.0.1:${backend.address().port}/im` });
+  await alice.text("bob", "to be judged");
+  await bob.received("to be judged");
+  const before = await told("C2C.CallbackBeforeSendMsg");
+  assert.equal(before.platform, "Web");
+  assert.equal(before.body.MsgBody[0].MsgContent.Text, "to be judged");
+  await told("C2C.CallbackAfterSendMsg");
+});
+check("a refusal reaches sendMessage with the backend's code and text", async () => {
+  verdict = { "C2C.CallbackBeforeSendMsg": { ErrorCode: 120001, ErrorInfo: "mind your words" } };
+  const out = await alice.text("bob", "rude");
+  assert.equal(out.failed, 120001);
+  assert.match(out.message, /mind your words/);
+});
+check("a refusal without a code of its own is IM's", async () => {
+  verdict = { "C2C.CallbackBeforeSendMsg": { ErrorCode: 1 } };
+  assert.equal((await alice.text("bob", "refused")).failed, 20006);
+});
+check("a silent drop looks sent and arrives nowhere", async () => {
+  verdict = { "C2C.CallbackBeforeSendMsg": { ErrorCode: 2 } };
+  assert.ok(!(await alice.text("bob", "dropped")).failed);
+  verdict = {};
+  await alice.text("bob", "after the drop");
+  await bob.received("after the drop");
+  assert.equal(await bob.count("MESSAGE_RECEIVED", `(list) => list.some((m) => m.payload?.text === "dropped")`), 0);
+});
+check("a mask is what the receiver sees", async () => {
+  verdict = { "C2C.CallbackBeforeSendMsg": { MsgBody: [{ MsgType: "TIMTextElem", MsgContent: { Text: "you ***" } }] } };
+  await alice.text("bob", "you fool");
+  await bob.received("you ***");
+  verdict = {};
+});
+check("a group refusal reaches sendMessage with the backend's code and text", async () => {
+  verdict = { "Group.CallbackBeforeSendMsg": { ErrorCode: 10101, ErrorInfo: "not in this room" } };
+  const out = await bob.text("other", "rude", { group: true });
+  assert.equal(out.failed, 10101);
+  assert.match(out.message, /not in this room/);
+  verdict = {};
+});
+check("a backend that refuses a join", async () => {
+  await bob.must(() => chat.quitGroup("other"));
+  verdict = { "Group.CallbackBeforeApplyJoinGroup": { ErrorCode: 10102, ErrorInfo: "full house" } };
+  assert.equal((await bob.do(() => chat.joinGroup({ groupID: "other" }))).failed, 10102);
+  verdict = {};
+  await bob.must(() => chat.joinGroup({ groupID: "other" }));
+  await told("Group.CallbackOnMemberStateChange", (c) => c.body.EventCause === "Join");
+});
+check("a profile set on a page is called back as the user's own", async () => {
+  await bob.must(() => chat.updateMyProfile({ nick: "Bob" }));
+  const c = await told("Profile.CallbackPortraitSet");
+  assert.equal(c.body.Operator_Account, "bob");
+  assert.equal(c.platform, "Web");
+});
+check("a robot's answer streams as modifications", async () => {
+  await rest("openim_robot_http_svc/create_robot", { UserID: "@RBT#001", Nick: "Robot" });
+  await alice.text("@RBT#001", "hello robot");
+  await told("Bot.OnC2CMessage", (c) => c.body.From_Account === "alice");
+  const first = await rest("openim_robot_http_svc/send_stream_msg", { From_Account: "@RBT#001", To_Account: "alice", Chunk: "Hel" });
+  await alice.wait("MESSAGE_RECEIVED", `(list) => list.some((m) => m.from === "@RBT#001" && m.payload?.data?.includes("Hel"))`);
+  await rest("openim_robot_http_svc/send_stream_msg", { From_Account: "@RBT#001", To_Account: "alice", MsgKey: first.MsgKey, Chunk: "lo.", Finish: 1 });
+  await alice.wait("MESSAGE_MODIFIED", `(list) => list.some((m) => m.payload?.data?.includes("lo."))`);
+});
+check("REST calls that fail and callbacks that come twice do not double a message", async () => {
+  assert.equal((await fetch(`${base}/emulator/apps/${appID}/chaos`, { method: "PUT", body: JSON.stringify({ duplicate: 0.5, reorder: 0.3 }) })).status, 200);
+  for (let i = 0; i < 10; i++) await alice.text("bob", `chaos ${i}`);
+  await bob.received("chaos 9");
+  const got = await bob.page.evaluate(() => seen.filter((e) => e.name === "MESSAGE_RECEIVED").flatMap((e) => e.data).map((m) => m.payload?.text).filter((t) => t?.startsWith("chaos ")));
+  assert.deepEqual(got, Array.from({ length: 10 }, (_, i) => `chaos ${i}`));
+  assert.equal((await fetch(`${base}/emulator/apps/${appID}/chaos`, { method: "PUT", body: "{}" })).status, 200);
+});
+check("a socket that breaks again and again loses and doubles nothing", async () => {
+  const texts = [];
+  const cut = async () => assert.ok((await (await fetch(`${base}/emulator/apps/${appID}/sockets/cut`, { method: "POST" })).json()).cut >= 2);
+  for (let round = 0; round < 2; round++) {
+    await cut();
+    for (let i = 0; i < 5; i++) {
+      texts.push(`cut ${round}.${i}`);
+      const random = 70000 + 10 * round + i;
+      await rest("openim/sendmsg", { From_Account: "alice", To_Account: "bob", MsgSeq: random, MsgRandom: random, MsgBody: [{ MsgType: "TIMTextElem", MsgContent: { Text: texts.at(-1) } }] });
+    }
+    await bob.received(texts.at(-1), 60000); // the SDK waits some 17 s after a second break
+  }
+  const got = await bob.page.evaluate(() => seen.filter((e) => e.name === "MESSAGE_RECEIVED").flatMap((e) => e.data).map((m) => m.payload?.text).filter((t) => t?.startsWith("cut ")));
+  assert.deepEqual(got, texts);
+  const { conversations } = await control("state");
+  const stored = conversations.find((c) => c.users.join() === "alice,bob").messages.map((m) => m.body[0].MsgContent.Text).filter((t) => t?.startsWith("cut "));
+  assert.deepEqual(stored, texts);
+});
+check("a page sends after its socket broke", async () => {
+  await alice.text("bob", "on a new socket");
+  await bob.received("on a new socket");
+});
+check("a live room goes on after the sockets broke", async () => {
+  await alice.must(() => chat.joinGroup({ groupID: "other" }));
+  await bob.text("other", "still live", { group: true });
+  await alice.received("still live");
+});
+
 // --- ends of logins
 check("a second page of a user kicks the first", async () => {
   const first = await User.login("twice");
@@ -569,8 +684,9 @@ check("a logout ends the device", async () => {
 check("a page that is offline for a while misses nothing", async () => {
   const rider = await User.login("rider");
   await rider.context.setOffline(true);
+  await fetch(`${base}/emulator/apps/${appID}/sockets/cut`, { method: "POST" });
   await pause(500);
-  await alice.text("rider", "in the tunnel");
+  await rest("openim/sendmsg", { From_Account: "alice", To_Account: "rider", MsgRandom: 5, MsgBody: [{ MsgType: "TIMTextElem", MsgContent: { Text: "in the tunnel" } }] });
   await rider.context.setOffline(false);
   await rider.received("in the tunnel");
   await rider.context.close();
@@ -614,4 +730,5 @@ const unknown = [...new Set(calls.filter((c) => c.command.startsWith("sdk:")).ma
 if (unknown.length) console.log(`commands the gate does not know: ${unknown.join(" ")}`);
 await browser.close();
 site.close();
+backend.close();
 process.exit(failed ? 1 : 0);

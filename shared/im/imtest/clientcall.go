@@ -186,6 +186,9 @@ func (s *Server) Handle(pattern string, h http.Handler) {
 	}))
 }
 
+// Controlled reports whether the server serves /emulator/; see Options.Control.
+func (s *Server) Controlled() bool { return s.control }
+
 // Origins are the origins of pages that may use the emulator's routes beside its
 // own; see Options.
 func (s *Server) Origins() []string { return slices.Clone(s.origins) }

@@ -22,6 +22,7 @@ type Server struct {
 	clock   *Clock
 	seed    uint64
 	origins []string
+	control bool
 	mux     *http.ServeMux
 	done    chan struct{} // closed by Close
 
@@ -35,7 +36,7 @@ func NewServer(o Options) *Server {
 		o.Clock = NewClock()
 	}
 	s := &Server{
-		clock: o.Clock, seed: o.Seed, origins: o.Origins, mux: http.NewServeMux(), done: make(chan struct{}), apps: make(map[uint32]*App),
+		clock: o.Clock, seed: o.Seed, origins: o.Origins, control: o.Control, mux: http.NewServeMux(), done: make(chan struct{}), apps: make(map[uint32]*App),
 	}
 	s.mux.HandleFunc("/v4/{service}/{command}", func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, "") })
 	s.mux.HandleFunc("/dc/{dc}/v4/{service}/{command}", func(w http.ResponseWriter, r *http.Request) { s.serveREST(w, r, r.PathValue("dc")) })

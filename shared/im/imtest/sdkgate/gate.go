@@ -63,7 +63,7 @@ type gate struct {
 	o        Options
 
 	mu       sync.Mutex
-	sockets  int
+	sockets  map[*socket]bool
 	sessions map[string]*session // by a2
 }
 
@@ -75,9 +75,12 @@ func Mount(emulator *imtest.Server, o Options) {
 	if o.Sockets == 0 {
 		o.Sockets = mostSockets
 	}
-	g := &gate{emulator: emulator, o: o, sessions: make(map[string]*session)}
+	g := &gate{emulator: emulator, o: o, sockets: make(map[*socket]bool), sessions: make(map[string]*session)}
 	emulator.Handle("/ws", g)
 	emulator.Handle("/ws/", g)
+	if emulator.Controlled() {
+		emulator.Handle("POST /emulator/apps/{app}/sockets/cut", http.HandlerFunc(g.cut))
+	}
 }
 
 // ServeHTTP takes a socket, as long as there are not too many.
@@ -91,18 +94,42 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !g.allowed(r):
 		http.Error(w, "pages of this origin are not allowed", http.StatusForbidden)
 		return
-	case !g.take():
+	}
+	s := &socket{gate: g, app: app, slots: make(chan struct{}, mostRequests)}
+	if !g.take(s) {
 		http.Error(w, "too many sockets", http.StatusServiceUnavailable)
 		return
 	}
-	defer g.release()
+	defer g.release(s)
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the origin is checked above
 	if err != nil {
 		return // Accept has answered
 	}
 	conn.SetReadLimit(maxFrame)
-	s := &socket{gate: g, app: app, conn: conn, slots: make(chan struct{}, mostRequests)}
+	g.mu.Lock()
+	s.conn = conn
+	g.mu.Unlock()
 	s.serve(r.Context())
+}
+
+// cut breaks all sockets of an app without a word, as a bad network does.
+func (g *gate) cut(w http.ResponseWriter, r *http.Request) {
+	if !g.allowed(r) {
+		http.Error(w, "pages of this origin are not allowed", http.StatusForbidden)
+		return
+	}
+	id, _ := strconv.ParseUint(r.PathValue("app"), 10, 32)
+	n := 0
+	g.mu.Lock()
+	for s := range g.sockets {
+		if s.conn != nil && s.app.Config().SDKAppID == uint32(id) {
+			go func() { _ = s.conn.CloseNow() }()
+			n++
+		}
+	}
+	g.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(fields{"cut": n})
 }
 
 // allowed reports whether a page may open a socket: one of this machine, whatever
@@ -120,20 +147,20 @@ func (g *gate) allowed(r *http.Request) bool {
 	return u.Host == r.Host || u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1" || u.Hostname() == "::1"
 }
 
-func (g *gate) take() bool {
+func (g *gate) take(s *socket) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.sockets >= g.o.Sockets {
+	if len(g.sockets) >= g.o.Sockets {
 		return false
 	}
-	g.sockets++
+	g.sockets[s] = true
 	return true
 }
 
-func (g *gate) release() {
+func (g *gate) release(s *socket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.sockets--
+	delete(g.sockets, s)
 }
 
 // session returns the login that a request speaks for, or nil.
@@ -257,7 +284,13 @@ func (s *socket) answer(ctx context.Context, f frame) {
 		out = fields{"ActionStatus": "FAIL", "ErrorCode": imtest.Code(err), "ErrorInfo": infoOf(err)}
 	}
 	_ = s.write(ctx, fields{"head": fields{"seq": f.Head.Seq, "servcmd": f.Head.Command}, "body": out})
+	if session := s.loggedIn(); session != nil && f.Head.Command == wsLogin {
+		session.attach(ctx, s)
+	}
 }
+
+// wsLogin begins or resumes a session.
+const wsLogin = "im_open_status.wslogin"
 
 // infoOf is IM's text of an error.
 func infoOf(err error) string {
@@ -311,8 +344,8 @@ func ok(more fields) fields {
 // succeeds with nothing, and is among the app's calls.
 func (s *socket) perform(ctx context.Context, f frame) (fields, error) {
 	switch f.Head.Command {
-	case "im_open_status.wslogin":
-		return s.login(ctx, f)
+	case wsLogin:
+		return s.login(f)
 	case "heartbeat.alive", "im_open_status.wshello", "imopenstat.tim_web_report_v2":
 		return done, nil
 	}
@@ -343,7 +376,7 @@ func (s *socket) perform(ctx context.Context, f frame) (fields, error) {
 
 // login starts a session with a UserSig, or resumes one by the a2 and tinyid that
 // its login got, on a new socket.
-func (s *socket) login(ctx context.Context, f frame) (fields, error) {
+func (s *socket) login(f frame) (fields, error) {
 	session := s.gate.session(f.Head.A2, f.Head.TinyID)
 	switch {
 	case f.Head.UserSig != "":
@@ -360,14 +393,13 @@ func (s *socket) login(ctx context.Context, f frame) (fields, error) {
 		if err := s.app.CheckSig(session.userID, session.userSig); err != nil {
 			return nil, err
 		}
-		if err := session.client.Heartbeat(); err != nil {
-			return nil, &imtest.Error{Code: 70001, Info: "the login has ended; log in again"}
-		}
 	}
 	s.mu.Lock()
 	s.session = session
 	s.mu.Unlock()
-	session.attach(ctx, s)
+	if err := session.resume(s); err != nil {
+		return nil, &imtest.Error{Code: 70001, Info: "the login has ended; log in again"}
+	}
 	return ok(fields{
 		"TinyId": session.tinyID, "A2Key": session.a2, "InstId": session.instance, "HelloInterval": 120,
 		"TimeStamp": s.gate.emulator.Clock().Now().Unix(), "AuthKey": "emulator", "PurchaseBits": s.gate.o.Features,

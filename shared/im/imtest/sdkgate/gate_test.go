@@ -255,3 +255,55 @@ func TestBadFramesCloseTheSocket(t *testing.T) {
 	}
 	w.login("alice") // the gate lives
 }
+
+// POST /emulator/apps/APP/sockets/cut breaks the sockets of that app, for pages of
+// this machine alone.
+func TestSocketsAreCut(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	alice := w.login("alice")
+	post := func(app, origin string) *http.Response {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.web.URL+"/emulator/apps/"+app+"/sockets/cut", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Origin", origin)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		return resp
+	}
+	if got := post("1400000000", "https://evil.example").StatusCode; got != http.StatusForbidden {
+		t.Errorf("a foreign page: status %d", got)
+	}
+	post("1400000001", "")
+	alice.must("heartbeat.alive", nil) // another app's sockets are cut, not this one
+	post("1400000000", "")
+	if _, _, err := alice.conn.Read(t.Context()); err == nil {
+		t.Error("the socket is still there")
+	}
+}
+
+// While a socket breaks and another one takes its place, pushes arrive in order,
+// each once, and the page is not silent afterwards.
+func TestSocketsThatChangeHandsLoseNothing(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	alice, bob := w.login("alice"), w.login("bob")
+	for round := range 20 {
+		text := fmt.Sprint("round ", round)
+		_ = bob.conn.CloseNow()
+		again := w.open()
+		again.a2, again.tinyID = bob.a2, bob.tinyID
+		if out := again.ask("im_open_status.wslogin", nil, nil); out["ErrorCode"] != 0.0 {
+			t.Fatal(out)
+		}
+		alice.sendTo("bob", text, round+1)
+		again.told(text)
+		bob = again
+	}
+	if silent := w.app.State().User("bob").Silent; len(silent) != 0 {
+		t.Errorf("silent: %v", silent)
+	}
+}

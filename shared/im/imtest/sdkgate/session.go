@@ -31,7 +31,8 @@ type session struct {
 	instance uint32
 
 	mu     sync.Mutex
-	sock   *socket
+	holder *socket         // whose end is the page's silence
+	sock   *socket         // that pushes go to; nil until the login on it is answered
 	ctx    context.Context // of the socket
 	unread []fields        // pushes without an acknowledgement, oldest first
 	sent   []uint32        // Random of what this page has sent: it is not pushed to it
@@ -46,13 +47,27 @@ func newSession(g *gate, c *imtest.Client, userSig string) *session {
 	return s
 }
 
-// attach gives the session a socket, and sends what was pushed in vain before.
+// resume notes the socket that a page logs in on, which is a heartbeat. It fails when
+// IM has given the login up. Pushes wait until attach.
+func (s *session) resume(sock *socket) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// Under the lock: the end of the broken socket must not silence the device after
+	// the new one has woken it.
+	s.holder, s.sock = sock, nil
+	return s.client.Heartbeat()
+}
+
+// attach sends what was pushed in vain, and from now on everything, to the socket:
+// the page has the answer to its login and takes pushes.
 func (s *session) attach(ctx context.Context, sock *socket) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder != sock {
+		return
+	}
 	s.sock, s.ctx = sock, ctx
-	missed := slices.Clone(s.unread)
-	s.mu.Unlock()
-	for _, p := range missed {
+	for _, p := range s.unread {
 		_ = sock.write(ctx, p)
 	}
 }
@@ -60,28 +75,25 @@ func (s *session) attach(ctx context.Context, sock *socket) {
 // detach notes that a socket is gone. A page without one has no heartbeat.
 func (s *session) detach(sock *socket) {
 	s.mu.Lock()
-	gone := s.sock == sock
-	if gone {
-		s.sock = nil
-	}
-	s.mu.Unlock()
-	if gone {
+	defer s.mu.Unlock()
+	if s.holder == sock {
+		s.holder, s.sock = nil, nil
 		s.client.Vanish()
 	}
 }
 
-// push sends entries to the page, or keeps them for its next socket.
+// push sends entries to the page, or keeps them for its next socket. Pushes are
+// written under the lock, in their order.
 func (s *session) push(entries ...fields) {
 	p := fields{"head": fields{"servcmd": "im_open_push.msg_push", "seq": 0}, "body": fields{"EventArray": entries, "NeedAck": 1}}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.unread = append(s.unread, p)
 	if len(s.unread) > keptPushes {
 		s.unread = slices.Clone(s.unread[len(s.unread)-keptPushes:])
 	}
-	sock, ctx := s.sock, s.ctx
-	s.mu.Unlock()
-	if sock != nil {
-		_ = sock.write(ctx, p)
+	if s.sock != nil {
+		_ = s.sock.write(s.ctx, p)
 	}
 }
 
