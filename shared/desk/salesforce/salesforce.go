@@ -22,6 +22,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/desk"
@@ -65,8 +66,10 @@ type Desk struct {
 var _ desk.Desk = (*Desk)(nil)
 
 var (
-	version = regexp.MustCompile(`^v\d{2,3}\.0$`)
-	field   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,79}$`)
+	// Compiled when a desk is made, not at the start of every program: the second
+	// costs hundreds of allocations.
+	version = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^v\d{2,3}\.0$`) })
+	field   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,79}$`) })
 )
 
 // New checks the settings and makes a Desk. It does not call Salesforce.
@@ -86,9 +89,9 @@ func New(conf Config) (*Desk, error) {
 		return nil, fmt.Errorf("salesforce: %w", err)
 	}
 	switch {
-	case !version.MatchString(conf.APIVersion):
+	case !version().MatchString(conf.APIVersion):
 		return nil, errors.New("salesforce: the API version is written as v67.0")
-	case !field.MatchString(conf.KeyField), !field.MatchString(conf.GroupField):
+	case !field().MatchString(conf.KeyField), !field().MatchString(conf.GroupField):
 		return nil, errors.New("salesforce: a field has letters, digits and _ only")
 	case conf.ClientID == "":
 		return nil, errors.New("salesforce: the consumer key is needed")
