@@ -101,6 +101,8 @@ type Config struct {
 	Sends Sender
 	Hook  *Hook
 
+	// Reserved are UserIDs of staff, which users cannot put into teams. Servers can.
+	Reserved []string
 	// Teller is the account that tells teams, which must exist: an admin does.
 	Teller string
 	// AnyGroup has groups followed and started that IM filled although we did not

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +96,9 @@ func (t *Teams) join(ctx context.Context, c api.Caller, r *http.Request) (any, e
 	users, err := readUsers(r, c)
 	if err != nil {
 		return nil, err
+	}
+	if c.Server == "" && slices.ContainsFunc(users, func(id string) bool { return slices.Contains(t.conf.Reserved, id) }) {
+		return nil, fault.New(fault.Forbidden, "users cannot add staff to a team")
 	}
 	return t.Join(ctx, c, r.PathValue("id"), users)
 }

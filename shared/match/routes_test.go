@@ -117,6 +117,7 @@ func TestBadInput(t *testing.T) {
 		{"no such team", dan("POST", "/teams/team-none/members", `{}`), 404},
 		{"a server for nobody", server("POST", team+"/members", `{}`), 400},
 		{"for another", dan("POST", team+"/members", `{"userIds":["eve"]}`), 403},
+		{"staff, by the captain", w.as("ann", "POST", team+"/members", `{"userIds":["agent7"]}`), 403},
 		{"a user that cannot be", server("POST", team+"/members", `{"userIds":["eve",""]}`), 400},
 		{"too many users", server("POST", team+"/members", `{"userIds":["a"`+strings.Repeat(`,"a"`, 20)+`]}`), 400},
 		{"no list", server("POST", team+"/members", `{"userIds":"eve"}`), 400},

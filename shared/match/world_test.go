@@ -87,7 +87,7 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 	w.hook = matchtest.NewHook(hookKey, clock.Now)
 	w.conf = match.Config{
 		Hook:   &match.Hook{URL: w.serve(w.hook), Key: hookKey, Transport: w.transport, Now: clock.Now},
-		Teller: admin, Wait: 30 * time.Minute, Life: 6 * time.Hour, GiveUp: 10 * time.Minute, Now: clock.Now,
+		Teller: admin, Reserved: []string{admin, "agent7"}, Wait: 30 * time.Minute, Life: 6 * time.Hour, GiveUp: 10 * time.Minute, Now: clock.Now,
 	}
 	t.Cleanup(func() {
 		if p := w.hook.Problems(); len(p) > 0 {

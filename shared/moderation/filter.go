@@ -66,6 +66,10 @@ type Config struct {
 	// FriendsClosed refuses one-to-one messages while nobody knows who are
 	// friends.
 	FriendsClosed bool
+	// Striker gets the offences of at least StrikeFrom, 1 to 5; nil: nobody does.
+	// What is only masked is none.
+	Striker    Striker
+	StrikeFrom int
 	// Exempt are UserIDs that write to and hear from anybody, such as the admin
 	// account. Robots do, too.
 	Exempt []string
@@ -209,8 +213,10 @@ func (f *Filter) judge(ctx context.Context, m message) decision {
 	callback.Explain(ctx, Explanation{Action: action, Reasons: j.reasons, List: j.list.Version()})
 	switch action {
 	case wordlist.Reject:
+		f.strike(ctx, j)
 		return decision{refuse: true, text: f.c.RefusedText}
 	case wordlist.Drop:
+		f.strike(ctx, j)
 		return decision{drop: true}
 	case wordlist.Review:
 		return f.hold(ctx, j)
@@ -261,6 +267,30 @@ func (f *Filter) hold(ctx context.Context, j *judgement) decision {
 		return decision{refuse: true, text: f.c.RefusedText}
 	}
 	return decision{refuse: true, text: f.c.HeldText}
+}
+
+// strikeBudget is how long handing on an offence may take: the verdict waits.
+const strikeBudget = 300 * time.Millisecond
+
+// strike hands on what the sender did. The verdict does not depend on it.
+func (f *Filter) strike(ctx context.Context, j *judgement) {
+	if f.c.Striker == nil {
+		return
+	}
+	o := Offence{MessageID: j.identity(), UserID: j.From}
+	for _, r := range j.reasons {
+		if r.Severity > o.Severity {
+			o.Severity, o.Category = r.Severity, r.Category
+		}
+	}
+	if o.Severity < max(f.c.StrikeFrom, 1) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, strikeBudget)
+	defer cancel()
+	if err := f.c.Striker.Strike(ctx, o); err != nil {
+		slog.WarnContext(ctx, "sender of a refused message got no strike", "error", err.Error())
+	}
 }
 
 // masked delivers the message with its hits masked. Where one is left all the

@@ -604,3 +604,39 @@ func TestLogHoldsNoText(t *testing.T) {
 		}
 	}
 }
+
+// offences is a Striker that remembers.
+type offences struct{ all []moderation.Offence }
+
+func (o *offences) Strike(_ context.Context, offence moderation.Offence) error {
+	o.all = append(o.all, offence)
+	return nil
+}
+
+// TestStrikesBySeverity: a refused or dropped message of at least that severity is
+// an offence of its sender; one that is milder, masked, held or delivered is none.
+func TestStrikesBySeverity(t *testing.T) {
+	for _, tt := range []struct {
+		from  int
+		event callback.Event
+		want  int // severity; 0: no offence
+	}{
+		{3, talk(im.Text("join my casino now")), 3},
+		{3, say("lobby", im.AVRoom, im.Text("join my casino now")), 3}, // dropped
+		{4, talk(im.Text("join my casino now")), 0},
+		{1, talk(im.Text("去赌场")), 1},
+		{1, talk(im.Text("damn")), 0},
+		{1, say("lobby", im.Public, im.Text("meet me")), 0},
+		{1, talk(im.Text("a rumour")), 0},
+		{1, talk(im.Text("good evening")), 0},
+	} {
+		striker := &offences{}
+		newFilter(t, moderation.Config{Striker: striker, StrikeFrom: tt.from})(t, tt.event)
+		switch {
+		case tt.want == 0 && len(striker.all) > 0:
+			t.Errorf("from %d, %+v: %+v", tt.from, tt.event, striker.all)
+		case tt.want > 0 && (len(striker.all) != 1 || striker.all[0].Severity != tt.want || striker.all[0].UserID != "jane" || striker.all[0].MessageID == ""):
+			t.Errorf("from %d: %+v, want severity %d of jane", tt.from, striker.all, tt.want)
+		}
+	}
+}

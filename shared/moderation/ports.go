@@ -99,6 +99,22 @@ type Text struct {
 	Text    string // all texts of the message, a line each
 }
 
+// Striker gives senders of refused messages strikes without a moderator.
+type Striker interface {
+	// Strike hands an offence on, known again by its MessageID. Whoever saw a
+	// callback's URL can replay it within a minute with another body; so an
+	// operator switches this on by a setting, and a moderator can forgive.
+	Strike(ctx context.Context, o Offence) error
+}
+
+// Offence is a message that was refused or dropped.
+type Offence struct {
+	MessageID string // 32 hexadecimal digits
+	UserID    string // of the sender
+	Severity  int    // of the severest rule that the message hit, 1 to 5
+	Category  string // of that rule
+}
+
 // Friends knows who is whose friend.
 type Friends interface {
 	// AreFriends reports whether each of two users has the other as a friend.

@@ -71,6 +71,14 @@ func signer(set *config.Reader) *usersig.Signer {
 	return made
 }
 
+// Reserved reads the UserIDs of staff, which no end user may become, be banned as
+// or be put into a team as: those of AGENT_USER_IDS, and the admin's.
+func (s *Settings) Reserved() []string {
+	return append(s.List(config.Setting{
+		Group: "credential", Name: "AGENT_USER_IDS", Meaning: "UserIDs of your staff; UserSigs, strikes and teams for them are refused", Format: "UserIDs separated by commas",
+	}), s.Admin())
+}
+
 // Origins reads ALLOWED_ORIGINS, the web pages whose scripts may call our routes.
 func (s *Settings) Origins() []string {
 	return s.List(config.Setting{

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/moderation"
@@ -56,9 +57,23 @@ func (q *Queue) Show(ctx context.Context, id string) (View, error) {
 	return r.view(id), err
 }
 
-// Approve has a message sent. Approving it again changes nothing. Errors are
-// faults of the codes NotFound and Conflict, and the store's.
-func (q *Queue) Approve(ctx context.Context, id, by, reason string) (View, error) {
+// Approve has a message sent. Approving it again changes nothing. The message of a
+// sender who was banned since is sent only with evenIfBanned; otherwise that is a
+// Conflict. Errors are faults of the codes NotFound and Conflict, and the store's.
+func (q *Queue) Approve(ctx context.Context, id, by, reason string, evenIfBanned bool) (View, error) {
+	if q.conf.Banned != nil && !evenIfBanned {
+		r, _, err := q.load(ctx, id)
+		if err != nil {
+			return View{}, err
+		}
+		until, err := q.conf.Banned(ctx, r.Held.From)
+		if err != nil {
+			return View{}, err
+		}
+		if r.State == Waiting && !until.IsZero() {
+			return View{}, fault.New(fault.Conflict, `the sender of this message is banned; to send the message all the same, approve with "evenIfBanned":true`)
+		}
+	}
 	r, err := q.decide(ctx, id, decision{state: Approved, by: by, reason: reason})
 	return r.view(id), err
 }

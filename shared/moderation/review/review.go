@@ -90,6 +90,9 @@ type Config struct {
 	// Strike gives the sender of a rejected message a strike, once for each
 	// Review; nil: nothing follows.
 	Strike func(ctx context.Context, r Rejection) error
+	// Banned returns until when a user is banned, the zero time for one who is not;
+	// nil: nobody is.
+	Banned func(ctx context.Context, userID string) (time.Time, error)
 
 	// Notifier is the account that tells senders, an admin, and RejectedText what
 	// it says to the sender of a rejected message; "": nothing.

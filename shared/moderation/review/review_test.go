@@ -23,6 +23,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/review"
+	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
 )
 
 func TestContract(t *testing.T) {
@@ -33,6 +34,7 @@ func TestContract(t *testing.T) {
 		test func(*world)
 	}{
 		{"Approved", false, testApproved},
+		{"BannedSince", false, testBannedSince},
 		{"AsItWas", false, testAsItWas},
 		{"Rejected", false, testRejected},
 		{"DecidedTwice", false, testDecidedTwice},
@@ -56,6 +58,27 @@ func TestContract(t *testing.T) {
 		}})
 	}
 	enginetest.Run(t, tests)
+}
+
+// testBannedSince: whoever was banned after the message was held speaks only if a
+// moderator says so once more.
+func testBannedSince(w *world) {
+	p := w.process(w.store).serves()
+	jane := w.member("jane")
+	id := p.holds(jane, "room", suspicious)
+	w.must(p.strikes.Add(w.Context(), strikes.Strike{UserID: "jane", Key: "one", Weight: 10, By: "desk"}))
+	if status, _ := p.decides(id, "approve"); status != http.StatusConflict {
+		w.Errorf("status %d, want 409", status)
+	}
+	if got := w.seen("jane"); len(got) != 0 {
+		w.Errorf("seen: %q", got)
+	}
+	if a := p.ask(http.MethodPost, "/"+id+"/approve", `{"reason":"a quotation","evenIfBanned":true}`); a.Code != http.StatusOK {
+		w.Errorf("%d %s", a.Code, a.Body)
+	}
+	if got := w.seen("jane"); len(got) != 1 {
+		w.Errorf("seen: %q, want the message", got)
+	}
 }
 
 // testApproved: a held message is seen by nobody, and its sender told so; once it

@@ -19,7 +19,8 @@ const MaxWeight = 10
 //     "next"} with the messages that wait; order is oldest, which is what it is
 //     without, or newest
 //   - GET /moderation/reviews/{id}
-//   - POST /moderation/reviews/{id}/approve with {"reason"}
+//   - POST /moderation/reviews/{id}/approve with {"reason","evenIfBanned"}: a
+//     message whose sender was banned since is sent only if that is true
 //   - POST /moderation/reviews/{id}/reject with {"reason","weight"}: the reason is
 //     required; weight is the strike's points, 1 if it is missing, 0 for none
 //
@@ -36,7 +37,10 @@ func (q *Queue) Routes(mux *http.ServeMux, gate *api.Gate) {
 		if err != nil {
 			return err
 		}
-		v, err := q.Approve(r.Context(), r.PathValue("id"), api.CallerFrom(r.Context()).Server, in.Reason)
+		if in.Weight != nil {
+			return fault.New(fault.Invalid, "weight belongs to a rejection")
+		}
+		v, err := q.Approve(r.Context(), r.PathValue("id"), api.CallerFrom(r.Context()).Server, in.Reason, in.EvenIfBanned)
 		return answer(w, v, err)
 	}))
 	mux.Handle("POST /moderation/reviews/{id}/reject", gate.Server(func(w http.ResponseWriter, r *http.Request) error {
@@ -62,7 +66,9 @@ func (q *Queue) Routes(mux *http.ServeMux, gate *api.Gate) {
 // verdict is what a moderator says.
 type verdict struct {
 	Reason string `json:"reason"`
-	Weight *int   `json:"weight"`
+	Weight *int   `json:"weight"` // of a rejection
+
+	EvenIfBanned bool `json:"evenIfBanned"` // of an approval
 }
 
 func readVerdict(r *http.Request) (v verdict, err error) {

@@ -219,10 +219,10 @@ func (w *world) process(store kv.Store) *process {
 	p := &process{world: w, ledger: queue.NewLedger(store, w.queue, w.clock.Now)}
 	p.strikes = strikes.New(strikes.Config{
 		Store: store, Jobs: p.ledger, IM: chat, Sends: sends,
-		MuteAt: 3, Fade: 30 * 24 * time.Hour, MuteFor: 24 * time.Hour, Now: w.clock.Now,
+		MuteAt: 3, BanAt: 9, BanFor: 48 * time.Hour, Fade: 30 * 24 * time.Hour, MuteFor: 24 * time.Hour, Now: w.clock.Now,
 	})
 	p.reviews = review.New(review.Config{
-		Store: store, Jobs: p.ledger, Sends: sends, Notifier: admin, RejectedText: rejected, Now: w.clock.Now,
+		Store: store, Jobs: p.ledger, Sends: sends, Notifier: admin, RejectedText: rejected, Now: w.clock.Now, Banned: p.strikes.Banned,
 		Strike: func(ctx context.Context, r review.Rejection) error {
 			return p.strikes.Add(ctx, strikes.Strike{
 				UserID: r.UserID, Key: "review/" + r.Review, Weight: r.Weight, By: r.By, Reason: r.Reason, Review: r.Review,

@@ -5,9 +5,8 @@
 //
 // A strike counts its weight, and one point less with each [Config.Fade] that
 // passes. The points of all a user's strikes reach thresholds: for a warning, for
-// being muted, for being banned. Only a person's decision adds one: callbacks
-// from before a message are not signed over their bodies, so nothing here hears
-// them.
+// being muted, for being banned. A moderator adds strikes, and where a setting says
+// so a refused message does, by the severity of the rule that it hit.
 //
 // # What IM does
 //
@@ -38,6 +37,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/trail"
 	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
@@ -101,6 +101,10 @@ type Config struct {
 	Fade            time.Duration
 	MuteFor, BanFor time.Duration
 
+	// Reserved are UserIDs that get no strikes: the admin and the agents. Robots
+	// get none either.
+	Reserved []string
+
 	// Notifier is the account that tells users, an admin. Texts are what it says;
 	// of a Kind that has none it says nothing. That of None is for one who may
 	// speak again sooner than was said.
@@ -132,13 +136,47 @@ func New(conf Config) *Strikes {
 		conf: conf, store: conf.Store, now: conf.Now, trail: trail.New(conf.Store),
 	}
 	s.process = process.New(Sanctions, conf.Store, conf.Jobs, conf.Now, s.apply)
+	conf.Jobs.Handle(offenceKind, s.offence)
 	return s
+}
+
+// offenceKind is the kind of the job that adds the strike for a refused message.
+const offenceKind = "strikes.offence"
+
+// Strike implements [moderation.Striker]: a job adds a strike of as many points as
+// the offence is severe.
+func (s *Strikes) Strike(ctx context.Context, o moderation.Offence) error {
+	if s.exempt(o.UserID) {
+		return nil
+	}
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return s.conf.Jobs.Put(ctx, queue.Job{ID: "strikes/message/" + o.MessageID, Kind: offenceKind, Lane: queue.Slow, Body: body})
+}
+
+func (s *Strikes) offence(ctx context.Context, j queue.Job) error {
+	var o moderation.Offence
+	if err := json.Unmarshal(j.Body, &o); err != nil {
+		return errors.New("strikes: the job names no offence")
+	}
+	return s.Add(ctx, Strike{UserID: o.UserID, Key: "message/" + o.MessageID, Weight: o.Severity, By: Filter, Reason: o.Category})
+}
+
+// Filter is who adds the strikes for refused messages, where a moderator's strike
+// has the name of an API key.
+const Filter = "(filter)"
+
+// exempt reports whether a user gets no strikes.
+func (s *Strikes) exempt(userID string) bool {
+	return im.IsRobot(userID) || slices.Contains(s.conf.Reserved, userID)
 }
 
 // Strike is something that a user did wrong.
 type Strike struct {
 	UserID string
-	Key    string // known again by it; at most MaxKey bytes
+	Key    string // known again by it together with By, or with Review; at most MaxKey bytes
 	Weight int    // points, 1 to MaxWeight
 	By     string // who says so: the name of an API key
 	Reason string // for people; at most MaxReason bytes
@@ -172,10 +210,10 @@ func (s *Strikes) Add(ctx context.Context, add Strike) error {
 	if err := add.check(); err != nil {
 		return err
 	}
-	return s.change(ctx, add.UserID, func(r *record) error {
-		r.add(s.conf, add, s.now())
-		return nil
-	})
+	if s.exempt(add.UserID) {
+		return fault.New(fault.Forbidden, "the admin, agents and robots get no strikes")
+	}
+	return s.change(ctx, add.UserID, func(r *record) error { return r.add(s.conf, add, s.now()) })
 }
 
 // Forgive makes the strike with this key, or all with "", count for nothing. If
@@ -309,9 +347,16 @@ func (r *record) find(key string) int {
 
 // add counts a strike and what it leads to. The same again, or a milder one,
 // does not shorten what a user suffers; the same again begins anew.
-func (r *record) add(conf Config, s Strike, now time.Time) {
-	if r.find(s.Key) >= 0 {
-		return
+func (r *record) add(conf Config, s Strike, now time.Time) error {
+	for _, c := range r.Strikes {
+		switch {
+		case c.Key != s.Key, c.By != s.By && s.Review == "":
+			// Another server's keys are its own.
+		case s.Review == "" && (c.Weight != s.Weight || c.Reason != s.Reason):
+			return fault.New(fault.IdempotencyMismatch, "this Idempotency-Key was used for another strike; use a new one")
+		default:
+			return nil
+		}
 	}
 	now = now.UTC()
 	r.Strikes = slices.DeleteFunc(r.Strikes, func(c Counted) bool {
@@ -320,14 +365,15 @@ func (r *record) add(conf Config, s Strike, now time.Time) {
 	r.Strikes = append(r.Strikes, Counted{Key: s.Key, Weight: s.Weight, At: now, By: s.By, Reason: s.Reason, Review: s.Review})
 	r.Strikes = r.Strikes[max(0, len(r.Strikes)-MaxStrikes):]
 	r.tell(trail.Entry{
-		ID: "strike/" + s.UserID + "/" + s.Key, At: now, By: s.By, What: fmt.Sprintf("strike of %d added", s.Weight),
+		ID: "strike/" + s.UserID + "/" + s.By + "/" + s.Key, At: now, By: s.By, What: fmt.Sprintf("strike of %d added", s.Weight),
 		UserID: s.UserID, Review: s.Review, Note: s.Reason,
 	})
 	kind := conf.deserved(r.points(conf.Fade, now))
 	if kind == None || r.Sanction.active(now) && severity(kind) < severity(r.Sanction.Kind) {
-		return
+		return nil
 	}
 	r.punish(conf, s.UserID, kind, now)
+	return nil
 }
 
 // punish begins another sanction.
@@ -364,7 +410,7 @@ func (r *record) forgive(conf Config, userID, key, by, reason string, now time.T
 	}
 	changed := false
 	for i := range r.Strikes {
-		if c := &r.Strikes[i]; (key == "" || i == first) && !c.Forgiven {
+		if c := &r.Strikes[i]; (key == "" || c.Key == key) && !c.Forgiven {
 			c.Forgiven, changed = true, true
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
@@ -28,6 +29,9 @@ func TestContract(t *testing.T) {
 		{"Fading", false, testFading},
 		{"Forgiven", false, testForgiven},
 		{"BadInput", false, testBadInput},
+		{"KeysOfServers", false, testKeysOfServers},
+		{"Staff", false, testStaff},
+		{"Offences", false, testOffences},
 		{"Many", false, testMany},
 		{"Forgotten", false, testForgotten},
 		{"UnknownToIM", false, testUnknownToIM},
@@ -42,6 +46,60 @@ func TestContract(t *testing.T) {
 		}})
 	}
 	enginetest.Run(t, tests)
+}
+
+// testKeysOfServers: the Idempotency-Key of one server says nothing of another's,
+// and one key stands for one strike.
+func testKeysOfServers(w *world) {
+	p := w.process(w.store)
+	p.add("jane", "1", `{"weight":1,"reason":"spam"}`)
+	p.add("jane", "1", `{"weight":1,"reason":"spam"}`)
+	if status, v := p.askAs(otherKey, http.MethodPost, "jane", "1", `{"weight":1,"reason":"insults"}`); status != http.StatusOK || v.Points != 2 {
+		w.Errorf("another server: %d, %d points, want 2", status, v.Points)
+	}
+	for _, body := range []string{`{"weight":2,"reason":"spam"}`, `{"weight":1,"reason":"insults"}`} {
+		if status, _ := p.ask(http.MethodPost, "jane", "1", body); status != http.StatusUnprocessableEntity {
+			w.Errorf("%s under the same key: %d, want 422", body, status)
+		}
+	}
+	if _, v := p.ask(http.MethodGet, "jane", "", ""); v.Points != 2 || len(v.Strikes) != 2 {
+		w.Errorf("%d points of %d strikes, want 2 of 2", v.Points, len(v.Strikes))
+	}
+}
+
+// testStaff: whoever says so, the admin, agents and robots get no strikes.
+func testStaff(w *world) {
+	p := w.process(w.store)
+	for _, user := range []string{admin, "agent7", "@RBT#001"} {
+		if status, _ := p.ask(http.MethodPost, user, "", `{"weight":10}`); status != http.StatusForbidden {
+			w.Errorf("%s: %d, want 403", user, status)
+		}
+		w.must(p.strikes.Strike(w.Context(), moderation.Offence{MessageID: "m-" + user, UserID: user, Severity: 5}))
+		p.work()
+		if _, v := p.ask(http.MethodGet, user, "", ""); v.Points != 0 {
+			w.Errorf("%s has %d points", user, v.Points)
+		}
+	}
+}
+
+// testOffences: a refused message gives its sender as many points as it is severe,
+// once, which a moderator can forgive.
+func testOffences(w *world) {
+	p := w.process(w.store)
+	for range 2 {
+		w.must(p.strikes.Strike(w.Context(), moderation.Offence{MessageID: "one", UserID: "jane", Severity: 4, Category: "threats"}))
+		p.work()
+	}
+	_, v := p.ask(http.MethodGet, "jane", "", "")
+	if v.Points != 4 || v.Suffers != strikes.Muted || len(v.Strikes) != 1 || v.Strikes[0].By != strikes.Filter || v.Strikes[0].Reason != "threats" {
+		w.Errorf("%+v, want one strike of 4 points and the user muted", v)
+	}
+	if status, v := p.ask(http.MethodPost, "jane/forgive", "", `{"key":"message/one"}`); status != http.StatusOK || v.Points != 0 || v.Suffers != strikes.None {
+		w.Errorf("forgiven: %d, %+v", status, v)
+	}
+	if got := fmt.Sprint(p.entries("jane")); !strings.Contains(got, "strike of 4 added") {
+		w.Errorf("the trail says %s", got)
+	}
 }
 
 // testLadder: a user is warned, muted and banned, each for its time, and told of

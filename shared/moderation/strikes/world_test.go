@@ -30,6 +30,8 @@ const (
 	appKey = "a key for these tests alone"
 	admin  = "administrator"
 	apiKey = "an API key for these tests"
+
+	otherKey = "another server's API key"
 )
 
 var texts = map[strikes.Kind]string{
@@ -144,10 +146,11 @@ func (w *world) process(store kv.Store) *process {
 	p.strikes = strikes.New(strikes.Config{
 		Store: store, Jobs: p.ledger, IM: chat, Sends: once.New(store, chat, w.clock.Now),
 		WarnAt: 1, MuteAt: 3, BanAt: 6, Fade: 30 * 24 * time.Hour, MuteFor: 24 * time.Hour, BanFor: 7 * 24 * time.Hour,
-		Notifier: admin, Texts: texts, Now: w.clock.Now,
+		Notifier: admin, Texts: texts, Now: w.clock.Now, Reserved: []string{admin, "agent7"},
 	})
 	sum := sha256.Sum256([]byte(apiKey))
-	keys, err := api.ParseKeys([]string{"desk:" + hex.EncodeToString(sum[:])})
+	other := sha256.Sum256([]byte(otherKey))
+	keys, err := api.ParseKeys([]string{"desk:" + hex.EncodeToString(sum[:]), "game:" + hex.EncodeToString(other[:])})
 	w.must(err)
 	mux := http.NewServeMux()
 	gate := &api.Gate{Keys: keys, Users: w.users}
@@ -178,9 +181,14 @@ func (p *process) hour() {
 // what the user's strikes come to.
 func (p *process) ask(method, path, key, body string) (status int, v strikes.View) {
 	p.Helper()
+	return p.askAs(apiKey, method, path, key, body)
+}
+
+func (p *process) askAs(server, method, path, key, body string) (status int, v strikes.View) {
+	p.Helper()
 	r := httptest.NewRequestWithContext(p.Context(), method, "/moderation/strikes/"+path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Authorization", "Bearer "+apiKey)
+	r.Header.Set("Authorization", "Bearer "+server)
 	if key != "" {
 		r.Header.Set("Idempotency-Key", key)
 	}

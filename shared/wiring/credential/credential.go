@@ -24,9 +24,7 @@ var Feature = wiring.Feature{
 // Accounts reads for whom UserSigs are issued, and for how long.
 func Accounts(s *wiring.Settings) credential.Accounts {
 	a := credential.Accounts{Signer: s.Signer()}
-	a.Reserved = append(s.List(config.Setting{
-		Group: "credential", Name: "AGENT_USER_IDS", Meaning: "UserIDs of your staff; UserSigs for them are refused", Format: "UserIDs separated by commas",
-	}), s.Admin())
+	a.Reserved = s.Reserved()
 	a.Expire = s.Duration(config.Setting{
 		Group: "credential", Name: "USERSIG_EXPIRE", Meaning: "lifetime of a user's UserSig", Format: "a duration, such as 24h", Default: "24h",
 	}, time.Minute, 180*24*time.Hour)

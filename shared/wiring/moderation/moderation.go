@@ -228,7 +228,7 @@ func (w *settings) open(ctx context.Context, h *wiring.House) error {
 		conf.Lists = active
 	}
 	if h.Jobs != nil {
-		conf.Holder = w.people.open(h, w.client)
+		w.people.open(h, w.client, &conf)
 	}
 	if w.friends {
 		conf.Friends = friends{w.client}

@@ -7,6 +7,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
+	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/review"
 	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
 	"github.com/backchannel-im/backchannel/shared/moderation/trail"
@@ -16,12 +17,18 @@ import (
 // people is where moderators decide: about messages that wait, and about users
 // who broke the rules.
 type people struct {
-	review  review.Config
-	strikes strikes.Config
+	review     review.Config
+	strikes    strikes.Config
+	strikeFrom int // severity; 0: moderators alone give strikes
 }
 
 func readPeople(set *wiring.Settings) (s people) {
 	s.review.Notifier, s.strikes.Notifier = set.Admin(), set.Admin()
+	s.strikes.Reserved = set.Reserved()
+	s.strikeFrom = set.Int(config.Setting{
+		Name: "STRIKES_FROM_SEVERITY", Meaning: "least severity of a word, 1 to 5, at which a refused message gives its sender strikes, as many points as the severity; 0 leaves strikes to moderators",
+		Format: "a number", Default: "0",
+	}, 0, 5)
 	s.review.RejectedText = set.Text(config.Setting{
 		Name: "MODERATION_REJECTED_TEXT", Meaning: "message that the admin account sends to the sender of a message that a moderator rejected", Format: "a sentence",
 		Default: "A message of yours was not accepted by a moderator.",
@@ -62,14 +69,15 @@ func readPeople(set *wiring.Settings) (s people) {
 	return s
 }
 
-// open makes reviews, strikes and the audit trail, and returns who holds messages
-// for review.
-func (s people) open(h *wiring.House, client *im.Client) *review.Queue {
+// open makes reviews, strikes and the audit trail, and has the filter hold messages
+// for review and give strikes.
+func (s people) open(h *wiring.House, client *im.Client, filter *moderation.Config) {
 	sends := once.New(h.Store, client, nil)
 	punish, keep := s.strikes, s.review
 	punish.Store, punish.Jobs, punish.IM, punish.Sends = h.Store, h.Jobs, client, sends
 	keep.Store, keep.Jobs, keep.Sends = h.Store, h.Jobs, sends
 	given := strikes.New(punish)
+	keep.Banned = given.Banned
 	keep.Strike = func(ctx context.Context, r review.Rejection) error {
 		return given.Add(ctx, strikes.Strike{
 			UserID: r.UserID, Key: "review/" + r.Review, Weight: r.Weight, By: r.By, Reason: r.Reason, Review: r.Review,
@@ -79,5 +87,8 @@ func (s people) open(h *wiring.House, client *im.Client) *review.Queue {
 	h.Routes(reviews.Routes)
 	h.Routes(given.Routes)
 	h.Routes(trail.New(h.Store).Routes)
-	return reviews
+	filter.Holder = reviews
+	if s.strikeFrom > 0 {
+		filter.Striker, filter.StrikeFrom = given, s.strikeFrom
+	}
 }
