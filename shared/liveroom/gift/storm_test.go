@@ -138,7 +138,13 @@ func testStorm(w *world, size storm) {
 	w.App.Misbehave(imtest.Chaos{})
 	last := w.process(w.store)
 	for range 25 {
-		last.minutes(1)
+		w.Advance(time.Minute)
+		w.Must(w.App.Settle(ctx))
+		_, err := last.ledger.Sweep(ctx)
+		w.Must(err)
+		for j, is := w.Queue.Next(w.Clock.Now()); is; j, is = w.Queue.Next(w.Clock.Now()) {
+			fleet.perform(ctx, last, j)
+		}
 		w.Must(stats.Fold(ctx))
 	}
 	last.Quiet(last.ledger)
