@@ -139,7 +139,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		serve(ctx, listeners[3], play, ended),
 		serve(ctx, listeners[4], newModel(), ended),
 	}
-	if err := furnish(ctx, stage, chat); err != nil {
+	if err := furnish(ctx, stage, chat, "http://"+addr); err != nil {
 		return errors.Join(err, shutDown(servers), b.Close())
 	}
 	// Only now, since the bundle would take the groups for new ones, and begin to
@@ -225,11 +225,14 @@ func newEmulator(addr string) (*imtest.Server, *imtest.App) {
 	return emulator, emulator.AddApp(imtest.AppConfig{SDKAppID: appID, Key: wiring.DevelopmentSecret, FirstSeq: uint32(time.Now().Unix())})
 }
 
-// furnish fills the emulator over its REST API.
-func furnish(ctx context.Context, s scene, chat *im.Client) error {
+// furnish fills the emulator over its REST API, and the bundle over its routes.
+func furnish(ctx context.Context, s scene, chat *im.Client, bundle string) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	return s.furnish(ctx, chat)
+	if err := s.furnish(ctx, chat); err != nil {
+		return err
+	}
+	return s.openRoom(ctx, bundle)
 }
 
 // tick is the clock: at start and every minute, as on the platforms.

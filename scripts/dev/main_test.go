@@ -337,6 +337,25 @@ func TestATeamStarts(t *testing.T) {
 	}
 }
 
+// TestTheLiveRoomIsOpen: with its owner, gifts and coins; what an earlier run left
+// stays.
+func TestTheLiveRoomIsOpen(t *testing.T) {
+	state := t.TempDir()
+	for range 2 {
+		p := start(t, "-state", state)
+		for path, want := range map[string]string{
+			"/dev/rooms/lobby": `"owner":"alice"`, "/dev/gifts": `"giftId":"rose"`, "/dev/wallets/bob": `"balance":100`,
+		} {
+			if status, body := p.call(t, http.MethodGet, path, ""); status != http.StatusOK || !strings.Contains(body, want) {
+				t.Errorf("%s: %d %s, want %s", path, status, body, want)
+			}
+		}
+		if err := p.stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestTheSiteIsForItsOwnPage: a page of elsewhere, which the same browser has
 // open, reaches none of the routes that act with the server's key.
 func TestTheSiteIsForItsOwnPage(t *testing.T) {

@@ -1,60 +1,66 @@
 // A live room: what viewers see, and the owner's tools.
-import { call, element, onClick, set } from "../dom.js";
+import { element, set } from "../dom.js";
 import { hub, placeKey } from "../hub.js";
 import { counters } from "./counters.js";
 import { openBoard } from "./live/board.js";
+import { openGifts, shapeOf } from "./live/gifts.js";
+import { openHost } from "./live/host.js";
+import { openLottery } from "./live/lottery.js";
 import { Player } from "./live/player.js";
-import { like, read, sentence } from "./live/wire.js";
-import { icon } from "../dom.js";
+import { openRoom } from "./live/room.js";
+import { read, sentence } from "./live/wire.js";
 
 export const live = {
   id: "live",
   title: "Live room",
   about: "A live room (AVChatRoom): anybody may enter, nothing is stored, and above 40 messages a second IM drops the least important ones.",
-  steps: ["Press join my casino now in alice's window: it is refused.", "On the right, see the callback and why.", "Send likes, and say hello as bob.", "Switch on Chaos: everything still counts once."],
+  steps: ["Press join my casino now: it is refused.", "Go live.", "As bob, like, and give roses in a row.", "Switch on Chaos: all still counts once."],
   open(stage) {
-    const groupId = stage.world.groups.live;
-    const place = { groupId };
-    const levels = new Map();
-    const windows = [];
-    for (const user of stage.world.users.slice(0, 2)) windows.push(openViewer(stage, user, { place, levels }));
-    const board = openBoard(stage);
+    const room = openRoom(stage.world.groups.live);
+    const levels = new Map(); // by user
+    const host = openHost(stage.world, room), board = openBoard(), lottery = openLottery(stage.world, room);
+    const told = ({ event, data }) => event === "lottery" && lottery.heard(data);
+    const viewers = stage.world.users.slice(0, 2).map((user) => openViewer(stage, user, room, levels, told));
+    stage.pane("Host", element("section", { className: "tool", "aria-label": "Host" }, host.nodes, board.nodes, lottery.nodes));
 
     async function refresh() {
-      const stats = await call("GET", `dev/rooms/${encodeURIComponent(groupId)}/stats`);
-      for (const u of stats.users) if (u.level != null) levels.set(u.userID, u.level);
-      for (const w of windows) w.player.figures(stats);
+      const [is, stats, { restrictions }] = await Promise.all([room.get(), room.stats(), room.restrictions()]);
+      for (const u of stats.users) levels.set(u.userID, u.level);
+      host.show(is, restrictions);
       board.show(stats);
-      for (const w of windows) w.chat.draw();
+      for (const v of viewers) v.show(is, stats);
+      await Promise.all([lottery.refresh(), ...viewers.map((v) => v.refresh())]);
     }
-    return { refresh, state: () => counters(groupId), close: () => windows.forEach((w) => w.close()) };
+    return {
+      refresh,
+      close: () => viewers.forEach((v) => v.close()),
+      state: async () => {
+        const [counted, is, { restrictions }] = await Promise.all([counters(room.id), room.get(), room.restrictions()]);
+        return [
+          ...counted,
+          { title: `Room ${is.roomId}`, figures: { status: is.status, version: is.version, owner: is.owner, notice: is.notice } },
+          ...(restrictions.length ? [{ title: "Restrictions", rows: restrictions.map((r) => ({ user: r.userId ?? "everybody", kind: r.kind, until: r.until, by: r.by })) }] : []),
+        ];
+      },
+    };
   },
 };
 
-function openViewer(stage, first, { place, levels }) {
+// openViewer opens a window with a player. told hears what the room is told.
+function openViewer(stage, first, room, levels, told) {
+  const place = { groupId: room.id };
   const player = new Player();
-  const heart = element("button", { type: "button", className: "like" }, icon("heart"), "Like");
-  const tools = element("div", { className: "giftbar" }, heart);
-  const chat = stage.chat({
+  const notice = element("p", { className: "notice", hidden: true });
+  let chat;
+  const gifts = openGifts(room, player, () => chat?.user ?? first, (draft) => chat.say(draft));
+  chat = stage.chat({
     user: first,
-    rooms: [place.groupId],
+    rooms: [room.id],
     place: () => place,
-    top: player.node,
-    tools,
-    badge: (user) => (levels.get(user) == null ? "" : `Lv ${levels.get(user)}`),
+    top: element("div", {}, player.node, notice),
+    tools: gifts.node,
+    badge: (user) => (levels.get(user) ? `Lv ${levels.get(user)}` : ""),
     look,
-  });
-
-  // Likes in a row are one message.
-  let taps = 0, sending;
-  heart.addEventListener("click", () => {
-    taps++;
-    player.like(1);
-    sending ??= setTimeout(() => {
-      chat.say({ body: like(Math.min(taps, 20)), priority: "Low" });
-      taps = 0;
-      sending = undefined;
-    }, 400);
   });
 
   // What comes in flies over the player, once.
@@ -62,23 +68,36 @@ function openViewer(stage, first, { place, levels }) {
   const onItems = ({ detail }) => {
     if (detail.user !== chat.user || detail.place !== placeKey(place)) return;
     for (const item of detail.items) {
-      if (item.note || flown.has(item.id) || item.state === "sending" || ["refused", "unsent"].includes(item.state)) continue;
+      if (item.note || flown.has(item.id) || ["sending", "refused", "unsent"].includes(item.state)) continue;
       flown.add(item.id);
       const what = read(item);
       if (!what && item.text) player.fly(item.text, item.mine);
       if (what?.kind === "like" && !item.mine) player.like(what.count);
-      if (what?.kind === "gift") player.gift({ from: item.from, shape: "gift", ...what });
+      if (what?.kind === "gift" && !what.orders.every((o) => gifts.gave(o))) {
+        player.gift({ key: `${item.from} ${what.combo ?? what.name}`, from: item.from, shape: shapeOf(what.name), ...what });
+      }
+      if (what?.kind === "event") told(what);
     }
   };
   hub.addEventListener("items", onItems);
-  return { chat, player, close: () => hub.removeEventListener("items", onItems) };
+  return {
+    show(is, stats) {
+      player.figures({ status: is.status, online: stats.online, likes: stats.likes });
+      set(notice, "textContent", is.notice ?? "");
+      set(notice, "hidden", !is.notice);
+      chat.draw();
+    },
+    refresh: gifts.refresh,
+    close: () => hub.removeEventListener("items", onItems),
+  };
 }
 
-// look says what the chat shows of a message that is no text.
+// look says what the chat shows of a message that is no text: a node, null for
+// nothing, and undefined for a text.
 function look(item) {
   const what = read(item);
   if (!what) return undefined;
-  if (what.kind === "like") return item.state === "refused" || item.state === "unsent" ? element("span", {}, "a like") : null;
+  if (what.kind === "like") return ["refused", "unsent"].includes(item.state) ? element("span", {}, "a like") : null;
   if (what.kind === "gift") return element("span", { className: "gave" }, `sent ${what.name} ×${what.count}`);
   const text = sentence(what);
   return text ? element("span", { className: "told" }, text) : null;

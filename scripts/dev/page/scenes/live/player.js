@@ -3,7 +3,7 @@ import { element, icon, set } from "../../dom.js";
 
 const lanes = 5;
 const flight = 7000; // milliseconds that a message is in the air
-const combo = 4000; // milliseconds that a gift waits for more of its kind
+const combo = 6000; // milliseconds that a gift waits for more of its kind
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Player {
@@ -43,9 +43,9 @@ export class Player {
     line.animate([{ transform: `translateX(${width}px)` }, { transform: `translateX(-${line.offsetWidth + 20}px)` }], flight).onfinish = () => line.remove();
   }
 
-  // gift shows that someone gave count pieces more.
-  gift({ from, name, shape, count }) {
-    const key = `${from} ${name}`;
+  // gift shows that someone gave count pieces more, total in all of the combo that
+  // key names.
+  gift({ key, from, name, shape, count, total }) {
     let it = this.combos.get(key);
     if (!it) {
       const number = element("strong");
@@ -54,7 +54,7 @@ export class Player {
       this.gifts.append(it.node);
       if (this.gifts.children.length > 3) this.gifts.firstChild.remove();
     }
-    it.pieces += count;
+    it.pieces = total ?? it.pieces + count;
     it.number.textContent = `×${it.pieces}`;
     it.number.classList.remove("hit");
     void it.number.offsetWidth; // the animation begins anew
