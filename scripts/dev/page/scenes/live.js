@@ -24,10 +24,11 @@ export const live = {
     stage.pane("Host", element("section", { className: "tool", "aria-label": "Host" }, host.nodes, board.nodes, lottery.nodes));
 
     async function refresh() {
-      const [is, stats, { restrictions }] = await Promise.all([room.get(), room.stats(), room.restrictions()]);
+      const stats = await room.stats();
       for (const u of stats.users) levels.set(u.userID, u.level);
-      host.show(is, restrictions);
       board.show(stats);
+      const [is, { restrictions }] = await Promise.all([room.get(), room.restrictions()]);
+      host.show(is, restrictions);
       for (const v of viewers) v.show(is, stats);
       await Promise.all([lottery.refresh(), ...viewers.map((v) => v.refresh())]);
     }
@@ -35,7 +36,9 @@ export const live = {
       refresh,
       close: () => viewers.forEach((v) => v.close()),
       state: async () => {
-        const [counted, is, { restrictions }] = await Promise.all([counters(room.id), room.get(), room.restrictions()]);
+        const counted = await counters(room.id);
+        const [is, { restrictions }] = await Promise.all([room.get(), room.restrictions()]).catch(() => [undefined, {}]);
+        if (!is) return counted;
         return [
           ...counted,
           { title: `Room ${is.roomId}`, figures: { status: is.status, version: is.version, owner: is.owner, notice: is.notice } },
