@@ -24,7 +24,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/backchannel-im/backchannel/scripts/internal/loopback"
 	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/faas"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest/sdkgate"
@@ -129,12 +131,17 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return errors.Join(err, closeAll(listeners[:]))
 	}
+	for i, flag := range []string{"-addr", "-emulator-addr"} {
+		if a, is := listeners[i].Addr().(*net.TCPAddr); is && !a.IP.IsLoopback() {
+			fmt.Fprintf(errs, "warning: %s %s is open to the network, and the keys of this program are published: anybody who reaches it may do everything\n", flag, a)
+		}
+	}
 	emulator, app := newEmulator(addr)
 	help := &support{zendesk: zendesk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
 	ended := make(chan error, 6)
 	servers := []*http.Server{
-		serve(ctx, listeners[0], newSite(b.HTTP, seen, stage, addr, help.routes, play.routes), ended),
-		serve(ctx, listeners[1], emulator, ended),
+		serve(ctx, listeners[0], faas.Front("dev", loopback.Only(newSite(b.HTTP, seen, stage, addr, help.routes, play.routes))), ended),
+		serve(ctx, listeners[1], loopback.Only(emulator), ended),
 		serve(ctx, listeners[2], zendesk, ended),
 		serve(ctx, listeners[3], play, ended),
 		serve(ctx, listeners[4], newModel(), ended),

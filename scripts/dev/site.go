@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -40,7 +39,7 @@ func newSite(bundle http.Handler, seen *feed, stage scene, addr string, more ...
 	mux := http.NewServeMux()
 	mux.Handle("/", bundle)
 	protection := http.NewCrossOriginProtection()
-	own := func(pattern string, h http.Handler) { mux.Handle(pattern, onlyHere(protection.Handler(h))) }
+	own := func(pattern string, h http.Handler) { mux.Handle(pattern, protection.Handler(h)) }
 	files, err := fs.Sub(page, "page")
 	if err != nil {
 		panic(err) // the folder is embedded
@@ -67,22 +66,6 @@ func newSite(bundle http.Handler, seen *feed, stage scene, addr string, more ...
 		add(own)
 	}
 	return mux
-}
-
-// onlyHere refuses a page of elsewhere whose name was made to lead here: the
-// site's routes act with the server's key.
-func onlyHere(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		if host != "localhost" && net.ParseIP(host) == nil {
-			api.WriteError(w, r, fault.New(fault.Forbidden, "open the page by its address, not by a name"))
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
 }
 
 // headers keep the page to itself: it runs its own scripts, talks to the site

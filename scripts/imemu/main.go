@@ -24,6 +24,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/backchannel-im/backchannel/scripts/internal/loopback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest/sdkgate"
 	"github.com/backchannel-im/backchannel/shared/wiring"
@@ -153,7 +154,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		Clock: clock, Seed: o.seed, Origins: o.origins, Control: o.control || listener.Addr().(*net.TCPAddr).IP.IsLoopback(),
 	})
 	sdkgate.Mount(emu, sdkgate.Options{})
-	server := &http.Server{Handler: emu, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
+	server := &http.Server{Handler: loopback.Only(emu, o.origins...), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)
 	base := "http://" + listener.Addr().String()
 	for _, a := range o.apps {

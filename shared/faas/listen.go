@@ -104,7 +104,7 @@ func (p *process) begin(ctx context.Context, addr string) error {
 		if err != nil {
 			return err
 		}
-		p.http = newServer(server{p.name, p.app.HTTP})
+		p.http = newServer(Front(p.name, p.app.HTTP))
 		go func() {
 			if err := p.http.Serve(limit(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 				p.failed <- err
@@ -135,11 +135,18 @@ func announce(msg string, attrs ...slog.Attr) {
 	_ = slog.Default().Handler().Handle(context.Background(), r)
 }
 
+// Front is h with what every deployable has around it on a listener: GET /healthz,
+// a request id, one log line a request, and a bland answer to a panic.
+func Front(name string, h http.Handler) http.Handler {
+	front := server{name, h}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		front.ServeHTTP(w, r.WithContext(fault.WithRequestID(r.Context(), rand.Text())))
+	})
+}
+
 func newServer(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			h.ServeHTTP(w, r.WithContext(fault.WithRequestID(r.Context(), rand.Text())))
-		}),
+		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      60 * time.Second, // from the end of the headers: a handler's own time included
