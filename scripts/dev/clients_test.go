@@ -35,6 +35,11 @@ func TestGeneratedClients(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS("../clients")); err != nil {
 		t.Fatal(err)
 	}
+	// Without the generated half the program does not compile, so it is no Go file
+	// where tools look.
+	if err := os.Rename(filepath.Join(dir, "main.go.txt"), filepath.Join(dir, "main.go")); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
 		t.Fatal(err)
 	}
