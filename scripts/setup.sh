@@ -4,7 +4,8 @@
 # usage: scripts/setup.sh [TOOL...]
 #
 #   TOOL   redis-server moto_server cfn-lint chromium node modules shellcheck
-#          gofumpt staticcheck; all of them unless named
+#          gofumpt staticcheck prose; all of them unless named. prose is the
+#          documents that the word filter is measured with, from Debian packages
 #   -h     show this
 #
 # On a Debian-like system, as root or in CI (CI=true), it installs what is
@@ -21,6 +22,9 @@ gofumpt_version=v0.12.0
 staticcheck_version=v0.8.2
 moto_version=5.2.1
 cfn_lint_version=1.51.0
+prose_packages="debian-handbook debian-reference-ja debian-reference-zh-cn debian-reference-zh-tw debian-faq-ja
+debian-faq-zh-cn debian-policy-ja developers-reference-ja aptitude-doc-ja manpages-ja manpages-zh fortunes-zh
+python3-fake-factory"
 
 tools=$PWD/.tools
 export PATH=$tools/bin:$tools/python/bin:$PATH
@@ -32,6 +36,7 @@ present() {
     gofumpt) [[ $(gofumpt --version 2>/dev/null) == "$gofumpt_version "* ]] ;;
     staticcheck) [[ $(staticcheck -version 2>/dev/null) == *"(${staticcheck_version#v})" ]] ;;
     modules) [[ ! -f scripts/node/package-lock.json || scripts/node/node_modules/.package-lock.json -nt scripts/node/package-lock.json ]] ;;
+    prose) [[ $(cat "$tools/prose/packages" 2>/dev/null) == "$prose_packages" ]] ;;
     *) command -v "$1" >/dev/null ;;
   esac
 }
@@ -45,19 +50,46 @@ command_for() {
     gofumpt) echo "env GOBIN=$tools/bin timeout 300 go install mvdan.cc/gofumpt@$gofumpt_version" ;;
     staticcheck) echo "env GOBIN=$tools/bin timeout 300 go install honnef.co/go/tools/cmd/staticcheck@$staticcheck_version" ;;
     moto_server | cfn-lint) echo "$tools/python/bin/pip install moto[server]==$moto_version cfn-lint==$cfn_lint_version" ;;
+    prose) echo "apt-get download ${prose_packages//$'\n'/ } # and dpkg-deb -x FILE .tools/prose/PACKAGE of each" ;;
     *) echo "setup.sh: unknown tool $1" >&2; return 2 ;;
   esac
 }
 
+# unpack_prose downloads packages and unpacks them below .tools/prose. They are not
+# installed: images of Debian for containers leave documents out.
+unpack_prose() {
+  local files file name
+  files=$(mktemp -d)
+  echo "setup.sh: $(command_for prose)"
+  # shellcheck disable=SC2086 # a list of names
+  (cd "$files" && quietly apt-get download -q $prose_packages)
+  for file in "$files"/*.deb; do
+    name=${file##*/}
+    mkdir -p "$tools/prose/${name%%_*}"
+    dpkg-deb -x "$file" "$tools/prose/${name%%_*}"
+  done
+  rm -r "$files"
+  echo "$prose_packages" >"$tools/prose/packages"
+}
+
+update_once() {
+  if [[ -z ${updated-} ]]; then
+    quietly "${sudo[@]}" apt-get update -q
+    updated=1
+  fi
+}
+
 install() {
   local run
+  if [[ $1 == prose ]]; then
+    update_once
+    unpack_prose
+    return
+  fi
   read -ra run <<<"$(command_for "$1")"
   case ${run[0]} in
     apt-get)
-      if [[ -z ${updated-} ]]; then
-        quietly "${sudo[@]}" apt-get update -q
-        updated=1
-      fi
+      update_once
       run=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive "${run[@]}")
       ;;
     */pip)
@@ -84,7 +116,7 @@ if [[ ${1-} == -h ]]; then
 fi
 wanted=("$@")
 if ((${#wanted[@]} == 0)); then
-  wanted=(redis-server moto_server cfn-lint chromium node modules shellcheck gofumpt staticcheck)
+  wanted=(redis-server moto_server cfn-lint chromium node modules shellcheck gofumpt staticcheck prose)
 fi
 
 sudo=()

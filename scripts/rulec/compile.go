@@ -29,8 +29,14 @@ to 5. A word may have more:
                     edges of an alphabet and digits ("word": false: anywhere)
   "exact": true     only as it is written here
   "numerals": true  6, 六 and 陆 are the same
-  "urls": true      in URLs and e-mail addresses too
+  "inflect": true   with -s, -es, -ies, -y, -ed, -ing and -selves at its end; the
+                    default for words that end in five letters of English or more
+  "urls": true      in URLs and e-mail addresses too, percent-encoded or not
   "note": "..."     for whoever reads the file
+
+Where ordinary words overlap the edges of a word of Han or kana, it is no hit:
+the dictionaries for that are in a Go module, so that rulec needs the go command
+and this repository.
 
 Scopes are c2c, type:GROUPTYPE, room:GROUPID and topic:TOPICID, and may also
 allow.`

@@ -345,6 +345,7 @@ func TestSplitOverTextElements(t *testing.T) {
 		"a face between":         {append(append(im.Text("赌"), face...), im.Text("场")...), 1},
 		"to be masked":           {append(im.Text("da"), im.Text("mn")...), 1},
 		"a picture between":      {append(append(im.Text("cas"), element(im.ImageElem, `{}`)...), im.Text("ino")...), 0},
+		"an inflection":          {append(im.Text("cas"), im.Text("inos")...), 1},
 		"words that touch":       {append(im.Text("my gar"), im.Text("den")...), 0},
 		"watched where it stood": {append(im.Text("a rumour"), im.Text(" I heard")...), 0},
 		"fields of custom data":  {append(im.Custom("cas", "", ""), im.Custom("ino", "", "")...), 0},

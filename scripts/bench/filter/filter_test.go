@@ -17,13 +17,10 @@
 package filter
 
 import (
-	"bufio"
-	"compress/gzip"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -39,6 +36,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/compile"
+	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/wordlisttest"
 )
 
 var (
@@ -46,33 +44,10 @@ var (
 	sizes = []int{20, 100, 1_000, 12_000}
 )
 
-// corpora are the innocent documents of the engine's tests.
-const corpora = "../../../shared/moderation/wordlist/testdata/*.txt.gz"
-
-// prose returns the lines of all documents, shuffled.
+// prose returns the lines of the innocent documents of the engine's tests, shuffled.
 func prose(tb testing.TB) []string {
 	tb.Helper()
-	names, err := filepath.Glob(corpora)
-	if err != nil || len(names) == 0 {
-		tb.Fatalf("%s: %v", corpora, err)
-	}
-	var lines []string
-	for _, name := range names {
-		f, err := os.Open(name)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		defer f.Close()
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		s := bufio.NewScanner(z)
-		s.Buffer(nil, 1<<20)
-		for s.Scan() {
-			lines = append(lines, s.Text())
-		}
-	}
+	lines := slices.Clone(wordlisttest.Lines(tb))
 	random := rand.New(rand.NewPCG(1, 2))
 	random.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
 	return lines

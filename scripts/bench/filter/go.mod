@@ -10,4 +10,9 @@ require (
 	golang.org/x/text v0.14.0
 )
 
+require (
+	github.com/go-ego/gse v1.0.2 // indirect
+	github.com/vcaesar/cedar v0.30.0 // indirect
+)
+
 replace github.com/backchannel-im/backchannel => ../../..

@@ -15,6 +15,7 @@ type cursor struct {
 	more span   // its other codes, in Folds
 	sub  int    // which of all of them was the last
 	leet uint16 // the code it has when it is not leet, Skip if it is none
+	bang bool   // it is an exclamation mark, as a sign
 }
 
 // cursorAt returns a cursor before the character at a place.
@@ -31,7 +32,7 @@ func (s *scan) cursorAt(p int) cursor {
 
 // next returns the next code, and false at the end of the text.
 func (c *cursor) next() (uint16, bool) {
-	c.leet = image.Skip
+	c.leet, c.bang = image.Skip, false
 	if c.more.start < c.more.end {
 		c.more.start++
 		c.sub++
@@ -70,6 +71,7 @@ func (c *cursor) resolve(code uint16) uint16 {
 				return c.im.Leet[int(c.reading-leetI)*int(image.FirstLetter)+int(code)]
 			}
 		}
+		c.bang = code == image.Bang
 		return asSign(code)
 	}
 	return code

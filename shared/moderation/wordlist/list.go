@@ -19,14 +19,21 @@
 //     symbols anywhere, spaces between Han characters; spaces and punctuation
 //     elsewhere only where a word is spelled out (f u c k, f.u.c.k, but not
 //     as s).
+//   - An exclamation mark between Han characters or kana is a sign as any other.
+//     An ideographic full stop is a dot where a word has one.
+//   - A word of an alphabet that is spelled out in pieces has no piece of two
+//     letters that is a word of English (p or n).
 //   - Letters may be repeated: those of an alphabet at will, others three times
 //     or more. A word that doubles a letter wants it at least doubled.
 //   - Digits and signs inside a word of an alphabet are read as the letters they
 //     resemble (sh1t, a$$), too.
 //   - A word that begins or ends with a letter of an alphabet, or with a digit,
 //     stands alone there: Scunthorpe is a town. Rules may ask otherwise.
+//   - A word of Han or kana is none where an ordinary word is likelier across one
+//     of its edges: 印刷|单位 has no 刷单.
 //   - What an allowed phrase covers wholly is no hit. Nor is what lies within a
-//     URL or an e-mail address, unless the rule looks there.
+//     URL or an e-mail address, unless the rule looks there. It then sees through
+//     percent-encoding, too.
 //
 // Hangul is taken syllable by syllable: jamo are not put together.
 package wordlist
@@ -73,6 +80,7 @@ type List struct {
 	ascii [128]uint16
 	idle  [256]bool // bytes that are letters of an alphabet no word begins with inside another
 	signs [256]bool // bytes that may be leet
+	urls  bool      // some words are looked for in addresses
 }
 
 // Open views an image, which must not change afterwards. It returns an error for
@@ -87,6 +95,9 @@ func Open(data string) (*List, error) {
 		code := im.Pages[int(im.Index[0])*image.PageSize+r]
 		l.ascii[r] = code
 		l.idle[r] = code-image.NoneAlpha < im.Sizes[image.AlphaCodes] && (int(code) >= len(im.Inner) || im.Inner[code] == 0)
+	}
+	for _, k := range im.Kinds {
+		l.urls = l.urls || k.Flags&image.URLs != 0
 	}
 	for b, code := range l.ascii {
 		l.signs[b] = l.mayBeLeet(code)

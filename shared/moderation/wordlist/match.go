@@ -25,6 +25,8 @@ type match struct {
 	segments int  // parts between gaps
 	segment  int  // letters of the present one
 	longest  int
+	pair     [2]uint16 // the last two letters
+	piece    bool      // a part of two letters is an ordinary word
 
 	letters, digits int  // of the text, in a leet reading
 	leet            bool // some are leet, in the second reading leet with two meanings
@@ -44,14 +46,63 @@ func (s *scan) try(word uint32, p int) {
 	}
 	start, end := m.place>>subBits, s.skipped(m.end)
 	switch {
+	case s.urlsOnly && kind.Flags&image.URLs == 0:
 	case allowed:
 		s.allow(start, end)
 	case kind.Flags&image.Exact != 0 && s.text[start:m.end] != s.im.WordText(int(word)):
 	case kind.Flags&image.URLs == 0 && s.inAddress(start, end):
+	case kind.Flags&image.Cuttable != 0 && s.cut(word, &m):
 	case !s.spend(hitFee):
 	default:
 		s.hits = append(s.hits, Hit{Start: start, End: end, Word: s.word(word)})
 	}
+}
+
+// cut tells whether the text has an ordinary word across an edge of the match.
+func (s *scan) cut(word uint32, m *match) bool {
+	e := image.EdgeOf(word, false)
+	if m.place&(1<<subBits-1) == 0 {
+		for i, n := m.place>>subBits, 0; i > 0 && n < image.LongestCut; {
+			code, start := s.before(s.text, i)
+			i = start
+			if code == image.Mark {
+				if code, start = s.voice(i); code != image.Skip {
+					i = start
+				}
+			}
+			if code == image.Skip {
+				s.left--
+				continue
+			}
+			if !s.unspaced(code) {
+				break
+			}
+			if e = e.Next(code); s.isCut(e) {
+				return true
+			}
+			n++
+		}
+	}
+	if m.more.start < m.more.end {
+		return false
+	}
+	e = image.EdgeOf(word, true)
+	c := s.cursorAt(place(m.end, 0))
+	for range image.LongestCut {
+		code, ok := c.next()
+		if !ok || !s.unspaced(code) {
+			break
+		}
+		if e = e.Next(code); s.isCut(e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *scan) isCut(e image.Edge) bool {
+	_, found := slices.BinarySearch(s.im.Cuts, uint64(e))
+	return found
 }
 
 // details returns what the automaton does not know of a word: the shapes of its
@@ -96,14 +147,14 @@ func (s *scan) read(m *match, rows int, shapes []image.Shape, tail []uint16) boo
 		}
 		letter, run := code, 0
 		fresh, again := match{}, false
-		gaps, fits := uint8(0), true
+		gaps, fits := uint16(0), true
 		for {
 			if run++; !s.spend(letterFee) {
 				return false
 			}
-			c.count(m)
+			c.count(m, letter)
 			if again {
-				c.count(&fresh)
+				c.count(&fresh, letter)
 			}
 			m.end, m.lastAt, m.more = c.i, c.at, c.more
 			if code, gaps, ok = c.skipGap(); !ok || code != letter {
@@ -145,8 +196,9 @@ func (s *scan) read(m *match, rows int, shapes []image.Shape, tail []uint16) boo
 	return s.rightBorder(m) && s.spelled(m, long) && s.plausible(m)
 }
 
-// letter counts one letter of the text.
-func (c *cursor) count(m *match) {
+// count counts one letter of the text.
+func (c *cursor) count(m *match, letter uint16) {
+	m.pair = [2]uint16{m.pair[1], letter}
 	m.segment++
 	m.letters++
 	if c.leet != image.Skip {
@@ -161,7 +213,7 @@ func (c *cursor) count(m *match) {
 
 // skipGap returns the next letter, the kinds of the signs before it as a set,
 // and false if no letter of the word can follow.
-func (c *cursor) skipGap() (code uint16, gaps uint8, ok bool) {
+func (c *cursor) skipGap() (code, gaps uint16, ok bool) {
 	for count := 0; ; {
 		code, ok = c.next()
 		if !ok || code < image.Joint || code > image.Stop {
@@ -170,22 +222,36 @@ func (c *cursor) skipGap() (code uint16, gaps uint8, ok bool) {
 		if count++; count > MaxGap {
 			return code, gaps, false
 		}
+		if c.bang {
+			code = image.Bang
+		}
 		gaps |= 1 << code
 	}
 }
 
 // gap judges the signs between two letters, where the rule itself may have one.
-func (s *scan) gap(m *match, gaps uint8, own, left, right uint16) bool {
+func (s *scan) gap(m *match, gaps, own, left, right uint16) bool {
+	if gaps&(1<<image.Bang) != 0 {
+		// Between letters that are written without gaps it is a sign as any other.
+		gaps &^= 1 << image.Bang
+		if s.unspaced(left) && s.unspaced(right) {
+			gaps |= 1 << image.Joint
+		} else {
+			gaps |= 1 << image.Stop
+		}
+	}
 	if m.flags&(image.Allow|image.Exact) != 0 {
 		return gaps&^(1<<own|1<<image.Space) == 0 && (own != image.Skip || gaps == 0)
 	}
 	weak := gaps &^ (1 << image.Joint)
 	if weak != 0 {
-		m.endSegment()
+		s.endSegment(m)
 	}
 	switch {
 	case own == image.Space:
 		return true
+	case own == image.Dot:
+		return gaps&(1<<image.Dot|1<<image.Period) != 0
 	case own != image.Skip:
 		return gaps&(1<<own) != 0
 	case weak == 0:
@@ -196,17 +262,29 @@ func (s *scan) gap(m *match, gaps uint8, own, left, right uint16) bool {
 	switch {
 	case alphaA && alphaB:
 		m.alpha, m.hard = true, true
-	case weak&(1<<image.Stop) != 0:
+	case weak&stops != 0:
 		m.hard = true
 	case weak&(1<<image.Space) == 0, alphaA, alphaB, a == image.Han && b == image.Han:
 		return true
 	}
 	m.splits++
-	m.stop = m.stop || weak&(1<<image.Stop) != 0
+	m.stop = m.stop || weak&stops != 0
 	return true
 }
 
-func (m *match) endSegment() {
+// stops are the signs between sentences or their parts.
+const stops = 1<<image.Period | 1<<image.Stop
+
+// unspaced tells that a letter is of a script that is written without gaps.
+func (s *scan) unspaced(code uint16) bool {
+	g := s.group(code)
+	return g == image.Han || g == image.KanaGroup
+}
+
+func (s *scan) endSegment(m *match) {
+	if m.segment == 2 && !m.piece {
+		_, m.piece = slices.BinarySearch(s.im.Pieces, image.Piece(m.pair[0], m.pair[1]))
+	}
 	m.longest = max(m.longest, m.segment)
 	m.segments++
 	m.segment = 0
@@ -215,10 +293,12 @@ func (m *match) endSegment() {
 // spelled tells whether the gaps are those of a word spelled out, of so many
 // letters in the rule.
 func (s *scan) spelled(m *match, letters int) bool {
-	m.endSegment()
+	s.endSegment(m)
 	switch {
 	case m.splits == 0:
 		return true
+	case m.piece:
+		return false
 	case m.alpha && letters > 3 && !m.stop:
 		return m.segments >= 3 && m.longest <= 2
 	case m.segments >= 3 && m.longest == 1:
@@ -234,7 +314,7 @@ func (s *scan) alone(m *match) bool {
 	left, _ := s.neighbour(m.place)
 	right, _ := s.after(m)
 	for _, code := range []uint16{left, right} {
-		if g := s.group(code); g == image.Han || g == image.KanaGroup {
+		if s.unspaced(code) {
 			return false
 		}
 	}

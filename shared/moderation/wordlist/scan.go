@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -36,6 +37,8 @@ type scan struct {
 	done    [3]int  // by reading: up to where it was looked ahead
 	until   [3]int  // by reading, see ahead
 	token   token   // the last one that was looked at
+
+	urlsOnly bool // look for words that rules want in addresses, as in scan.encoded
 
 	left int // steps that may still be taken beside the first look at each character
 }
@@ -78,6 +81,9 @@ const deadlineEvery = 16 << 10
 func (l *List) Find(ctx context.Context, dst []Hit, text string) ([]Hit, error) {
 	s := scan{List: l, text: text, hits: dst, left: budget(text)}
 	err := s.all(ctx)
+	if l.urls && err == nil && strings.IndexByte(text, '%') >= 0 {
+		err = s.encoded(ctx)
+	}
 	all := s.hits
 	found := all[len(dst):]
 	if len(found) > 0 {

@@ -1,6 +1,10 @@
 package wordlist
 
-import "strings"
+import (
+	"context"
+	"strconv"
+	"strings"
+)
 
 // Bounds of an e-mail address (RFC 5321, 4.5.3.1), in bytes.
 const (
@@ -84,6 +88,44 @@ func inMailAround(token string, at, start, end int) bool {
 	dot := strings.LastIndexByte(host, '.')
 	return from < at && dot > 0 && len(host)-dot > 2 && !strings.ContainsAny(host[dot:], "0123456789-") &&
 		from <= start && end <= at+1+len(host)
+}
+
+// encoded finds the words in percent-encoded text that rules want in addresses.
+func (s *scan) encoded(ctx context.Context) error {
+	var decoded []byte
+	var at []int // where each byte of it was written
+	for i := 0; i < len(s.text); {
+		if b, ok := percent(s.text[i:]); ok {
+			decoded, at = append(decoded, b), append(at, i)
+			i += 3
+			continue
+		}
+		decoded, at = append(decoded, s.text[i]), append(at, i)
+		i++
+	}
+	if len(decoded) == len(s.text) {
+		return nil
+	}
+	at = append(at, len(s.text))
+	plain := scan{List: s.List, text: string(decoded), urlsOnly: true, left: s.left - len(decoded)/2}
+	err := plain.all(ctx)
+	for _, h := range plain.hits {
+		if start, end := at[h.Start], at[h.End]; end-start > h.End-h.Start {
+			s.hits = append(s.hits, Hit{start, end, h.Word})
+		}
+	}
+	s.left = plain.left
+	plain.release()
+	return err
+}
+
+// percent decodes a percent-encoded byte.
+func percent(s string) (byte, bool) {
+	if len(s) < 3 || s[0] != '%' {
+		return 0, false
+	}
+	b, err := strconv.ParseUint(s[1:3], 16, 8)
+	return byte(b), err == nil
 }
 
 func isWordByte(b byte) bool {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
@@ -18,7 +19,11 @@ func Compile(set *RuleSet) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rule set: %w", err)
 	}
-	b := &builder{set: set, patterns: patterns, names: map[string]uint16{}}
+	cuts, err := set.cuts(patterns)
+	if err != nil {
+		return nil, fmt.Errorf("rule set: %w", err)
+	}
+	b := &builder{set: set, patterns: patterns, cuts: cuts, names: map[string]uint16{}}
 	if err := b.alphabet(); err != nil {
 		return nil, fmt.Errorf("rule set: %w", err)
 	}
@@ -28,6 +33,7 @@ func Compile(set *RuleSet) ([]byte, error) {
 	if err := b.words(); err != nil {
 		return nil, fmt.Errorf("rule set: %w", err)
 	}
+	b.ordinary()
 	return b.im.Marshal()
 }
 
@@ -44,10 +50,12 @@ func (set *RuleSet) patterns() ([]pattern, error) {
 			}
 		}
 		for _, way := range all {
-			out = append(out, patternOf(i, way))
+			for _, form := range set.Words[i].forms(way) {
+				out = append(out, patternOf(i, form))
+			}
 		}
 	}
-	for i, text := range set.Allow {
+	for i, text := range set.allowed(out) {
 		out = append(out, patternOf(-1-i, lettersOf(text)))
 	}
 	return out, nil
@@ -57,8 +65,10 @@ func (set *RuleSet) patterns() ([]pattern, error) {
 type builder struct {
 	set      *RuleSet
 	patterns []pattern
+	cuts     []cut
 	im       image.Image
 	codes    map[rune]uint16
+	letters  int // codes of letters of words, those before included
 	names    map[string]uint16
 }
 
@@ -77,6 +87,11 @@ func (b *builder) alphabet() error {
 	})
 	if len(letters) > int(image.Codes-image.FirstLetter) {
 		return fmt.Errorf("its words have %d different characters, %d can be told apart", len(letters), image.Codes-image.FirstLetter)
+	}
+	b.letters = int(image.FirstLetter) + len(letters)
+	letters = append(letters, b.beside(count)...)
+	if len(letters) > int(image.Codes-image.FirstLetter) {
+		return fmt.Errorf("its words and those around them have %d different characters, %d can be told apart", len(letters), image.Codes-image.FirstLetter)
 	}
 	b.codes = make(map[rune]uint16, len(letters))
 	b.im.Groups = make([]uint8, int(image.FirstLetter)+len(letters))
@@ -99,6 +114,42 @@ func (b *builder) alphabet() error {
 	}
 	b.im.Sizes = []uint16{image.LongestAlpha: b.longestAlpha(), image.AlphaCodes: alpha}
 	return nil
+}
+
+// beside returns the characters that only stand beside listed words.
+func (b *builder) beside(known map[rune]int) []rune {
+	more := map[rune]bool{}
+	for _, c := range b.cuts {
+		for _, r := range c.runes {
+			if _, is := special(r); !is && known[r] == 0 {
+				more[r] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(more))
+}
+
+// ordinary writes what tells listed words from ordinary ones.
+func (b *builder) ordinary() {
+	for _, c := range b.cuts {
+		e := image.EdgeOf(uint32(c.pattern), c.behind)
+		runes := []rune(c.runes)
+		if !c.behind {
+			slices.Reverse(runes) // from the edge outward
+		}
+		for _, r := range runes {
+			e = e.Next(b.code(r))
+		}
+		b.im.Cuts = append(b.im.Cuts, uint64(e))
+	}
+	slices.Sort(b.im.Cuts)
+	for _, w := range strings.Fields(pieces) {
+		first, second := b.code(rune(w[0])), b.code(rune(w[1]))
+		if first >= image.FirstLetter && second >= image.FirstLetter {
+			b.im.Pieces = append(b.im.Pieces, image.Piece(first, second))
+		}
+	}
+	slices.Sort(b.im.Pieces)
 }
 
 func notAlpha(r rune) int {
@@ -288,8 +339,8 @@ func (b *builder) flags(t *trie) {
 // roots writes the first steps: all of them, and those that may be taken in the
 // middle of a word of an alphabet.
 func (b *builder) roots(t *trie) {
-	b.im.Root = make([]uint32, len(b.im.Groups))
-	b.im.Inner = make([]uint32, len(b.im.Groups))
+	b.im.Root = make([]uint32, b.letters)
+	b.im.Inner = make([]uint32, b.letters)
 	for _, child := range t.states[0].children {
 		s := t.states[child]
 		b.im.Root[s.code] = s.place
@@ -334,7 +385,6 @@ func (b *builder) kind(p pattern) (k image.Kind, text string, err error) {
 	if p.rule >= 0 {
 		rule = b.set.Words[p.rule]
 	} else {
-		rule.Text = b.set.Allow[-1-p.rule]
 		k.Flags |= image.Allow
 	}
 	if k.Category, err = b.name(rule.Category); err != nil {
@@ -354,6 +404,7 @@ func (b *builder) kind(p pattern) (k image.Kind, text string, err error) {
 	flag(wantsBorder(rule.Word, p.runes[len(p.runes)-1]), image.RightBorder)
 	flag(rule.Exact, image.Exact)
 	flag(rule.URLs, image.URLs)
+	flag(p.mayBeCut(), image.Cuttable)
 	flag(slices.ContainsFunc(p.shapes, func(s image.Shape) bool { return s.Run > 1 }), image.Doubled)
 	flag(!p.plain() || len(p.runes) > image.Depth, image.Detailed)
 	return k, rule.Text, nil

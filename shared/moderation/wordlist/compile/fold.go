@@ -13,10 +13,7 @@ import (
 )
 
 // hanVariants holds one simplified character a line, followed by those written
-// for it elsewhere: traditional ones after the field kSimplifiedVariant of
-// Unicode 15's Unihan database (© Unicode, Inc., under the Unicode License, see
-// https://www.unicode.org/license.txt; cut down to pairs of the basic plane),
-// and Japanese ones added by hand.
+// for it elsewhere. Its head says where they come from.
 //
 //go:embed han.txt
 var hanVariants string
@@ -45,6 +42,9 @@ const (
 var folding = sync.OnceValue(func() map[rune]rune {
 	to := map[rune]rune{}
 	for line := range strings.Lines(hanVariants) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
 		simple, n := utf8.DecodeRuneInString(line)
 		for _, variant := range strings.TrimSpace(line[n:]) {
 			to[variant] = simple
@@ -182,6 +182,8 @@ func isInvisible(r rune) bool {
 		return r < ' ' && !unicode.IsSpace(r) || r == 0x7f
 	case r == 'ᅟ', r == 'ᅠ', r == 'ㅤ', r == 'ﾠ': // fillers of Hangul
 		return true
+	case r == 'ـ', r == 'ߺ', r == '᠊': // only make a word longer: Arabic, N'Ko, Mongolian
+		return true
 	case unicode.In(r, unicode.Cf, unicode.Me, unicode.Variation_Selector):
 		return true
 	case unicode.Is(unicode.Cc, r):
@@ -208,7 +210,9 @@ func signOf(r rune) uint16 {
 		return image.Dot
 	case unicode.IsSpace(r), unicode.Is(unicode.Z, r), r == blankBraille:
 		return image.Space
-	case strings.ContainsRune(`,;:!?'"、。！？；：，`, r), unicode.In(r, unicode.Pi, unicode.Pf, unicode.Ps, unicode.Pe):
+	case r == '。':
+		return image.Period
+	case strings.ContainsRune(`,;:!?'"、！？；：，`, r), unicode.In(r, unicode.Pi, unicode.Pf, unicode.Ps, unicode.Pe):
 		return image.Stop
 	case unicode.In(r, unicode.P, unicode.S, unicode.Co), 0x1F000 <= r && r <= 0x1FBFF && !isLetter(r):
 		return image.Joint

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -124,6 +126,7 @@ type candidate struct {
 	left, right bool // borders wanted
 	tight       bool
 	p           *pattern
+	index       int
 }
 
 // at tries the word on rows of equal letters, from the row at i on. It returns
@@ -250,6 +253,7 @@ func (w candidate) gaps(at []int) bool {
 	}
 	row, segment, longest, segments := 0, 1, 0, 0
 	split, alpha, hard, stop := false, false, false, false
+	parts := []string{string(w.chars[at[0]].r)}
 	for k := 1; k < len(at); k++ {
 		a, b := w.chars[at[k-1]], w.chars[at[k]]
 		mine := own[-1-row]
@@ -259,11 +263,16 @@ func (w candidate) gaps(at []int) bool {
 		}
 		kinds := map[uint16]bool{}
 		for _, c := range w.chars[at[k-1]+1 : at[k]] {
+			if c.r == '!' && unspaced(a.r) && unspaced(b.r) {
+				kinds[image.Joint] = true
+				continue
+			}
 			kinds[c.sign] = true
 		}
 		inside := a.r == b.r
 		if inside && len(kinds) == 0 {
 			segment++
+			parts[len(parts)-1] += string(b.r)
 			continue
 		}
 		if w.tight {
@@ -275,23 +284,26 @@ func (w candidate) gaps(at []int) bool {
 			segment++
 			continue
 		}
-		weak := kinds[image.Dot] || kinds[image.Space] || kinds[image.Stop]
+		stopped := kinds[image.Stop] || kinds[image.Period]
+		weak := kinds[image.Dot] || kinds[image.Space] || stopped
 		if weak {
 			longest, segments, segment = max(longest, segment), segments+1, 0
+			parts = append(parts, "")
 		}
 		segment++
+		parts[len(parts)-1] += string(b.r)
 		isAlpha := func(c char) bool { g := groupOf(c.r); return g == image.Alpha || g == image.Numeral }
 		isHan := func(c char) bool { return groupOf(c.r) == image.Han }
 		switch {
 		case mine == image.Space:
 		case mine != image.Skip:
-			if !kinds[mine] {
+			if !kinds[mine] && !(mine == image.Dot && kinds[image.Period]) {
 				return false
 			}
 		case !weak:
 		case isAlpha(a) && isAlpha(b):
-			split, alpha, hard, stop = true, true, true, stop || kinds[image.Stop]
-		case kinds[image.Stop]:
+			split, alpha, hard, stop = true, true, true, stop || stopped
+		case stopped:
 			split, hard, stop = true, true, true
 		case !kinds[image.Space], isAlpha(a), isAlpha(b), isHan(a) && isHan(b):
 		default:
@@ -313,12 +325,45 @@ func (w candidate) gaps(at []int) bool {
 	switch {
 	case !split:
 		return true
+	case slices.ContainsFunc(parts, ordinaryPiece):
+		return false
 	case alpha && letters > 3 && !stop:
 		return segments >= 3 && longest <= 2
 	case segments >= 3 && longest == 1:
 		return true
 	}
 	return !hard && !cjk(at[0]-1) && !cjk(at[len(at)-1]+1)
+}
+
+func ordinaryPiece(piece string) bool {
+	return len(piece) == 2 && slices.Contains(strings.Fields(pieces), piece)
+}
+
+// cutAt tells whether an ordinary word lies across an edge of the match.
+func (w candidate) cutAt(first, last int, cuts map[cut]bool) bool {
+	if !w.p.mayBeCut() {
+		return false
+	}
+	beside := func(i int) bool {
+		return i >= 0 && i < len(w.chars) && w.chars[i].letter() && w.chars[i].leet == 0 && unspaced(w.chars[i].r)
+	}
+	before, behind := "", ""
+	for i := first - 1; beside(i) && !w.chars[first].part && first-i <= image.LongestCut; i-- {
+		before = string(w.chars[i].r) + before
+		if cuts[cut{pattern: w.index, runes: before}] {
+			return true
+		}
+	}
+	if last+1 < len(w.chars) && w.chars[last+1].start == w.chars[last].start {
+		return false
+	}
+	for i := last + 1; beside(i) && i-last <= image.LongestCut; i++ {
+		behind += string(w.chars[i].r)
+		if cuts[cut{pattern: w.index, behind: true, runes: behind}] {
+			return true
+		}
+	}
+	return false
 }
 
 // plausible: numbers are no words.
@@ -386,12 +431,56 @@ func inAddress(text string, start, end int) bool {
 
 // slowFind does what wordlist.List.Find does.
 func slowFind(set *RuleSet, text string) []wordlist.Hit {
+	hits := slowScan(set, text, false)
+	var decoded []byte
+	var at []int
+	for i := 0; i < len(text); i++ {
+		at = append(at, i)
+		if hex := percentEncoded.FindString(text[i:]); hex != "" {
+			b, _ := strconv.ParseUint(hex[1:], 16, 8)
+			decoded = append(decoded, byte(b))
+			i += 2
+			continue
+		}
+		decoded = append(decoded, text[i])
+	}
+	at = append(at, len(text))
+	if len(decoded) < len(text) {
+		for _, h := range slowScan(set, string(decoded), true) {
+			if start, end := at[h.Start], at[h.End]; end-start > h.End-h.Start {
+				hits = append(hits, wordlist.Hit{Start: start, End: end, Word: h.Word})
+			}
+		}
+	}
+	return hits
+}
+
+var percentEncoded = regexp.MustCompile(`^%[0-9A-Fa-f]{2}`)
+
+var knownCuts sync.Map // by *RuleSet
+
+// slowScan finds the words in a text as it is written, or those of the rules that
+// look into addresses.
+func slowScan(set *RuleSet, text string, urlsOnly bool) []wordlist.Hit {
 	written := charsOf(text)
 	readings := [][]char{written, asLeet(written, leetLetters[0]), asLeet(written, leetLetters[1])}
 	patterns, err := set.patterns()
 	if err != nil {
 		panic(err)
 	}
+	known, ok := knownCuts.Load(set)
+	if !ok {
+		list, err := set.cuts(patterns)
+		if err != nil {
+			panic(err)
+		}
+		all := map[cut]bool{}
+		for _, c := range list {
+			all[c] = true
+		}
+		known, _ = knownCuts.LoadOrStore(set, all)
+	}
+	cuts := known.(map[cut]bool)
 	var hits []wordlist.Hit
 	var allowed [][2]int
 	for i := range patterns {
@@ -405,7 +494,7 @@ func slowFind(set *RuleSet, text string) []wordlist.Hit {
 				continue
 			}
 			w := candidate{
-				chars: chars, p: p, tight: p.rule < 0 || rule.Exact,
+				chars: chars, p: p, index: i, tight: p.rule < 0 || rule.Exact,
 				left: wantsBorder(rule.Word, p.runes[0]), right: wantsBorder(rule.Word, p.runes[len(p.runes)-1]),
 			}
 			for k := range chars {
@@ -426,7 +515,8 @@ func slowFind(set *RuleSet, text string) []wordlist.Hit {
 					allowed = append(allowed, [2]int{start, end})
 				case reading > 0 && !plausible(chars[first:last+1], other):
 				case rule.Exact && strings.TrimRightFunc(text[start:end], func(r rune) bool { return len(fold(r)) == 0 || fold(r)[0] == mark }) != rule.Text:
-				case !rule.URLs && inAddress(text, start, end):
+				case !rule.URLs && (urlsOnly || inAddress(text, start, end)):
+				case w.cutAt(first, last, cuts):
 				default:
 					hits = append(hits, wordlist.Hit{Start: start, End: end, Word: wordlist.Word{
 						Text: rule.Text, Category: rule.Category, Severity: rule.Severity, Action: rule.Action,

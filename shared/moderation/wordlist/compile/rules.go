@@ -51,6 +51,10 @@ type Rule struct {
 	Exact bool `json:"exact"`
 	// Numerals takes 六, 陆 and 6 for each other.
 	Numerals bool `json:"numerals"`
+	// Inflect takes the word's inflections too: a plural, -s, -es, -ies, -y, -ed and
+	// -ing at its end, yourselves for yourself. Without it, words do so that end
+	// in five letters of English or more.
+	Inflect *bool `json:"inflect"`
 	// URLs looks into URLs and e-mail addresses too, which are passed over otherwise.
 	URLs bool `json:"urls"`
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // Format is the version of the layout. An engine opens its own format alone.
-const Format = 1
+const Format = 2
 
 const (
 	magic      = "BCWL"
@@ -30,7 +30,8 @@ const (
 	Joint               // a symbol that may stand between the letters of a word
 	Dot                 // a full stop, as in f.u.c.k
 	Space
-	Stop   // punctuation of sentences
+	Period // an ideographic full stop: one of a sentence, or of an address
+	Stop   // other punctuation of sentences
 	Many   // folds to several codes
 	Mark   // voices the kana before it
 	At     // from here on: signs that may be read as letters
@@ -119,6 +120,7 @@ const (
 	URLs     // looked for in URLs and e-mail addresses too
 	Detailed // has a Detail
 	Doubled  // some letter stands there twice or more
+	Cuttable // ordinary words may overlap its edges, see Image.Cuts
 )
 
 // Detail is what few words have: equal neighbours, gaps of their own, or more
@@ -132,6 +134,29 @@ type Detail struct {
 // Shape describes one letter of a word: how often it stands there in a row, and
 // the code of the gap that belongs before it and inside the row, Skip for none.
 type Shape struct{ Run, Before, Inside, _ uint8 }
+
+// Edge hashes an edge of a word and the letters beside it, from the edge outward.
+// Where the hash is among the cuts, the text has an ordinary word across the edge,
+// and the listed word is none.
+type Edge uint64
+
+// LongestCut bounds the letters beside an edge.
+const LongestCut = 5
+
+// EdgeOf returns the edge of a word, without letters.
+func EdgeOf(word uint32, behind bool) Edge {
+	e := Edge(14695981039346656037).Next(uint16(word)).Next(uint16(word >> 16))
+	if behind {
+		e = e.Next(1)
+	}
+	return e
+}
+
+// Next returns the edge with one letter more.
+func (e Edge) Next(code uint16) Edge { return (e ^ Edge(code)) * 1099511628211 }
+
+// Piece is an ordinary word of two letters, as Pieces has it.
+func Piece(first, second uint16) uint32 { return uint32(first)<<16 | uint32(second) }
 
 // Name is a string of the image.
 type Name struct{ Text, Len uint32 }
@@ -179,6 +204,12 @@ type Image struct {
 	Shapes  []Shape
 	Tails   []uint16
 
+	// Cuts are where ordinary words overlap the edges of listed ones, ascending:
+	// see Edge.
+	Cuts []uint64
+	// Pieces are ordinary words of two letters, ascending: one code and the other.
+	Pieces []uint32
+
 	Names  []Name // 0 is the version
 	Scopes []Scope
 	Text   []byte
@@ -205,6 +236,8 @@ func (im *Image) sections(c *codec) {
 	section(c, &im.Details)
 	section(c, &im.Shapes)
 	section(c, &im.Tails)
+	section(c, &im.Cuts)
+	section(c, &im.Pieces)
 	section(c, &im.Names)
 	section(c, &im.Scopes)
 	section(c, &im.Text)
