@@ -6,20 +6,21 @@ import (
 	"testing"
 
 	"github.com/backchannel-im/backchannel/shared/im"
-	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/moderation"
 )
 
-func openBolt(f *testing.F) (kv.Store, *kvtest.Clock) {
+// fuzzed is one process for all executions of a fuzz test: a world of its own for
+// each would cost a hundred times what is tested.
+func fuzzed(f *testing.F) *process {
 	clock := kvtest.NewClock()
 	store, err := boltkv.Open(f.TempDir()+"/state", boltkv.Options{Now: clock.Now})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = store.Close() })
-	return store, clock
+	return newWorld(f, store, clock).process(store)
 }
 
 // FuzzHold: whatever a callback says, it is refused, or comes back to moderators
@@ -28,11 +29,11 @@ func FuzzHold(f *testing.F) {
 	f.Add("00112233445566778899aabbccddeeff", "jane", "", "room", "", "hello", "{}")
 	f.Add("00112233445566778899AABBCCDDEEFF", "a/b", "joe", "", "topic", "<&>\u2028", "\x00")
 	f.Add("", "", "", "", "", "", "")
-	store, clock := openBolt(f)
+	all := fuzzed(f)
 	f.Fuzz(func(t *testing.T, id, from, to, groupID, topicID, text, custom string) {
-		p := newWorld(t, store, clock).process(store)
+		p := all.with(t)
 		h := moderation.Held{
-			ID: id, At: clock.Now(), From: from, To: to, GroupID: groupID, TopicID: topicID, MsgBody: im.Text(text), CloudCustomData: custom,
+			ID: id, At: p.clock.Now(), From: from, To: to, GroupID: groupID, TopicID: topicID, MsgBody: im.Text(text), CloudCustomData: custom,
 		}
 		err := p.reviews.Hold(t.Context(), h)
 		views, _ := p.list("?limit=100")
@@ -57,9 +58,9 @@ func FuzzHold(f *testing.F) {
 func FuzzRequests(f *testing.F) {
 	f.Add("000112233445566778899aabbccddeeff", `{"reason":"x","weight":1}`, "after=1&limit=2&order=newest")
 	f.Add("x", `{"reason":null}`, "after=%00")
-	store, clock := openBolt(f)
+	all := fuzzed(f)
 	f.Fuzz(func(t *testing.T, id, body, query string) {
-		p := newWorld(t, store, clock).process(store)
+		p := all.with(t)
 		path := "/" + url.PathEscape(id)
 		for _, request := range []struct{ method, path string }{
 			{"GET", "?" + url.PathEscape(query)},

@@ -64,7 +64,7 @@ var words = func() *wordlist.List {
 // world is an emulated IM with a room that joe is in, a store and a queue on one
 // clock that stands.
 type world struct {
-	*testing.T
+	testing.TB
 	clock *kvtest.Clock
 	imNow *imtest.Clock
 	store kv.Store
@@ -78,10 +78,10 @@ type world struct {
 	transport *http.Transport
 }
 
-func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
+func newWorld(t testing.TB, store kv.Store, clock *kvtest.Clock) *world {
 	t.Helper()
 	w := &world{
-		T: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &queuetest.Line{},
+		TB: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &queuetest.Line{},
 		front: &atomic.Pointer[process]{}, transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}
 	t.Cleanup(w.transport.CloseIdleConnections)
@@ -127,10 +127,13 @@ func (w *world) advance(d time.Duration) {
 	w.imNow.Advance(d)
 }
 
+// Run runs a subtest. A fuzz test, which shares one world, has none.
+func (w *world) Run(name string, f func(t *testing.T)) bool { return w.TB.(*testing.T).Run(name, f) }
+
 // with is the same world in a subtest.
-func (w *world) with(t *testing.T) *world {
+func (w *world) with(t testing.TB) *world {
 	sub := *w
-	sub.T = t
+	sub.TB = t
 	return &sub
 }
 
@@ -241,6 +244,13 @@ func (w *world) process(store kv.Store) *process {
 	p.reviews.Routes(mux, &api.Gate{Keys: keys, Users: w.users})
 	p.routes = api.Routes(mux)
 	return p
+}
+
+// with is the same process in a subtest.
+func (p *process) with(t testing.TB) *process {
+	sub := *p
+	sub.world = p.world.with(t)
+	return &sub
 }
 
 // serves has a process get IM's callbacks from now on.
