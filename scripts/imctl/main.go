@@ -50,6 +50,14 @@ type tool struct {
 // errUsage: the command line is wrong, and it was said how.
 var errUsage = errors.New("usage")
 
+// misuse is an error of the command line that says what is wrong and what to do.
+type misuse string
+
+func (m misuse) Error() string { return string(m) }
+
+// refused is the advice where nothing listens at a URL.
+const refused = "nothing listens there: start go run ./scripts/dev, or give the deployment's address with -url"
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -77,6 +85,13 @@ func run(ctx context.Context, args []string, out, errs io.Writer, getenv func(st
 			return 2
 		}
 		fmt.Fprintf(errs, "imctl %s: %v\n", c.name, err)
+		if _, is := errors.AsType[misuse](err); is {
+			fmt.Fprintf(errs, "usage: imctl %s\n", c.usage)
+			return 2
+		}
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			fmt.Fprintln(errs, refused)
+		}
 		return 1
 	}
 	fmt.Fprintf(errs, "imctl: there is no command %q\n\n", args[0])

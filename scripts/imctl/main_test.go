@@ -358,3 +358,28 @@ func TestJobs(t *testing.T) {
 	jobs().want(t, 0, "2 waiting, 0 dead")
 	imctlWith(t, map[string]string{"API_KEY": "wrong"}, "jobs", "-url", server.URL).want(t, 1, "status 401")
 }
+
+// TestMisuseSaysWhatToDo: each mistake of the command line is named with what to
+// write instead, and ends with status 2.
+func TestMisuseSaysWhatToDo(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"trigger", "Group.CallbackAfterSendMsg", "-n", "0"}, "-n 0: send at least one callback"},
+		{[]string{"trigger", "Group.CallbackAfterSendMsg", "-url", "notaurl"}, `invalid callback URL "notaurl": use https://HOST/im`},
+		{[]string{"trigger"}, "usage: imctl trigger"},
+		{[]string{"replay"}, "usage: imctl replay"},
+		{[]string{"nonsense"}, `no command "nonsense"`},
+	} {
+		var out, errs bytes.Buffer
+		if status := run(t.Context(), tt.args, &out, &errs, func(string) string { return "" }); status != 2 || !strings.Contains(errs.String(), tt.says) {
+			t.Errorf("%q: status %d, %s", tt.args, status, errs.String())
+		}
+	}
+	var out, errs bytes.Buffer
+	args := []string{"trigger", "Group.CallbackAfterSendMsg", "-url", "http://127.0.0.1:1/im"}
+	if status := run(t.Context(), args, &out, &errs, func(string) string { return "" }); status != 1 || !strings.Contains(errs.String(), "go run ./scripts/dev") {
+		t.Errorf("nobody listens: status %d, %s", status, errs.String())
+	}
+}

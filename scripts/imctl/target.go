@@ -59,6 +59,9 @@ func (t *tool) endpointFlags(f *flag.FlagSet) *endpoint {
 
 // signer returns what signs for the endpoint.
 func (e *endpoint) signer() (callback.Signer, error) {
+	if u, err := url.Parse(e.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return callback.Signer{}, misuse(fmt.Sprintf("invalid callback URL %q: use https://HOST/im", e.url))
+	}
 	app, err := appID(e.app, e.url, e.getenv)
 	s := callback.Signer{SDKAppID: app, Token: e.getenv("CALLBACK_TOKEN")}
 	if isLocal(e.url) {

@@ -56,6 +56,9 @@ func trigger(ctx context.Context, t *tool, args []string) error {
 		}
 		return nil
 	}
+	if *n < 1 {
+		return misuse(fmt.Sprintf("-n %d: send at least one callback", *n))
+	}
 	template, err := bodyOf(rest[0], *file)
 	if err != nil {
 		return err
