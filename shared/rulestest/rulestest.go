@@ -50,6 +50,7 @@ type World struct {
 	emulated *imtest.Clock
 	rest     string // base URL of IM's REST API
 	signer   *usersig.Signer
+	importer *im.Client // one for all who log in: each client keeps a connection
 	endpoint atomic.Pointer[callback.Endpoint]
 }
 
@@ -68,6 +69,7 @@ func New(t testing.TB, clock *kvtest.Clock, o Options) *World {
 	var err error
 	w.signer, err = usersig.NewSignerAt(AppID, Key, clock.Now)
 	w.Must(err)
+	w.importer = w.Client()
 	w.Serve(callback.NewMux())
 	return w
 }
@@ -132,7 +134,7 @@ func (w *World) Client() *im.Client {
 // Login makes a user, unless there is one, who is then online.
 func (w *World) Login(userID string) *imtest.Client {
 	w.Helper()
-	w.Must(w.Client().ImportAccount(w.Context(), im.Account{UserID: userID}))
+	w.Must(w.importer.ImportAccount(w.Context(), im.Account{UserID: userID}))
 	sig, err := w.signer.Sign(userID, 30*24*time.Hour)
 	w.Must(err)
 	c, err := w.App.Login(userID, sig, imtest.Device{})
