@@ -154,6 +154,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	app.SetConsole(imtest.Console{CallbackURL: "http://" + addr + "/im", CallbackToken: wiring.DevelopmentToken, RetryCallbacks: true})
 	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im  emulator: %s\n", addr, addr, stage.Emulator)
 	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, wiring.DevelopmentSecret, wiring.DevelopmentToken, wiring.DevelopmentKey)
+	fmt.Fprintf(out, "CSS_CALLBACK_KEY=%s\n", wiring.DevelopmentCSSKey)
 	fmt.Fprintf(out, "VIRGIL_APP_ID=%s\nVIRGIL_APP_KEY_ID=%s\nVIRGIL_APP_KEY=%s\n", virgil.DevelopmentAppID, virgil.DevelopmentKeyID, virgil.DevelopmentKey)
 
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))
@@ -290,6 +291,13 @@ func settings(o options, emulator string, fakes ...map[string]string) func(strin
 		"STATE_URL":      "bolt:" + o.stateFile(),
 		"QUEUE_URL":      "bolt:" + o.queueFile(),
 		"IM_DOMAIN":      emulator,
+
+		"CSS_CALLBACK_KEY": wiring.DevelopmentCSSKey,
+		"CSS_PUSH_DOMAIN":  "push.example.com",
+		"CSS_PUSH_KEY":     wiring.DevelopmentCSSPushKey,
+		"CSS_PLAY_DOMAIN":  "play.example.com",
+		"CSS_PLAY_KEY":     wiring.DevelopmentCSSPlayKey,
+		"ROOM_HISTORY":     "200",
 
 		"VIRGIL_APP_ID":     virgil.DevelopmentAppID,
 		"VIRGIL_APP_KEY_ID": virgil.DevelopmentKeyID,

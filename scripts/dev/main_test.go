@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/md5"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -428,6 +429,32 @@ func TestWhatItPrints(t *testing.T) {
 	}
 	if err := p.stop(); err != nil {
 		t.Errorf("it stopped with %v", err)
+	}
+}
+
+// TestStreamEvent: an event signed with what it prints makes a room live.
+func TestStreamEvent(t *testing.T) {
+	p := start(t, "-state", t.TempDir())
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/rooms", strings.NewReader(`{"roomId":"show","name":"Show","owner":"alice"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer dev-api-key")
+	r.Header.Set("Idempotency-Key", "show")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	at := time.Now().Add(time.Minute).Unix()
+	sign := md5.Sum(fmt.Appendf(nil, "%s%d", p.printed(t, "CSS_CALLBACK_KEY"), at))
+	status, body := p.call(t, http.MethodPost, "/css/events", fmt.Sprintf(`{"stream_id":"show","event_type":1,"event_time":%d,"sequence":"1","t":%d,"sign":"%x"}`, at, at, sign))
+	if status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	if status, body := p.call(t, http.MethodGet, "/rooms/show", ""); status != http.StatusOK || !strings.Contains(body, `"status":"live"`) {
+		t.Errorf("%d %s", status, body)
 	}
 }
 

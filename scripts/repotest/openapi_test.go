@@ -2,6 +2,7 @@ package repotest
 
 import (
 	"bytes"
+	"crypto/md5"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
@@ -22,6 +24,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
@@ -93,7 +96,7 @@ func TestOpenAPI(t *testing.T) {
 	p := faastest.StartLocal(t, program(t, "bundle"), kit.Settings(map[string]string{
 		"STATE_URL": "bolt:" + state, "QUEUE_URL": "bolt:{dir}/jobs.db", "CALLBACK_PATH_SECRET": "", "IM_DOMAIN": serve(t, emulator),
 		"ZENDESK_URL": serve(t, zendesk), "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360",
-		"ZENDESK_WEBHOOK_SECRETS": "a secret of this test", "MATCH_HOOK_URL": "http://127.0.0.1:1", "MATCH_HOOK_KEY": "a key of this test alone",
+		"ZENDESK_WEBHOOK_SECRETS": "a secret of this test", "MATCH_HOOK_URL": "http://127.0.0.1:1", "MATCH_HOOK_KEY": "a key of this test alone", "CSS_CALLBACK_KEY": cssKey,
 		"TMS_VIDEO_URL": "http://127.0.0.1:1", "TMS_REGION": "ap-test", "TMS_SECRET_ID": "id", "TMS_SECRET_KEY": "key",
 		"TMS_RESULTS_URL": "http://127.0.0.1:1/moderation/results", "TMS_SEED": seed,
 	}))
@@ -110,6 +113,16 @@ func TestOpenAPI(t *testing.T) {
 	ofTeam := func(method, rest, key, body string) *http.Request {
 		r := kit.Post("/teams/"+groupID+rest, key, body)
 		r.Method = method
+		return r
+	}
+	// A room, named in each path by its id, with the Idempotency-Key of the path.
+	show := func(method, rest, key, body string) *http.Request {
+		r := kit.Post("/rooms/show"+rest, key, body)
+		r.Method = method
+		return r
+	}
+	keyed := func(name string, r *http.Request) *http.Request {
+		r.Header.Set("Idempotency-Key", name)
 		return r
 	}
 	ticket := func(key, rest string) *http.Request {
@@ -192,6 +205,64 @@ func TestOpenAPI(t *testing.T) {
 		{"/teams/{id}/members/{user}", ofTeam("DELETE", "/members/bob", "", ""), 401},
 		{"/teams/{id}", ofTeam("DELETE", "", "", ""), 401},
 		{"/teams/{id}", ofTeam("DELETE", "", kit.Key, ""), 200},
+		{"/rooms", keyed("r", kit.Post("/rooms", kit.Key, `{"roomId":"show","name":"Show","owner":"alice"}`)), 201},
+		{"/rooms", keyed("r", kit.Post("/rooms", kit.Key, `{"roomId":"show","name":"Other","owner":"alice"}`)), 422},
+		{"/rooms", keyed("s", kit.Post("/rooms", kit.Key, `{"roomId":"show","name":"Show","owner":"alice"}`)), 409},
+		{"/rooms", kit.Post("/rooms", kit.Key, `{"roomId":"show","name":"Show","owner":"alice"}`), 400},
+		{"/rooms", kit.Get("/rooms?sort=popularity", kit.Key), 200},
+		{"/rooms", kit.Get("/rooms", ""), 401},
+		{"/rooms/{id}", kit.Get("/rooms/show", kit.Key), 200},
+		{"/rooms/{id}", kit.Get("/rooms/none", kit.Key), 404},
+		{"/rooms/{id}/status", show("PUT", "/status", kit.Key, `{"status":"live","version":1}`), 200},
+		{"/rooms/{id}/status", show("PUT", "/status", kit.Key, `{"status":"live","version":1}`), 409},
+		{"/rooms/{id}/notice", show("PUT", "/notice", kit.Key, `{"notice":"welcome","version":2}`), 200},
+		{"/rooms/{id}/notice", show("PUT", "/notice", kit.Key, `{"version":3}`), 400},
+		{"/rooms/{id}/mute", show("POST", "/mute", kit.Key, `{"seconds":60}`), 200},
+		{"/rooms/{id}/mute", show("POST", "/mute", kit.Key, `{"seconds":0}`), 400},
+		{"/rooms/{id}/unmute", show("POST", "/unmute", kit.Key, `{}`), 200},
+		{"/rooms/{id}/unmute", show("POST", "/unmute", "", `{}`), 401},
+		{"/rooms/{id}/kick", show("POST", "/kick", kit.Key, `{"userIds":["eve"],"seconds":60,"reason":"spam"}`), 200},
+		{"/rooms/{id}/kick", show("POST", "/kick", kit.Key, `{}`), 400},
+		{"/rooms/{id}/restrictions", show("GET", "/restrictions", kit.Key, ""), 200},
+		{"/rooms/{id}/restrictions", show("GET", "/restrictions?limit=0", kit.Key, ""), 400},
+		{"/rooms/{id}/unkick", show("POST", "/unkick", kit.Key, `{"userId":"eve"}`), 200},
+		{"/rooms/{id}/unkick", show("POST", "/unkick", kit.Key, `{"userId":"alice"}`), 400},
+		{"/rooms/{id}/members", show("GET", "/members?kind=latest", kit.Key, ""), 200},
+		{"/rooms/{id}/members", show("GET", "/members", kit.Key, ""), 400},
+		{"/rooms/{id}/memberships/{userID}", show("PUT", "/memberships/bob", kit.Key, `{"level":2}`), 200},
+		{"/rooms/{id}/memberships/{userID}", show("PUT", "/memberships/bob", kit.Key, `{}`), 400},
+		{"/rooms/{id}/history", show("GET", "/history", kit.Key, ""), 200},
+		{"/rooms/{id}/history", show("GET", "/history?limit=0", kit.Key, ""), 400},
+		{"/rooms/{id}/anchor", show("GET", "/anchor", kit.Key, ""), 200},
+		{"/rooms/{id}/anchor", show("GET", "/anchor", "", ""), 401},
+		{"/rooms/{id}/subscription", asAlice(show("PUT", "/subscription", "", "")), 200},
+		{"/rooms/{id}/subscription", asAlice(show("DELETE", "/subscription", "", "")), 200},
+		{"/rooms/{id}/subscription", show("PUT", "/subscription", kit.Key, ""), 403},
+		{"/rooms/{id}/media", asAlice(show("POST", "/media", "", `{"role":"anchor"}`)), 200},
+		{"/rooms/{id}/media", asAlice(show("POST", "/media", "", `{"role":"king"}`)), 400},
+		{"/broadcast", keyed("b", kit.Post("/broadcast", kit.Key, `{"msgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"hello"}}],"rooms":["none"]}`)), 202},
+		{"/broadcast", keyed("c", kit.Post("/broadcast", kit.Key, `{"msgBody":[]}`)), 400},
+		{"/broadcasts/{id}", kit.Get("/broadcasts/none", kit.Key), 404},
+		{"/css/events", kit.Post("/css/events", "", `{"stream_id":"show","event_type":1,"event_time":1,"sequence":"1","t":1,"sign":""}`), 403},
+		{"/css/events", kit.Post("/css/events", "", streamStarted()), 200},
+		{"/gifts/{giftId}", put("/gifts/rose", kit.Key, `{"name":"Rose","units":"pcs","price":10}`), 200},
+		{"/gifts/{giftId}", put("/gifts/rose", kit.Key, `{"name":"Rose","units":"pcs","price":-1}`), 400},
+		{"/gifts", kit.Get("/gifts", ""), 200},
+		{"/wallets/{userID}/topup", keyed("t", kit.Post("/wallets/alice/topup", kit.Key, `{"amount":50}`)), 200},
+		{"/wallets/{userID}/topup", keyed("u", kit.Post("/wallets/alice/topup", kit.Key, `{"amount":0}`)), 400},
+		{"/wallets/{userID}", kit.Get("/wallets/alice", kit.Key), 200},
+		{"/wallets/{userID}/statement", kit.Get("/wallets/alice/statement", kit.Key), 200},
+		{"/wallets/{userID}/statement", kit.Get("/wallets/alice/statement", ""), 401},
+		{"/rooms/{id}/gifts", keyed("g", asAlice(show("POST", "/gifts", "", `{"giftId":"rose","count":2,"price":10}`))), 201},
+		{"/rooms/{id}/gifts", keyed("h", asAlice(show("POST", "/gifts", "", `{"giftId":"rose","count":9,"price":10}`))), 402},
+		{"/rooms/{id}/gifts", keyed("i", asAlice(show("POST", "/gifts", "", `{"giftId":"rose","count":1,"price":11}`))), 409},
+		{"/rooms/{id}/gifts/orders/{orderId}", show("GET", "/gifts/orders/none", kit.Key, ""), 404},
+		{"/rooms/{id}/lotteries", keyed("l", show("POST", "/lotteries", kit.Key, `{"keyword":"win","winners":1,"seconds":60,"prize":"a rose"}`)), 201},
+		{"/rooms/{id}/lotteries", keyed("m", show("POST", "/lotteries", kit.Key, `{"keyword":"","winners":1,"seconds":60}`)), 400},
+		{"/rooms/{id}/lotteries/{lotteryId}", show("GET", "/lotteries/none", kit.Key, ""), 404},
+		{"/rooms/{id}/lotteries/{lotteryId}/draw", show("POST", "/lotteries/none/draw", kit.Key, ""), 404},
+		{"/rooms/{id}/close", show("POST", "/close", kit.Key, `{}`), 200},
+		{"/rooms/{id}/close", show("POST", "/close", "", `{}`), 401},
 		{"/rooms/{id}/stats", kit.Get("/rooms/lobby/stats", kit.Key), 200},
 		{"/rooms/{id}/stats", kit.Get("/rooms/lobby/stats", ""), 401},
 		{"/rooms/{id}/stats", kit.Get("/rooms/"+strings.Repeat("x", 600)+"/stats", kit.Key), 400},
@@ -258,6 +329,34 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("%s is described and never called here", path)
 		}
 	}
+}
+
+// asAlice has a request come from alice, who is proven by her UserSig.
+func asAlice(r *http.Request) *http.Request {
+	users, err := usersig.NewSigner(kit.AppID, kit.Secret)
+	if err != nil {
+		panic(err)
+	}
+	sig, err := users.Sign("alice", time.Hour)
+	if err != nil {
+		panic(err)
+	}
+	r.Header.Set("Authorization", "UserSig alice:"+sig)
+	return r
+}
+
+func put(path, key, body string) *http.Request {
+	r := kit.Post(path, key, body)
+	r.Method = http.MethodPut
+	return r
+}
+
+// cssKey signs what CSS sends.
+const cssKey = "a key of CSS for these tests alone"
+
+func streamStarted() string {
+	t := time.Now().Add(time.Minute).Unix()
+	return fmt.Sprintf(`{"stream_id":"show","event_type":1,"event_time":%d,"sequence":"1","t":%d,"sign":"%x"}`, t, t, md5.Sum(fmt.Appendf(nil, "%s%d", cssKey, t)))
 }
 
 // seed signs what Tencent's moderation sends.

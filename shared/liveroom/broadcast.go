@@ -25,6 +25,8 @@ const (
 
 	// broadcastKept is how long a broadcast is known after it was asked for.
 	broadcastKept = 7 * 24 * time.Hour
+	// reserve is how long before a worker's deadline no step is begun any more.
+	reserve = 4 * time.Second
 	// roomsPerSave is how many rooms a broadcast goes on by before it writes down
 	// how far it is.
 	roomsPerSave = 25
@@ -71,14 +73,6 @@ const broadcastItem = "broadcast"
 
 func broadcastPartition(id string) string { return "liveroom-broadcast/" + id }
 
-// broadcastEntries begin the ids of broadcasts on the agenda of rooms. No roomId
-// has a space in it.
-const broadcastEntries = "broadcast "
-
-func broadcastEntry(entry string) (id string, is bool) {
-	return strings.CutPrefix(entry, broadcastEntries)
-}
-
 // NewBroadcast begins a broadcast to the rooms named, or with none named to all
 // open rooms. The same caller with the same key gets the same broadcast. Errors are
 // of the codes Invalid, IdempotencyMismatch and Unavailable; after the last the
@@ -103,7 +97,7 @@ func (r *Rooms) NewBroadcast(ctx context.Context, caller api.Caller, key string,
 		Broadcast: Broadcast{BroadcastID: id, State: broadcastPlanned, Total: len(rooms)},
 		Asked:     digest(append([]string{string(size)}, rooms...)...), Body: body, Rooms: rooms, AtOnce: rooms == nil, At: r.now().UTC(),
 	}
-	err = r.agenda.Put(ctx, broadcastEntries+id, r.now().Add(guardAfter), nil)
+	err = r.broadcasts.Guard(ctx, id, r.now().Add(guardAfter))
 	if err == nil {
 		_, err = r.saveBroadcast(ctx, b, kv.Absent())
 	}
@@ -115,7 +109,7 @@ func (r *Rooms) NewBroadcast(ctx context.Context, caller api.Caller, key string,
 		return first.Broadcast, err
 	}
 	if err == nil {
-		err = r.putBroadcast(ctx, id, "first")
+		err = r.broadcasts.Start(ctx, id, "first")
 	}
 	return b.Broadcast, public(err)
 }
@@ -155,46 +149,33 @@ func (r *Rooms) GetBroadcast(ctx context.Context, id string) (Broadcast, error) 
 	return b.Broadcast, err
 }
 
-func (r *Rooms) putBroadcast(ctx context.Context, id, cause string) error {
-	if r.conf.Jobs == nil {
-		return errNoJobs
-	}
-	body, err := json.Marshal(id)
-	if err != nil {
-		return fmt.Errorf("liveroom: %w", err)
-	}
-	return r.conf.Jobs.Put(ctx, queue.Job{ID: "broadcast/" + id + "/" + cause, Kind: broadcastKind, Lane: queue.Slow, Body: body})
-}
-
-// broadcastJob has a broadcast go on until it is sent or time runs out. Two jobs at
-// once do no harm: a room knows the message by the broadcast's id, and how far the
+// continueBroadcast has a broadcast go on until it is sent or time runs out. Two jobs
+// at once do no harm: a room knows the message by the broadcast's id, and how far the
 // broadcast is moves by compare-and-set.
-func (r *Rooms) broadcastJob(ctx context.Context, j queue.Job) error {
-	var id string
-	if err := json.Unmarshal(j.Body, &id); err != nil || id == "" {
-		return errors.New("liveroom: the job names no broadcast")
-	}
+func (r *Rooms) continueBroadcast(ctx context.Context, id string) error {
 	if r.conf.Outbox == nil {
-		return errNoJobs
+		return errNoIM
 	}
 	b, cond, err := r.loadBroadcast(ctx, id)
 	if is(err, fault.NotFound) {
 		return nil // it was never committed, or its time is over
 	}
 	for err == nil && b.State != broadcastSent && b.State != broadcastUnknown {
-		if deadline, has := ctx.Deadline(); has && time.Until(deadline) < 2*settleTime {
+		if deadline, has := ctx.Deadline(); has && time.Until(deadline) < reserve {
 			return queue.Later{}
 		}
-		// A broadcast that takes longer than the first entry of the agenda, or that
-		// IM or the store keep from going on, is found by the next.
-		if err = r.agenda.Put(ctx, broadcastEntries+id, r.now().Add(guardAfter), nil); err == nil {
+		// Guarded anew: it may take longer than the first guard allows.
+		if err = r.broadcasts.Guard(ctx, id, r.now().Add(guardAfter)); err == nil {
 			if err = r.advance(ctx, &b); err == nil {
 				cond, err = r.saveBroadcast(ctx, b, cond)
 			}
 		}
 	}
-	if errors.Is(err, kv.ErrConflict) {
+	switch {
+	case errors.Is(err, kv.ErrConflict):
 		return queue.Later{After: time.Second} // another job has it in hand
+	case err == nil:
+		r.broadcasts.Done(ctx, id)
 	}
 	return err
 }

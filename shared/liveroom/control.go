@@ -14,7 +14,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
 // Limits of control. Our decisions, but for the first.
@@ -321,7 +320,7 @@ func (h *restriction) as(userID string) *restriction {
 }
 
 // begins returns the writes that have a task carried out, and its end at its time.
-// The room is on the agenda for that time before they are committed.
+// The end is guarded before they are committed.
 func (r *Rooms) begins(ctx context.Context, s *seen, t task) ([]kv.Write, error) {
 	now, err := taskWrite(s.Key(orderPrefix+fmt.Sprintf("%013d", t.Order)), t)
 	if err != nil || t.Lift || t.Until.IsZero() {
@@ -331,18 +330,18 @@ func (r *Rooms) begins(ctx context.Context, s *seen, t task) ([]kv.Write, error)
 	return []kv.Write{now, ends}, err
 }
 
-// later returns the write that has a task carried out at a time, which then is on
-// the agenda, and a job is enqueued for it.
+// later returns the write that has a task carried out at a time, which is
+// guarded, and for which a job is enqueued.
 func (r *Rooms) later(ctx context.Context, s *seen, at time.Time, t task) (kv.Write, error) {
 	name := fmt.Sprintf("%s%013d/%013d", timedPrefix, at.UnixMilli(), t.Order)
-	entry := fmt.Sprintf("%s/%d/%s", s.roomID, s.Room.Generation, name)
+	id := fmt.Sprintf("%s %d/%s", s.roomID, s.Room.Generation, name)
 	// The clock ticks once a minute; the job comes to the second, and may find that
 	// the clock was faster.
-	if err := r.timed.Put(ctx, entry, at, []byte(s.roomID)); err != nil {
+	if err := r.times.Guard(ctx, id, at); err != nil {
 		return nil, err
 	}
-	if err := r.put(ctx, lookKind, "liveroom/"+entry+"/timed", s.roomID, at); err != nil && !errors.Is(err, queue.ErrUnavailable) {
-		return nil, err
+	if err := r.enqueue(ctx, Times.Job, Times.Lane, Times.Job+"/"+id, id, at); err != nil {
+		slog.WarnContext(ctx, "what ends in a room waits for the clock", "error", err.Error())
 	}
 	return taskWrite(s.Key(name), t)
 }
@@ -395,7 +394,7 @@ func (r *Rooms) carryOut(ctx context.Context, s *seen, item kv.Item, t task) err
 	case t.Stream != "":
 		if s.pause(t.Stream, r.now()) {
 			// The change is told in the next pass.
-			if err := r.agenda.Put(ctx, s.roomID, r.now().Add(guardAfter), nil); err != nil {
+			if err := r.looks.Guard(ctx, s.roomID, r.now().Add(guardAfter)); err != nil {
 				return err
 			}
 			defer r.wake(ctx, s.roomID)

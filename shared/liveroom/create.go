@@ -130,7 +130,7 @@ func (r *Rooms) begin(ctx context.Context, s *seen, n NewRoom, asked, content st
 		Asked: asked, Content: content,
 		Told: told{Status: Waiting}, // nobody is in the room yet who could be told
 	}
-	if err := r.agenda.Put(ctx, n.RoomID, r.now().Add(guardAfter), nil); err != nil {
+	if err := r.looks.Guard(ctx, n.RoomID, r.now().Add(guardAfter)); err != nil {
 		return err
 	}
 	return r.save(ctx, s)

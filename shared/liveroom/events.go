@@ -10,6 +10,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
 // Register adds the rules of rooms.
@@ -48,7 +49,7 @@ func (r *Rooms) hint(ctx context.Context, groupID string) error {
 		return err
 	}
 	// Under an id of its own: the same hint again may tell of another change.
-	return r.put(ctx, checkKind, "liveroom/"+groupID+"/check/"+rand.Text(), groupID, time.Time{})
+	return r.enqueue(ctx, checkKind, queue.Fast, "liveroom/"+groupID+"/check/"+rand.Text(), groupID, time.Time{})
 }
 
 func is(err error, code fault.Code) bool { return err != nil && fault.CodeOf(err) == code }

@@ -7,9 +7,8 @@
 // The store is the truth. A change is one commit in the room's partition; what
 // follows from it in IM (the group itself, its profile and attributes, mutes,
 // bans, the message that tells the room) is written down in that same commit and
-// carried out by a job. Before the commit the room is put on an agenda, so a
-// process that dies at any point leaves an entry that the clock finds, and the
-// next job continues. One worker at a time works on a room, by a lease, so an
+// carried out by a job. The commit is guarded (package process), so a program that
+// dies at any point is continued by the next. One worker at a time works on a room, by a lease, so an
 // older change never overtakes a newer one on its way to IM.
 //
 // A job carries nothing but the room's id: it looks for what is left to do. So it
@@ -30,13 +29,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
-	"github.com/backchannel-im/backchannel/shared/due"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/liveroom/outbox"
+	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // Our decisions.
@@ -48,9 +49,6 @@ const (
 	// longer its lease lasts.
 	workTime   = 30 * time.Second
 	leaseSlack = 5 * time.Second
-	// settleTime is how long writing a result down may take after the caller's own
-	// time has run out.
-	settleTime = 2 * time.Second
 	// kept is how long a closed room is remembered.
 	kept = 30 * 24 * time.Hour
 	// tries bounds how often a change is tried while others change the same room.
@@ -112,12 +110,13 @@ type Config struct {
 // Rooms are all live rooms of an app. It is safe for concurrent use, also by
 // several processes.
 type Rooms struct {
-	conf   Config
-	store  kv.Store
-	agenda *due.Agenda // rooms that something was begun in
-	timed  *due.Agenda // what is to happen in rooms at some time
-	now    func() time.Time
-	cache  cache
+	conf       Config
+	store      kv.Store
+	looks      *process.Process
+	times      *process.Process
+	broadcasts *process.Process
+	now        func() time.Time
+	cache      cache
 }
 
 // New makes Rooms, and registers its kinds of jobs with conf.Jobs.
@@ -126,16 +125,17 @@ func New(conf Config) *Rooms {
 		conf.Now = time.Now
 	}
 	if conf.Sleep == nil {
-		conf.Sleep = sleep
+		conf.Sleep = retry.Sleep
 	}
-	r := &Rooms{
-		conf: conf, store: conf.Store, now: conf.Now,
-		agenda: due.New(conf.Store, "liverooms", conf.Now), timed: due.New(conf.Store, "liverooms-timed", conf.Now),
-	}
+	r := &Rooms{conf: conf, store: conf.Store, now: conf.Now}
+	r.looks = process.New(Looks, conf.Store, conf.Jobs, conf.Now, r.settle)
+	r.times = process.New(Times, conf.Store, conf.Jobs, conf.Now, func(ctx context.Context, id string) error {
+		roomID, _, _ := strings.Cut(id, " ")
+		return r.settle(ctx, roomID)
+	})
+	r.broadcasts = process.New(Broadcasts, conf.Store, conf.Jobs, conf.Now, r.continueBroadcast)
 	if conf.Jobs != nil {
-		conf.Jobs.Handle(lookKind, r.job(r.settle))
-		conf.Jobs.Handle(checkKind, r.job(r.check))
-		conf.Jobs.Handle(broadcastKind, r.broadcastJob)
+		conf.Jobs.Handle(checkKind, r.checkJob)
 	}
 	if conf.Outbox != nil {
 		conf.Outbox.Handle(eventKind, r.eventEnded)
@@ -143,78 +143,52 @@ func New(conf Config) *Rooms {
 	return r
 }
 
-// The kinds of jobs. The body of the first two is an order.
-const (
-	lookKind      = "liveroom.look"      // something is to be done in a room
-	checkKind     = "liveroom.check"     // IM's group may differ from the room
-	broadcastKind = "liveroom.broadcast" // a broadcast is to go on
+// The processes of rooms, for the clock.
+var (
+	// Looks continue what was begun in a room. Their ids are roomIds.
+	Looks = process.Name{Agenda: "liverooms", Job: "liveroom.look", Lane: queue.Fast}
+	// Times do what is to happen in a room at some time. Their ids are a roomId, a
+	// space, and what tells the times of a room apart.
+	Times = process.Name{Agenda: "liveroom-times", Job: "liveroom.time", Lane: queue.Fast}
+	// Broadcasts continue broadcasts.
+	Broadcasts = process.Name{Agenda: "liveroom-broadcasts", Job: "liveroom.broadcast", Lane: queue.Slow}
 )
 
-// order is what a job is about.
-type order struct {
-	RoomID string `json:"roomId"`
+// checkKind is the kind of a job that compares a group with its room. Its body is a
+// roomId.
+const checkKind = "liveroom.check"
+
+var errNoIM = errors.New("liveroom: this program calls no IM, and changes no rooms")
+
+func (r *Rooms) checkJob(ctx context.Context, j queue.Job) error {
+	var roomID string
+	if err := json.Unmarshal(j.Body, &roomID); err != nil || !isRoomID(roomID) {
+		return errors.New("liveroom: discarded malformed job: no roomId")
+	}
+	if r.conf.IM == nil {
+		return errNoIM
+	}
+	return r.check(ctx, roomID)
 }
 
-var errNoJobs = errors.New("liveroom: this program has no queue or no IM, and changes no rooms")
-
-// job makes a handler of what is to be done in a room.
-func (r *Rooms) job(do func(ctx context.Context, roomID string) error) queue.Handler {
-	return func(ctx context.Context, j queue.Job) error {
-		var o order
-		switch err := json.Unmarshal(j.Body, &o); {
-		case err != nil || !isRoomID(o.RoomID):
-			return errors.New("liveroom: the job names no room")
-		case r.conf.IM == nil || r.conf.Outbox == nil:
-			return errNoJobs
-		}
-		return do(ctx, o.RoomID)
-	}
-}
-
-// put enqueues a job that has a look at a room, not before at.
-func (r *Rooms) put(ctx context.Context, kind, id, roomID string, at time.Time) error {
-	if r.conf.Jobs == nil {
-		return errNoJobs
-	}
-	body, err := json.Marshal(order{roomID})
+// enqueue makes a job of a kind whose body is an id, not before at.
+func (r *Rooms) enqueue(ctx context.Context, kind string, lane queue.Lane, jobID, id string, at time.Time) error {
+	body, err := json.Marshal(id)
 	if err != nil {
 		return fmt.Errorf("liveroom: %w", err)
 	}
-	return r.conf.Jobs.Put(ctx, queue.Job{ID: id, Kind: kind, Lane: queue.Fast, NotBefore: at, Body: body})
+	if r.conf.Jobs == nil {
+		return errors.New("liveroom: this program has no queue, and changes no rooms")
+	}
+	return r.conf.Jobs.Put(ctx, queue.Job{ID: jobID, Kind: kind, Lane: lane, NotBefore: at, Body: body})
 }
 
 // wake enqueues a job for a change that is committed. Without the job, the clock
 // comes to the room.
 func (r *Rooms) wake(ctx context.Context, roomID string) {
-	if err := r.put(ctx, lookKind, "liveroom/"+roomID+"/"+rand.Text(), roomID, time.Time{}); err != nil {
+	if err := r.looks.Start(ctx, roomID, rand.Text()); err != nil {
 		slog.WarnContext(ctx, "a room waits for the clock", "error", err.Error())
 	}
 }
 
-// Sweep has every room looked at that something was begun in and perhaps not
-// finished, or that something is to happen in by now. It is for the clock.
-func (r *Rooms) Sweep(ctx context.Context) error {
-	_, begun := r.agenda.Sweep(ctx, func(ctx context.Context, e due.Entry) error {
-		if id, is := broadcastEntry(e.ID); is {
-			return r.putBroadcast(ctx, id, fmt.Sprint(e.At.UnixMilli()))
-		}
-		return r.put(ctx, lookKind, fmt.Sprintf("liveroom/%s/due/%d", e.ID, e.At.UnixMilli()), e.ID, time.Time{})
-	})
-	_, timed := r.timed.Sweep(ctx, func(ctx context.Context, e due.Entry) error {
-		return r.put(ctx, lookKind, "liveroom/"+e.ID, string(e.Body), time.Time{})
-	})
-	return errors.Join(begun, timed)
-}
-
 func newOp() string { return "room/" + rand.Text() }
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

@@ -135,7 +135,7 @@ func TestStatusMachineIsTheModel(t *testing.T) {
 					}
 					w.Advance(d)
 				}
-				p.Must(p.rooms.Sweep(t.Context()))
+				p.sweep()
 				p.work()
 				m.passes(w.Clock.Now())
 				if !m.exists {

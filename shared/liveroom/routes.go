@@ -65,7 +65,7 @@ func (r *Rooms) Routes(mux *http.ServeMux, c RoutesConfig) {
 		{http.MethodPost, "/rooms/{id}/kick", http.StatusOK, 0, x.restrict(Kick, false)},
 		{http.MethodPost, "/rooms/{id}/unkick", http.StatusOK, 0, x.restrict(Kick, true)},
 		{http.MethodGet, "/rooms/{id}/restrictions", http.StatusOK, 0, x.restrictions},
-		{http.MethodPut, "/rooms/{id}/memberships/{user}", http.StatusOK, server, x.setMembership},
+		{http.MethodPut, "/rooms/{id}/memberships/{userID}", http.StatusOK, server, x.setMembership},
 		{http.MethodGet, "/rooms/{id}/history", http.StatusOK, 0, x.history},
 		{http.MethodGet, "/rooms/{id}/anchor", http.StatusOK, 0, x.anchor},
 		{http.MethodPut, "/rooms/{id}/subscription", http.StatusOK, 0, x.subscribe(true)},
@@ -328,7 +328,7 @@ func (x *routes) setMembership(ctx context.Context, _ api.Caller, r *http.Reques
 	if in.Level == nil {
 		return nil, fault.New(fault.Invalid, "level is missing; 0 ends a membership")
 	}
-	return x.SetMembership(ctx, r.PathValue("id"), Membership{r.PathValue("user"), *in.Level, in.Until})
+	return x.SetMembership(ctx, r.PathValue("id"), Membership{r.PathValue("userID"), *in.Level, in.Until})
 }
 
 func (x *routes) history(ctx context.Context, c api.Caller, r *http.Request) (any, error) {

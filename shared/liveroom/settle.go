@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/liveroom/outbox"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // handItem holds until when somebody works on the room.
@@ -58,7 +59,7 @@ func (r *Rooms) hold(ctx context.Context, roomID string) (_ context.Context, rel
 	bounded, cancel := context.WithTimeout(ctx, allowed)
 	return bounded, func() {
 		cancel()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+		ctx, cancel := retry.Settle(ctx)
 		defer cancel()
 		err := r.store.Commit(ctx, Partition(roomID), newOp(), kv.Delete{Key: handItem, If: kv.Rev(op)})
 		if err != nil && !errors.Is(err, kv.ErrConflict) {
@@ -70,6 +71,9 @@ func (r *Rooms) hold(ctx context.Context, roomID string) (_ context.Context, rel
 // settle does what is left to do in a room. One step that fails does not keep the
 // others from being tried.
 func (r *Rooms) settle(ctx context.Context, roomID string) error {
+	if !isRoomID(roomID) || r.conf.IM == nil || r.conf.Outbox == nil {
+		return errNoIM
+	}
 	ctx, release, err := r.hold(ctx, roomID)
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (r *Rooms) save(ctx context.Context, s *seen, writes ...kv.Write) error {
 }
 
 // change lets f change a room and commits that with the writes that f returns.
-// Before the commit the room is put on the agenda, after it a job is enqueued.
+// The commit is guarded, and after it a job is enqueued.
 // While others change the same room, f is called again with what they left.
 func (r *Rooms) change(ctx context.Context, roomID string, f func(s *seen) ([]kv.Write, error)) (*seen, error) {
 	for range tries {
@@ -145,7 +145,7 @@ func (r *Rooms) change(ctx context.Context, roomID string, f func(s *seen) ([]kv
 		}
 		writes, err := f(s)
 		if err == nil {
-			err = r.agenda.Put(ctx, roomID, r.now().Add(guardAfter), nil)
+			err = r.looks.Guard(ctx, roomID, r.now().Add(guardAfter))
 		}
 		if err == nil {
 			err = r.save(ctx, s, writes...)

@@ -127,13 +127,21 @@ func (p *process) minutes(n int) {
 	p.Helper()
 	for i := range n {
 		p.Advance(time.Minute)
-		p.Must(p.rooms.Sweep(p.Context()))
+		p.sweep()
 		if i%3 == 0 {
 			_, err := p.ledger.Sweep(p.Context())
 			p.Must(err)
 		}
 		p.work()
 	}
+}
+
+// sweep is what the clock does for rooms.
+func (p *process) sweep() {
+	p.Helper()
+	p.Must(liveroom.Looks.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
+	p.Must(liveroom.Times.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
+	p.Must(liveroom.Broadcasts.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 }
 
 // after lets time pass and then carries out the jobs that are due, without the

@@ -11,7 +11,15 @@ const (
 	// The secrets of scripts/dev's fake Zendesk.
 	DevelopmentDeskSecret = "dev-client-secret"
 	DevelopmentHookSecret = "dev-webhook-secret"
+	// Keys of CSS, for callbacks, for streams that are pushed and for those that are
+	// played.
+	DevelopmentCSSKey     = "dev-css-callback-key"
+	DevelopmentCSSPushKey = "dev-css-push-key"
+	DevelopmentCSSPlayKey = "dev-css-play-key"
 )
 
 // published are the values that no secret setting of a deployed program may have.
-var published = []string{DevelopmentSecret, DevelopmentToken, DevelopmentKey, DevelopmentKeyHash, DevelopmentDeskSecret, DevelopmentHookSecret}
+var published = []string{
+	DevelopmentSecret, DevelopmentToken, DevelopmentKey, DevelopmentKeyHash,
+	DevelopmentDeskSecret, DevelopmentHookSecret, DevelopmentCSSKey, DevelopmentCSSPushKey, DevelopmentCSSPlayKey,
+}

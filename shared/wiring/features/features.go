@@ -7,6 +7,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/bot"
 	"github.com/backchannel-im/backchannel/shared/wiring/credential"
 	"github.com/backchannel-im/backchannel/shared/wiring/desk"
+	"github.com/backchannel-im/backchannel/shared/wiring/liveroom"
 	"github.com/backchannel-im/backchannel/shared/wiring/match"
 	"github.com/backchannel-im/backchannel/shared/wiring/minute"
 	"github.com/backchannel-im/backchannel/shared/wiring/moderation"
@@ -23,6 +24,7 @@ import (
 func Hearing() []wiring.Feature {
 	return []wiring.Feature{
 		moderation.Feature,
+		liveroom.Feature,
 		roomstats.Feature,
 		match.Feature,
 		bot.Feature,

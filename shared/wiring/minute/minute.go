@@ -7,6 +7,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/liveroom"
 	"github.com/backchannel-im/backchannel/shared/match"
 	"github.com/backchannel-im/backchannel/shared/moderation/review"
 	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
@@ -19,6 +20,9 @@ import (
 // Processes have their half done operations continued every minute.
 var Processes = []process.Name{
 	desk.Requests,
+	liveroom.Looks,
+	liveroom.Times,
+	liveroom.Broadcasts,
 	match.Looks,
 	review.Decisions,
 	strikes.Sanctions,
