@@ -240,10 +240,7 @@ func furnish(ctx context.Context, s scene, chat *im.Client, bundle string) error
 	if err := s.furnish(ctx, chat); err != nil {
 		return err
 	}
-	if err := s.openRoom(ctx, bundle); !errors.Is(err, errNoRooms) {
-		return err
-	}
-	return nil
+	return s.openRoom(ctx, bundle)
 }
 
 // tick is the clock: at start and every minute, as on the platforms.

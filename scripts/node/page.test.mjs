@@ -582,7 +582,11 @@ test("the controls that READMEs name are on the page", async () => {
   };
   for (const scene of await page.locator("#scenes").getByRole("tab").all()) {
     await scene.click();
-    if ((await scene.innerText()) === "Live room") await playLottery(page);
+    if ((await scene.innerText()) === "Live room") {
+      const host = await playLottery(page);
+      if (await host.getByRole("button", { name: "Pause" }).count()) await host.getByRole("button", { name: "Pause" }).click();
+      await host.getByRole("button", { name: "Go live" }).waitFor();
+    }
     if ((await scene.innerText()) === "Moderation") await page.getByRole("button", { name: "Strike, bob" }).waitFor();
     await collect();
   }

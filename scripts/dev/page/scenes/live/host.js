@@ -7,7 +7,7 @@ const muteSeconds = 120;
 const ways = {
   waiting: [["Go live", "live"]],
   live: [["Pause", "paused"], ["End", "ended"]],
-  paused: [["Go on", "live"], ["End", "ended"]],
+  paused: [["Go live", "live"], ["End", "ended"]],
   ended: [["Replay", "replay"]],
   replay: [["End replay", "ended"]],
 };
