@@ -18,13 +18,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/backchannel-im/backchannel/scripts/internal/loopback"
+	"github.com/backchannel-im/backchannel/scripts/internal/server"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/faas"
 	"github.com/backchannel-im/backchannel/shared/im"
@@ -46,16 +45,7 @@ const appID = 1400000000
 // stopTime is how long requests that are under way may take when it stops.
 const stopTime = 5 * time.Second
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
-	case errors.Is(err, flag.ErrHelp):
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "dev:", err)
-		os.Exit(1)
-	}
-}
+func main() { server.Main("dev", run) }
 
 type options struct {
 	addr, emulator, state, rules string
@@ -79,11 +69,8 @@ func parse(args []string, errs io.Writer) (options, error) {
 		fmt.Fprintln(errs, "usage: go run ./scripts/dev [flags]\n\nRuns Backchannel on this machine, with a page to try it.")
 		flags.PrintDefaults()
 	}
-	if err := flags.Parse(args); err != nil {
+	if err := server.Parse(flags, args); err != nil {
 		return o, err
-	}
-	if flags.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q; see -h", flags.Arg(0))
 	}
 	return o, nil
 }
@@ -111,7 +98,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	// The addresses are known before anything is opened, since each names another.
 	var listeners [5]net.Listener
 	for i, l := range []struct{ addr, flag string }{{o.addr, "-addr"}, {o.emulator, "-emulator-addr"}, {"127.0.0.1:0", ""}, {"127.0.0.1:0", ""}, {"127.0.0.1:0", ""}} {
-		if listeners[i], err = listen(l.addr, l.flag); err != nil {
+		if listeners[i], err = server.Listen(l.addr, l.flag); err != nil {
 			return errors.Join(err, closeAll(listeners[:i]))
 		}
 	}
@@ -176,15 +163,6 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	stopWork()
 	work.Wait()
 	return errors.Join(err, b.Close())
-}
-
-// listen listens, or says which flag takes another address.
-func listen(addr, flag string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("%w; is it running already? %s takes another", err, flag)
-	}
-	return l, nil
 }
 
 func closeAll(listeners []net.Listener) error {

@@ -62,6 +62,8 @@ func replay(ctx context.Context, t *tool, args []string) error {
 		}
 		return nil
 	})
-	fmt.Fprintf(t.out, "%d sent, %d answered otherwise\n", sent, differ)
+	if sent > 0 || err == nil {
+		fmt.Fprintf(t.out, "%d sent, %d answered otherwise\n", sent, differ)
+	}
 	return err
 }

@@ -16,15 +16,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/backchannel-im/backchannel/scripts/internal/loopback"
+	"github.com/backchannel-im/backchannel/scripts/internal/server"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest/sdkgate"
 	"github.com/backchannel-im/backchannel/shared/wiring"
@@ -37,16 +35,7 @@ var developmentApp = app{id: 1400000000, secret: wiring.DevelopmentSecret}
 // stopTime is how long requests that are under way may take when it stops.
 const stopTime = 5 * time.Second
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
-	case errors.Is(err, flag.ErrHelp):
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "imemu:", err)
-		os.Exit(1)
-	}
-}
+func main() { server.Main("imemu", run) }
 
 // app is the value of one -app.
 type app struct {
@@ -109,14 +98,11 @@ func parse(args []string, errs io.Writer) (options, error) {
 		fmt.Fprintln(errs, "usage: go run ./scripts/imemu [flags]\n\nServes the emulator of Tencent Cloud Chat (IM). shared/im/imtest/README.md describes its routes.")
 		flags.PrintDefaults()
 	}
-	if err := flags.Parse(args); err != nil {
+	if err := server.Parse(flags, args); err != nil {
 		return o, err
 	}
-	if flags.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q; see -h", flags.Arg(0))
-	}
 	if o.webLogins < 1 || o.webLogins > 10 {
-		return o, fmt.Errorf("-web-logins %d: use 1 to 10, as in IM's console", o.webLogins)
+		return o, server.Usage("-web-logins %d: use 1 to 10, as in IM's console", o.webLogins)
 	}
 	for _, s := range apps {
 		a, err := parseApp(s)
@@ -142,9 +128,9 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", o.addr)
+	listener, err := server.Listen(o.addr, "-addr")
 	if err != nil {
-		return fmt.Errorf("%w; is it running already? -addr takes another", err)
+		return err
 	}
 	clock := imtest.NewClock()
 	if o.manual {
