@@ -491,7 +491,7 @@ func TestItHelpsWhenItCannotStart(t *testing.T) {
 		"state taken":    {[]string{"-addr", "127.0.0.1:0", "-state", state}, "another process"},
 		"no such rules":  {[]string{"-addr", "127.0.0.1:0", "-state", t.TempDir(), "-rules", "nowhere.json"}, "-rules"},
 		"unknown flag":   {[]string{"-verbose"}, "-verbose"},
-		"stray argument": {[]string{"now"}, "see -h"},
+		"stray argument": {[]string{"now"}, "-h shows the flags"},
 	} {
 		if err := run(t.Context(), tt.args, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v, want an error that says %q", name, err, tt.says)
