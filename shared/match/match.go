@@ -128,7 +128,13 @@ type Teams struct {
 }
 
 // Looks has teams looked at that something is left to do in, or that wait.
-var Looks = process.Name{Agenda: "teams", Job: "team.due", Lane: queue.Slow}
+var Looks = process.Name{Agenda: "teams", Job: "team.due", Lane: queue.Slow, Earlier: orderedLook}
+
+// orderedLook reads a job of [Looks] whose body is an order, as they once were.
+func orderedLook(body []byte) (groupID string, ok bool) {
+	o, err := orderOf(queue.Job{Body: body})
+	return o.GroupID, err == nil
+}
 
 // New makes Teams, and lets Jobs know how to carry out theirs.
 func New(conf Config) *Teams {

@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/match"
 	"github.com/backchannel-im/backchannel/shared/match/matchtest"
+	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
 func TestTeams(t *testing.T) {
@@ -24,6 +25,7 @@ func TestTeams(t *testing.T) {
 	enginetest.Run(t, []enginetest.Test{
 		{Name: "Fills", Run: in(testFills)},
 		{Name: "Captain", Run: in(testCaptain)},
+		{Name: "OlderLook", Run: in(testOlderLook)},
 		{Name: "NoCallbacks", Run: in(testNoCallbacks)},
 		{Name: "LeavesEarly", Run: in(testLeavesEarly)},
 		{Name: "LeavesWhileCalling", Run: in(testLeavesWhileCalling)},
@@ -71,6 +73,24 @@ func testFills(w *world) {
 		w.Errorf("a fourth: %d %s", a.status, a.text)
 	}
 	p.quiet()
+}
+
+// testOlderLook: a look that an earlier release put into the queue, as an order,
+// is carried out; one that names no group fails.
+func testOlderLook(w *world) {
+	p := w.process(w.store)
+	id := p.makes("ann")
+	w.must(w.device("bob").Join(id))
+	w.must(w.device("cid").Join(id))
+	p.advance(time.Minute)
+	for job, body := range map[string]string{"older": `{"groupId":"` + id + `"}`, "malformed": `{"groupId":""}`} {
+		w.must(p.ledger.Put(w.Context(), queue.Job{ID: job, Kind: "team.due", Lane: queue.Slow, Body: []byte(body)}))
+	}
+	p.work()
+	p.whole(id, match.Started, "ann", "bob", "cid")
+	if r, err := p.ledger.Show(w.Context(), "malformed"); err != nil || !strings.Contains(r.Error, "malformed") {
+		w.Errorf("%+v, %v", r, err)
+	}
 }
 
 // fills fills a team of three with two others, and starts it as far as the hook

@@ -42,6 +42,22 @@ type Name struct {
 	Agenda string // of package due
 	Job    string // kind of its jobs
 	Lane   queue.Lane
+
+	// Earlier reads the body of a job of this kind that a program of before put,
+	// and reports whether it is one. nil: they never had another form.
+	Earlier func(body []byte) (id string, ok bool)
+}
+
+// id returns what a job's body names.
+func (n Name) id(body []byte) (string, bool) {
+	var id string
+	if json.Unmarshal(body, &id) == nil {
+		return id, true
+	}
+	if n.Earlier == nil {
+		return "", false
+	}
+	return n.Earlier(body)
 }
 
 // Process guards operations of one name. It is safe for concurrent use, also by
@@ -58,8 +74,8 @@ type Process struct {
 func New(n Name, store kv.Store, jobs *queue.Ledger, now func() time.Time, goOn func(ctx context.Context, id string) error) *Process {
 	if jobs != nil {
 		jobs.Handle(n.Job, func(ctx context.Context, j queue.Job) error {
-			var id string
-			if err := json.Unmarshal(j.Body, &id); err != nil {
+			id, ok := n.id(j.Body)
+			if !ok {
 				return errors.New("process: discarded malformed job: its body is not an id")
 			}
 			return goOn(ctx, id)
