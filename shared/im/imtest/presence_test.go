@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
 )
 
 func TestLoginNeedsUserSig(t *testing.T) {
@@ -28,6 +29,29 @@ func TestLoginNeedsUserSig(t *testing.T) {
 	w.clock.Advance(24*time.Hour + time.Second)
 	if _, err := w.app.Login("alice", good, imtest.Device{}); imtest.Code(err) != 70001 {
 		t.Errorf("expired: %v", err)
+	}
+}
+
+// TestPrivateMapKeyIsNoLogin: the key lets a user into a room of TRTC only.
+func TestPrivateMapKeyIsNoLogin(t *testing.T) {
+	app := imtest.NewServer(imtest.Options{}).AddApp(imtest.AppConfig{SDKAppID: 1400000000, Key: key})
+	signer, err := usersig.NewSigner(1400000000, key) // keys count from the machine's clock
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapKey, err := signer.PrivateMapKey("alice", 1, usersig.EnterRoom, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.Login("alice", mapKey, imtest.Device{}); imtest.Code(err) != 70003 {
+		t.Errorf("%v, want 70003", err)
+	}
+	sig, err := signer.Sign("alice", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.Login("alice", sig, imtest.Device{}); err != nil {
+		t.Errorf("a UserSig: %v", err)
 	}
 }
 

@@ -292,6 +292,8 @@ func isUint32(s string) bool {
 func (a *App) checkSig(userID, sig string) error {
 	claims, err := a.verifier.Verify(userID, sig)
 	switch {
+	case err == nil && claims.Buf != nil:
+		return fail(70003, "this is a PrivateMapKey, which lets a user into a room of TRTC, not a UserSig")
 	case err == nil && !a.conf.Unknowns.KickKeepsSigs && a.voided(userID, claims.IssuedAt):
 		return fail(70052, "the UserSig was made void by a kick")
 	case err == nil:
