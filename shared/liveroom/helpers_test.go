@@ -2,7 +2,6 @@ package liveroom_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"time"
 
@@ -18,10 +17,6 @@ func attrChanged(groupID, operator string) callback.Event {
 
 func destroyed(groupID string) callback.Event {
 	return &callback.GroupAfterDestroyed{Base: callback.Base{CallbackCommand: "Group.CallbackAfterGroupDestroyed"}, GroupID: groupID, Type: im.AVRoom}
-}
-
-func archiver(f func(liveroom.Room) error) func(context.Context, liveroom.Room) error {
-	return func(_ context.Context, room liveroom.Room) error { return f(room) }
 }
 
 func jsonOf(v any) (string, error) {

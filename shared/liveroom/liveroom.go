@@ -99,10 +99,6 @@ type Config struct {
 	Media   Media
 	History History
 
-	// Archive, if set, is called before the group of a closed room is dissolved,
-	// and after an error again. It must be safe to repeat.
-	Archive func(ctx context.Context, r Room) error
-
 	Now   func() time.Time                                 // nil: time.Now
 	Sleep func(ctx context.Context, d time.Duration) error // nil: by the wall clock
 }

@@ -297,8 +297,8 @@ func (r *Rooms) tell(ctx context.Context, s *seen) error {
 // farewell bounds how long a closed room's group waits for its last messages.
 const farewell = 30 * time.Second
 
-// dissolve ends the group of a closed room: first its members are told, then its
-// archive is written.
+// dissolve ends the group of a closed room: first its members are told.
+// The messages of the room were archived as they came.
 func (r *Rooms) dissolve(ctx context.Context, s *seen) error {
 	if err := r.conf.Outbox.Drain(ctx, s.roomID); err != nil {
 		return err
@@ -309,11 +309,6 @@ func (r *Rooms) dissolve(ctx context.Context, s *seen) error {
 	}
 	if last.State == outbox.Waiting && r.now().Sub(s.EndedAt) < farewell {
 		return queue.Later{After: time.Second}
-	}
-	if r.conf.Archive != nil {
-		if err := r.conf.Archive(ctx, s.Room); err != nil {
-			return err
-		}
 	}
 	if err := r.conf.IM.DestroyGroup(ctx, s.roomID); err != nil && !im.Lasting(err) {
 		return err

@@ -104,9 +104,9 @@ func (r *Rooms) SetNotice(ctx context.Context, caller api.Caller, roomID string,
 	})
 }
 
-// Close ends a room. Its members are told, its archive is written, and its group is
-// dissolved. Closing a closed room is a no-op. Errors are of the codes NotFound,
-// Forbidden and Unavailable.
+// Close ends a room. Its members are told, and then its group is dissolved. Closing
+// a closed room is a no-op. Errors are of the codes NotFound, Forbidden and
+// Unavailable.
 func (r *Rooms) Close(ctx context.Context, caller api.Caller, roomID string) (Room, error) {
 	return r.update(ctx, roomID, func(s *seen) error {
 		if err := s.may(caller); err != nil && err != error(errClosed) {

@@ -214,8 +214,8 @@ func TestFlapIsNotTold(t *testing.T) {
 	p.inStep("show")
 }
 
-// TestClosed: the room is told, its archive is written, then its group is
-// dissolved; the id is free, and starts fresh.
+// TestClosed: the room is told, then its group is dissolved; the id is free, and
+// starts fresh.
 func TestClosed(t *testing.T) {
 	w := onBolt(t)
 	p := w.process(w.store)
@@ -289,33 +289,6 @@ func TestCreatedWhileClosing(t *testing.T) {
 		t.Error("the group of the new room was dissolved with that of the old")
 	}
 	p.Quiet(p.ledger)
-}
-
-// TestArchiveComesBeforeTheEnd: the group is there until the archive is written,
-// however often that fails.
-func TestArchiveComesBeforeTheEnd(t *testing.T) {
-	w := onBolt(t)
-	fails := 2
-	w.conf.Archive = archiver(func(room liveroom.Room) error {
-		if w.group(room.RoomID).GroupID == "" {
-			t.Error("the archive is written of a group that is gone")
-		}
-		if fails--; fails >= 0 {
-			return kv.ErrUnavailable
-		}
-		return nil
-	})
-	p := w.process(w.store)
-	p.opens("show")
-	into[any](p, p.do(server, "POST", "/rooms/show/close", `{}`))
-	p.work()
-	if w.group("show").GroupID == "" {
-		t.Error("the group is gone without an archive")
-	}
-	p.minutes(5)
-	if fails != -1 || w.group("show").GroupID != "" {
-		t.Errorf("archived %d times, the group is %q", 2-fails, w.group("show").GroupID)
-	}
 }
 
 // TestDissolvedElsewhere: who dissolves the group in IM closes the room.
