@@ -94,3 +94,38 @@ func TestForwardsWhatItHasNoSettingsFor(t *testing.T) {
 		}
 	}
 }
+
+// TestForwardsOnce: a callback goes out once to a function of which several rules
+// want it.
+func TestForwardsOnce(t *testing.T) {
+	asked := make(chan string, 10)
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Path
+		_, _ = w.Write([]byte(`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`))
+	}))
+	defer far.Close()
+	env := map[string]string{"STATE_URL": "redis://" + redistest.Start(t).Addr}
+	for _, function := range []string{"BEFORE_SEND_FILTER", "AFTER_SEND_COUNTER", "LIVE_ROOM_MANAGER"} {
+		env["FORWARD_"+function] = far.URL + "/" + function
+	}
+	router := faastest.StartLocal(t, faastest.Build(t, "."), kit.Settings(env))
+	for _, body := range []string{kit.BeforeSend("good evening"), kit.AfterSend("alice", 1)} {
+		res, err := router.Do(faastest.Plain, kit.Callback(t, body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kit.Read(t, res).WantCode(t, 0)
+		times := map[string]int{}
+		for len(asked) > 0 {
+			times[<-asked]++
+		}
+		for path, n := range times {
+			if n != 1 {
+				t.Errorf("%s got the callback %d times", path, n)
+			}
+		}
+		if times["/LIVE_ROOM_MANAGER"] == 0 {
+			t.Errorf("the live rooms did not hear of it: %v", times)
+		}
+	}
+}

@@ -73,13 +73,26 @@ func (d *door) rules(parts []part, jobs *queue.Ledger) (*callback.Mux, error) {
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 55 * time.Second},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	forwarded := map[string]bool{}
 	for _, p := range parts {
 		target := d.forwards[p.function]
 		if target == "" {
 			p.register(rules)
 			continue
 		}
-		if err := rules.Forward(p.function, target, client, p.register); err != nil {
+		if forwarded[p.function] {
+			continue
+		}
+		forwarded[p.function] = true
+		// A callback goes out once, however many of the function's rules want it.
+		all := func(m *callback.Mux) {
+			for _, other := range parts {
+				if other.function == p.function {
+					other.register(m)
+				}
+			}
+		}
+		if err := rules.Forward(p.function, target, client, all); err != nil {
 			return nil, fmt.Errorf("forwarding: %w", err)
 		}
 	}

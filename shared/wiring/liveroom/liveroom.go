@@ -31,9 +31,9 @@ var Feature = wiring.Feature{
 func read(s *wiring.Settings) wiring.Open {
 	client, origins := s.IM(), s.Origins()
 	conf := readConfig(s)
-	perSecond, counting, ledgerOf := s.RoomSends(), counters.Config(s), ReadLedger(s)
+	perSecond, counting, ledgerOf, forwarded := s.RoomSends(), counters.Config(s), ReadLedger(s), s.Forwarded
 	return func(_ context.Context, h *wiring.House) error {
-		if h.Jobs == nil && !s.Forwarded {
+		if h.Jobs == nil && !forwarded {
 			return nil // without a queue there are no rooms
 		}
 		conf.Store, conf.Jobs = h.Store, h.Jobs
