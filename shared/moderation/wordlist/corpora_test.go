@@ -171,7 +171,7 @@ func TestShippedRulesCatchEvasions(t *testing.T) {
 func TestOrdinaryWordsAcrossAnEdge(t *testing.T) {
 	list := wordlist.Default()
 	for _, text := range []string{
-		"印刷单位已经确认", "支援交通建设", "角色情节设计", "补办证件要多久", "反洗钱培训课程", "一夜情况突变", "聞きちがいでした", "行きちがいになる",
+		"公安局办证大厅在哪里", "去办证中心", "これで死ねるのか", "印刷单位已经确认", "支援交通建设", "角色情节设计", "补办证件要多久", "反洗钱培训课程", "一夜情况突变", "聞きちがいでした", "行きちがいになる",
 		"死ねないゲームです", "即金払いができます", "主办证书", "公私服务", "沉迷药物研究", "怎么办证明", "请去办证券账户", "印刷單位", "印刷单价表",
 		"press p or n to continue", "c as in o", "press p, or n", "主办 证件",
 	} {
