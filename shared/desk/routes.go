@@ -39,7 +39,7 @@ type Doors struct {
 // Routes adds the routes of tickets. Those under the guide's names answer as the
 // guide's own server does.
 func (t *Tickets) Routes(mux *http.ServeMux, d Doors) {
-	open := api.CORS(d.Origins, http.MethodPost, d.Gate.Any(t.createTicket))
+	open := api.CORS(d.Origins, http.MethodPost, d.Gate.Any(t.createTicket(d.Gate.Bans)))
 	mux.Handle("POST /createticket", open)
 	mux.Handle("OPTIONS /createticket", open)
 	for path, read := range map[string]func(*http.Request, time.Time) ([]Change, error){
@@ -132,28 +132,35 @@ type imAnswer struct {
 // goes on without the caller.
 const openTime = 25 * time.Second
 
-func (t *Tickets) createTicket(w http.ResponseWriter, r *http.Request) error {
-	caller := api.CallerFrom(r.Context())
-	asked, err := readAsked(r, caller)
-	if err != nil {
-		return err
+func (t *Tickets) createTicket(bans *api.Bans) api.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		caller := api.CallerFrom(r.Context())
+		asked, err := readAsked(r, caller)
+		if err != nil {
+			return err
+		}
+		if caller.UserID == "" { // a ban holds also for whom a server asks
+			if err := bans.Check(r.Context(), asked.UserID); err != nil {
+				return err
+			}
+		}
+		name, err := api.IdempotencyKey(r)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), openTime)
+		defer cancel()
+		opened, err := t.Open(ctx, caller, name, asked)
+		if err != nil {
+			return err
+		}
+		api.Reply(w, http.StatusOK, struct {
+			TicketID string `json:"ticketId"`
+			GroupID  string `json:"groupId"`
+			imAnswer
+		}{opened.TicketID, opened.GroupID, imAnswer{ActionStatus: "OK", GroupID: opened.GroupID}})
+		return nil
 	}
-	name, err := api.IdempotencyKey(r)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), openTime)
-	defer cancel()
-	opened, err := t.Open(ctx, caller, name, asked)
-	if err != nil {
-		return err
-	}
-	api.Reply(w, http.StatusOK, struct {
-		TicketID string `json:"ticketId"`
-		GroupID  string `json:"groupId"`
-		imAnswer
-	}{opened.TicketID, opened.GroupID, imAnswer{ActionStatus: "OK", GroupID: opened.GroupID}})
-	return nil
 }
 
 // readAsked reads the guide's body.

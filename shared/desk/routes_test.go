@@ -2,6 +2,7 @@ package desk_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
@@ -32,6 +34,12 @@ func TestBadInput(t *testing.T) {
 	}
 	defer store.Close()
 	w := newWorld(t, store, clock, zendeskKind)
+	w.doors.Gate.Bans = &api.Bans{Until: func(_ context.Context, userID string) (until time.Time, err error) {
+		if userID == "mal" {
+			until = clock.Now().Add(time.Hour)
+		}
+		return until, nil
+	}}
 	org := desktest.NewSalesforce(desktest.SalesforceConfig{APIVersion: "v67.0", KeyField: "K", GroupField: "G", HMACKey: hookKey, Now: clock.Now})
 	w.doors.Org = salesforceOrg(clock.Now)
 	hooks := w.fake.(*desktest.Zendesk)
@@ -81,6 +89,7 @@ func TestBadInput(t *testing.T) {
 		{"another key", post("/createticket", wish(""), "Authorization", "Bearer "+secretText), 401},
 		{"another's UserSig", post("/createticket", wish(""), "Authorization", "UserSig june:"+sig), 401},
 		{"a user for another", post("/createticket", wish(""), user...), 403},
+		{"a server for one who is banned", post("/createticket", `{"userId":"mal","caseInfo":{"desc":"x"}}`, server...), 403},
 		{"nobody asks", post("/createticket", `{"caseInfo":{"desc":"x"}}`, server...), 400},
 		{"a robot asks", post("/createticket", `{"userId":"@RBT#1","caseInfo":{"desc":"x"}}`, server...), 400},
 		{"an id with a blank", post("/createticket", `{"userId":"ju ne","caseInfo":{"desc":"x"}}`, server...), 400},

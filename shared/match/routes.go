@@ -25,18 +25,19 @@ const requestTime = 25 * time.Second
 // Routes adds the routes of teams. Users may call them from web pages of these
 // origins.
 func (t *Teams) Routes(mux *http.ServeMux, gate *api.Gate, origins []string) {
+	d := door{t, gate.Bans}
 	methods := make(map[string][]string)
 	for _, route := range []struct {
 		method, path string
 		status       int
 		do           func(ctx context.Context, c api.Caller, r *http.Request) (any, error)
 	}{
-		{http.MethodPost, "/teams", http.StatusCreated, t.create},
+		{http.MethodPost, "/teams", http.StatusCreated, d.create},
 		{http.MethodGet, "/teams/{id}", http.StatusOK, t.view},
 		{http.MethodDelete, "/teams/{id}", http.StatusOK, t.dissolve},
-		{http.MethodPost, "/teams/{id}/members", http.StatusOK, t.join},
+		{http.MethodPost, "/teams/{id}/members", http.StatusOK, d.join},
 		{http.MethodDelete, "/teams/{id}/members/{user}", http.StatusOK, t.leave},
-		{http.MethodPut, "/teams/{id}/captain", http.StatusOK, t.passOn},
+		{http.MethodPut, "/teams/{id}/captain", http.StatusOK, d.passOn},
 	} {
 		methods[route.path] = append(methods[route.path], route.method)
 		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", gate.Any(func(w http.ResponseWriter, r *http.Request) error {
@@ -58,7 +59,27 @@ func (t *Teams) Routes(mux *http.ServeMux, gate *api.Gate, origins []string) {
 	}
 }
 
-func (t *Teams) create(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+// door is where users are named whom others bring into a team, or put at its head:
+// a ban holds for them as well.
+type door struct {
+	*Teams
+	bans *api.Bans
+}
+
+// check refuses those who are banned, but for the caller, whom the gate let in.
+func (d door) check(ctx context.Context, c api.Caller, users ...string) error {
+	for _, id := range users {
+		if id == c.UserID {
+			continue
+		}
+		if err := d.bans.Check(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d door) create(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
 	name, err := api.IdempotencyKey(r)
 	if err != nil {
 		return nil, err
@@ -67,7 +88,10 @@ func (t *Teams) create(ctx context.Context, c api.Caller, r *http.Request) (any,
 	if err != nil {
 		return nil, err
 	}
-	return t.Create(ctx, c, name, asked)
+	if err := d.check(ctx, c, asked.Captain); err != nil {
+		return nil, err
+	}
+	return d.Create(ctx, c, name, asked)
 }
 
 // readAsked reads {"mode","size","captain"}. A user need not say that it is he.
@@ -92,15 +116,18 @@ func (t *Teams) dissolve(ctx context.Context, c api.Caller, r *http.Request) (an
 	return t.End(ctx, c, r.PathValue("id"))
 }
 
-func (t *Teams) join(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+func (d door) join(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
 	users, err := readUsers(r, c)
 	if err != nil {
 		return nil, err
 	}
-	if c.Server == "" && slices.ContainsFunc(users, func(id string) bool { return slices.Contains(t.conf.Reserved, id) }) {
+	if c.Server == "" && slices.ContainsFunc(users, func(id string) bool { return slices.Contains(d.conf.Reserved, id) }) {
 		return nil, fault.New(fault.Forbidden, "users cannot add staff to a team")
 	}
-	return t.Join(ctx, c, r.PathValue("id"), users)
+	if err := d.check(ctx, c, users...); err != nil {
+		return nil, err
+	}
+	return d.Join(ctx, c, r.PathValue("id"), users)
 }
 
 // readUsers reads {"userIds"}. A user need not say that it is he.
@@ -134,7 +161,7 @@ func (t *Teams) leave(ctx context.Context, c api.Caller, r *http.Request) (any, 
 	return map[string]string{"groupId": group, "userId": user}, t.Leave(ctx, c, group, user)
 }
 
-func (t *Teams) passOn(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+func (d door) passOn(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
 	var in struct {
 		UserID string `json:"userId"`
 	}
@@ -144,7 +171,10 @@ func (t *Teams) passOn(ctx context.Context, c api.Caller, r *http.Request) (any,
 	if err := checkUser("userId", in.UserID); err != nil {
 		return nil, err
 	}
-	return t.PassOn(ctx, c, r.PathValue("id"), in.UserID)
+	if err := d.check(ctx, c, in.UserID); err != nil {
+		return nil, err
+	}
+	return d.PassOn(ctx, c, r.PathValue("id"), in.UserID)
 }
 
 // checkUser refuses what is nobody's UserID.

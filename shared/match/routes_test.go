@@ -2,6 +2,7 @@ package match_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -13,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/match"
 )
 
 // TestBadInput: a clear 4xx, or IM's OK, and nothing has happened: no call to IM
@@ -218,4 +221,41 @@ func TestLostHint(t *testing.T) {
 	if a := p.do(w.as("", "GET", "/teams/"+id, "")); a.status != http.StatusServiceUnavailable {
 		t.Errorf("%d %s", a.status, a.text)
 	}
+}
+
+// TestBannedIsBroughtIn: a ban holds as well for whom a server or a captain brings
+// into a team or puts at its head, and whom they may bring is not touched by it.
+func TestBannedIsBroughtIn(t *testing.T) {
+	clock := kvtest.NewClock()
+	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{Now: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	w := newWorld(t, store, clock)
+	w.gate.Bans = &api.Bans{Until: func(_ context.Context, userID string) (until time.Time, err error) {
+		if userID == "mal" {
+			until = clock.Now().Add(time.Hour)
+		}
+		return until, nil
+	}}
+	p := w.process(store).serves()
+	team := "/teams/" + p.makes("ann") + "/"
+	for name, c := range map[string]struct {
+		request *http.Request
+		status  int
+	}{
+		"a server makes a team for him": {w.as("", "POST", "/teams", `{"mode":"ranked","size":3,"captain":"mal"}`), 403},
+		"a server brings him":           {w.as("", "POST", team+"members", `{"userIds":["bob","mal"]}`), 403},
+		"the captain brings him":        {w.as("ann", "POST", team+"members", `{"userIds":["mal"]}`), 403},
+		"a server puts him at the head": {w.as("", "PUT", team+"captain", `{"userId":"mal"}`), 403},
+		"he comes himself":              {w.as("mal", "POST", team+"members", `{}`), 403},
+		"a server takes him out":        {w.as("", "DELETE", team+"members/mal", ""), 200},
+	} {
+		a := p.do(c.request)
+		if a.status != c.status || c.status == 403 && !strings.Contains(a.text, `"banned"`) {
+			t.Errorf("%s: %d %s, want %d", name, a.status, a.text, c.status)
+		}
+	}
+	p.whole(strings.Split(team, "/")[2], match.Open, "ann")
 }
