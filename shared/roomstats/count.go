@@ -91,7 +91,7 @@ func (s *Stats) count(ctx context.Context, e *callback.GroupAfterSendMsg) error 
 				}
 			}
 		}
-	} else if likes, is := s.conf.Like.Find(e.MsgBody); is {
+	} else if likes, is := s.conf.Like.FindLikes(e.MsgBody); is {
 		deltas = append(deltas, kv.Delta{Counter: cSpecial, By: 1})
 		if s.conf.LikesDelivered && user != "" && likes > 0 {
 			if err := s.like(ctx, r, user, likes, id, at); err != nil {
@@ -134,10 +134,10 @@ func (s *Stats) allowed(ctx context.Context, e *callback.GroupBeforeSendMsg) err
 	}
 	var likes int64
 	if !s.conf.LikesDelivered {
-		likes, _ = s.conf.Like.Find(e.MsgBody)
+		likes, _ = s.conf.Like.FindLikes(e.MsgBody)
 	}
 	if likes > 0 {
-		likes = s.likes.take(e.GroupID, e.From, min(likes, MaxLikes), s.conf.LikesPerMinute, at.Unix()/60)
+		likes = s.likes.take(e.GroupID, e.From, likes, s.conf.LikesPerMinute, at.Unix()/60)
 	}
 	meter := s.conf.MeterDrops && !strings.EqualFold(e.Query.OptPlatform, "RESTAPI")
 	if likes <= 0 && !meter {
@@ -162,7 +162,7 @@ func (s *Stats) allowed(ctx context.Context, e *callback.GroupBeforeSendMsg) err
 // like counts likes of a user. How many of them count in a minute is decided
 // when they are folded.
 func (s *Stats) like(ctx context.Context, r room, user string, likes int64, id string, at time.Time) error {
-	return s.tally(ctx, r, user, "l", rowLimit, id, at, kv.Delta{Counter: cUserLikes + user, By: min(likes, MaxLikes)})
+	return s.tally(ctx, r, user, "l", rowLimit, id, at, kv.Delta{Counter: cUserLikes + user, By: likes})
 }
 
 // tally counts an event of a user in his shard of the room. A segment's name

@@ -75,6 +75,33 @@ func (f Format) isZero() bool { return len(f.Match) == 0 }
 // Find reports whether a message is of this format, and the number it holds:
 // 1 without one, 0 when it is no whole number above 0 or a huge one.
 func (f Format) Find(body im.MsgBody) (count int64, is bool) {
+	data, is := f.find(body)
+	if !is {
+		return 0, false
+	}
+	n, err := f.number(data)
+	if err != nil || n < 1 || n > maxPieces {
+		return 0, true
+	}
+	return n, true
+}
+
+// FindLikes is Find for likes: a whole number of any size counts as the nearest
+// one from 1 to [MaxLikes].
+func (f Format) FindLikes(body im.MsgBody) (count int64, is bool) {
+	data, is := f.find(body)
+	if !is {
+		return 0, false
+	}
+	n, err := f.number(data)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, true
+	}
+	return min(max(n, 1), MaxLikes), true // out of range, n is the nearest int64
+}
+
+// find returns the JSON of a message of this format.
+func (f Format) find(body im.MsgBody) (data map[string]json.RawMessage, is bool) {
 	for _, element := range body {
 		if element.MsgType != im.CustomElem {
 			continue
@@ -83,15 +110,15 @@ func (f Format) Find(body im.MsgBody) (count int64, is bool) {
 		if json.Unmarshal(element.MsgContent, &content) != nil || len(content.Data) > maxPayload {
 			continue
 		}
-		var data map[string]json.RawMessage
+		data = nil
 		if json.Unmarshal([]byte(content.Data), &data) != nil {
 			continue
 		}
 		if f.matches(data) {
-			return f.count(data), true
+			return data, true
 		}
 	}
-	return 0, false
+	return nil, false
 }
 
 func (f Format) matches(data map[string]json.RawMessage) bool {
@@ -104,19 +131,17 @@ func (f Format) matches(data map[string]json.RawMessage) bool {
 	return true
 }
 
-func (f Format) count(data map[string]json.RawMessage) int64 {
+// number returns the number of things that a message of this format holds, 1
+// without one.
+func (f Format) number(data map[string]json.RawMessage) (int64, error) {
 	if f.Count == "" {
-		return 1
+		return 1, nil
 	}
 	raw := field(data, f.Count)
 	if raw == nil {
-		return 1
+		return 1, nil
 	}
-	n, err := strconv.ParseInt(string(bytes.TrimSpace(raw)), 10, 64)
-	if err != nil || n < 1 || n > maxPieces {
-		return 0
-	}
-	return n
+	return strconv.ParseInt(string(bytes.TrimSpace(raw)), 10, 64)
 }
 
 // field returns the JSON at a path, nil if there is none.

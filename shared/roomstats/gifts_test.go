@@ -183,12 +183,14 @@ func TestLikesBeforeSending(t *testing.T) {
 	s.sendLikes(t, "alice", 1, "5")
 	s.sendLikes(t, "alice", 2, "1000") // 20 at most
 	s.sendLikes(t, "bob", 1, "1")
-	s.sendLikes(t, "bob", 2, "-7")
+	s.sendLikes(t, "bob", 2, "-7") // 1 at least
+	s.sendLikes(t, "bob", 3, "99999999999999999999999")
+	s.sendLikes(t, "bob", 4, `"many"`)
 	delivered := s.message("alice", "", 1)
 	delivered.MsgBody = custom(likeData("5"))
 	s.must(t, delivered)
 	for range 2 {
-		if r := s.room(t, "lobby"); r.Likes != 26 || r.Messages != 1 || r.Texts != 0 {
+		if r := s.room(t, "lobby"); r.Likes != 47 || r.Messages != 1 || r.Texts != 0 {
 			t.Errorf("%+v", r)
 		}
 		if u, err := s.User(t.Context(), "lobby", "alice"); err != nil || u.Likes != 25 {
@@ -197,7 +199,7 @@ func TestLikesBeforeSending(t *testing.T) {
 		pass(time.Minute)
 		s.tick(t)
 	}
-	if got := s.board(t, "likes", s.now()); got != "lobby 26" {
+	if got := s.board(t, "likes", s.now()); got != "lobby 47" {
 		t.Errorf("the board: %s", got)
 	}
 }
