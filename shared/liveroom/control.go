@@ -401,7 +401,7 @@ func (r *Rooms) carryOut(ctx context.Context, s *seen, item kv.Item, t task) err
 		}
 		return r.save(ctx, s, done)
 	case t.Ends:
-		ended, err := r.ended(ctx, s, t)
+		ended, err := r.under(ctx, s, t)
 		if err != nil {
 			return err
 		}
@@ -429,9 +429,9 @@ func (r *Rooms) carryOut(ctx context.Context, s *seen, item kv.Item, t task) err
 	return r.save(ctx, s, writes...)
 }
 
-// ended returns those of a task's users whose restriction is still the one that
-// ends.
-func (r *Rooms) ended(ctx context.Context, s *seen, t task) (users []string, err error) {
+// under returns those of a task's users whose restriction is still the one that it
+// set.
+func (r *Rooms) under(ctx context.Context, s *seen, t task) (users []string, err error) {
 	for _, id := range t.Users {
 		held, _, err := r.restricted(ctx, s.Room, id)
 		if err != nil {
@@ -464,7 +464,11 @@ func (r *Rooms) apply(ctx context.Context, s *seen, t task) (err error) {
 	case t.Lift:
 		_, err = r.conf.IM.UnbanGroupMembers(ctx, s.roomID, t.Users)
 	default:
-		_, err = r.conf.IM.BanGroupMembers(ctx, s.roomID, t.Users, span, t.Reason)
+		// Whose kick was taken back meanwhile may be in the room again, and stays.
+		var kicked []string
+		if kicked, err = r.under(ctx, s, t); err == nil && len(kicked) > 0 {
+			_, err = r.conf.IM.BanGroupMembers(ctx, s.roomID, kicked, span, t.Reason)
+		}
 	}
 	if errors.Is(err, im.CodeNotAllowed) || errors.Is(err, im.ClassConfiguration) {
 		// An edition without bans. The before-rules refuse whom the store has

@@ -238,6 +238,7 @@ func TestLastWordCounts(t *testing.T) {
 	w.App.FailNext("group_open_http_svc/ban_group_member", slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, 8)...)
 	for range 3 {
 		into[any](p, p.do("ann", "POST", "/rooms/show/kick", `{"userId":"bob"}`))
+		p.work() // bob is banned, as far as anybody knows
 		into[any](p, p.do("ann", "POST", "/rooms/show/mute", `{"userId":"bob"}`))
 		into[any](p, p.do("ann", "POST", "/rooms/show/unkick", `{"userId":"bob"}`))
 		into[any](p, p.do("ann", "POST", "/rooms/show/unmute", `{"userId":"bob"}`))
@@ -259,6 +260,28 @@ func TestLastWordCounts(t *testing.T) {
 	}
 	if got := strings.Join(order, " "); got != strings.TrimSpace(strings.Repeat("kick mute unkick unmute ", 3)) {
 		t.Errorf("told %s", got)
+	}
+	p.Quiet(p.ledger)
+}
+
+// TestKickTakenBack: whose kick is taken back before IM knows of it is not taken
+// out when he has come again.
+func TestKickTakenBack(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("show")
+	bob, carl := p.Login("bob"), p.Login("carl")
+	p.Must(bob.Join("show"))
+	p.Must(carl.Join("show"))
+	into[any](p, p.do("ann", "POST", "/rooms/show/kick", `{"userIds":["bob","carl"]}`))
+	into[any](p, p.do("ann", "POST", "/rooms/show/unkick", `{"userId":"bob"}`))
+	p.minutes(2)
+	var in []string
+	for _, m := range w.group("show").Members {
+		in = append(in, m.UserID)
+	}
+	if !slices.Contains(in, "bob") || slices.Contains(in, "carl") {
+		t.Errorf("in the room are %v", in)
 	}
 	p.Quiet(p.ledger)
 }
