@@ -128,6 +128,7 @@ test("in two clicks from a fresh start: a message is refused, and here is its ca
   const row = callbacks(page, "casino");
   assert.match((await row.innerText()).replaceAll(/\s+/g, " "), /^alice → lobby “join my casino now” reject · gambling\/casino · \d+\.\d ms/);
   await log(page, "alice").getByRole("button", { name: "Why?" }).click();
+  await page.locator("#callbacks details[open]").getByText("severity").first().waitFor();
   assert.match(await page.locator("#callbacks details[open]").innerText(), /rule\s+casino\s+category\s+gambling\s+severity\s+2[\s\S]*"ErrorCode": 1/);
   assert.equal(await log(page, "bob").getByText("casino").count(), 0, "bob got the message");
   await row.getByRole("button", { name: "Bubble" }).click();
