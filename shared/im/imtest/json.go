@@ -65,12 +65,16 @@ const maxDepth = 32
 
 // reader decodes requests the way IM reads them: names and types are exact
 // (1047/34620), where encoding/json would forgive a name in the wrong case.
-// Fields that the request type lacks are ignored and noted. A field with the tag
-// old is read under that former name too, which is noted.
+// Fields that the request type lacks are ignored and noted, but for formerNames. A
+// field with the tag old is read under that former name too, which is noted.
 type reader struct {
 	unknown []string
 	old     []oldName
 }
+
+// formerNames are those that many clients still send. One that takes no effect is
+// refused, though IM would ignore it: its sender takes it to have worked.
+var formerNames = []string{"Identifier", "ShutUpTime", "ShutUpAllMember"}
 
 // oldName is a field that came under its former name.
 type oldName struct{ is, was string }
@@ -154,6 +158,9 @@ func (r *reader) fields(raw json.RawMessage, v reflect.Value, path string, depth
 		}
 	}
 	for _, name := range sortedKeys(given) {
+		if slices.Contains(formerNames, name) {
+			return &misfit{path + name, "left out: it has no effect here"}
+		}
 		r.unknown = append(r.unknown, path+name)
 	}
 	return nil

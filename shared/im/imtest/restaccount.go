@@ -69,7 +69,9 @@ func multiaccountImport(a *App, in multiImport) (object, error) {
 	return ok.with("FailAccounts", failed), nil
 }
 
-type userIDs []struct{ UserID string }
+type userIDs []struct {
+	UserID string `old:"Identifier"`
+}
 
 type checkItems struct{ CheckItem userIDs }
 

@@ -143,6 +143,9 @@ func TestOldFieldNamesWorkOrAreRefused(t *testing.T) {
 	}{
 		{"im_open_login_svc/account_import", `{"Identifier":"dora"}`, 70402, func(w *world) bool { return w.app.State().User("dora").UserID == "dora" }},
 		{"im_open_login_svc/kick", `{"Identifier":"bob"}`, 70402, func(w *world) bool { return len(w.app.State().User("bob").Platforms) == 0 }},
+		{"im_open_login_svc/account_delete", `{"DeleteItem":[{"Identifier":"bob"}]}`, 70402, func(w *world) bool {
+			return code(w.rest("im_open_login_svc/account_import", `{"UserID":"bob"}`)) == 70399
+		}},
 		{groups + "forbid_send_msg", `{"GroupId":"team","Members_Account":["bob"],"ShutUpTime":60}`, 10004, func(w *world) bool { return len(w.app.State().Group("team").Muted) == 1 }},
 		{groups + "modify_group_member_info", `{"GroupId":"team","Member_Account":"bob","ShutUpTime":60}`, 10004, func(w *world) bool { return len(w.app.State().Group("team").Muted) == 1 }},
 		{groups + "modify_group_base_info", `{"GroupId":"team","ShutUpAllMember":"On"}`, 10004, func(w *world) bool { return w.app.State().Group("team").MuteAll }},
@@ -161,6 +164,20 @@ func TestOldFieldNamesWorkOrAreRefused(t *testing.T) {
 				t.Errorf("%s %s, strict %v: took effect: %v", tc.command, tc.body, strict, works)
 			}
 		}
+	}
+}
+
+// A former name where it would take no effect is refused, and nothing happens.
+func TestOldFieldNamesWithoutEffectAreRefused(t *testing.T) {
+	w := newWorld(t)
+	furnish(w)
+	w.check(t, []restCase{
+		{"a group that nobody may speak in", groups + "create_group", `{"Type":"Public","GroupId":"mute","Name":"M","ShutUpAllMember":"On"}`, 10004},
+		{"a member who may not speak", groups + "add_group_member", `{"GroupId":"team","MemberList":[{"Member_Account":"dave","ShutUpTime":60}]}`, 10004},
+		{"both names", "im_open_login_svc/account_import", `{"UserID":"dora","Identifier":"dave"}`, 70402},
+	})
+	if g := w.app.State().Group("mute"); g.Type != "" {
+		t.Errorf("the group was made: %+v", g)
 	}
 }
 
