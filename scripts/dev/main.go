@@ -92,7 +92,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	if o.rules != "" {
 		if err := compileRules(o); err != nil {
-			return fmt.Errorf("-rules: %w", err)
+			return fmt.Errorf("-rules %s: %w", o.rules, err)
 		}
 	}
 	// The addresses are known before anything is opened, since each names another.

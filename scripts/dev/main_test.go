@@ -482,10 +482,15 @@ func TestVirgil(t *testing.T) {
 func TestItHelpsWhenItCannotStart(t *testing.T) {
 	state := t.TempDir()
 	p := start(t, "-state", state)
+	broken := filepath.Join(t.TempDir(), "broken.json")
+	if err := os.WriteFile(broken, []byte("{\n  \"version\": 7\n}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, tt := range map[string]struct {
 		args []string
 		says string
 	}{
+		"broken rules":   {[]string{"-addr", "127.0.0.1:0", "-state", t.TempDir(), "-rules", broken}, "-rules " + broken + ": rule set, line 2: "},
 		"port taken":     {[]string{"-addr", strings.TrimPrefix(p.url, "http://"), "-state", t.TempDir()}, "-addr takes another"},
 		"emulator's too": {[]string{"-addr", "127.0.0.1:0", "-emulator-addr", strings.TrimPrefix(p.url, "http://"), "-state", t.TempDir()}, "-emulator-addr takes another"},
 		"state taken":    {[]string{"-addr", "127.0.0.1:0", "-state", state}, "another process"},

@@ -135,7 +135,11 @@ func (t *tool) parse(f *flag.FlagSet, args []string, least, most int) ([]string,
 		rest, args = append(rest, f.Arg(0)), f.Args()[1:]
 	}
 	if len(rest) < least || most >= 0 && len(rest) > most {
-		fmt.Fprintf(t.errs, "imctl %s: %d arguments given\nusage: imctl %s\n", t.name, len(rest), t.usage)
+		fault := "missing argument"
+		if len(rest) >= least {
+			fault = fmt.Sprintf("unexpected argument %q", rest[most])
+		}
+		fmt.Fprintf(t.errs, "imctl %s: %s\nusage: imctl %s\n", t.name, fault, t.usage)
 		return nil, errUsage
 	}
 	return rest, nil

@@ -176,7 +176,7 @@ func TestMistakes(t *testing.T) {
 		{nil, 2, "usage"},
 		{[]string{"-h"}, 0, "trigger"},
 		{[]string{"tirgger"}, 2, `no command "tirgger"`},
-		{[]string{"trigger"}, 2, "0 arguments"},
+		{[]string{"trigger"}, 2, "missing argument"},
 		{[]string{"trigger", "-h"}, 0, "{n}"},
 		{[]string{"trigger", "-bogus"}, 2, "bogus"},
 		{[]string{"trigger", "aftersend"}, 1, "Group.CallbackAfterSendMsg"},

@@ -81,7 +81,7 @@ func Parse(b []byte) (*RuleSet, error) {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&set); err != nil {
-		return nil, fmt.Errorf("rule set: %w", err)
+		return nil, fmt.Errorf("rule set%s: %w", line(b, err), err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("rule set: text after the closing brace")
@@ -90,6 +90,20 @@ func Parse(b []byte) (*RuleSet, error) {
 		return nil, fmt.Errorf("rule set: %w", err)
 	}
 	return &set, nil
+}
+
+// line says where in a rule set an error of encoding/json is, if it knows.
+func line(b []byte, err error) string {
+	var offset int64
+	if e, is := errors.AsType[*json.SyntaxError](err); is {
+		offset = e.Offset
+	} else if e, is := errors.AsType[*json.UnmarshalTypeError](err); is {
+		offset = e.Offset
+	}
+	if offset == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", line %d", 1+bytes.Count(b[:min(int(offset)-1, len(b))], []byte("\n")))
 }
 
 func (set *RuleSet) check() error {
