@@ -27,7 +27,7 @@ const MaxIdempotencyKey = 128
 //
 // A repeat of a request that is still at work is 409 with Retry-After; another
 // request under the same key is 422. Answers that may be better next time are
-// not kept: 408, 409, 425, 429, and 500 and above. Requests without the header
+// not kept: 408, 409, 415, 425, 429, and 500 and above. Requests without the header
 // are left alone. It is not for routes that answer with credentials; see package
 // idem.
 func Idempotent(k *idem.Keeper, h HandlerFunc) HandlerFunc {
@@ -128,7 +128,8 @@ func (a *reply) Write(b []byte) (int, error) {
 // passing reports an answer that may be better next time.
 func (a *reply) passing() bool {
 	switch a.status {
-	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests,
+		http.StatusUnsupportedMediaType: // about a header, which is not of the content
 		return true
 	}
 	return a.status >= 500

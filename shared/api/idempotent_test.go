@@ -150,6 +150,7 @@ func TestIdempotentForgets(t *testing.T) {
 	s := newShop(t)
 	failures := []error{
 		fault.New(fault.Unavailable, "later"), fault.New(fault.Throttled, "later"), fault.New(fault.Conflict, "later"), io.ErrUnexpectedEOF,
+		fault.New(fault.UnsupportedMedia, "send JSON"),
 	}
 	s.answer = func(http.ResponseWriter, *http.Request) error { return failures[s.orders-1] }
 	for _, failure := range failures {
