@@ -85,6 +85,8 @@ func TestBadInputChangesNothing(t *testing.T) {
 		{server, "POST", "/rooms/show/mute", `{"userId":"bob","reason":"two\nlines"}`, 400, "invalid"},
 		{server, "POST", "/rooms/show/mute", `{"userId":"bob","reason":"<script>"}`, 400, "invalid"},
 		{server, "POST", "/rooms/show/mute", `{"userIds":[]}`, 400, "invalid"},
+		{server, "POST", "/rooms/show/mute", `{"userId":"bob","hide":true}`, 400, "invalid"},
+		{server, "POST", "/rooms/show/unkick", `{"userId":"bob","hide":true}`, 400, "invalid"},
 		{server, "POST", "/rooms/show/kick", `{}`, 400, "invalid"},
 		{server, "POST", "/rooms/show/kick", `{"userIds":` + many + `}`, 400, "invalid"},
 		{server, "POST", "/rooms/show/kick", `{"userIds":["bob","bob"]}`, 400, "invalid"},

@@ -264,6 +264,8 @@ func (x *routes) restrict(kind Kind, lift bool) func(context.Context, api.Caller
 		switch {
 		case in.UserID != "" && in.UserIDs != nil:
 			return nil, fault.New(fault.Invalid, "send userId or userIds, not both")
+		case in.Hide && (kind != Kick || lift):
+			return nil, fault.New(fault.Invalid, "hide is for kicks alone")
 		case in.UserIDs != nil && len(in.UserIDs) == 0:
 			return nil, fault.New(fault.Invalid, "userIds is a list of 1 to %d users", MaxUsers)
 		case in.UserID != "":
