@@ -68,6 +68,7 @@ const maxDepth = 32
 // Fields that the request type lacks are ignored and noted, but for formerNames. A
 // field with the tag old is read under that former name too, which is noted.
 type reader struct {
+	whole   bool // the type has all that the command knows: formerNames beside it are refused
 	unknown []string
 	old     []oldName
 }
@@ -158,7 +159,7 @@ func (r *reader) fields(raw json.RawMessage, v reflect.Value, path string, depth
 		}
 	}
 	for _, name := range sortedKeys(given) {
-		if slices.Contains(formerNames, name) {
+		if r.whole && slices.Contains(formerNames, name) {
 			return &misfit{path + name, "left out: it has no effect here"}
 		}
 		r.unknown = append(r.unknown, path+name)

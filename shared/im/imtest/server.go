@@ -160,7 +160,7 @@ func decoded[T any](codes misfits, f func(a *App, in T) (object, error)) command
 func decodedBy[T any](codes misfits, f func(a *App, by caller, in T) (object, error)) command {
 	return command{do: func(a *App, by caller, body []byte) (object, []string, error) {
 		var in T
-		var r reader
+		r := reader{whole: true}
 		if err := r.read(body, &in); err != nil {
 			return nil, nil, fail(codes.code(err), "the request does not fit: "+err.Error())
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -27,8 +26,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
-var full = flag.Bool("full", false, "run storms at full size: 50 rooms, 5,000 users, 2 minutes of emulated time")
-
 // storm is how large the storm is.
 type storm struct {
 	rooms, users int
@@ -46,7 +43,7 @@ func TestStorm(t *testing.T) {
 	defer slog.SetDefault(slog.Default())
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	size := storm{rooms: 5, users: 150, lasts: 20 * time.Second, actions: 6}
-	if *full {
+	if enginetest.Full() {
 		size = storm{rooms: 50, users: 5000, lasts: 2 * time.Minute, actions: 10}
 	}
 	enginetest.Run(t, []enginetest.Test{{Name: "Gifts", Long: true, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
