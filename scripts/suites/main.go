@@ -170,16 +170,28 @@ func runGo(ctx context.Context, out io.Writer, s suite, flags, packages []string
 }
 
 // nodeBudget is for the tests in scripts/node, if there are any.
-const nodeBudget = time.Minute
+const nodeBudget = 3 * time.Minute
 
 func runNode(ctx context.Context, out io.Writer) (result, error) {
-	files, err := filepath.Glob("scripts/node/*.test.mjs")
+	files, err := filepath.Glob("scripts/node/*/*.test.mjs")
 	if err != nil || len(files) == 0 {
 		return result{}, err
 	}
 	fmt.Fprintln(out, "== node")
 	start := time.Now()
+	dir, err := os.MkdirTemp("", "suites-")
+	if err != nil {
+		return result{}, err
+	}
+	defer os.RemoveAll(dir)
+	program := filepath.Join(dir, "dev")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./scripts/dev")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return result{}, fmt.Errorf("scripts/dev does not build: %w", err)
+	}
 	cmd := exec.CommandContext(ctx, "node", append([]string{"--test", "--test-reporter=tap"}, files...)...)
+	cmd.Env = append(os.Environ(), "BACKCHANNEL_DEV="+program) // read by scripts/node/page/harness.mjs
 	var tap bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &tap, os.Stderr
 	exit := cmd.Run()
@@ -189,16 +201,26 @@ func runNode(ctx context.Context, out io.Writer) (result, error) {
 	r := readTAP(tap.String())
 	if exit != nil {
 		out.Write(tap.Bytes())
-		r.failed = max(r.failed, 1)
+		if r.failed == 0 {
+			r.failed, r.failures = 1, []string{"node: " + exit.Error()}
+		}
 	}
 	r.name, r.packages, r.took, r.budget = "node", len(files), time.Since(start), nodeBudget
 	return r, nil
 }
 
-// summarise prints the table and the closing line, and tells whether all is
-// well: something ran and nothing failed.
+// summarise prints what failed, once more and shortly, then the table and the
+// closing line, and tells whether all is well: something ran and nothing failed.
 func summarise(out io.Writer, done []result) bool {
 	var passed, failed int
+	for _, r := range done {
+		for _, f := range r.failures {
+			fmt.Fprintf(out, "\nFAILED %s\n", f)
+		}
+		for _, name := range r.twice {
+			fmt.Fprintf(out, "\ntried twice: %s\n", name)
+		}
+	}
 	fmt.Fprintf(out, "\n%-10s %8s %6s %7s %8s %8s\n", "suite", "packages", "tests", "skipped", "seconds", "budget")
 	for _, r := range done {
 		mark := ""

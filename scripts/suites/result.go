@@ -19,6 +19,21 @@ type result struct {
 	packages                int
 	passed, failed, skipped int
 	took, budget            time.Duration
+	// failures name what failed, each with the end of what it said: whoever sees
+	// only the end of the output sees these.
+	failures []string
+	// twice names the browser tests that passed at the second try, with what the
+	// first one said.
+	twice []string
+}
+
+// saidLines is how much of a failed test's output its name is followed by.
+const saidLines = 12
+
+// failure is a line for a failed test, and the end of what it said.
+func failure(name, output string) string {
+	lines := strings.Split(strings.TrimSpace(output), "\n")
+	return name + "\n    " + strings.Join(lines[max(0, len(lines)-saidLines):], "\n    ")
 }
 
 // event is a line of go test -json (go doc test2json).
@@ -99,10 +114,13 @@ func (r *tests) add(e event) {
 
 func (r *tests) finish(e event, total *result, out io.Writer) {
 	var passed, failed, skipped int
-	for test, outcome := range r.outcome {
+	pkg := strings.TrimPrefix(e.Package, module)
+	for _, test := range slices.Sorted(maps.Keys(r.outcome)) {
+		outcome := r.outcome[test]
 		switch {
 		case outcome == "fail" && (!r.parent[test] || !r.childFailed(test)):
 			failed++
+			total.failures = append(total.failures, failure(pkg+"."+test, r.said(test)))
 		case r.parent[test]:
 		case outcome == "pass":
 			passed++
@@ -110,9 +128,11 @@ func (r *tests) finish(e event, total *result, out io.Writer) {
 			skipped++
 		}
 	}
-	pkg := strings.TrimPrefix(e.Package, module)
 	if e.Action == "fail" {
-		failed = max(failed, 1) // it did not build, or stopped outside a test
+		if failed == 0 { // it did not build, or stopped outside a test
+			failed = 1
+			total.failures = append(total.failures, failure(pkg, r.said("")))
+		}
 		fmt.Fprintf(out, "FAIL  %s  %.1f s\n", pkg, e.Elapsed)
 		for _, test := range slices.Sorted(maps.Keys(r.output)) {
 			if r.outcome[test] != "skip" {
@@ -130,6 +150,14 @@ func (r *tests) finish(e event, total *result, out io.Writer) {
 	total.passed += passed
 	total.failed += failed
 	total.skipped += skipped
+}
+
+// said is what a test wrote, or the package outside any test.
+func (r *tests) said(test string) string {
+	if b := r.output[test]; b != nil {
+		return b.String()
+	}
+	return ""
 }
 
 func (r *tests) childFailed(test string) bool {
@@ -152,9 +180,13 @@ func reason(output string) string {
 	return strings.Join(words, " ")
 }
 
-var tapCount = regexp.MustCompile(`(?m)^# (pass|fail|skipped) (\d+)$`)
+var (
+	tapCount = regexp.MustCompile(`(?m)^# (pass|fail|skipped) (\d+)$`)
+	tapTwice = regexp.MustCompile(`(?m)^# tried twice: (.*)$`)
+	tapFault = regexp.MustCompile(`(?ms)^not ok \d+ - ([^\n]*)\n  ---\n(.*?)\n  \.\.\.$`)
+)
 
-// readTAP reads the closing counts of node --test.
+// readTAP reads what node --test writes: the closing counts, and what failed.
 func readTAP(text string) result {
 	var r result
 	for _, m := range tapCount.FindAllStringSubmatch(text, -1) {
@@ -170,6 +202,17 @@ func readTAP(text string) result {
 		case "skipped":
 			r.skipped = n
 		}
+	}
+	for _, m := range tapFault.FindAllStringSubmatch(text, -1) {
+		_, said, found := strings.Cut(m[2], "error:") // before it stand the place and the time
+		if !found {
+			said = m[2]
+		}
+		lines := strings.Split(said, "\n")
+		r.failures = append(r.failures, failure("node: "+m[1], strings.Join(lines[:min(len(lines), saidLines)], "\n")))
+	}
+	for _, m := range tapTwice.FindAllStringSubmatch(text, -1) {
+		r.twice = append(r.twice, m[1])
 	}
 	return r
 }

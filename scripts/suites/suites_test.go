@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,9 @@ func TestRead(t *testing.T) {
 			t.Errorf("not shown: %q\n%s", want, out.String())
 		}
 	}
+	if want := []string{"shared/a.TestOwn\n    cleanup failed", "shared/a.TestTable/bad\n    got 1, want 2", "shared/b\n    "}; !slices.Equal(r.failures, want) {
+		t.Errorf("failures: %q", r.failures)
+	}
 	if strings.Contains(out.String(), "noise of a pass") {
 		t.Error("the output of a passing test is shown")
 	}
@@ -57,7 +61,7 @@ func TestRead(t *testing.T) {
 
 func TestSummarise(t *testing.T) {
 	good := result{name: "im", packages: 2, passed: 7, skipped: 1, took: time.Second, budget: time.Minute}
-	bad := result{name: "state", packages: 1, passed: 2, failed: 1, took: 2 * time.Minute, budget: time.Minute}
+	bad := result{name: "state", packages: 1, passed: 2, failed: 1, failures: []string{"shared/kv.TestOne\n    got 1"}, twice: []string{"a story"}, took: 2 * time.Minute, budget: time.Minute}
 	slow := result{name: "jobs", packages: 1, passed: 1, took: 2 * time.Minute, budget: time.Minute}
 	for name, c := range map[string]struct {
 		done   []result
@@ -66,7 +70,8 @@ func TestSummarise(t *testing.T) {
 		marked string
 	}{
 		"good":  {[]result{good}, "7 passed, 0 failed", false, "im"},
-		"bad":   {[]result{good, bad}, "9 passed, 1 failed", true, "failed"},
+		"bad":   {[]result{good, bad}, "9 passed, 1 failed", true, "FAILED shared/kv.TestOne"},
+		"twice": {[]result{bad}, "2 passed, 1 failed", true, "tried twice: a story"},
 		"slow":  {[]result{slow}, "1 passed, 0 failed", false, "over budget"},
 		"empty": {nil, "0 passed, 0 failed", true, "suite"},
 	} {
@@ -103,9 +108,47 @@ func TestSuites(t *testing.T) {
 	}
 }
 
+// tap is what node --test writes of a test that passes, of one that passes at
+// its second try, and of one that fails.
+const tap = `TAP version 13
+# Subtest: a
+ok 1 - a
+  ---
+  duration_ms: 12.1
+  ...
+# Subtest: b
+ok 2 - b
+  ---
+  duration_ms: 12.1
+  ...
+# tried twice: b: locator.click: Timeout 15000ms exceeded.
+# Subtest: the lobby shows
+not ok 3 - the lobby shows
+  ---
+  duration_ms: 40.7
+  location: 'page/stage.test.mjs:9:1'
+  failureType: 'testCodeFailure'
+  error: |-
+    Expected values to be strictly equal:
+    1 !== 2
+  code: 'ERR_ASSERTION'
+  ...
+1..3
+# tests 3
+# pass 2
+# fail 1
+# skipped 0
+`
+
 func TestReadTAP(t *testing.T) {
-	r := readTAP("TAP version 13\nok 1 - a\n# tests 3\n# pass 2\n# fail 1\n# skipped 0\n")
+	r := readTAP(tap)
 	if r.passed != 2 || r.failed != 1 || r.skipped != 0 {
 		t.Errorf("%+v", r)
+	}
+	if len(r.failures) != 1 || !strings.HasPrefix(r.failures[0], "node: the lobby shows\n") || !strings.Contains(r.failures[0], "1 !== 2") {
+		t.Errorf("failures: %q", r.failures)
+	}
+	if len(r.twice) != 1 || !strings.HasPrefix(r.twice[0], "b: locator.click") {
+		t.Errorf("tried twice: %q", r.twice)
 	}
 }
