@@ -421,6 +421,15 @@ func (w *world) tour() {
 	if full.Name != "New" || !full.MuteAll || full.Data["k"] != "w" || full.Owner != "alice" || full.MemberNum != 2 || full.Type != im.Public || infos[1].Code == 0 {
 		w.Errorf("infos %+v", infos)
 	}
+	made := time.Unix(full.CreateTime, 0)
+	for group, of := range map[string]map[time.Time]bool{"full": {made: false, made.Add(-time.Second): true}, "gone": {made.Add(-time.Hour): false}} {
+		for since, want := range of {
+			anew, err := c.MadeAnew(ctx(w), group, since)
+			if w.must(err); anew != want {
+				w.Errorf("%s made anew since %v: %v", group, since, anew)
+			}
+		}
+	}
 	w.must(c.ModifyGroup(ctx(w), "full", im.GroupChange{MuteAll: yes(false)}))
 	w.must(c.ChangeGroupOwner(ctx(w), "full", "bob"))
 	joined, _, err := c.JoinedGroups(ctx(w), "bob", 0)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Groups (269/1615, 269/1616, 269/1614, 1047/34962, 1047/34966,
@@ -287,6 +288,21 @@ func (c *Client) GroupInfos(ctx context.Context, groupIDs []string, dataKeys ...
 		}
 		return infos, err
 	})
+}
+
+// MadeAnew reports whether a group was made after a time, so that its GroupID
+// named another group then. IM tells in whole seconds when a group was made: for a
+// time within that second the answer is false. So it is for a group that does not
+// exist: whatever is done to it then is refused.
+func (c *Client) MadeAnew(ctx context.Context, groupID string, since time.Time) (bool, error) {
+	infos, err := c.GroupInfos(ctx, []string{groupID})
+	if err != nil || len(infos) == 0 || infos[0].Code == CodeGroupGone {
+		return false, err
+	}
+	if infos[0].Code != 0 {
+		return false, infos[0].Code
+	}
+	return infos[0].CreateTime > since.Unix(), nil
 }
 
 // groupItem names a group in a list.

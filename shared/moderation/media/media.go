@@ -84,6 +84,7 @@ type Messages interface {
 	WithdrawMsg(ctx context.Context, from, to, msgKey string) error
 	ModifyGroupMsg(ctx context.Context, groupID, topicID string, seq uint32, m im.Modification) error
 	ModifyC2CMsg(ctx context.Context, from, to, msgKey string, m im.Modification) error
+	MadeAnew(ctx context.Context, groupID string, since time.Time) (bool, error)
 }
 
 // Sender sends a message to a group once, however often it is asked to for the
@@ -144,7 +145,9 @@ func New(c Config) *Media {
 // Register adds the rule's callbacks: both that tell of a sent message.
 func (m *Media) Register(mux *callback.Mux) {
 	callback.After(mux, "media", func(ctx context.Context, e *callback.GroupAfterSendMsg) error {
-		return m.sent(ctx, message{GroupID: e.GroupID, Type: e.Type, TopicID: e.TopicID, MsgSeq: e.MsgSeq, From: e.From}, e.MsgBody)
+		return m.sent(ctx, message{
+			GroupID: e.GroupID, Type: e.Type, TopicID: e.TopicID, MsgSeq: e.MsgSeq, Random: e.Random, Time: int64(e.MsgTime), From: e.From,
+		}, e.MsgBody)
 	})
 	callback.After(mux, "media", func(ctx context.Context, e *callback.C2CAfterSendMsg) error {
 		if e.SendMsgResult != 0 {
@@ -185,6 +188,8 @@ type message struct {
 	Type    im.GroupType `json:"type,omitempty"` // of the group
 	TopicID string       `json:"topicId,omitempty"`
 	MsgSeq  uint32       `json:"msgSeq,omitempty"`
+	Random  uint32       `json:"random,omitempty"` // with Time, tells it from one of a group made anew
+	Time    int64        `json:"time,omitempty"`   // Unix seconds when it was sent; 0: unknown
 	From    string       `json:"from"`
 	To      string       `json:"to,omitempty"` // one-to-one
 	MsgKey  string       `json:"msgKey,omitempty"`
@@ -204,7 +209,7 @@ type file struct {
 
 // id names the message, by what IM tells it by.
 func (m message) id() string {
-	name, _ := json.Marshal([]any{m.GroupID, m.TopicID, m.MsgSeq, m.From, m.To, m.MsgKey})
+	name, _ := json.Marshal([]any{m.GroupID, m.TopicID, m.MsgSeq, m.From, m.To, m.MsgKey, m.Random, m.Time})
 	sum := sha256.Sum256(name)
 	return hex.EncodeToString(sum[:16])
 }
@@ -393,8 +398,15 @@ func (m *Media) act(ctx context.Context, msg message, round int) error {
 	return nil
 }
 
-// remove takes the message back. One that is gone already is done.
+// remove takes the message back. One that is gone already is done, also with its
+// group: in another that has the id now, its MsgSeq is somebody else's message.
 func (m *Media) remove(ctx context.Context, msg message) error {
+	if msg.GroupID != "" && msg.Time != 0 {
+		anew, err := m.c.IM.MadeAnew(ctx, msg.GroupID, time.Unix(msg.Time, 0))
+		if err != nil || anew {
+			return err
+		}
+	}
 	var refusal error
 	for _, way := range m.ways(msg) {
 		err := way(ctx, msg)

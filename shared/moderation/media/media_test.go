@@ -202,6 +202,7 @@ func TestMedia(t *testing.T) {
 		{"GoneAlready", true, testGoneAlready},
 		{"Dies", true, testDies},
 		{"Told", false, testTold},
+		{"MadeAnew", false, testMadeAnew},
 	} {
 		tests = append(tests, enginetest.Test{Name: c.name, Long: c.long, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 			c.test(newWorld(t, store, clock, ""))
@@ -225,6 +226,35 @@ func testOpinions(w *world) {
 				w.Errorf("%s: recalled %v, want %v", name, m.Recalled, recalled)
 			}
 		}
+	}
+}
+
+// testMadeAnew: a picture of a group that was dissolved is not recalled in another
+// that has its id, where its MsgSeq is somebody else's message; and a blocked
+// picture of the new group is, although one of the old had its MsgSeq.
+func testMadeAnew(w *world) {
+	sent := w.say(picture("block"))
+	w.Must(w.App.Settle(w.Context())) // the job is put, and not yet done
+	w.Advance(time.Minute)
+	w.Must(w.chat.DestroyGroup(w.Context(), "room"))
+	w.Room("room", w.jane)
+	innocent := w.say(picture("pass"))
+	if innocent.Seq != sent.Seq {
+		w.Fatalf("the new group counts from %d, want %d", innocent.Seq, sent.Seq)
+	}
+	w.work()
+	if w.message(innocent).Recalled {
+		w.Error("a message of the new group was recalled for one of the old")
+	}
+	w.Advance(time.Minute)
+	w.Must(w.chat.DestroyGroup(w.Context(), "room"))
+	w.Room("room", w.jane)
+	if sent = w.say(picture("block")); sent.Seq != innocent.Seq {
+		w.Fatalf("the newest group counts from %d, want %d", sent.Seq, innocent.Seq)
+	}
+	w.work()
+	if !w.message(sent).Recalled {
+		w.Error("a blocked picture of the newest group stays")
 	}
 }
 

@@ -86,6 +86,10 @@ type Config struct {
 	Store kv.Store
 	Jobs  *queue.Ledger
 	Sends Sender
+	// MadeAnew reports whether a group was made after a time, under an id that
+	// another had before; [*im.Client.MadeAnew] does. An approved message of a group
+	// that is no more is refused, and not shown to strangers.
+	MadeAnew func(ctx context.Context, groupID string, since time.Time) (bool, error)
 
 	// Strike gives the sender of a rejected message a strike, once for each
 	// Review; nil: nothing follows.
@@ -416,7 +420,7 @@ func (q *Queue) approved(ctx context.Context, id string, r record, rev string) (
 			r.Outcome = Sent
 		case errors.Is(err, once.ErrUnknown):
 			r.Outcome = Unknown
-		case im.Lasting(err) || im.ClassOf(err) == im.ClassC2C:
+		case errors.Is(err, errMadeAnew) || im.Lasting(err) || im.ClassOf(err) == im.ClassC2C:
 			slog.WarnContext(ctx, "an approved message is refused by IM", "error", err.Error())
 			r.Outcome, r.Failure = Refused, failure(err)
 		default:
@@ -430,10 +434,16 @@ func (q *Queue) approved(ctx context.Context, id string, r record, rev string) (
 }
 
 // outcomes are what the trail calls them.
-var outcomes = map[Outcome]string{Sent: "sent", Refused: "refused by IM", Unknown: "perhaps sent"}
+var outcomes = map[Outcome]string{Sent: "sent", Refused: "refused", Unknown: "perhaps sent"}
 
-// failure is why IM refuses, without what it says in words, which may quote.
+var errMadeAnew = errors.New("the group was dissolved, and another has its id now")
+
+// failure is why a message is refused, without what IM says in words, which may
+// quote.
 func failure(err error) string {
+	if errors.Is(err, errMadeAnew) {
+		return errMadeAnew.Error()
+	}
 	if e, is := errors.AsType[*im.Error](err); is {
 		return e.Code.Error()
 	}
@@ -450,6 +460,13 @@ func (q *Queue) send(ctx context.Context, id string, h moderation.Held) error {
 		})
 		return err
 	}
+	anew, err := q.conf.MadeAnew(ctx, h.GroupID, h.At)
+	switch {
+	case err != nil:
+		return err
+	case anew:
+		return errMadeAnew
+	}
 	m := im.GroupMsg{
 		GroupID: h.GroupID, TopicID: h.TopicID, From: h.From, Body: h.MsgBody, CloudCustomData: h.CloudCustomData,
 		OnlineOnly: h.OnlineOnly, AfterCallback: true,
@@ -458,7 +475,7 @@ func (q *Queue) send(ctx context.Context, id string, h moderation.Held) error {
 	case im.High, im.Normal, im.Low:
 		m.Priority = p
 	}
-	_, err := q.conf.Sends.Group(ctx, event, m)
+	_, err = q.conf.Sends.Group(ctx, event, m)
 	return err
 }
 

@@ -39,6 +39,7 @@ func TestContract(t *testing.T) {
 		{"Rejected", false, testRejected},
 		{"DecidedTwice", false, testDecidedTwice},
 		{"RefusedByIM", false, testRefusedByIM},
+		{"MadeAnew", false, testMadeAnew},
 		{"Replayed", false, testReplayed},
 		{"NoRoom", true, testNoRoom},
 		{"Unfit", false, testUnfit},
@@ -78,6 +79,25 @@ func testBannedSince(w *world) {
 	}
 	if got := w.seen("jane"); len(got) != 1 {
 		w.Errorf("seen: %q, want the message", got)
+	}
+}
+
+// testMadeAnew: a message that was held in a group reaches no other group that
+// has its id by the time of the approval.
+func testMadeAnew(w *world) {
+	p := w.process(w.store).serves()
+	id := p.holds(w.member("jane"), "room", suspicious)
+	w.advance(time.Minute)
+	chat := w.chat()
+	w.must(chat.DestroyGroup(w.Context(), "room"))
+	_, err := chat.CreateGroup(w.Context(), im.NewGroup{Type: im.Public, GroupID: "room", Name: "room", Owner: "joe", Members: []im.NewMember{{UserID: "jane"}}})
+	w.must(err)
+	status, v := p.decides(id, "approve")
+	if status != http.StatusOK || v.Outcome != review.Refused || !strings.Contains(v.Failure, "another has its id") {
+		w.Errorf("%d %+v", status, v)
+	}
+	if got := w.app.State().Group("room").Messages; len(got) != 0 {
+		w.Errorf("the new group got %+v", got)
 	}
 }
 

@@ -225,7 +225,7 @@ func (w *world) process(store kv.Store) *process {
 		MuteAt: 3, BanAt: 9, BanFor: 48 * time.Hour, Fade: 30 * 24 * time.Hour, MuteFor: 24 * time.Hour, Now: w.clock.Now,
 	})
 	p.reviews = review.New(review.Config{
-		Store: store, Jobs: p.ledger, Sends: sends, Notifier: admin, RejectedText: rejected, Now: w.clock.Now, Banned: p.strikes.Banned,
+		Store: store, Jobs: p.ledger, Sends: sends, Notifier: admin, RejectedText: rejected, Now: w.clock.Now, Banned: p.strikes.Banned, MadeAnew: chat.MadeAnew,
 		Strike: func(ctx context.Context, r review.Rejection) error {
 			return p.strikes.Add(ctx, strikes.Strike{
 				UserID: r.UserID, Key: "review/" + r.Review, Weight: r.Weight, By: r.By, Reason: r.Reason, Review: r.Review,

@@ -75,7 +75,7 @@ func (s people) open(h *wiring.House, client *im.Client, filter *moderation.Conf
 	sends := once.New(h.Store, client, nil)
 	punish, keep := s.strikes, s.review
 	punish.Store, punish.Jobs, punish.IM, punish.Sends = h.Store, h.Jobs, client, sends
-	keep.Store, keep.Jobs, keep.Sends = h.Store, h.Jobs, sends
+	keep.Store, keep.Jobs, keep.Sends, keep.MadeAnew = h.Store, h.Jobs, sends, client.MadeAnew
 	given := strikes.New(punish)
 	keep.Banned = given.Banned
 	keep.Strike = func(ctx context.Context, r review.Rejection) error {
