@@ -10,7 +10,7 @@
 #
 #   build/aws/FUNCTION/bootstrap   for AWS Lambda, provided.al2023
 #   build/tencent/FUNCTION.zip     for Tencent SCF, Go1 on amd64, handler main
-#   build/tencent/FUNCTION/main    the same program, which serverless.yml names
+#   build/tencent/FUNCTION/main    the same program, which serverless.yml and serverless.split.yml name
 set -euo pipefail
 script=$(realpath "$0")
 cd "$(dirname "$script")/.."

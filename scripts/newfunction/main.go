@@ -1,6 +1,6 @@
 // Command newfunction makes a new feature with its function: the rule's package,
 // its wiring with a line in the list of features, the function's folder, and the
-// entries in both deployment templates and in the README. scripts/new-function.sh
+// entries in the deployment templates and in the README. scripts/new-function.sh
 // calls it.
 //
 //	go run ./scripts/newfunction NAME NOUN "WHAT IT DOES"
@@ -137,7 +137,7 @@ func enterServerless(f function) (change, error) {
 		return change{}, err
 	}
 	forward := fmt.Sprintf("          FORWARD_%s: ${env:FORWARD_%s}\n", f.Forward, f.Forward)
-	c, err := edited("serverless.yml", before(marker, string(entry)), before("FORWARD_BEFORE_SEND_FILTER", forward))
+	c, err := edited("serverless.split.yml", before(marker, string(entry)), before("FORWARD_BEFORE_SEND_FILTER", forward))
 	c.text = append(c.text, trigger...)
 	return c, err
 }

@@ -101,7 +101,7 @@ func checkReadme(t *testing.T, name, readme string, list []config.Setting) {
 			t.Errorf("README.md: %q is empty", title)
 		}
 	}
-	table := settings.Table(list, deployment.Gives(deployed(t, "serverless.yml"), name))
+	table := settings.Table(list, deployment.Gives(tencent(t), name))
 	if again, err := settings.InReadme(readme, settings.Heading, table); err != nil || again != readme {
 		t.Errorf("README.md: the settings table differs from what the program reads (%v): go run ./scripts/settings %s", err, name)
 	}
@@ -146,6 +146,9 @@ func TestSettingsPage(t *testing.T) {
 				t.Errorf("%s: %s belongs to no group of settings", name, s.Name)
 			}
 		}
+	}
+	if read(t, settings.TencentExample) != settings.OfTencent(tencent(t), all) {
+		t.Errorf("%s differs from what the files for Tencent read: go run ./scripts/settings", settings.TencentExample)
 	}
 	if read(t, settings.Page) != settings.All(all) {
 		t.Errorf("%s differs from what the programs read: go run ./scripts/settings", settings.Page)

@@ -17,8 +17,9 @@ import (
 )
 
 var readers = map[string]func(root fs.FS, file string) ([]deployment.Function, error){
-	"template.yaml":  deployment.SAM,
-	"serverless.yml": deployment.Serverless,
+	"template.yaml":          deployment.SAM,
+	deployment.TencentBundle: deployment.Serverless,
+	deployment.TencentSplit:  deployment.Serverless,
 }
 
 // deployed reads the functions of a deployment template.
@@ -31,8 +32,19 @@ func deployed(t testing.TB, file string) []deployment.Function {
 	return list
 }
 
-// TestTemplates: both templates deploy every function and give each one what it
-// requires and nothing that it does not read.
+// tencent reads the functions of both templates for Tencent.
+func tencent(t testing.TB) []deployment.Function {
+	t.Helper()
+	list, err := deployment.Tencent(os.DirFS(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// TestTemplates: on either cloud every function is deployed, on Tencent the bundle
+// alone or everything else; each gets what it requires and nothing that it does
+// not read.
 func TestTemplates(t *testing.T) {
 	for file := range readers {
 		t.Run(file, func(t *testing.T) {
@@ -44,7 +56,14 @@ func TestTemplates(t *testing.T) {
 				}
 			}
 			slices.Sort(names)
-			if want := functions(t); !slices.Equal(names, want) {
+			want := functions(t)
+			switch file {
+			case deployment.TencentBundle:
+				want = []string{"bundle"}
+			case deployment.TencentSplit:
+				want = slices.DeleteFunc(want, func(name string) bool { return name == "bundle" })
+			}
+			if !slices.Equal(names, want) {
 				t.Errorf("it deploys %q; there are %q", names, want)
 			}
 		})
@@ -84,7 +103,7 @@ func environment(t testing.TB, f deployment.Function, values map[string]string) 
 	return env
 }
 
-// TestDeployedFunctions starts every function of both templates from its built
+// TestDeployedFunctions starts every function of all templates from its built
 // binary with exactly what the template gives it, and calls it through every
 // event shape.
 func TestDeployedFunctions(t *testing.T) {
@@ -121,7 +140,7 @@ func checkAnswer(t *testing.T, r *http.Request, res *http.Response) {
 // names keeps the function from starting, and is named.
 func TestSettingsAreEnforced(t *testing.T) {
 	values := deployment.Sample("redis://127.0.0.1:1/0")
-	for _, f := range deployed(t, "serverless.yml") {
+	for _, f := range tencent(t) {
 		for _, s := range settingsOf(t, f.Name) {
 			if !s.Required {
 				continue

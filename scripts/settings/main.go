@@ -3,8 +3,8 @@
 //
 //	go run ./scripts/settings [FUNCTION...]
 //
-// Without a name it does all functions, docs/settings.md, and the table of
-// features in CONTRIBUTING.md.
+// Without a name it does all functions, docs/settings.md, serverless.env.example,
+// and the table of features in CONTRIBUTING.md.
 package main
 
 import (
@@ -50,7 +50,7 @@ func run(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	deployed, err := deployment.Serverless(os.DirFS("."), "serverless.yml")
+	deployed, err := deployment.Tencent(os.DirFS("."))
 	if err != nil {
 		return err
 	}
@@ -69,6 +69,9 @@ func run(ctx context.Context, names []string) error {
 		return nil
 	}
 	if err := os.WriteFile(settings.Page, []byte(settings.All(all)), 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(settings.TencentExample, []byte(settings.OfTencent(deployed, all)), 0o644); err != nil {
 		return err
 	}
 	const contributing = "CONTRIBUTING.md"

@@ -1,6 +1,6 @@
-// Package deployment reads the two deployment templates as strictly as their
-// platforms should: [Serverless] the Tencent component file serverless.yml,
-// which no offline tool checks, and [SAM] those parts of template.yaml that the
+// Package deployment reads the deployment templates as strictly as their
+// platforms should: [Serverless] the Tencent component files serverless.yml and
+// serverless.split.yml, which no offline tool checks, and [SAM] those parts of template.yaml that the
 // repository tests compare with the functions. (cfn-lint checks the rest.)
 package deployment
 

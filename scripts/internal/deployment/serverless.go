@@ -85,6 +85,20 @@ const (
 	built     = "main"
 )
 
+// The two ways to deploy to Tencent: all in one function, and a function for each
+// feature. One of the two is deployed.
+const (
+	TencentBundle = "serverless.yml"
+	TencentSplit  = "serverless.split.yml"
+)
+
+// Tencent reads the functions of both files for Tencent.
+func Tencent(root fs.FS) ([]Function, error) {
+	bundle, err := Serverless(root, TencentBundle)
+	split, splitErr := Serverless(root, TencentSplit)
+	return append(bundle, split...), errors.Join(err, splitErr)
+}
+
 // Serverless reads a serverless.yml below root, "." being the repository. An
 // unknown key, a handler or source path that the build does not make, a
 // trigger without function and whatever SCF would refuse are faults, each with

@@ -96,19 +96,25 @@ func Example(function string, list []config.Setting) string {
 	for _, group := range groups {
 		fmt.Fprintf(&b, "\n# ---- %s\n", titleOf(group))
 		for _, s := range of[group] {
-			fmt.Fprintf(&b, "\n# %s\n# Format: %s\n", sentence(s.Meaning), s.Format)
-			switch {
-			case s.Required:
-				b.WriteString("# Required.\n")
-			case s.Default != "":
-				fmt.Fprintf(&b, "# Default: %s\n", s.Default)
-			default:
-				b.WriteString("# Optional.\n")
-			}
-			fmt.Fprintf(&b, "%s=\n", s.Name)
+			assignment(&b, s)
 		}
 	}
 	return b.String()
+}
+
+// assignment writes a setting of an example: its meaning, its format and whether it
+// is needed, above an empty assignment.
+func assignment(b *strings.Builder, s config.Setting) {
+	fmt.Fprintf(b, "\n# %s\n# Format: %s\n", sentence(s.Meaning), s.Format)
+	switch {
+	case s.Required:
+		b.WriteString("# Required.\n")
+	case s.Default != "":
+		fmt.Fprintf(b, "# Default: %s\n", s.Default)
+	default:
+		b.WriteString("# Optional.\n")
+	}
+	fmt.Fprintf(b, "%s=\n", s.Name)
 }
 
 // Page is the document with all settings of all functions.
