@@ -55,6 +55,7 @@ func TestDecisionsAreNumbered(t *testing.T) {
 		t.Fatalf("no decisions: %v", err)
 	}
 	form := regexp.MustCompile(`^(\d{4})(-[a-z0-9]+)+\.md$`)
+	status := regexp.MustCompile(`^Status: (accepted|replaced by \[\d{4}\]\([^)]+\)), \d{4}-\d\d-\d\d\.`)
 	for i, path := range names {
 		name := filepath.Base(path)
 		want := fmt.Sprintf("%04d", i+1)
@@ -66,6 +67,9 @@ func TestDecisionsAreNumbered(t *testing.T) {
 		text := read(t, "docs/decisions/"+name)
 		if !strings.HasPrefix(text, "# "+want+" ") {
 			t.Errorf("docs/decisions/%s must begin with # %s", name, want)
+		}
+		if _, after, _ := strings.Cut(text, "\n\n"); !status.MatchString(after) {
+			t.Errorf("docs/decisions/%s must say below its title whether it stands and since when, as in Status: accepted, 2026-11-29.", name)
 		}
 		if !strings.Contains(text, "*Lost:*") {
 			t.Errorf("docs/decisions/%s does not say what lost", name)
