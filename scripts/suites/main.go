@@ -8,7 +8,7 @@
 // Go's, and a last line that counts both.
 //
 // A suite is a group of packages with a time budget for two cores; together
-// they stay below 30 minutes. A suite over its budget is marked, not failed:
+// they stay below 30 minutes, also one after the other. A suite over its budget is marked, not failed:
 // the machine may be busy.
 package main
 
@@ -23,7 +23,9 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -39,16 +41,19 @@ type suite struct {
 	// parallel is how many packages run at once: one where each starts servers
 	// of its own and would only slow the others down.
 	parallel string
+	// servers: the suite waits for servers of other makers most of the time, so it
+	// runs beside the suites that do not.
+	servers bool
 }
 
 var suites = []suite{
-	{"state", []string{"shared/kv"}, 7 * time.Minute, "1"},
-	{"jobs", []string{"shared/queue", "shared/due", "shared/mailbox", "shared/idem", "shared/schedule"}, 4 * time.Minute, "1"},
-	{"im", []string{"shared/im"}, 3 * time.Minute, "2"},
-	{"platforms", []string{"shared/faas"}, 2 * time.Minute, "2"},
-	{"functions", []string{"functions/"}, 3 * time.Minute, "2"},
-	{"scripts", []string{"scripts/"}, 4 * time.Minute, "2"},
-	{"rules", []string{""}, 6 * time.Minute, "2"},
+	{"state", []string{"shared/kv"}, 7 * time.Minute, "1", true},
+	{"jobs", []string{"shared/queue", "shared/due", "shared/mailbox", "shared/idem", "shared/schedule"}, 4 * time.Minute, "1", true},
+	{"im", []string{"shared/im"}, 3 * time.Minute, "2", false},
+	{"platforms", []string{"shared/faas"}, 2 * time.Minute, "2", false},
+	{"functions", []string{"functions/"}, 3 * time.Minute, "2", false},
+	{"scripts", []string{"scripts/"}, 4 * time.Minute, "2", false},
+	{"rules", []string{""}, 6 * time.Minute, "2", false},
 }
 
 func main() {
@@ -84,32 +89,56 @@ func main() {
 	}
 }
 
+// run runs the suites that wait for servers beside those that do not, and Node's
+// tests, whose browser wants the machine to itself, after both.
 func run(ctx context.Context, out io.Writer, flags []string, short bool) ([]result, error) {
 	packages, err := assign(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var done []result
-	for _, s := range suites {
-		if len(packages[s.name]) == 0 {
-			continue
+	shared := &lines{out: out}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make([]result, len(suites))
+	lane := func(servers bool) error {
+		for i, s := range suites {
+			if s.servers != servers || len(packages[s.name]) == 0 {
+				continue
+			}
+			r, err := runGo(ctx, shared, s, flags, packages[s.name])
+			if err != nil {
+				cancel()
+				return err
+			}
+			results[i] = r
 		}
-		r, err := runGo(ctx, out, s, flags, packages[s.name])
-		if err != nil {
-			return nil, err
-		}
-		done = append(done, r)
+		return nil
+	}
+	beside := make(chan error, 1)
+	go func() { beside <- lane(true) }()
+	if err := errors.Join(lane(false), <-beside); err != nil {
+		return nil, err
 	}
 	if !short {
 		r, err := runNode(ctx, out)
 		if err != nil {
 			return nil, err
 		}
-		if r.packages > 0 {
-			done = append(done, r)
-		}
+		results = append(results, r)
 	}
-	return done, nil
+	return slices.DeleteFunc(results, func(r result) bool { return r.packages == 0 }), nil
+}
+
+// lines lets several write to one output, each write whole.
+type lines struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.Write(b)
 }
 
 // assign lists the packages of each suite.
