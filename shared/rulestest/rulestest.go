@@ -46,18 +46,20 @@ type World struct {
 	Clock *kvtest.Clock
 	App   *imtest.App
 	Queue *queuetest.Line
+	Users *usersig.Signer // signs and verifies UserSigs
 
 	emulated *imtest.Clock
 	rest     string // base URL of IM's REST API
-	signer   *usersig.Signer
 	importer *im.Client // one for all who log in: each client keeps a connection
-	endpoint atomic.Pointer[callback.Endpoint]
+	endpoint *atomic.Pointer[callback.Endpoint]
 }
 
 // New returns a world on the clock of a store. It ends with the test.
 func New(t testing.TB, clock *kvtest.Clock, o Options) *World {
 	t.Helper()
-	w := &World{TB: t, Clock: clock, Queue: &queuetest.Line{}, emulated: imtest.NewManualClock(clock.Now())}
+	w := &World{
+		TB: t, Clock: clock, Queue: &queuetest.Line{}, emulated: imtest.NewManualClock(clock.Now()), endpoint: &atomic.Pointer[callback.Endpoint]{},
+	}
 	callbacks := w.HTTP(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { w.endpoint.Load().ServeHTTP(res, r) }))
 	emulator := imtest.NewServer(imtest.Options{Clock: w.emulated, Seed: 1})
 	t.Cleanup(emulator.Close)
@@ -67,11 +69,18 @@ func New(t testing.TB, clock *kvtest.Clock, o Options) *World {
 	})
 	w.rest = w.HTTP(emulator)
 	var err error
-	w.signer, err = usersig.NewSignerAt(AppID, Key, clock.Now)
+	w.Users, err = usersig.NewSignerAt(AppID, Key, clock.Now)
 	w.Must(err)
 	w.importer = w.Client()
 	w.Serve(callback.NewMux())
 	return w
+}
+
+// With is the same world in a subtest.
+func (w *World) With(t testing.TB) *World {
+	sub := *w
+	sub.TB = t
+	return &sub
 }
 
 // HTTP serves a handler on the loopback and returns its URL.
@@ -81,10 +90,11 @@ func (w *World) HTTP(h http.Handler) string {
 	return server.URL
 }
 
-// Serve has these rules hear the callbacks from now on, in place of others.
+// Serve has these rules hear the callbacks from now on, in place of others. They
+// have a minute of real time, since the machine of a test may be busy.
 func (w *World) Serve(mux *callback.Mux) {
 	w.Helper()
-	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: AppID, Token: Token, Mux: mux, Now: w.Clock.Now})
+	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: AppID, Token: Token, Mux: mux, Now: w.Clock.Now, Deadline: time.Minute})
 	w.Must(err)
 	w.endpoint.Store(endpoint)
 }
@@ -135,7 +145,7 @@ func (w *World) Client() *im.Client {
 func (w *World) Login(userID string) *imtest.Client {
 	w.Helper()
 	w.Must(w.importer.ImportAccount(w.Context(), im.Account{UserID: userID}))
-	sig, err := w.signer.Sign(userID, 30*24*time.Hour)
+	sig, err := w.Users.Sign(userID, 30*24*time.Hour)
 	w.Must(err)
 	c, err := w.App.Login(userID, sig, imtest.Device{})
 	w.Must(err)

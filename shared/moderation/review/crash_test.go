@@ -26,21 +26,21 @@ func (w *world) eachDeath(group, what string, check func(w *world, p *process, u
 			enginetest.EachDeath(t, w.store, func(t *testing.T, name string, mortal kv.Store) {
 				w := w.with(t)
 				next := w.process(w.store).serves()
-				user, jobs := fmt.Sprint(name, group, again), len(w.queue.All())
+				user, jobs := fmt.Sprint(name, group, again), len(w.Queue.All())
 				id := next.holds(w.member(user), group, suspicious)
 				dying := w.process(mortal)
 				dying.decides(id, what)
-				_ = w.queue.Work(t.Context(), dying.ledger, w.clock.Now)
+				_ = w.Queue.Work(t.Context(), dying.ledger, w.Clock.Now)
 				if again {
 					if status, _ := next.decides(id, what); status != http.StatusOK {
 						w.Errorf("again: status %d", status)
 					}
 				}
 				for _, pause := range []time.Duration{0, 0, 25 * time.Hour} {
-					next.advance(pause)
+					next.Advance(pause)
 					next.hour()
 					v, err := next.reviews.Show(t.Context(), id)
-					w.must(err)
+					w.Must(err)
 					if again && v.State == review.Waiting {
 						w.Error("still waiting")
 					}
@@ -72,7 +72,7 @@ func testApprovalDies(w *world) {
 	w.Run("to live", func(t *testing.T) {
 		w.with(t).eachDeath("live", "approve", func(w *world, p *process, user, id string, decided bool) {
 			v, err := p.reviews.Show(w.Context(), id)
-			w.must(err)
+			w.Must(err)
 			if n := len(w.seen(user)); n > 1 || n == 0 && v.Outcome == review.Sent || decided && v.Outcome == review.Pending {
 				w.Errorf("%s, seen %d times", v.Outcome, n)
 			}
@@ -84,7 +84,7 @@ func testApprovalDies(w *world) {
 func testRejectionDies(w *world) {
 	w.eachDeath("room", "reject", func(w *world, p *process, user, id string, decided bool) {
 		s, err := p.strikes.View(w.Context(), user)
-		w.must(err)
+		w.Must(err)
 		told, entries := len(w.told(user)), fmt.Sprint(p.entries(user))
 		switch {
 		case len(w.seen(user)) != 0:
@@ -103,12 +103,12 @@ func testExpiryDies(w *world) {
 		w := w.with(t)
 		next := w.process(w.store).serves()
 		for n := range 3 {
-			w.must(next.reviews.Hold(t.Context(), w.held(name, n)))
+			w.Must(next.reviews.Hold(t.Context(), w.held(name, n)))
 		}
-		w.advance(review.Life + time.Minute)
+		w.Advance(review.Life + time.Minute)
 		dying := w.process(mortal)
-		_ = review.Expire(mortal, dying.ledger, w.clock.Now)(t.Context())
-		_ = w.queue.Work(t.Context(), dying.ledger, w.clock.Now)
+		_ = review.Expire(mortal, dying.ledger, w.Clock.Now)(t.Context())
+		_ = w.Queue.Work(t.Context(), dying.ledger, w.Clock.Now)
 		next.hour()
 		if got := strings.Join(next.entries(name), ", "); got != "message expired, message expired, message expired" {
 			w.Errorf("trail %s", got)
@@ -142,7 +142,7 @@ func testAnswersLost(w *world) {
 		for _, times := range []int{1, 4} {
 			user := fmt.Sprint(tt.what, times, tt.group)
 			id := p.holds(w.member(user), tt.group, suspicious)
-			w.app.FailNext(tt.command, slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, times)...)
+			w.App.FailNext(tt.command, slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, times)...)
 			p.decides(id, tt.what)
 			p.hour()
 			switch tt.what {
@@ -165,7 +165,7 @@ func testAnswersLost(w *world) {
 func testIMAway(w *world) {
 	p := w.process(w.store).serves()
 	id := p.holds(w.member("jane"), "room", suspicious)
-	w.app.FailNext("group_open_http_svc/send_group_msg", slices.Repeat([]imtest.Fault{{Code: 10002}}, 12)...)
+	w.App.FailNext("group_open_http_svc/send_group_msg", slices.Repeat([]imtest.Fault{{Code: 10002}}, 12)...)
 	if status, v := p.decides(id, "approve"); status != http.StatusOK || v.Outcome != review.Pending {
 		w.Errorf("%d %+v", status, v)
 	}
@@ -208,9 +208,9 @@ func testClickStorm(w *world) {
 	for n, id := range ids {
 		user := fmt.Sprint("user", n)
 		v, err := p.reviews.Show(w.Context(), id)
-		w.must(err)
+		w.Must(err)
 		s, err := p.strikes.View(w.Context(), user)
-		w.must(err)
+		w.Must(err)
 		approved := v.State == review.Approved
 		if want := map[bool]int{true: 1}[approved]; len(w.seen(user)) != want || len(s.Strikes) != 1-want || len(w.told(user)) != 1-want {
 			w.Errorf("%s: seen %q, %d strikes, told %q", v.State, w.seen(user), len(s.Strikes), w.told(user))

@@ -37,7 +37,7 @@ func FuzzHold(f *testing.F) {
 		}
 		p := all.with(t)
 		h := moderation.Held{
-			ID: id, At: p.clock.Now(), From: from, To: to, GroupID: groupID, TopicID: topicID, MsgBody: im.Text(text), CloudCustomData: custom,
+			ID: id, At: p.Clock.Now(), From: from, To: to, GroupID: groupID, TopicID: topicID, MsgBody: im.Text(text), CloudCustomData: custom,
 		}
 		err := p.reviews.Hold(t.Context(), h)
 		views, _ := p.list("?limit=100")

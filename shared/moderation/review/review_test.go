@@ -67,7 +67,7 @@ func testBannedSince(w *world) {
 	p := w.process(w.store).serves()
 	jane := w.member("jane")
 	id := p.holds(jane, "room", suspicious)
-	w.must(p.strikes.Add(w.Context(), strikes.Strike{UserID: "jane", Key: "one", Weight: 10, By: "desk"}))
+	w.Must(p.strikes.Add(w.Context(), strikes.Strike{UserID: "jane", Key: "one", Weight: 10, By: "desk"}))
 	if status, _ := p.decides(id, "approve"); status != http.StatusConflict {
 		w.Errorf("status %d, want 409", status)
 	}
@@ -87,16 +87,16 @@ func testBannedSince(w *world) {
 func testMadeAnew(w *world) {
 	p := w.process(w.store).serves()
 	id := p.holds(w.member("jane"), "room", suspicious)
-	w.advance(time.Minute)
-	chat := w.chat()
-	w.must(chat.DestroyGroup(w.Context(), "room"))
+	w.Advance(time.Minute)
+	chat := w.Client()
+	w.Must(chat.DestroyGroup(w.Context(), "room"))
 	_, err := chat.CreateGroup(w.Context(), im.NewGroup{Type: im.Public, GroupID: "room", Name: "room", Owner: "joe", Members: []im.NewMember{{UserID: "jane"}}})
-	w.must(err)
+	w.Must(err)
 	status, v := p.decides(id, "approve")
 	if status != http.StatusOK || v.Outcome != review.Refused || !strings.Contains(v.Failure, "another has its id") {
 		w.Errorf("%d %+v", status, v)
 	}
-	if got := w.app.State().Group("room").Messages; len(got) != 0 {
+	if got := w.App.State().Group("room").Messages; len(got) != 0 {
 		w.Errorf("the new group got %+v", got)
 	}
 }
@@ -113,13 +113,13 @@ func testApproved(w *world) {
 		if got := w.seen("jane"); len(got) != len(before) {
 			w.Errorf("held, and seen: %q", got)
 		}
-		w.must(w.app.Settle(w.Context()))
+		w.Must(w.App.Settle(w.Context()))
 		asked, counted := 0, 0
 		for _, command := range []string{"Group.CallbackBeforeSendMsg", "C2C.CallbackBeforeSendMsg"} {
-			asked += w.app.CallbackCount(command)
+			asked += w.App.CallbackCount(command)
 		}
 		for _, command := range []string{"Group.CallbackAfterSendMsg", "C2C.CallbackAfterSendMsg"} {
-			counted += w.app.CallbackCount(command)
+			counted += w.App.CallbackCount(command)
 		}
 		status, v := p.decides(id, "approve")
 		if status != http.StatusOK || v.State != review.Approved || v.Outcome != review.Sent || v.By != "desk" || v.Text != text {
@@ -128,12 +128,12 @@ func testApproved(w *world) {
 		if got := w.seen("jane"); len(got) != len(before)+1 || got[len(got)-1] != text {
 			w.Errorf("approved, and seen: %q", got)
 		}
-		w.must(w.app.Settle(w.Context()))
+		w.Must(w.App.Settle(w.Context()))
 		for _, command := range []string{"Group.CallbackBeforeSendMsg", "C2C.CallbackBeforeSendMsg"} {
-			asked -= w.app.CallbackCount(command)
+			asked -= w.App.CallbackCount(command)
 		}
 		for _, command := range []string{"Group.CallbackAfterSendMsg", "C2C.CallbackAfterSendMsg"} {
-			counted -= w.app.CallbackCount(command)
+			counted -= w.App.CallbackCount(command)
 		}
 		if asked != 0 || counted != -1 {
 			w.Errorf("the send was asked about %d times and told of %d times", -asked, -counted)
@@ -162,12 +162,12 @@ func testAsItWas(w *world) {
 	p.decides(p.of("jane")[0], "approve")
 	h := w.held("jane", 1)
 	h.MsgPriority = "Low"
-	w.must(p.reviews.Hold(w.Context(), h))
+	w.Must(p.reviews.Hold(w.Context(), h))
 	p.decides(p.of("jane")[0], "approve")
-	messages := w.app.State().Group("room").Messages
+	messages := w.App.State().Group("room").Messages
 	var got, want any
-	w.must(json.Unmarshal(messages[0].Body, &got))
-	w.must(json.Unmarshal([]byte(body), &want))
+	w.Must(json.Unmarshal(messages[0].Body, &got))
+	w.Must(json.Unmarshal([]byte(body), &want))
 	if m := messages[0]; fmt.Sprint(got) != fmt.Sprint(want) || m.Custom != `{"k":"<v>"}` || m.Priority != imtest.Normal || m.From != "jane" {
 		w.Errorf("%+v with %s", m, m.Body)
 	}
@@ -245,7 +245,7 @@ func testDecidedTwice(w *world) {
 func testRefusedByIM(w *world) {
 	p := w.process(w.store).serves()
 	id := p.holds(w.member("jane"), "room", suspicious)
-	w.must(w.chat().DestroyGroup(w.Context(), "room"))
+	w.Must(w.Client().DestroyGroup(w.Context(), "room"))
 	if status, v := p.decides(id, "approve"); status != http.StatusOK || v.Outcome != review.Refused || !strings.Contains(v.Failure, "10010") {
 		w.Errorf("%d %+v", status, v)
 	}
@@ -260,11 +260,11 @@ func testReplayed(w *world) {
 	jane := w.member("jane")
 	id := p.holds(jane, "room", suspicious)
 	replay := func() {
-		for _, c := range w.app.Callbacks() {
+		for _, c := range w.App.Callbacks() {
 			if c.Command == "Group.CallbackBeforeSendMsg" && c.ReplayOf == 0 {
-				_, err := w.app.Replay(c.N)
-				w.must(err)
-				w.advance(time.Second)
+				_, err := w.App.Replay(c.N)
+				w.Must(err)
+				w.Advance(time.Second)
 			}
 		}
 	}
@@ -285,7 +285,7 @@ func testReplayed(w *world) {
 func (w *world) held(user string, n int) moderation.Held {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", user, n))
 	return moderation.Held{
-		ID: hex.EncodeToString(sum[:16]), At: w.clock.Now(), From: user, GroupID: "room", GroupType: im.Public,
+		ID: hex.EncodeToString(sum[:16]), At: w.Clock.Now(), From: user, GroupID: "room", GroupType: im.Public,
 		MsgBody: im.Text(fmt.Sprint(suspicious, n)),
 	}
 }
@@ -295,7 +295,7 @@ func (w *world) held(user string, n int) moderation.Held {
 func testNoRoom(w *world) {
 	p := w.process(w.store).serves()
 	for n := range review.MaxWaiting {
-		w.must(p.reviews.Hold(w.Context(), w.held("jane", n)))
+		w.Must(p.reviews.Hold(w.Context(), w.held("jane", n)))
 	}
 	for n := range 100 {
 		if err := p.reviews.Hold(w.Context(), w.held("jane", 1000+n)); err == nil {
@@ -311,7 +311,7 @@ func testNoRoom(w *world) {
 		w.Errorf("what finds no room: %v", err)
 	}
 	// Others are not kept from the queue.
-	w.must(p.reviews.Hold(w.Context(), w.held("june", 1)))
+	w.Must(p.reviews.Hold(w.Context(), w.held("june", 1)))
 	p.decides(ids[0], "approve")
 	p.decides(ids[1], "reject")
 	p.decides(ids[1], "reject")
@@ -377,13 +377,13 @@ func testExpired(w *world) {
 	p := w.process(w.store).serves()
 	jane := w.member("jane")
 	old := p.holds(jane, "room", suspicious)
-	w.advance(review.Life - time.Hour)
+	w.Advance(review.Life - time.Hour)
 	young := p.holds(jane, "room", suspicious+" of today")
 	p.tick()
 	if ids := p.of("jane"); !slices.Equal(ids, []string{old, young}) {
 		w.Errorf("waiting %q", ids)
 	}
-	w.advance(2 * time.Hour)
+	w.Advance(2 * time.Hour)
 	p.tick()
 	if ids := p.of("jane"); !slices.Equal(ids, []string{young}) {
 		w.Errorf("waiting %q", ids)
@@ -394,7 +394,7 @@ func testExpired(w *world) {
 	if got := p.ask(http.MethodGet, "/"+old, ""); got.Code != http.StatusOK || !strings.Contains(got.Body.String(), `"expired"`) {
 		w.Errorf("%d %s", got.Code, got.Body)
 	}
-	w.advance(review.Kept + time.Hour)
+	w.Advance(review.Kept + time.Hour)
 	if got := p.ask(http.MethodGet, "/"+old, ""); got.Code != http.StatusNotFound {
 		w.Errorf("%d %s", got.Code, got.Body)
 	}
@@ -408,8 +408,8 @@ func testPages(w *world) {
 	p := w.process(w.store)
 	var want []string
 	for n := range 60 {
-		w.must(p.reviews.Hold(w.Context(), w.held(fmt.Sprint("user", n%7), n)))
-		w.advance(time.Duration(n%3) * time.Second)
+		w.Must(p.reviews.Hold(w.Context(), w.held(fmt.Sprint("user", n%7), n)))
+		w.Advance(time.Duration(n%3) * time.Second)
 		want = append(want, fmt.Sprint(suspicious, n))
 	}
 	for _, order := range []string{"", "oldest", "newest"} {
@@ -485,8 +485,8 @@ func testBadInput(w *world) {
 			w.Errorf("%s %.60s %.60s: %d %s", tt.method, tt.path, tt.body, got.Code, got.Body)
 		}
 	}
-	sig, err := w.users.Sign("jane", time.Hour)
-	w.must(err)
+	sig, err := w.Users.Sign("jane", time.Hour)
+	w.Must(err)
 	for name, authorization := range map[string]string{"nobody": "", "a user": "UserSig jane:" + sig, "another key": "Bearer x"} {
 		for _, route := range []string{"GET ", "GET /" + id, "POST /" + id + "/approve", "POST /" + id + "/reject"} {
 			method, path, _ := strings.Cut(route, " ")
@@ -514,8 +514,8 @@ func testNothingInLogs(w *world) {
 	p := w.process(w.store).serves()
 	jane := w.member("jane")
 	approved, refused := p.holds(jane, "room", suspicious), p.holds(jane, "", suspicious+" too")
-	w.app.FailNext("group_open_http_svc/send_group_msg", slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, 8)...)
-	w.app.FailNext("openim/sendmsg", slices.Repeat([]imtest.Fault{{Code: 80001}}, 8)...)
+	w.App.FailNext("group_open_http_svc/send_group_msg", slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, 8)...)
+	w.App.FailNext("openim/sendmsg", slices.Repeat([]imtest.Fault{{Code: 80001}}, 8)...)
 	p.decides(approved, "approve")
 	p.decides(refused, "approve")
 	p.hour()

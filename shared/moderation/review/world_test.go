@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +18,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/once"
-	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/moderation"
@@ -29,14 +27,10 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/compile"
 	"github.com/backchannel-im/backchannel/shared/queue"
-	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 const (
-	appID    = 1400000005
-	appKey   = "a key for these tests alone"
-	token    = "a token for these tests alone"
-	admin    = "administrator"
 	apiKey   = "an API key for these tests"
 	rejected = "A moderator rejected your message."
 
@@ -61,70 +55,24 @@ var words = func() *wordlist.List {
 	return list
 }()
 
-// world is an emulated IM with a room that joe is in, a store and a queue on one
-// clock that stands.
+// world is an emulated IM with two rooms that joe is in, and a store.
 type world struct {
-	testing.TB
-	clock *kvtest.Clock
-	imNow *imtest.Clock
+	*rulestest.World
 	store kv.Store
-	queue *queuetest.Line
-	app   *imtest.App
-	users *usersig.Signer
 	joe   *imtest.Client
-	front *atomic.Pointer[process] // who gets IM's callbacks
-
-	chatURL   string
-	transport *http.Transport
 }
 
 func newWorld(t testing.TB, store kv.Store, clock *kvtest.Clock) *world {
 	t.Helper()
-	w := &world{
-		TB: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &queuetest.Line{},
-		front: &atomic.Pointer[process]{}, transport: &http.Transport{MaxIdleConnsPerHost: 64},
-	}
-	t.Cleanup(w.transport.CloseIdleConnections)
-	emulator := imtest.NewServer(imtest.Options{Clock: w.imNow, Seed: 1})
-	w.chatURL = w.serve(emulator)
-	w.app = emulator.AddApp(imtest.AppConfig{
-		SDKAppID: appID, Key: appKey, RatePerAPI: -1, RoomRate: -1, CallbackToken: token, CallbackTimeout: time.Minute,
-		CallbackURL: w.serve(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) {
-			if p := w.front.Load(); p != nil {
-				p.routes.ServeHTTP(res, r)
-			}
-		})) + "/im",
-	})
-	t.Cleanup(emulator.Close)
-	var err error
-	w.users, err = usersig.NewSignerAt(appID, appKey, clock.Now)
-	w.must(err)
-	w.joe = w.device("joe")
-	chat := w.chat()
+	w := &world{World: rulestest.New(t, clock, rulestest.Options{}), store: store}
+	w.joe = w.Login("joe")
+	chat := w.Client()
 	for id, kind := range map[string]im.GroupType{"room": im.Public, "live": im.AVRoom} {
-		_, err = chat.CreateGroup(t.Context(), im.NewGroup{Type: kind, GroupID: id, Name: id, Owner: "joe"})
-		w.must(err)
+		_, err := chat.CreateGroup(t.Context(), im.NewGroup{Type: kind, GroupID: id, Name: id, Owner: "joe"})
+		w.Must(err)
 	}
-	w.must(w.joe.Join("live"))
+	w.Must(w.joe.Join("live"))
 	return w
-}
-
-func (w *world) serve(h http.Handler) string {
-	server := httptest.NewServer(h)
-	w.Cleanup(server.Close)
-	return server.URL
-}
-
-func (w *world) must(err error) {
-	w.Helper()
-	if err != nil {
-		w.Fatal(err)
-	}
-}
-
-func (w *world) advance(d time.Duration) {
-	w.clock.Advance(d)
-	w.imNow.Advance(d)
 }
 
 // Run runs a subtest. A fuzz test, which shares one world, has none.
@@ -133,41 +81,18 @@ func (w *world) Run(name string, f func(t *testing.T)) bool { return w.TB.(*test
 // with is the same world in a subtest.
 func (w *world) with(t testing.TB) *world {
 	sub := *w
-	sub.TB = t
+	sub.World = w.With(t)
 	return &sub
-}
-
-// device logs a user in.
-func (w *world) device(user string) *imtest.Client {
-	w.Helper()
-	sig, err := w.users.Sign(user, 100*24*time.Hour)
-	w.must(err)
-	c, err := w.app.Login(user, sig, imtest.Device{})
-	w.must(err)
-	return c
 }
 
 // member logs a user in who may write to the rooms.
 func (w *world) member(user string) *imtest.Client {
 	w.Helper()
-	c := w.device(user)
-	_, err := w.chat().AddGroupMembers(w.Context(), "room", []string{user}, true)
-	w.must(err)
-	w.must(c.Join("live"))
+	c := w.Login(user)
+	_, err := w.Client().AddGroupMembers(w.Context(), "room", []string{user}, true)
+	w.Must(err)
+	w.Must(c.Join("live"))
 	return c
-}
-
-func (w *world) chat() *im.Client {
-	w.Helper()
-	chat, err := im.NewClient(im.Config{
-		Domain: w.chatURL, SDKAppID: appID, Key: appKey, Admin: admin, Now: w.clock.Now, Transport: w.transport,
-		Sleep: func(ctx context.Context, d time.Duration) error {
-			w.advance(d)
-			return ctx.Err()
-		},
-	})
-	w.must(err)
-	return chat
 }
 
 // code returns IM's code of an error; 0 for none.
@@ -195,9 +120,9 @@ func (w *world) seen(user string) (texts []string) {
 
 // told returns what a user was told by the admin.
 func (w *world) told(user string) (texts []string) {
-	for _, c := range w.app.State().Conversations {
+	for _, c := range w.App.State().Conversations {
 		for _, m := range c.Messages {
-			if m.From == admin && m.To == user {
+			if m.From == rulestest.Admin && m.To == user {
 				texts = append(texts, m.Text())
 			}
 		}
@@ -211,37 +136,35 @@ type process struct {
 	reviews *review.Queue
 	strikes *strikes.Strikes
 	ledger  *queue.Ledger
+	rules   *callback.Mux
 	routes  http.Handler
 }
 
 // process starts a process over a store, which may be mortal.
 func (w *world) process(store kv.Store) *process {
 	w.Helper()
-	chat := w.chat()
-	sends := once.New(store, chat, w.clock.Now)
-	p := &process{world: w, ledger: queue.NewLedger(store, w.queue, w.clock.Now)}
+	chat := w.Client()
+	sends := once.New(store, chat, w.Clock.Now)
+	p := &process{world: w, ledger: queue.NewLedger(store, w.Queue, w.Clock.Now)}
 	p.strikes = strikes.New(strikes.Config{
 		Store: store, Jobs: p.ledger, IM: chat, Sends: sends,
-		MuteAt: 3, BanAt: 9, BanFor: 48 * time.Hour, Fade: 30 * 24 * time.Hour, MuteFor: 24 * time.Hour, Now: w.clock.Now,
+		MuteAt: 3, BanAt: 9, BanFor: 48 * time.Hour, Fade: 30 * 24 * time.Hour, MuteFor: 24 * time.Hour, Now: w.Clock.Now,
 	})
 	p.reviews = review.New(review.Config{
-		Store: store, Jobs: p.ledger, Sends: sends, Notifier: admin, RejectedText: rejected, Now: w.clock.Now, Banned: p.strikes.Banned, MadeAnew: chat.MadeAnew,
+		Store: store, Jobs: p.ledger, Sends: sends, Notifier: rulestest.Admin, RejectedText: rejected, Now: w.Clock.Now, Banned: p.strikes.Banned, MadeAnew: chat.MadeAnew,
 		Strike: func(ctx context.Context, r review.Rejection) error {
 			return p.strikes.Add(ctx, strikes.Strike{
 				UserID: r.UserID, Key: "review/" + r.Review, Weight: r.Weight, By: r.By, Reason: r.Reason, Review: r.Review,
 			})
 		},
 	})
-	rules := callback.NewMux()
-	moderation.New(moderation.Config{Lists: moderation.Fixed(words), Holder: p.reviews, Now: w.clock.Now}).Register(rules)
-	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: appID, Token: token, Mux: rules, Now: w.clock.Now, Deadline: time.Minute})
-	w.must(err)
+	p.rules = callback.NewMux()
+	moderation.New(moderation.Config{Lists: moderation.Fixed(words), Holder: p.reviews, Now: w.Clock.Now}).Register(p.rules)
 	sum := sha256.Sum256([]byte(apiKey))
 	keys, err := api.ParseKeys([]string{"desk:" + hex.EncodeToString(sum[:])})
-	w.must(err)
+	w.Must(err)
 	mux := http.NewServeMux()
-	mux.Handle("/im", endpoint)
-	p.reviews.Routes(mux, &api.Gate{Keys: keys, Users: w.users})
+	p.reviews.Routes(mux, &api.Gate{Keys: keys, Users: w.Users})
 	p.routes = api.Routes(mux)
 	return p
 }
@@ -255,23 +178,22 @@ func (p *process) with(t testing.TB) *process {
 
 // serves has a process get IM's callbacks from now on.
 func (p *process) serves() *process {
-	p.front.Store(p)
+	p.Helper()
+	p.Serve(p.rules)
 	return p
 }
 
-func (p *process) work() {
-	p.Helper()
-	p.must(p.queue.Work(p.Context(), p.ledger, p.clock.Now))
-}
+func (p *process) work()  { p.Helper(); p.Work(p.ledger) }
+func (p *process) quiet() { p.Helper(); p.Quiet(p.ledger) }
 
 // tick is what the clock does at a time.
 func (p *process) tick() {
 	p.Helper()
-	p.must(review.Expire(p.store, p.ledger, p.clock.Now)(p.Context()))
-	p.must(review.Decisions.Sweep(p.store, p.ledger, p.clock.Now)(p.Context()))
-	p.must(strikes.Sanctions.Sweep(p.store, p.ledger, p.clock.Now)(p.Context()))
+	p.Must(review.Expire(p.store, p.ledger, p.Clock.Now)(p.Context()))
+	p.Must(review.Decisions.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
+	p.Must(strikes.Sanctions.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 	_, err := p.ledger.Sweep(p.Context())
-	p.must(err)
+	p.Must(err)
 	p.work()
 }
 
@@ -279,7 +201,7 @@ func (p *process) tick() {
 func (p *process) hour() {
 	p.Helper()
 	for _, minutes := range []time.Duration{1, 1, 3, 5, 10, 20, 20} {
-		p.advance(minutes * time.Minute)
+		p.Advance(minutes * time.Minute)
 		p.tick()
 	}
 }
@@ -300,7 +222,7 @@ func (p *process) decides(id, what string) (status int, v review.View) {
 	p.Helper()
 	w := p.ask(http.MethodPost, "/"+id+"/"+what, `{"reason":"because"}`)
 	if w.Code == http.StatusOK {
-		p.must(json.Unmarshal(w.Body.Bytes(), &v))
+		p.Must(json.Unmarshal(w.Body.Bytes(), &v))
 	}
 	return w.Code, v
 }
@@ -313,7 +235,7 @@ func (p *process) list(query string) (views []review.View, next string) {
 		Reviews []review.View
 		Next    string
 	}
-	p.must(json.Unmarshal(w.Body.Bytes(), &out))
+	p.Must(json.Unmarshal(w.Body.Bytes(), &out))
 	if w.Code != http.StatusOK {
 		p.Fatalf("%s: %d %s", query, w.Code, w.Body)
 	}
@@ -360,7 +282,7 @@ func (p *process) holds(c *imtest.Client, groupID, text string) (id string) {
 func (p *process) entries(user string) (what []string) {
 	p.Helper()
 	all, _, err := trail.New(p.store).Page(p.Context(), api.Page{Limit: 1000})
-	p.must(err)
+	p.Must(err)
 	for _, e := range all {
 		if e.UserID == user {
 			what = append(what, strings.TrimSpace(e.By+" "+e.What))
@@ -370,25 +292,14 @@ func (p *process) entries(user string) (what []string) {
 	return what
 }
 
-// quiet requires that nothing is left to do.
-func (p *process) quiet() {
-	p.Helper()
-	o, err := p.ledger.Overview(p.Context())
-	p.must(err)
-	if o != (queue.Overview{}) {
-		dead, _ := p.ledger.DeadJobs(p.Context(), 10)
-		p.Errorf("jobs left: %+v, dead %+v", o, dead)
-	}
-}
-
 // redeliver has every job from the n-th on carried out once more.
 func (p *process) redeliver(from int) {
 	p.Helper()
-	for _, j := range p.queue.All()[from:] {
+	for _, j := range p.Queue.All()[from:] {
 		j.NotBefore = time.Time{}
 		encoded, err := queue.Encode(j)
-		p.must(err)
-		p.must(p.ledger.Perform(p.Context(), encoded))
+		p.Must(err)
+		p.Must(p.ledger.Perform(p.Context(), encoded))
 	}
 	p.work()
 }
