@@ -16,6 +16,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 func TestContract(t *testing.T) {
@@ -70,11 +71,11 @@ func testKeysOfServers(w *world) {
 // testStaff: whoever says so, the admin, agents and robots get no strikes.
 func testStaff(w *world) {
 	p := w.process(w.store)
-	for _, user := range []string{admin, "agent7", "@RBT#001"} {
+	for _, user := range []string{rulestest.Admin, "agent7", "@RBT#001"} {
 		if status, _ := p.ask(http.MethodPost, user, "", `{"weight":10}`); status != http.StatusForbidden {
 			w.Errorf("%s: %d, want 403", user, status)
 		}
-		w.must(p.strikes.Strike(w.Context(), moderation.Offence{MessageID: "m-" + user, UserID: user, Severity: 5}))
+		w.Must(p.strikes.Strike(w.Context(), moderation.Offence{MessageID: "m-" + user, UserID: user, Severity: 5}))
 		p.work()
 		if _, v := p.ask(http.MethodGet, user, "", ""); v.Points != 0 {
 			w.Errorf("%s has %d points", user, v.Points)
@@ -87,7 +88,7 @@ func testStaff(w *world) {
 func testOffences(w *world) {
 	p := w.process(w.store)
 	for range 2 {
-		w.must(p.strikes.Strike(w.Context(), moderation.Offence{MessageID: "one", UserID: "jane", Severity: 4, Category: "threats"}))
+		w.Must(p.strikes.Strike(w.Context(), moderation.Offence{MessageID: "one", UserID: "jane", Severity: 4, Category: "threats"}))
 		p.work()
 	}
 	_, v := p.ask(http.MethodGet, "jane", "", "")
@@ -106,7 +107,7 @@ func testOffences(w *world) {
 // it; each strike counts once, whoever adds it how often.
 func testLadder(w *world) {
 	p := w.process(w.store)
-	jane := w.device("jane")
+	jane := w.Login("jane")
 	for _, step := range []struct {
 		key, body string
 		points    int
@@ -130,15 +131,15 @@ func testLadder(w *world) {
 			}
 		}
 	}
-	if n := len(w.app.State().User("jane").Platforms); n != 0 {
+	if n := len(w.App.State().User("jane").Platforms); n != 0 {
 		w.Errorf("a banned user is logged in on %d devices", n)
 	}
-	if until, err := p.strikes.Banned(w.Context(), "jane"); err != nil || !until.Equal(w.clock.Now().Add(7*24*time.Hour)) {
+	if until, err := p.strikes.Banned(w.Context(), "jane"); err != nil || !until.Equal(w.Clock.Now().Add(7*24*time.Hour)) {
 		w.Errorf("banned until %v, %v", until, err)
 	}
 	// A UserSig that somebody still makes does not help.
-	w.advance(2 * time.Second)
-	jane = w.device("jane")
+	w.Advance(2 * time.Second)
+	jane = w.Login("jane")
 	if got := w.speaks(jane); got != 20012 {
 		w.Errorf("a banned user's message: %d", got)
 	}
@@ -153,7 +154,7 @@ func testLadder(w *world) {
 		w.Errorf("trail %q", got)
 	}
 	// All is over in time, without anybody doing anything.
-	w.advance(7 * 24 * time.Hour)
+	w.Advance(7 * 24 * time.Hour)
 	if got := w.speaks(jane); got != 0 {
 		w.Errorf("after the ban: %d", got)
 	}
@@ -172,7 +173,7 @@ func testFading(w *world) {
 		if _, v := p.ask(http.MethodGet, "jane", "", ""); v.Points != points || v.Strikes[0].Points != points || v.Strikes[0].Weight != 2 {
 			w.Errorf("month %d: %+v", month, v)
 		}
-		w.advance(30 * 24 * time.Hour)
+		w.Advance(30 * 24 * time.Hour)
 	}
 	// What has faded does not add up to a mute.
 	if v := p.add("jane", "b", `{"weight":2}`); v.Points != 2 || v.Suffers != strikes.None {
@@ -183,12 +184,12 @@ func testFading(w *world) {
 // testForgiven: what a user suffers ends when what is left does not deserve it.
 func testForgiven(w *world) {
 	p := w.process(w.store)
-	w.device("jane")
+	w.Login("jane")
 	p.add("jane", "a", `{"weight":3}`)
 	p.add("jane", "b", `{"weight":3}`)
 	p.work()
-	w.advance(2 * time.Second)
-	jane := w.device("jane")
+	w.Advance(2 * time.Second)
+	jane := w.Login("jane")
 	for _, step := range []struct {
 		body    string
 		suffers strikes.Kind
@@ -235,7 +236,7 @@ func testBadInput(w *world) {
 	if status, _ := p.ask(http.MethodGet, strings.Repeat("x", 33), "", ""); status != http.StatusBadRequest {
 		w.Errorf("status %d", status)
 	}
-	if _, v := p.ask(http.MethodGet, "jane", "", ""); len(v.Strikes) != 0 || len(w.queue.All()) != 0 {
+	if _, v := p.ask(http.MethodGet, "jane", "", ""); len(v.Strikes) != 0 || len(w.Queue.All()) != 0 {
 		w.Errorf("bad input changed something: %+v", v)
 	}
 }
@@ -244,7 +245,7 @@ func testBadInput(w *world) {
 func testMany(w *world) {
 	p := w.process(w.store)
 	for n := range strikes.MaxStrikes + 3 {
-		w.must(p.strikes.Add(w.Context(), strikes.Strike{
+		w.Must(p.strikes.Add(w.Context(), strikes.Strike{
 			UserID: "jane", Key: fmt.Sprint(n), Weight: 1, By: "desk", Reason: strings.Repeat("<", strikes.MaxReason),
 		}))
 	}
@@ -262,7 +263,7 @@ func testMany(w *world) {
 func testForgotten(w *world) {
 	p := w.process(w.store)
 	p.add("jane", "a", `{"weight":10}`)
-	w.advance(310 * 24 * time.Hour)
+	w.Advance(310 * 24 * time.Hour)
 	if _, v := p.ask(http.MethodGet, "jane", "", ""); len(v.Strikes) != 0 {
 		w.Errorf("%+v", v)
 	}
@@ -282,11 +283,11 @@ func testUnknownToIM(w *world) {
 // redeliver has every job from the n-th on carried out once more.
 func (p *process) redeliver(from int) {
 	p.Helper()
-	for _, j := range p.queue.All()[from:] {
+	for _, j := range p.Queue.All()[from:] {
 		j.NotBefore = time.Time{}
 		encoded, err := queue.Encode(j)
-		p.must(err)
-		p.must(p.ledger.Perform(p.Context(), encoded))
+		p.Must(err)
+		p.Must(p.ledger.Perform(p.Context(), encoded))
 	}
 	p.work()
 }
@@ -300,11 +301,11 @@ func testAddDies(w *world) {
 			w := w.with(t)
 			enginetest.EachDeath(t, w.store, func(t *testing.T, name string, mortal kv.Store) {
 				w := w.with(t)
-				user, jobs := strings.ReplaceAll(fmt.Sprint(name, again), " ", "-"), len(w.queue.All())
-				device := w.device(user)
+				user, jobs := strings.ReplaceAll(fmt.Sprint(name, again), " ", "-"), len(w.Queue.All())
+				device := w.Login(user)
 				dying := w.process(mortal)
 				dying.ask(http.MethodPost, user, "k", `{"weight":3}`)
-				_ = w.queue.Work(t.Context(), dying.ledger, w.clock.Now)
+				_ = w.Queue.Work(t.Context(), dying.ledger, w.Clock.Now)
 				next := w.process(w.store)
 				if again {
 					next.add(user, "k", `{"weight":3}`)
@@ -332,15 +333,15 @@ func testAddDies(w *world) {
 // testForgiveDies: the process dies at each of its commits while it forgives a
 // strike that mutes.
 func testForgiveDies(w *world) {
-	enginetest.EachDeath(w.T, w.store, func(t *testing.T, name string, mortal kv.Store) {
+	enginetest.EachDeath(w.TB.(*testing.T), w.store, func(t *testing.T, name string, mortal kv.Store) {
 		w := w.with(t)
-		device := w.device(name)
+		device := w.Login(name)
 		next := w.process(w.store)
 		next.add(name, "k", `{"weight":3}`)
 		next.work()
 		dying := w.process(mortal)
 		dying.ask(http.MethodPost, name+"/forgive", "", `{"key":"k"}`)
-		_ = w.queue.Work(t.Context(), dying.ledger, w.clock.Now)
+		_ = w.Queue.Work(t.Context(), dying.ledger, w.Clock.Now)
 		next.ask(http.MethodPost, name+"/forgive", "", `{"key":"k"}`)
 		next.hour()
 		_, v := next.ask(http.MethodGet, name, "", "")
@@ -356,12 +357,12 @@ func testAnswersLost(w *world) {
 	p := w.process(w.store)
 	for i, command := range []string{"openconfigsvr/setnospeaking", "im_open_login_svc/kick", "openim/sendmsg"} {
 		user := fmt.Sprint("user", i)
-		w.device(user)
-		w.app.FailNext(command, slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, 4)...)
+		w.Login(user)
+		w.App.FailNext(command, slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, 4)...)
 		p.add(user, "k", `{"weight":6}`)
 		p.hour()
-		w.advance(2 * time.Second)
-		if got := w.speaks(w.device(user)); got != 20012 || w.told(user) != "You are banned." {
+		w.Advance(2 * time.Second)
+		if got := w.speaks(w.Login(user)); got != 20012 || w.told(user) != "You are banned." {
 			w.Errorf("%s: writing is answered with %d, told %q", command, got, w.told(user))
 		}
 	}
@@ -372,9 +373,9 @@ func testAnswersLost(w *world) {
 // and another has told IM so before. He is free in the end.
 func testOvertaken(w *world) {
 	p := w.process(w.store)
-	jane := w.device("jane")
+	jane := w.Login("jane")
 	p.add("jane", "k", `{"weight":3}`)
-	mute, _ := w.queue.Next(w.clock.Now())
+	mute, _ := w.Queue.Next(w.Clock.Now())
 	forgave := false
 	slow := w.process(kvtest.Hook(w.store, func(method string, call func() error) error {
 		err := call()
@@ -390,8 +391,8 @@ func testOvertaken(w *world) {
 		return err
 	}))
 	encoded, err := queue.Encode(mute)
-	w.must(err)
-	w.must(slow.ledger.Perform(w.Context(), encoded))
+	w.Must(err)
+	w.Must(slow.ledger.Perform(w.Context(), encoded))
 	if got := w.speaks(jane); !forgave || got != 0 {
 		w.Errorf("in the end writing is answered with %d", got)
 	}
@@ -418,7 +419,7 @@ func testStorm(w *world) {
 	all.Wait()
 	p := w.process(w.store)
 	for u := range users {
-		w.device(fmt.Sprint("user", u))
+		w.Login(fmt.Sprint("user", u))
 	}
 	p.hour()
 	for u := range users {

@@ -1,7 +1,6 @@
 package strikes_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -13,22 +12,17 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
-	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/once"
-	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
 	"github.com/backchannel-im/backchannel/shared/moderation/trail"
 	"github.com/backchannel-im/backchannel/shared/queue"
-	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 const (
-	appID  = 1400000004
-	appKey = "a key for these tests alone"
-	admin  = "administrator"
 	apiKey = "an API key for these tests"
 
 	otherKey = "another server's API key"
@@ -38,63 +32,24 @@ var texts = map[strikes.Kind]string{
 	strikes.None: "You are free.", strikes.Warned: "You are warned.", strikes.Muted: "You are muted.", strikes.Banned: "You are banned.",
 }
 
-// world is an emulated IM, a store and a queue on one clock that stands.
+// world is an emulated IM and a store.
 type world struct {
-	*testing.T
-	clock *kvtest.Clock
-	imNow *imtest.Clock
+	*rulestest.World
 	store kv.Store
-	queue *queuetest.Line
-	app   *imtest.App
-	users *usersig.Signer
-
-	chatURL string
 }
 
 func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 	t.Helper()
-	w := &world{T: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &queuetest.Line{}}
-	emulator := imtest.NewServer(imtest.Options{Clock: w.imNow, Seed: 1})
-	w.app = emulator.AddApp(imtest.AppConfig{SDKAppID: appID, Key: appKey, RatePerAPI: -1})
-	server := httptest.NewServer(emulator)
-	t.Cleanup(server.Close)
-	t.Cleanup(emulator.Close)
-	w.chatURL = server.URL
-	var err error
-	w.users, err = usersig.NewSignerAt(appID, appKey, clock.Now)
-	w.must(err)
-	w.device("friend")
+	w := &world{rulestest.New(t, clock, rulestest.Options{Callbacks: []string{"C2C.CallbackAfterSendMsg"}}), store}
+	w.Login("friend")
 	return w
 }
 
-func (w *world) must(err error) {
-	w.Helper()
-	if err != nil {
-		w.Fatal(err)
-	}
-}
-
-func (w *world) advance(d time.Duration) {
-	w.clock.Advance(d)
-	w.imNow.Advance(d)
-}
+// Run runs a subtest.
+func (w *world) Run(name string, f func(t *testing.T)) bool { return w.TB.(*testing.T).Run(name, f) }
 
 // with is the same world in a subtest.
-func (w *world) with(t *testing.T) *world {
-	sub := *w
-	sub.T = t
-	return &sub
-}
-
-// device logs a user in.
-func (w *world) device(user string) *imtest.Client {
-	w.Helper()
-	sig, err := w.users.Sign(user, 100*24*time.Hour)
-	w.must(err)
-	c, err := w.app.Login(user, sig, imtest.Device{})
-	w.must(err)
-	return c
-}
+func (w *world) with(t *testing.T) *world { return &world{w.With(t), w.store} }
 
 // speaks tries to write to a friend, and returns IM's code, 0 if it went well.
 func (w *world) speaks(c *imtest.Client) int {
@@ -113,9 +68,9 @@ func (w *world) speaks(c *imtest.Client) int {
 // told returns what a user was told by the admin, in order.
 func (w *world) told(user string) string {
 	var told []string
-	for _, c := range w.app.State().Conversations {
+	for _, c := range w.App.State().Conversations {
 		for _, m := range c.Messages {
-			if m.From == admin && m.To == user {
+			if m.From == rulestest.Admin && m.To == user {
 				told = append(told, m.Text())
 			}
 		}
@@ -134,45 +89,35 @@ type process struct {
 // process starts a process over a store, which may be mortal.
 func (w *world) process(store kv.Store) *process {
 	w.Helper()
-	chat, err := im.NewClient(im.Config{
-		Domain: w.chatURL, SDKAppID: appID, Key: appKey, Admin: admin, Now: w.clock.Now,
-		Sleep: func(ctx context.Context, d time.Duration) error {
-			w.advance(d)
-			return ctx.Err()
-		},
-	})
-	w.must(err)
-	p := &process{world: w, ledger: queue.NewLedger(store, w.queue, w.clock.Now)}
+	chat := w.Client()
+	p := &process{world: w, ledger: queue.NewLedger(store, w.Queue, w.Clock.Now)}
 	p.strikes = strikes.New(strikes.Config{
-		Store: store, Jobs: p.ledger, IM: chat, Sends: once.New(store, chat, w.clock.Now),
+		Store: store, Jobs: p.ledger, IM: chat, Sends: once.New(store, chat, w.Clock.Now),
 		WarnAt: 1, MuteAt: 3, BanAt: 6, Fade: 30 * 24 * time.Hour, MuteFor: 24 * time.Hour, BanFor: 7 * 24 * time.Hour,
-		Notifier: admin, Texts: texts, Now: w.clock.Now, Reserved: []string{admin, "agent7"},
+		Notifier: rulestest.Admin, Texts: texts, Now: w.Clock.Now, Reserved: []string{rulestest.Admin, "agent7"},
 	})
 	sum := sha256.Sum256([]byte(apiKey))
 	other := sha256.Sum256([]byte(otherKey))
 	keys, err := api.ParseKeys([]string{"desk:" + hex.EncodeToString(sum[:]), "game:" + hex.EncodeToString(other[:])})
-	w.must(err)
+	w.Must(err)
 	mux := http.NewServeMux()
-	gate := &api.Gate{Keys: keys, Users: w.users}
+	gate := &api.Gate{Keys: keys, Users: w.Users}
 	p.strikes.Routes(mux, gate)
 	trail.New(store).Routes(mux, gate)
 	p.routes = api.Routes(mux)
 	return p
 }
 
-func (p *process) work() {
-	p.Helper()
-	p.must(p.queue.Work(p.Context(), p.ledger, p.clock.Now))
-}
+func (p *process) work() { p.Helper(); p.Work(p.ledger) }
 
 // hour lets the clock tick for an hour, as it does when nobody asks anything.
 func (p *process) hour() {
 	p.Helper()
 	for _, minutes := range []time.Duration{1, 1, 3, 5, 10, 20, 20} {
-		p.advance(minutes * time.Minute)
-		p.must(strikes.Sanctions.Sweep(p.store, p.ledger, p.clock.Now)(p.Context()))
+		p.Advance(minutes * time.Minute)
+		p.Must(strikes.Sanctions.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 		_, err := p.ledger.Sweep(p.Context())
-		p.must(err)
+		p.Must(err)
 		p.work()
 	}
 }
@@ -195,7 +140,7 @@ func (p *process) askAs(server, method, path, key, body string) (status int, v s
 	w := httptest.NewRecorder()
 	p.routes.ServeHTTP(w, r)
 	if w.Code == http.StatusOK {
-		p.must(json.Unmarshal(w.Body.Bytes(), &v))
+		p.Must(json.Unmarshal(w.Body.Bytes(), &v))
 	}
 	return w.Code, v
 }
@@ -214,7 +159,7 @@ func (p *process) add(user, key, body string) strikes.View {
 func (p *process) entries(user string) (what []string) {
 	p.Helper()
 	all, _, err := trail.New(p.store).Page(p.Context(), api.Page{Limit: 1000})
-	p.must(err)
+	p.Must(err)
 	for _, e := range all {
 		if e.UserID == user {
 			what = append([]string{strings.TrimSpace(e.By + " " + e.What)}, what...)
@@ -227,7 +172,7 @@ func (p *process) entries(user string) (what []string) {
 func (p *process) quiet() {
 	p.Helper()
 	o, err := p.ledger.Overview(p.Context())
-	p.must(err)
+	p.Must(err)
 	if o != (queue.Overview{}) {
 		p.Errorf("jobs left: %+v", o)
 	}
