@@ -49,7 +49,7 @@ type World struct {
 	Users *usersig.Signer // signs and verifies UserSigs
 
 	emulated *imtest.Clock
-	rest     string // base URL of IM's REST API
+	rest     string     // base URL of IM's REST API
 	importer *im.Client // one for all who log in: each client keeps a connection
 	endpoint *atomic.Pointer[callback.Endpoint]
 }
