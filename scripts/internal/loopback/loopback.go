@@ -7,13 +7,15 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // Only answers 403 to what a page of elsewhere may have caused: a request whose
 // Host is a name other than localhost, since anybody can make a name of his own
 // lead here (DNS rebinding), and one that a browser sends for a page of another
 // site. Pages of any loopback origin and of the origins named may call. Following
-// a link to a page is no call.
+// a link to a page is no call, and neither is showing a picture, sound or video under
+// /media/, whose names nobody guesses.
 func Only(h http.Handler, origins ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -48,5 +50,6 @@ func crossSite(r *http.Request, origins []string) bool {
 		return u.Host != r.Host && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) && !slices.Contains(origins, origin)
 	}
 	link := r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
-	return r.Header.Get("Sec-Fetch-Site") == "cross-site" && !link
+	shown := (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Sec-Fetch-Mode") == "no-cors" && strings.HasPrefix(r.URL.Path, "/media/")
+	return r.Header.Get("Sec-Fetch-Site") == "cross-site" && !link && !shown
 }

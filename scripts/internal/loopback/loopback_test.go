@@ -3,6 +3,7 @@ package loopback_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/backchannel-im/backchannel/scripts/internal/loopback"
@@ -29,12 +30,17 @@ func TestOnly(t *testing.T) {
 		{"an origin that is allowed", "POST", "127.0.0.1:8080", map[string]string{"Origin": "https://shop.example.com"}, 200},
 		{"a sandbox", "POST", "127.0.0.1:8080", map[string]string{"Origin": "null"}, 403},
 		{"an image of elsewhere", "GET", "127.0.0.1:8080", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, 403},
+		{"a picture of the upload store", "GET", "127.0.0.1:8080/media/x/y.png", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, 200},
 		{"a frame of elsewhere", "GET", "127.0.0.1:8080", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, 403},
 		{"a link followed", "GET", "127.0.0.1:8080", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, 200},
 		{"an address typed", "GET", "127.0.0.1:8080", map[string]string{"Sec-Fetch-Site": "none"}, 200},
 	} {
-		r := httptest.NewRequest(tt.method, "/im", nil)
-		r.Host = tt.host
+		host, path, hasPath := strings.Cut(tt.host, "/")
+		if !hasPath {
+			path = "im"
+		}
+		r := httptest.NewRequest(tt.method, "/"+path, nil)
+		r.Host = host
 		for name, value := range tt.header {
 			r.Header.Set(name, value)
 		}

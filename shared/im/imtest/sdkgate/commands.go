@@ -39,6 +39,11 @@ var commands = map[string]func(*request) (fields, error){
 	"sns.group_add":            passed("sns/group_add"),
 	"sns.group_delete":         passed("sns/group_delete"),
 
+	"im_cos_msg.pre_sig":       preSig,
+	"im_cos_msg.simple_sig":    simpleSig,
+	"im_cos_msg.video_cover":   snapshot,
+	"im_cos_msg.get_imageinfo": answers(nil), // the SDK measures the pictures itself
+
 	"recentcontact.page_get":     conversations,
 	"recentcontact.batch_delete": deleteConversations,
 	"openim.sendmsg":             sendC2C,
@@ -203,7 +208,7 @@ func sendC2C(r *request) (fields, error) {
 	}
 	r.sending(in.MsgRandom)
 	sent, err := r.client.SendTo(in.To_Account, imtest.Draft{
-		Body: in.MsgBody, Random: in.MsgRandom, Seq: in.MsgSeq, Custom: in.CloudCustomData, ClientTime: in.MsgClientTime,
+		Body: r.plainMedia(in.MsgBody), Random: in.MsgRandom, Seq: in.MsgSeq, Custom: in.CloudCustomData, ClientTime: in.MsgClientTime,
 		OnlineOnly: in.MsgLifeTime != nil && *in.MsgLifeTime == 0,
 	})
 	if err != nil {

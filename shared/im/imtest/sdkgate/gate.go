@@ -42,6 +42,10 @@ type Options struct {
 	// Sockets is how many sockets are open at once; 0 means 2000. More are refused
 	// with status 503 before the handshake.
 	Sockets int
+	// MediaBytes and MediaFileBytes bound the uploads that are kept in memory: of
+	// all files together, and of one. 0 means 128 MiB and 32 MiB. When the store is
+	// full, the oldest files go.
+	MediaBytes, MediaFileBytes int64
 }
 
 // Limits of a socket.
@@ -61,13 +65,15 @@ const pollHold = 10 * time.Second
 type gate struct {
 	emulator *imtest.Server
 	o        Options
+	media    *media
 
 	mu       sync.Mutex
 	sockets  map[*socket]bool
 	sessions map[string]*session // by a2
 }
 
-// Mount serves the gate at /ws of the emulator's address.
+// Mount serves the gate at /ws of the emulator's address, and its upload store at
+// /media/.
 func Mount(emulator *imtest.Server, o Options) {
 	if o.Features == "" {
 		o.Features = strings.Repeat("1", everything)
@@ -75,7 +81,16 @@ func Mount(emulator *imtest.Server, o Options) {
 	if o.Sockets == 0 {
 		o.Sockets = mostSockets
 	}
+	if o.MediaBytes == 0 {
+		o.MediaBytes = mediaBytes
+	}
+	if o.MediaFileBytes == 0 {
+		o.MediaFileBytes = mediaFileBytes
+	}
 	g := &gate{emulator: emulator, o: o, sockets: make(map[*socket]bool), sessions: make(map[string]*session)}
+	g.media = newMedia(o, g.allowed)
+	emulator.Handle("/media/{key}/{name}", g.media)
+	emulator.Handle("/media/{key}/{size}/{name}", g.media)
 	emulator.Handle("/ws", g)
 	emulator.Handle("/ws/", g)
 	if emulator.Controlled() {
@@ -95,7 +110,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "pages of this origin are not allowed", http.StatusForbidden)
 		return
 	}
-	s := &socket{gate: g, app: app, slots: make(chan struct{}, mostRequests)}
+	s := &socket{gate: g, app: app, base: baseOf(r), slots: make(chan struct{}, mostRequests)}
 	if !g.take(s) {
 		http.Error(w, "too many sockets", http.StatusServiceUnavailable)
 		return
@@ -110,6 +125,14 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.conn = conn
 	g.mu.Unlock()
 	s.serve(r.Context())
+}
+
+// baseOf is the emulator's address as the page knows it.
+func baseOf(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
 }
 
 // cut breaks all sockets of an app without a word, as a bad network does.
@@ -211,6 +234,7 @@ type head struct {
 type socket struct {
 	gate  *gate
 	app   *imtest.App
+	base  string // the emulator's address, for URLs of uploads
 	conn  *websocket.Conn
 	slots chan struct{} // requests under way
 

@@ -256,7 +256,7 @@ func sendGroup(r *request) (fields, error) {
 		return nil, err
 	}
 	d := imtest.Draft{
-		Body: in.MsgBody, Random: in.Random, Custom: in.CloudCustomData, Priority: in.priority(), OnlineOnly: in.OnlineOnlyFlag == 1,
+		Body: r.plainMedia(in.MsgBody), Random: in.Random, Custom: in.CloudCustomData, Priority: in.priority(), OnlineOnly: in.OnlineOnlyFlag == 1,
 		TopicID: in.TopicId, ClientTime: in.MsgClientTime,
 	}
 	for _, at := range in.GroupAtInfo {

@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { alice, bob, change, check, control, pause, rest, User } from "./harness.mjs";
+
+check("REST calls that fail and callbacks that come twice do not double a message", async () => {
+  await change("PUT", "chaos", { duplicate: 0.5, reorder: 0.3 });
+  for (let i = 0; i < 10; i++) await alice.text("bob", `chaos ${i}`);
+  await bob.received("chaos 9");
+  const got = await bob.page.evaluate(() => seen.filter((e) => e.name === "MESSAGE_RECEIVED").flatMap((e) => e.data).map((m) => m.payload?.text).filter((t) => t?.startsWith("chaos ")));
+  assert.deepEqual(got, Array.from({ length: 10 }, (_, i) => `chaos ${i}`));
+  await change("PUT", "chaos");
+});
+check("both are in a live room", async () => {
+  await alice.must(() => chat.createGroup({ type: "AVChatRoom", name: "Tunnel", groupID: "tunnel" }));
+  for (const user of [alice, bob]) assert.equal((await user.must(() => chat.joinGroup({ groupID: "tunnel" }))).data.status, "JoinedSuccess");
+});
+check("a socket that breaks again and again loses and doubles nothing", async () => {
+  const texts = [];
+  const cut = async () => assert.ok((await change("POST", "sockets/cut")).cut >= 2);
+  for (let round = 0; round < 2; round++) {
+    await cut();
+    for (let i = 0; i < 5; i++) {
+      texts.push(`cut ${round}.${i}`);
+      const random = 70000 + 10 * round + i;
+      await rest("openim/sendmsg", { From_Account: "alice", To_Account: "bob", MsgSeq: random, MsgRandom: random, MsgBody: [{ MsgType: "TIMTextElem", MsgContent: { Text: texts.at(-1) } }] });
+    }
+    await bob.received(texts.at(-1), 60000); // the SDK waits some 17 s after a second break
+  }
+  const got = await bob.page.evaluate(() => seen.filter((e) => e.name === "MESSAGE_RECEIVED").flatMap((e) => e.data).map((m) => m.payload?.text).filter((t) => t?.startsWith("cut ")));
+  assert.deepEqual(got, texts);
+  const { conversations } = await control("state");
+  const stored = conversations.find((c) => c.users.join() === "alice,bob").messages.map((m) => m.body[0].MsgContent.Text).filter((t) => t?.startsWith("cut "));
+  assert.deepEqual(stored, texts);
+});
+check("a page sends after its socket broke", async () => {
+  await alice.text("bob", "on a new socket");
+  await bob.received("on a new socket");
+});
+check("a live room goes on after the sockets broke", async () => {
+  await bob.text("tunnel", "still live", { group: true });
+  await alice.received("still live");
+});
+check("a page that is offline for a while misses nothing", async () => {
+  const rider = await User.login("rider");
+  await rider.context.setOffline(true);
+  await change("POST", "sockets/cut");
+  await pause(500);
+  await rest("openim/sendmsg", { From_Account: "alice", To_Account: "rider", MsgRandom: 5, MsgBody: [{ MsgType: "TIMTextElem", MsgContent: { Text: "in the tunnel" } }] });
+  await rider.context.setOffline(false);
+  await rider.received("in the tunnel");
+  await rider.close();
+});
