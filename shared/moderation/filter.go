@@ -13,7 +13,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 )
 
-// Encrypted is what becomes of messages that nobody but the receivers can read.
+// Encrypted is the policy for end-to-end encrypted messages, which the filter
+// cannot read.
 type Encrypted string
 
 // The policies for encrypted messages.
@@ -23,9 +24,9 @@ const (
 	EncryptedReject Encrypted = "reject" // refused
 )
 
-// Unfinished is the verdict on messages that the word list could not read to their
-// end: they have too many disguised words, or the callback's time was over. They
-// are never delivered.
+// Unfinished is the verdict on a message that the word list could not read to its
+// end, because the message has too many disguised words or the callback's deadline
+// passed. Such a message is never delivered.
 type Unfinished string
 
 // The policies for messages that were not read to their end.
@@ -53,25 +54,24 @@ const (
 
 var errAway = errors.New("the checker is away")
 
-// Config is what the filter goes by. Lists is required.
+// Config configures a [Filter]. Lists is required.
 type Config struct {
 	Lists   Lists
 	Holder  Holder  // nil: what is to be reviewed is refused
 	Checker Checker // nil: the word list alone decides
 	Friends Friends // nil: anybody may write to anybody
 
-	// CheckerClosed refuses messages while the checker is away. Otherwise they
-	// pass: a chat that says nothing is worse than one bad word.
+	// CheckerClosed refuses messages while the checker fails or times out.
+	// Otherwise such messages pass.
 	CheckerClosed bool
-	// FriendsClosed refuses one-to-one messages while nobody knows who are
-	// friends.
+	// FriendsClosed refuses one-to-one messages while IM's friend check fails.
 	FriendsClosed bool
-	// Striker gets the offences of at least StrikeFrom, 1 to 5; nil: nobody does.
-	// What is only masked is none.
+	// Striker receives offences of severity StrikeFrom (1 to 5) or more; nil for
+	// none. A message that is only masked is no offence.
 	Striker    Striker
 	StrikeFrom int
-	// Exempt are UserIDs that write to and hear from anybody, such as the admin
-	// account. Robots do, too.
+	// Exempt are UserIDs whose one-to-one messages skip the friend check in both
+	// directions, such as the admin account. Robots are always exempt.
 	Exempt []string
 
 	Encrypted  Encrypted  // "" is EncryptedPass
@@ -87,7 +87,8 @@ type Config struct {
 	Now func() time.Time // nil for time.Now
 }
 
-// Filter gives verdicts. Where it keeps nothing for review it changes nothing.
+// Filter gives verdicts on messages. It writes to the store only when it holds a
+// message for review or records a strike.
 type Filter struct {
 	c       Config
 	breaker *breaker.Breaker

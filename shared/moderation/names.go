@@ -19,10 +19,10 @@ type Profiles interface {
 	SetPortrait(ctx context.Context, userID string, items ...im.ProfileItem) error
 }
 
-// Names masks what may not be said in the names, introductions and notices of
-// groups and in the nicknames and signatures of people. IM asks nobody before it
-// changes them, so they are put right afterwards. Each time what is there now is
-// read and masked: a late or repeated callback takes nothing newer away.
+// Names masks listed words in the names, introductions and notices of groups and in
+// the nicknames and signatures of users. IM has no before-callback for such
+// changes, so Names corrects them afterwards. Each correction reads the current
+// value and masks that: a late or repeated callback overwrites nothing newer.
 type Names struct {
 	lists Lists
 	im    Profiles

@@ -32,9 +32,9 @@ func (f fixed) For(context.Context, string) *wordlist.List { return f.list }
 
 // Holder keeps messages that wait for a person.
 type Holder interface {
-	// Hold keeps a message. Holding one again with the same ID changes nothing.
-	// Whoever saw a callback's URL can have anything held for a minute, so
-	// nothing but a person's decision may follow from it.
+	// Hold keeps a message for a moderator. Holding the same ID twice is a no-op.
+	// Anybody who saw a callback's URL can replay it for a minute with another
+	// body, so nothing but a moderator's decision may follow from a held message.
 	Hold(ctx context.Context, h Held) error
 }
 
@@ -72,7 +72,7 @@ type Explanation struct {
 	List    string          `json:"list"` // version of the rule set
 }
 
-// Opinion is what a checker thinks, from the mildest on.
+// Opinion is a checker's verdict on a text, in order of severity.
 type Opinion int
 
 // The opinions.
@@ -85,9 +85,9 @@ const (
 
 // Checker judges texts elsewhere.
 type Checker interface {
-	// Check returns its opinion on a text and a label for the reason. NoOpinion
-	// is for what it does not understand, such as a language. It is asked once
-	// and gives up with ctx.
+	// Check returns an opinion on a text and a label for the reason. It returns
+	// NoOpinion for a text it cannot judge, such as one in an unknown language. It
+	// is called once for each message and must return when ctx ends.
 	Check(ctx context.Context, t Text) (o Opinion, label string, err error)
 }
 
@@ -101,9 +101,9 @@ type Text struct {
 
 // Striker gives senders of refused messages strikes without a moderator.
 type Striker interface {
-	// Strike hands an offence on, known again by its MessageID. Whoever saw a
-	// callback's URL can replay it within a minute with another body; so an
-	// operator switches this on by a setting, and a moderator can forgive.
+	// Strike records an offence, deduplicated by its MessageID. Anybody who saw a
+	// callback's URL can replay it for a minute with another body; therefore an
+	// operator switches strikes on by a setting, and a moderator can forgive them.
 	Strike(ctx context.Context, o Offence) error
 }
 

@@ -1,30 +1,29 @@
-// Package once sends a message once, however often its sending is tried and
-// however late.
+// Package once sends a message exactly once, however often and however late the
+// send is retried: a deduplicated send on top of IM's own short deduplication.
 //
 //	sends := once.New(store, client, nil)
 //	sent, err := sends.Group(ctx, "ticket/7/greeting", im.GroupMsg{GroupID: g, From: bot, Body: im.Text("hello")})
 //
-// The event names this one message to this one receiver: whoever carries out the
-// same job again, in any process, names it the same. The first message given for
-// an event is the one that is sent, whatever a repeat brings along.
+// The event is the idempotency key of this one message to this one receiver: a
+// retry of the same job, in any process, gives the same event. The first message
+// given for an event is the one that is sent, whatever message a retry brings.
 //
 // # How
 //
-// A send is recorded with its message before it goes out, and again when IM has
-// taken it. In between, anything may die or time out. A repeat within [Window]
-// sends the very same bytes with the same numbers, which IM knows again (120 s for
-// one-to-one messages, 5 minutes in groups). A later one first looks for the
-// numbers in the history.
+// Sender writes the message to the store before it calls IM, and writes the result
+// after IM has accepted the message. The process may die between the two, and the
+// call may time out. A retry within [Window] sends the same bytes with the same
+// dedupe numbers, which IM recognises (for 120 s one-to-one, for 5 minutes in
+// groups). A later retry first looks for the dedupe numbers in IM's history.
 //
 // # What cannot be known
 //
 // AVChatRooms have no history, nor do broadcasts, online-only and directed
-// messages. There a message is sent at most once when Window has passed: if it is
-// then unknown whether it went out, the send ends with [ErrUnknown] and is not
-// tried again. So it is in a group where more than a thousand messages have been
-// written since.
+// messages. There a send is at most once after Window: if nobody can tell whether
+// IM took the message, the send ends with [ErrUnknown] and is not retried. The same
+// holds in a group where more than a thousand messages followed.
 //
-// A record is kept for [Kept]. A repeat after that is a new message.
+// A record is kept for [Kept]. A retry after that sends a new message.
 package once
 
 import (
@@ -45,7 +44,7 @@ import (
 
 // Our decisions.
 const (
-	// Window is how long a repeat relies on IM to know the numbers again.
+	// Window is how long a retry relies on IM's own deduplication.
 	Window = 90 * time.Second
 	// Kept is how long a send is remembered.
 	Kept = 7 * 24 * time.Hour
@@ -59,8 +58,8 @@ const (
 )
 
 var (
-	// ErrUnknown: the message went out, or it did not; nobody can say, and it is
-	// not sent again. Trying again does not help.
+	// ErrUnknown: IM may or may not have taken the message, and nothing can tell. It
+	// is not sent again; a retry returns the same error.
 	ErrUnknown = errors.New("once: it is unknown whether the message was sent, and it is not sent again")
 	// ErrInvalid: the event has no name, or too long a one, or the message has no
 	// sender. Nothing was sent.

@@ -4,14 +4,14 @@
 //	s, err := usersig.NewSigner(appID, secretKey)
 //	sig, err := s.Sign("alice", 24*time.Hour)
 //
-// A UserSig says "this is alice, until then" to everybody who sees it: issue it
-// only to somebody proven to be alice, never for an admin, and keep it out of
-// logs.
+// Whoever holds a UserSig can act as its user until it expires. Issue a UserSig
+// only to a caller who has proved to be that user, never for an admin, and keep it
+// out of logs.
 //
-// The bytes of a plain UserSig are those of Tencent's own library
-// (tls-sig-api-v2-golang v1.2.0) in the same second; a fraction of its time and
-// none of its garbage. What is issued seldom, the PrivateMapKey of a TRTC room,
-// the library signs itself.
+// A plain UserSig has the same bytes as one that Tencent's own library
+// (tls-sig-api-v2-golang v1.2.0) signs in the same second, in a third of the time
+// and with one allocation. PrivateMapKeys of TRTC rooms, which are issued seldom,
+// are signed by that library.
 package usersig
 
 import (
@@ -31,7 +31,7 @@ import (
 // Limits of what is signed.
 const (
 	MaxUserID = 32                        // bytes (1047/34385)
-	MinExpire = time.Second               // shorter is expired when it arrives
+	MinExpire = time.Second               // a shorter one would expire on its way
 	MaxExpire = 10 * 365 * 24 * time.Hour // the smaller of the two documented bounds
 	MaxKey    = 256                       // bytes; IM's keys have 64
 )

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Why a UserSig is not accepted, in the order in which Verify looks.
+// Why Verify rejects a UserSig, in the order of its checks.
 var (
 	ErrMalformed = errors.New("usersig: not a UserSig")
 	ErrOtherApp  = errors.New("usersig: the UserSig is for another app")
@@ -50,9 +50,9 @@ type document struct {
 
 var decodeAlphabet = strings.NewReplacer("*", "+", "-", "/", "_", "=")
 
-// Verify accepts a UserSig of this app for this user, issued with this key and
-// not expired, and says what it claims. It returns one of the errors of this
-// package otherwise.
+// Verify checks that a UserSig was issued for this app and this user with this key
+// and has not expired, and returns its claims. Otherwise it returns one of the
+// errors of this package.
 func (s *Signer) Verify(userID, sig string) (Claims, error) {
 	d, err := parse(sig)
 	if err != nil {

@@ -83,8 +83,9 @@ type List struct {
 	urls  bool      // some words are looked for in addresses
 }
 
-// Open views an image, which must not change afterwards. It returns an error for
-// what is no image, of another format, cut off or damaged.
+// Open views an image without copying it; the image must not change afterwards. It
+// returns an error for data that is no image, and for an image of another format,
+// truncated or damaged.
 func Open(data string) (*List, error) {
 	im, err := image.Open(data)
 	if err != nil {

@@ -46,10 +46,10 @@ type scan struct {
 // span is a part of something.
 type span struct{ start, end int }
 
-// ErrTooCostly is returned for a text that is made of near misses and disguises
-// to such a degree that reading all of it would take several times as long as
-// an ordinary text of its length. The hits found until then are returned with
-// it. The same list refuses the same text each time.
+// ErrTooCostly is returned for a text with so many near misses and disguises that
+// matching all of it would cost several times as much as prose of its length. Find
+// returns the hits found until then with the error. The same list returns it for
+// the same text each time.
 var ErrTooCostly = errors.New("wordlist: text has too many disguised words to be read to its end")
 
 // Steps beside the first look at each character. A step is about what the first
