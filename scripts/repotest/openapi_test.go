@@ -110,6 +110,11 @@ func TestOpenAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	groupID, _ := kit.Read(t, made).JSON["groupId"].(string)
+	opened, err := p.Do(faastest.Plain, kit.Post("/doctor/checks", kit.Key, `{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkID, _ := kit.Read(t, opened).JSON["checkId"].(string)
 	ofTeam := func(method, rest, key, body string) *http.Request {
 		r := kit.Post("/teams/"+groupID+rest, key, body)
 		r.Method = method
@@ -296,6 +301,12 @@ func TestOpenAPI(t *testing.T) {
 		{"/moderation/results", opinion(`{"DataId":"ab-0","Suggestion":"Block"}`), 200},
 		{"/moderation/results", opinion(`{}`), 400},
 		{"/moderation/results", bad("/moderation/results"), 401},
+		{"/doctor/checks", kit.Post("/doctor/checks", kit.Key, `{}`), 201},
+		{"/doctor/checks", kit.Post("/doctor/checks", kit.Key, `{"deep":true}`), 400},
+		{"/doctor/checks", kit.Post("/doctor/checks", "", `{}`), 401},
+		{"/doctor/checks/{id}", kit.Get("/doctor/checks/"+checkID, kit.Key), 200},
+		{"/doctor/checks/{id}", kit.Get("/doctor/checks/none", kit.Key), 404},
+		{"/doctor/checks/{id}", kit.Get("/doctor/checks/"+checkID, ""), 401},
 		{"/jobs", kit.Get("/jobs", kit.Key), 200},
 		{"/jobs", kit.Get("/jobs", ""), 401},
 		{"/jobs/{id}", kit.Get("/jobs/one", kit.Key), 200},

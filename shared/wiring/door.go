@@ -64,6 +64,9 @@ func readDoor(set *config.Reader, forwardable []string) entrance {
 // forwarded reports whether a function's callbacks go to its own deployment.
 func (d *door) forwarded(function string) bool { return d.forwards[function] != "" }
 
+// app returns the SDKAppID.
+func (d *door) app() uint32 { return d.config.SDKAppID }
+
 // rules returns the rules of all parts, and has the ledger retry after-rules that
 // failed. Without a ledger nothing is retried.
 func (d *door) rules(parts []part, jobs *queue.Ledger) (*callback.Mux, error) {
@@ -110,9 +113,9 @@ func (d *door) rules(parts []part, jobs *queue.Ledger) (*callback.Mux, error) {
 
 // mount adds the endpoint's routes. Without a ledger, IM gets status 500 for an
 // after-callback whose rule failed.
-func (d *door) mount(routes *http.ServeMux, rules *callback.Mux, jobs *queue.Ledger, observe func(callback.Exchange)) error {
+func (d *door) mount(routes *http.ServeMux, rules *callback.Mux, jobs *queue.Ledger, w watchers) error {
 	conf := d.config
-	conf.Mux, conf.Observe = rules, observe
+	conf.Mux, conf.Observe, conf.Watch = rules, w.observe, w.watch
 	if jobs != nil {
 		conf.Defer = func(ctx context.Context, failed callback.Deferred) error { return deferCallback(ctx, jobs, failed) }
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/config/secrets"
+	"github.com/backchannel-im/backchannel/shared/doctor"
 	"github.com/backchannel-im/backchannel/shared/faas"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/jobdesk"
@@ -38,14 +39,26 @@ type Program struct {
 	work    func(app *faas.App, h *House, q queue.Queue, routes *http.ServeMux)
 	minute  Timetable
 	observe func(callback.Exchange)
+	watch   func(store kv.Store) callback.Watcher
+	doctor  func(routes *http.ServeMux, gate *api.Gate, conf doctor.Config)
 }
 
 // entrance is the callback endpoint.
 type entrance interface {
 	forwarded(function string) bool
 	rules(parts []part, jobs *queue.Ledger) (*callback.Mux, error)
-	mount(routes *http.ServeMux, rules *callback.Mux, jobs *queue.Ledger, observe func(callback.Exchange)) error
+	app() uint32
+	mount(routes *http.ServeMux, rules *callback.Mux, jobs *queue.Ledger, w watchers) error
 }
+
+// watchers see the callbacks of a program.
+type watchers struct {
+	observe func(callback.Exchange)
+	watch   callback.Watcher
+}
+
+// watch keeps note of what arrives.
+func watch(store kv.Store) callback.Watcher { return doctor.NewNotes(store, nil) }
 
 // Alone is the own function of a feature that hears callbacks: it answers them,
 // and has the feature's routes.
@@ -66,7 +79,7 @@ func Routes(f Feature, e Engines) Program {
 // Router is IM's one callback URL: the callbacks of the features that hear some,
 // answered here or passed to the features' own functions.
 func Router(hearing []Feature, e Engines) Program {
-	return Program{features: hearing, engines: e, store: Required, queue: Optional, answers: true, forwards: true, door: readDoor}
+	return Program{features: hearing, engines: e, store: Required, queue: Optional, answers: true, forwards: true, door: readDoor, watch: watch}
 }
 
 // Worker carries out the jobs of the features that have some. Whoever hears
@@ -74,7 +87,7 @@ func Router(hearing []Feature, e Engines) Program {
 func Worker(working []Feature, e Engines) Program {
 	return Program{
 		features: working, engines: e, store: Required, queue: Required, callers: Servers, gate: readGate,
-		forwards: true, door: readDoor, work: work,
+		forwards: true, door: readDoor, work: work, doctor: doctor.Routes,
 	}
 }
 
@@ -88,7 +101,7 @@ func Clock(minute Timetable, e Engines) Program {
 func Bundle(all []Feature, minute Timetable, e Engines, observe func(callback.Exchange)) Program {
 	return Program{
 		features: all, engines: e, store: Required, queue: Optional, callers: Users, gate: readGate,
-		answers: true, door: readDoor, routes: true, work: work, minute: minute, observe: observe,
+		answers: true, door: readDoor, routes: true, work: work, minute: minute, observe: observe, watch: watch, doctor: doctor.Routes,
 	}
 }
 
@@ -99,17 +112,7 @@ func (p Program) Build(ctx context.Context, set *config.Reader) (app *faas.App, 
 	if err := secrets.Load(ctx, set); err != nil {
 		return nil, err
 	}
-	set.Publish(published...)
-	var door entrance
-	if p.door != nil {
-		door = p.door(set, p.forwardable())
-	}
-	gate := func(kv.Store) *api.Gate { return &api.Gate{} }
-	if p.gate != nil {
-		gate = p.gate(set, p.callers)
-	}
-	openings := p.read(set, door)
-	openStore, openQueue := p.engines.readStore(set, p.store), p.engines.readQueue(set, p.queue)
+	door, gate, openings, openStore, openQueue := p.settings(set)
 	if err := set.Err(); err != nil {
 		return nil, err
 	}
@@ -153,6 +156,30 @@ func (p Program) Build(ctx context.Context, set *config.Reader) (app *faas.App, 
 	return app, nil
 }
 
+// Check reads the settings as Build does, and opens nothing.
+func (p Program) Check(set *config.Reader) error {
+	p.settings(set)
+	return set.Err()
+}
+
+// settings reads all settings of the program.
+func (p Program) settings(set *config.Reader) (
+	door entrance, gate func(kv.Store) *api.Gate, openings []opening,
+	openStore func(context.Context) (kv.Store, error), openQueue func(context.Context) (queue.Queue, error),
+) {
+	set.Publish(published...)
+	if p.door != nil {
+		door = p.door(set, p.forwardable())
+	}
+	gate = func(kv.Store) *api.Gate { return &api.Gate{} }
+	if p.gate != nil {
+		gate = p.gate(set, p.callers)
+	}
+	openings = p.read(set, door)
+	openStore, openQueue = p.engines.readStore(set, p.store), p.engines.readQueue(set, p.queue)
+	return door, gate, openings, openStore, openQueue
+}
+
 // forwardable are the functions whose callbacks may go to their own deployments.
 //
 // No generic function is called with features here: the linker would then keep all
@@ -188,16 +215,26 @@ func (p Program) read(set *config.Reader, door entrance) (on []opening) {
 // serve makes of what the features registered what a platform calls.
 func (p Program) serve(app *faas.App, h *House, q queue.Queue, door entrance) error {
 	routes := http.NewServeMux()
+	var wanted []string
+	var sdkAppID uint32
 	if door != nil {
 		rules, err := door.rules(h.parts, h.Jobs)
 		if err != nil {
 			return err
 		}
 		if p.answers {
-			if err := door.mount(routes, rules, h.Jobs, p.observe); err != nil {
+			seen := watchers{observe: p.observe}
+			if p.watch != nil {
+				seen.watch = p.watch(h.Store)
+			}
+			if err := door.mount(routes, rules, h.Jobs, seen); err != nil {
 				return err
 			}
 		}
+		wanted, sdkAppID = rules.Commands(), door.app()
+	}
+	if p.doctor != nil {
+		p.doctor(routes, h.Gate, doctor.Config{Store: h.Store, Jobs: h.Jobs, SDKAppID: sdkAppID, Wanted: wanted})
 	}
 	if p.routes {
 		for _, add := range h.routes {

@@ -56,6 +56,17 @@ func (ep *Endpoint) decide(ctx context.Context, e Event, hop phase) Exchange {
 // acknowledge runs after-rules. IM ignores what they answer and does not repeat
 // the callback unless its console says so: what failed is kept for later here.
 func (ep *Endpoint) acknowledge(ctx context.Context, e Event) Exchange {
+	if sent, is := e.(*C2CAfterSendMsg); is && ep.c.Watch != nil {
+		mine := make(chan bool, 1)
+		ep.watched(ctx, func(ctx context.Context, w Watcher) { mine <- w.Probe(ctx, sent) })
+		select {
+		case own := <-mine:
+			if own {
+				return Exchange{Status: http.StatusOK, Verdict: "ok", Answer: okAnswer}
+			}
+		default: // no answer in time: a message like others
+		}
+	}
 	// IM hanging up does not undo what happened; only the time bounds it.
 	deadline, _ := ctx.Deadline()
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)

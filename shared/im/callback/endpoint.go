@@ -38,11 +38,30 @@ type Config struct {
 	// Observe, if set, sees every callback that was authenticated and
 	// understood, texts included. It must not block.
 	Observe func(Exchange)
+	// Watch, if set, keeps note of what arrives, for an operator who looks for what
+	// is wired wrong.
+	Watch Watcher
 
 	Deadline time.Duration    // 0: DefaultDeadline
 	Now      func() time.Time // nil: time.Now. Signatures are judged by it
 	Log      *slog.Logger     // nil: slog.Default
 }
+
+// Watcher keeps note of callbacks. Its methods run before the answer is sent, each
+// within a context of a fifth of a second at most, and must change nothing that
+// rules depend on.
+type Watcher interface {
+	// Arrived: a callback of a known command was authenticated and understood.
+	Arrived(ctx context.Context, q Query)
+	// Refused: a request that named a known command was not believed to come from IM.
+	Refused(ctx context.Context, reason *Reason)
+	// Probe reports whether a one-to-one message is the watcher's own test of the
+	// wiring. No rule then hears of it.
+	Probe(ctx context.Context, e *C2CAfterSendMsg) bool
+}
+
+// watchTime bounds what each call of a Watcher may add to an answer's time.
+const watchTime = 200 * time.Millisecond
 
 // Exchange is one callback and its answer.
 type Exchange struct {

@@ -63,6 +63,9 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx, why = explained(ctx)
 	}
 	x := ep.dispatch(ctx, e, hop)
+	if _, known := table()[q.Command]; known {
+		ep.watched(ctx, func(ctx context.Context, w Watcher) { w.Arrived(ctx, q) })
+	}
 	write(w, x.Status, x.Answer)
 	if ep.c.Observe != nil {
 		x.Why = why()
@@ -120,12 +123,25 @@ func (ep *Endpoint) refuse(ctx context.Context, w http.ResponseWriter, command s
 	if _, known := table()[command]; !known {
 		command = "" // anybody could have written it
 	}
+	if command != "" && reason.Status == http.StatusForbidden {
+		ep.watched(ctx, func(ctx context.Context, w Watcher) { w.Refused(ctx, reason) })
+	}
 	ep.c.Log.LogAttrs(ctx, slog.LevelWarn, "callback refused", slog.String("reason", reason.Code),
 		slog.String("detail", err.Error()), slog.String("command", command))
 	if reason == ErrMethod {
 		w.Header().Set("Allow", http.MethodPost)
 	}
 	write(w, reason.Status, failure(reason.public()))
+}
+
+// watched calls the watcher, if there is one.
+func (ep *Endpoint) watched(ctx context.Context, do func(context.Context, Watcher)) {
+	if ep.c.Watch == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), watchTime)
+	defer cancel()
+	_ = guard(ctx, func(ctx context.Context) error { do(ctx, ep.c.Watch); return nil })
 }
 
 func failure(text string) []byte {

@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/backchannel-im/backchannel/shared/desk"
+	"github.com/backchannel-im/backchannel/shared/doctor"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
 	"github.com/backchannel-im/backchannel/shared/match"
@@ -32,6 +33,7 @@ var Processes = []process.Name{
 // needs it is left out.
 func Table(store kv.Store, jobs *queue.Ledger) schedule.Table {
 	table := schedule.Table{
+		{Name: "note that the clock ticks", Do: doctor.Tick(store, nil)},
 		{Name: "fold the counts of rooms", Do: func(ctx context.Context) error { return roomstats.Schedule(ctx, store, jobs) }},
 	}
 	if jobs == nil {

@@ -30,19 +30,23 @@ type Bundle struct {
 	App *faas.App
 	URL string      // of a listener in front of App.HTTP
 	IM  *imtest.App // what IM knows
+	// Emulator is IM, and Domain the URL of its REST API.
+	Emulator *imtest.Server
+	Domain   string
 	// Client calls the emulator's REST API as the app's admin.
 	Client *im.Client
 
-	t testing.TB
+	t    testing.TB
+	stop func()
 }
 
 // OpenBundle opens the bundle with the settings of [Settings], a file for state
 // and another for jobs, and more.
 func OpenBundle(t testing.TB, more map[string]string) *Bundle {
 	t.Helper()
-	b := &Bundle{t: t}
 	emulator := imtest.NewServer(imtest.Options{})
 	chat := httptest.NewServer(emulator)
+	b := &Bundle{t: t, Emulator: emulator, Domain: chat.URL}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.App.HTTP.ServeHTTP(w, r) }))
 	b.URL = front.URL
 	b.IM = emulator.AddApp(imtest.AppConfig{
@@ -67,17 +71,19 @@ func OpenBundle(t testing.TB, more map[string]string) *Bundle {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var work sync.WaitGroup
-	work.Go(func() {
-		if err := b.App.Run(ctx); err != nil {
-			t.Errorf("the worker: %v", err)
-		}
-	})
+	if b.App.Run != nil {
+		work.Go(func() {
+			if err := b.App.Run(ctx); err != nil {
+				t.Errorf("the worker: %v", err)
+			}
+		})
+	}
+	b.stop = func() { cancel(); work.Wait() }
 	t.Cleanup(func() {
 		emulator.Close()
 		front.Close()
 		chat.Close()
-		cancel()
-		work.Wait()
+		b.stop()
 		if err := b.App.Close(); err != nil {
 			t.Errorf("closing: %v", err)
 		}
@@ -92,6 +98,9 @@ func (b *Bundle) Do(r *http.Request) Answer {
 	b.App.HTTP.ServeHTTP(w, r)
 	return Read(b.t, w.Result())
 }
+
+// StopWork ends the worker: jobs wait from now on.
+func (b *Bundle) StopWork() { b.stop() }
 
 // Tick does what the clock does every minute.
 func (b *Bundle) Tick() {

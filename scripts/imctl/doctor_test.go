@@ -1,0 +1,312 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/desk/desktest"
+	"github.com/backchannel-im/backchannel/shared/faas"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
+)
+
+// deployment is a bundle, the emulator whose callbacks reach it, and what an
+// operator gives doctor.
+type deployment struct {
+	*kit.Bundle
+	env map[string]string
+	url string
+}
+
+// deploy opens a bundle; more are its settings. Its clock has not ticked.
+func deploy(t *testing.T, more map[string]string) *deployment {
+	t.Helper()
+	b := kit.OpenBundle(t, more)
+	s := httptest.NewServer(faas.Front("bundle", b.App.HTTP))
+	t.Cleanup(s.Close)
+	return &deployment{b, map[string]string{
+		"SDK_APP_ID": strconv.Itoa(kit.AppID), "SECRET": kit.Secret, "CALLBACK_TOKEN": kit.Token, "API_KEY": kit.Key,
+		"IM_DOMAIN": b.Domain, "USERSIG_MODE": "server", "STATE_URL": "bolt:x",
+	}, s.URL}
+}
+
+// doctor runs imctl doctor and returns what it printed as JSON. The text says the
+// same and ends alike, and neither has a secret.
+func (d *deployment) doctor(t *testing.T, args ...string) report {
+	t.Helper()
+	args = append([]string{"doctor", "-url", d.url, "-wait", "2s"}, args...)
+	asJSON := imctlWith(t, d.env, append(args, "-json")...)
+	var r report
+	if err := json.Unmarshal([]byte(asJSON.out), &r); err != nil {
+		t.Fatalf("%v: %s%s", err, asJSON.out, asJSON.errs)
+	}
+	status := 1
+	if r.OK {
+		status = 0
+	}
+	if asJSON.status != status {
+		t.Errorf("ok %v, status %d", r.OK, asJSON.status)
+	}
+	for name, secret := range d.env {
+		if name == "SECRET" || name == "CALLBACK_TOKEN" || name == "API_KEY" {
+			if strings.Contains(asJSON.out+asJSON.errs, secret) {
+				t.Errorf("%s is printed", name)
+			}
+		}
+	}
+	return r
+}
+
+// wrong are the findings that are not ok.
+func (r report) wrong() []finding {
+	var list []finding
+	for _, f := range r.Findings {
+		if !f.OK {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// TestDoctorWell: nothing is wrong, nothing of the check stays behind, and the text
+// exits as the JSON does.
+func TestDoctorWell(t *testing.T) {
+	d := deploy(t, nil)
+	d.Tick()
+	r := d.doctor(t)
+	if !r.OK {
+		t.Fatalf("%+v", r.wrong())
+	}
+	checks := map[string]bool{}
+	for _, f := range r.Findings {
+		checks[f.Check] = true
+		if f.Found == "" {
+			t.Errorf("%s found nothing", f.Check)
+		}
+	}
+	for _, want := range []string{"settings", "deployment", "clock", "unsigned", "token", "rest", "edition", "key", "state", "queue", "schedule", "message", "commands"} {
+		if !checks[want] {
+			t.Errorf("%s was not looked at", want)
+		}
+	}
+	imctlWith(t, d.env, "doctor", "-url", d.url).want(t, 0, "ok     message")
+	d.env["API_KEY"] = "another-key-altogether"
+	imctlWith(t, d.env, "doctor", "-url", d.url).want(t, 1, "WRONG  key", "need attention")
+}
+
+// TestDoctorMisWired wires a deployment wrongly in one way after the other: doctor
+// names that cause, says what to do, and nothing else is wrong.
+func TestDoctorMisWired(t *testing.T) {
+	for name, tt := range map[string]struct {
+		settings map[string]string             // of the deployment
+		env      map[string]string             // of whoever runs doctor; "-" unsets
+		wire     func(*testing.T, *deployment) // whatever else is wrong
+		check    string
+		found    string
+		next     string
+	}{
+		"nothing listens": {
+			wire: func(t *testing.T, d *deployment) {
+				s := httptest.NewServer(nil)
+				s.Close()
+				d.url = s.URL
+			}, check: "deployment", found: "nothing listens", next: "-url",
+		},
+		"no such host":             {wire: at("https://backchannel.invalid"), check: "deployment", found: "no host backchannel.invalid", next: "outputs"},
+		"the callback URL":         {wire: suffix("/im"), check: "deployment", found: "callback URL", next: "without its path"},
+		"another program":          {wire: front(http.StatusOK, "<html>hello</html>"), check: "deployment", found: "another program", next: "outputs"},
+		"AWS refuses":              {wire: front(http.StatusForbidden, `{"Message":"Forbidden"}`), check: "deployment", found: "AWS refuses", next: "lambda:InvokeFunction"},
+		"the cloud asks for a key": {wire: front(http.StatusUnauthorized, `{"errorMessage":"no auth"}`), check: "deployment", found: "before the function", next: "authType NONE"},
+		"it does not start":        {wire: front(http.StatusBadGateway, `{"message":"Internal Server Error"}`), check: "deployment", found: "does not start", next: "log"},
+		"no API key":               {env: map[string]string{"API_KEY": "-"}, check: "settings", found: "API_KEY is not set", next: "API_KEYS"},
+		"unknown API key":          {env: map[string]string{"API_KEY": "some-other-key"}, check: "key", found: "does not know API_KEY", next: "sha256sum"},
+		"no secret":                {env: map[string]string{"SECRET": "-"}, check: "settings", found: "SECRET is not set", next: "-env"},
+		"malformed app":            {env: map[string]string{"SDK_APP_ID": "14000x"}, check: "settings", found: "SDK_APP_ID", next: "SDK_APP_ID"},
+		"other callback token":     {env: map[string]string{"CALLBACK_TOKEN": "a-token-of-elsewhere"}, check: "token", found: "CALLBACK_TOKEN", next: "console"},
+		"other app": {
+			env: map[string]string{"SDK_APP_ID": "1400000077"}, check: "app", found: "SDK_APP_ID is 1400009999", next: "one app",
+			wire: func(_ *testing.T, d *deployment) {
+				d.Emulator.AddApp(imtest.AppConfig{SDKAppID: 1400000077, Key: kit.Secret})
+			},
+		},
+		"path secret missing": {
+			settings: map[string]string{"CALLBACK_PATH_SECRET": "path-of-this-test"},
+			check:    "path", found: "path", next: "CALLBACK_PATH_SECRET",
+		},
+		"unsigned accepted": {
+			settings: map[string]string{"CALLBACK_TOKEN": "", "CALLBACK_ALLOW_UNSIGNED": "1"},
+			check:    "unsigned", found: "without a signature", next: "CALLBACK_ALLOW_UNSIGNED",
+		},
+		"other secret key": {env: map[string]string{"SECRET": strings.Repeat("f", 64)}, check: "rest", found: "SECRET", next: "SECRET"},
+		"no such IM host":  {env: map[string]string{"IM_DOMAIN": "http://im.invalid"}, check: "rest", found: "IM_DOMAIN", next: "IM_DOMAIN"},
+		"IM host is none": {
+			wire: func(t *testing.T, d *deployment) {
+				s := httptest.NewServer(http.NotFoundHandler())
+				t.Cleanup(s.Close)
+				d.env["IM_DOMAIN"] = s.URL
+			}, check: "rest", found: "not as IM does", next: "IM_DOMAIN",
+		},
+		"other data centre": {
+			wire: func(t *testing.T, d *deployment) {
+				emulator := imtest.NewServer(imtest.Options{})
+				emulator.AddApp(imtest.AppConfig{SDKAppID: 1, Key: kit.Secret})
+				s := httptest.NewServer(emulator)
+				t.Cleanup(s.Close)
+				d.env["IM_DOMAIN"] = s.URL
+			}, check: "rest", found: "does not live at IM_DOMAIN", next: "data centre",
+		},
+		"admin is none": {env: map[string]string{"IM_ADMIN": "alice"}, check: "rest", found: "alice is not an admin", next: "IM_ADMIN"},
+		"no queue":      {settings: map[string]string{"QUEUE_URL": "", "MATCH_HOOK_URL": ""}, check: "queue", found: "no QUEUE_URL", next: "set QUEUE_URL"},
+		"nobody works":  {wire: func(_ *testing.T, d *deployment) { d.StopWork() }, check: "queue", found: "nobody carried it out", next: "job-worker"},
+		"no schedule":   {check: "schedule", found: "never ticked", next: "every minute"},
+		"console has no URL": {
+			wire:  console(func(c *imtest.Console) { c.CallbackURL = "" }),
+			check: "message", found: "IM does not call", next: "Webhook Configuration",
+		},
+		"console has another token": {
+			wire:  console(func(c *imtest.Console) { c.CallbackToken = "the-console-s-token" }),
+			check: "message", found: "signature does not fit", next: "authentication token",
+		},
+		"console does not sign": {
+			wire:  console(func(c *imtest.Console) { c.CallbackToken = "" }),
+			check: "message", found: "without a signature", next: "authentication on",
+		},
+		"console has the wrong path": {
+			wire:  console(func(c *imtest.Console) { c.CallbackURL += "/some-other-path" }),
+			check: "message", found: "another path", next: "console",
+		},
+		"the after-callback is not ticked": {
+			wire: func(t *testing.T, d *deployment) {
+				chat(t, d)
+				console(func(c *imtest.Console) {
+					c.Callbacks = []string{"Group.CallbackBeforeSendMsg", "Group.CallbackAfterSendMsg"}
+				})(t, d)
+			}, check: "message", found: "other callbacks arrive", next: "C2C.CallbackAfterSendMsg",
+		},
+		"the before-callback is not ticked": {
+			wire: func(t *testing.T, d *deployment) {
+				console(func(c *imtest.Console) {
+					c.Callbacks = []string{"Group.CallbackAfterSendMsg", "C2C.CallbackAfterSendMsg"}
+				})(t, d)
+				chat(t, d)
+			}, check: "commands", found: "Group.CallbackBeforeSendMsg never arrives", next: "tick Group.CallbackBeforeSendMsg",
+		},
+		"the deployment's clock": {wire: late, check: "clock", found: "apart; the deployment's is wrong", next: "NTP"},
+		"the desk's client": {
+			wire: func(t *testing.T, d *deployment) {
+				s := httptest.NewServer(desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "right", GroupField: 1, WebhookSecret: "a secret of this test"}))
+				t.Cleanup(s.Close)
+				maps.Copy(d.env, map[string]string{"ZENDESK_URL": s.URL, "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "wrong-secret", "ZENDESK_GROUP_FIELD": "1", "ZENDESK_WEBHOOK_SECRETS": "a secret of this test"})
+			}, check: "zendesk", found: "refuses the OAuth client", next: "ZENDESK_CLIENT_SECRET",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := deploy(t, tt.settings)
+			if tt.check != "schedule" {
+				d.Tick()
+			}
+			for k, v := range tt.env {
+				if d.env[k] = v; v == "-" {
+					delete(d.env, k)
+				}
+			}
+			if tt.wire != nil {
+				tt.wire(t, d)
+			}
+			r := d.doctor(t, "-env", envFile(t, d.env))
+			bad := r.wrong()
+			if len(bad) != 1 {
+				t.Fatalf("%d findings, want the one cause: %+v", len(bad), bad)
+			}
+			f := bad[0]
+			if f.Check != tt.check || !strings.Contains(f.Found, tt.found) || !strings.Contains(f.Next, tt.next) {
+				t.Errorf("%+v; want %s, %q and %q", f, tt.check, tt.found, tt.next)
+			}
+		})
+	}
+}
+
+// envFile writes settings as an -env file has them.
+func envFile(t *testing.T, env map[string]string) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("# settings of this test\n")
+	for name, value := range env {
+		b.WriteString("export " + name + "=\"" + value + "\"\n")
+	}
+	file := filepath.Join(t.TempDir(), "prod.env")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func at(u string) func(*testing.T, *deployment) {
+	return func(_ *testing.T, d *deployment) { d.url = u }
+}
+
+func suffix(path string) func(*testing.T, *deployment) {
+	return func(_ *testing.T, d *deployment) { d.url += path }
+}
+
+// front is another server at the URL.
+func front(status int, body string) func(*testing.T, *deployment) {
+	return func(t *testing.T, d *deployment) {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body))
+		}))
+		t.Cleanup(s.Close)
+		d.url = s.URL
+	}
+}
+
+// late puts a proxy in front whose clock is an hour behind.
+func late(t *testing.T, d *deployment) {
+	u, err := url.Parse(d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(u)
+	proxy.ModifyResponse = func(r *http.Response) error {
+		r.Header.Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+		return nil
+	}
+	s := httptest.NewServer(proxy)
+	t.Cleanup(s.Close)
+	d.url = s.URL
+}
+
+func console(change func(*imtest.Console)) func(*testing.T, *deployment) {
+	return func(_ *testing.T, d *deployment) {
+		c := d.IM.Console()
+		change(&c)
+		d.IM.SetConsole(c)
+	}
+}
+
+// chat has a user say something in a group, so that callbacks arrive.
+func chat(t *testing.T, d *deployment) {
+	t.Helper()
+	alice, _ := d.Login("alice")
+	if _, err := alice.CreateGroup("Public", "lobby", "lobby"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alice.Send("lobby", imtest.Draft{Text: "hello"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.IM.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

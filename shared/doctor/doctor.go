@@ -1,0 +1,410 @@
+// Package doctor lets an operator see whether a deployment is wired right. The
+// operator's tool, imctl doctor, opens a check over HTTP, sends itself a message
+// through IM's REST API, and reads what became of it: whether the store kept the
+// check, whether the job came to a worker, whether IM's callback came back.
+//
+// Beside that the package keeps note of what arrives at all: the latest callback of
+// each command, at most once an hour and instance, so that a busy app pays nothing
+// for it, and the latest tick, every ten minutes. Why requests are not believed to
+// be IM's is noted while a check is open and at no other time, since anybody may
+// send such requests. What two instances write at the same moment is the same, so a
+// lost race is no loss.
+package doctor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+const (
+	// noteEvery is how often an instance writes the note of one command or reason.
+	noteEvery = time.Hour
+	// noteAgain is how soon it tries after a note could not be written.
+	noteAgain = time.Minute
+	// tickEvery is how often a tick is noted.
+	tickEvery = 10 * time.Minute
+	// noteLife is how long a note is kept after it was written last.
+	noteLife = 90 * 24 * time.Hour
+	// checkLife is how long a check is open.
+	checkLife = 10 * time.Minute
+
+	notes     = "doctor"
+	arrived   = "arrived/"
+	refused   = "refused/"
+	ticked    = "ticked"
+	openUntil = "open" // is there while a check is open
+	jobKind   = "doctor.check"
+	messageOf = "message"
+	jobOf     = "job"
+)
+
+// checks is the partition of one check.
+func checks(id string) string { return "doctor/check/" + id }
+
+// note is what is written of a command, a reason or the clock.
+type note struct {
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	// ByClient is when a client caused a callback last, and not our own REST call.
+	ByClient time.Time `json:"byClient,omitzero"`
+}
+
+// Notes writes what arrives. It implements [callback.Watcher] and is safe for
+// concurrent use.
+type Notes struct {
+	store kv.Store
+	now   func() time.Time
+
+	mu      sync.Mutex
+	written map[string]time.Time // when the next note of a key may be written
+}
+
+// NewNotes returns notes in a store; now may be nil.
+func NewNotes(store kv.Store, now func() time.Time) *Notes {
+	if now == nil {
+		now = time.Now
+	}
+	return &Notes{store: store, now: now, written: map[string]time.Time{}}
+}
+
+// Arrived implements [callback.Watcher].
+func (n *Notes) Arrived(ctx context.Context, q callback.Query) {
+	memo := arrived + q.Command
+	if q.ByREST() {
+		memo += "/rest"
+	}
+	n.note(ctx, memo, arrived+q.Command, !q.ByREST())
+}
+
+// Refused implements [callback.Watcher]. Without an open check it writes nothing,
+// and asks the store at most once every ten seconds.
+func (n *Notes) Refused(ctx context.Context, why *callback.Reason) {
+	now := n.now()
+	n.mu.Lock()
+	ask := !now.Before(n.written[refused+why.Code])
+	if ask {
+		n.written[refused+why.Code] = now.Add(10 * time.Second)
+	}
+	n.mu.Unlock()
+	if !ask {
+		return
+	}
+	if _, err := n.store.Get(ctx, notes, openUntil); err != nil {
+		return
+	}
+	if err := write(ctx, n.store, refused+why.Code, now, false, 0); err != nil {
+		slog.DebugContext(ctx, "a refusal was not noted", "error", err.Error())
+	}
+}
+
+// note writes a note, unless this instance wrote it within the hour. memo tells
+// notes of one key apart that are written apart.
+func (n *Notes) note(ctx context.Context, memo, key string, byClient bool) {
+	now := n.now()
+	n.mu.Lock()
+	due := !now.Before(n.written[memo])
+	if due {
+		n.written[memo] = now.Add(noteEvery) // nobody else writes it meanwhile
+	}
+	n.mu.Unlock()
+	if !due {
+		return
+	}
+	if err := write(ctx, n.store, key, now, byClient, noteEvery); err != nil {
+		n.mu.Lock()
+		n.written[memo] = now.Add(noteAgain)
+		n.mu.Unlock()
+		slog.DebugContext(ctx, "what arrived was not noted", "error", err.Error())
+	}
+}
+
+// write renews a note that is older than every. That another writer was faster is no
+// error: it wrote the same.
+func write(ctx context.Context, store kv.Store, key string, now time.Time, byClient bool, every time.Duration) error {
+	is := note{First: now}
+	cond := kv.Absent()
+	item, err := store.Get(ctx, notes, key)
+	switch {
+	case err == nil:
+		cond = kv.Rev(item.Rev)
+		if json.Unmarshal(item.Value, &is) != nil {
+			is = note{First: now}
+		}
+	case !errors.Is(err, kv.ErrNotFound):
+		return err
+	}
+	if now.Sub(is.Last) < every && (!byClient || now.Sub(is.ByClient) < every) {
+		return nil
+	}
+	is.Last = now
+	if byClient {
+		is.ByClient = now
+	}
+	value, err := json.Marshal(is)
+	if err != nil {
+		return err
+	}
+	err = store.Commit(ctx, notes, kv.NewOp("note"), kv.Put{Key: key, Value: value, Expires: now.Add(noteLife), If: cond})
+	if errors.Is(err, kv.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// Tick notes that the clock ticks.
+func Tick(store kv.Store, now func() time.Time) func(context.Context) error {
+	if now == nil {
+		now = time.Now
+	}
+	return func(ctx context.Context) error {
+		return write(ctx, store, ticked, now(), false, tickEvery)
+	}
+}
+
+// mark is the CloudCustomData of the message that imctl doctor sends to itself.
+type mark struct {
+	Check string `json:"backchannelCheck"`
+}
+
+// Mark returns the CloudCustomData of the message of a check.
+func Mark(id string) string {
+	b, err := json.Marshal(mark{id})
+	if err != nil {
+		panic("doctor: " + err.Error()) // text always marshals
+	}
+	return string(b)
+}
+
+// Probe implements [callback.Watcher]: the message of an open check is noted and
+// reaches no rule, so that nobody counts, archives or answers it. A check's id is
+// random and known to its opener alone; a message with another id is a message like
+// others.
+func (n *Notes) Probe(ctx context.Context, e *callback.C2CAfterSendMsg) bool {
+	var m mark
+	if !strings.HasPrefix(e.CloudCustomData, `{"backchannelCheck":`) || json.Unmarshal([]byte(e.CloudCustomData), &m) != nil ||
+		m.Check == "" || len(m.Check) > 64 {
+		return false
+	}
+	done, err := complete(ctx, n.store, m.Check, messageOf, n.now())
+	if err != nil {
+		slog.WarnContext(ctx, "the message of a check was not noted", "error", err.Error())
+	}
+	return done
+}
+
+// complete marks a part of a check as done, and reports whether there is such a
+// check. A part that is done stays as it is.
+func complete(ctx context.Context, store kv.Store, id, part string, now time.Time) (bool, error) {
+	if _, err := store.Get(ctx, checks(id), "opened"); err != nil {
+		if errors.Is(err, kv.ErrNotFound) || errors.Is(err, kv.ErrInvalid) {
+			return false, nil
+		}
+		return false, err
+	}
+	at, err := json.Marshal(now)
+	if err != nil {
+		return true, err
+	}
+	err = store.Commit(ctx, checks(id), kv.NewOp("check"), kv.Put{Key: part, Value: at, Expires: now.Add(checkLife), If: kv.Absent()})
+	if errors.Is(err, kv.ErrConflict) {
+		return true, nil
+	}
+	return true, err
+}
+
+// Config is what the routes need.
+type Config struct {
+	Store kv.Store
+	// Jobs is nil where the deployment has no QUEUE_URL.
+	Jobs *queue.Ledger
+	// SDKAppID is 0 where the program does not know it.
+	SDKAppID uint32
+	// Wanted are the commands that rules want; with none, nobody hears callbacks.
+	Wanted []string
+	Now    func() time.Time // nil: time.Now
+}
+
+// Opened is what POST /doctor/checks answers.
+type Opened struct {
+	CheckID  string `json:"checkId"`
+	SDKAppID uint32 `json:"sdkAppId"`
+	// Queue says whether the deployment has a queue; the check's job is then on its
+	// way.
+	Queue bool `json:"queue"`
+	// QueueError is why the job could not be put, "" if it was.
+	QueueError string    `json:"queueError,omitempty"`
+	Now        time.Time `json:"now"` // by the deployment's clock
+}
+
+// Arrival is the note of one command.
+type Arrival struct {
+	Command  string    `json:"command"`
+	Wanted   bool      `json:"wanted"` // a rule wants it
+	Last     time.Time `json:"last,omitzero"`
+	ByClient time.Time `json:"byClient,omitzero"`
+}
+
+// Refusal is the note of one reason why requests are not believed to be IM's.
+type Refusal struct {
+	Reason string    `json:"reason"`
+	Last   time.Time `json:"last"`
+}
+
+// State is what GET /doctor/checks/{id} answers.
+type State struct {
+	CheckID string `json:"checkId"`
+	Message bool   `json:"message"` // the callback of the check's message came
+	Job     bool   `json:"job"`     // the check's job was carried out
+	// Ticked is when the clock ticked last, to ten minutes.
+	Ticked time.Time `json:"ticked,omitzero"`
+	Now    time.Time `json:"now"`
+	// Arrivals has every command that a rule wants or that came, and when it came
+	// last, to the hour.
+	Arrivals []Arrival `json:"arrivals"`
+	Refusals []Refusal `json:"refusals"`
+}
+
+// Routes adds POST /doctor/checks and GET /doctor/checks/{id}, for servers alone,
+// and the handler of the check's job.
+func Routes(mux *http.ServeMux, gate *api.Gate, conf Config) {
+	if conf.Now == nil {
+		conf.Now = time.Now
+	}
+	if conf.Jobs != nil {
+		conf.Jobs.Handle(jobKind, func(ctx context.Context, j queue.Job) error {
+			var id string
+			if err := json.Unmarshal(j.Body, &id); err != nil {
+				return errors.New("the job names no check")
+			}
+			_, err := complete(ctx, conf.Store, id, jobOf, conf.Now())
+			return err
+		})
+	}
+	mux.Handle("POST /doctor/checks", gate.Server(func(w http.ResponseWriter, r *http.Request) error {
+		var none struct{}
+		if err := api.Decode(r, &none); err != nil {
+			return err
+		}
+		opened, err := conf.open(r.Context())
+		if err != nil {
+			return err
+		}
+		api.Reply(w, http.StatusCreated, opened)
+		return nil
+	}))
+	mux.Handle("GET /doctor/checks/{id}", gate.Server(func(w http.ResponseWriter, r *http.Request) error {
+		state, err := conf.state(r.Context(), r.PathValue("id"))
+		if err != nil {
+			return err
+		}
+		api.Reply(w, http.StatusOK, state)
+		return nil
+	}))
+}
+
+// open opens a check. It need not be idempotent: a check that nobody reads ends by
+// itself.
+func (c Config) open(ctx context.Context) (Opened, error) {
+	now, id := c.Now(), rand.Text()
+	o := Opened{CheckID: id, SDKAppID: c.SDKAppID, Queue: c.Jobs != nil, Now: now.UTC()}
+	err := c.Store.Commit(ctx, checks(id), kv.NewOp("check"), kv.Put{Key: "opened", Value: []byte("{}"), Expires: now.Add(checkLife), If: kv.Absent()})
+	if err != nil {
+		return Opened{}, err
+	}
+	if err := c.announce(ctx, now); err != nil {
+		return Opened{}, err
+	}
+	if c.Jobs == nil {
+		return o, nil
+	}
+	body, err := json.Marshal(id)
+	if err == nil {
+		err = c.Jobs.Put(ctx, queue.Job{ID: "doctor/" + id, Kind: jobKind, Lane: queue.Fast, Body: body})
+	}
+	if err != nil {
+		slog.ErrorContext(ctx, "the job of a check was not put", "error", err.Error())
+		o.QueueError = fault.Of(err).Message
+	}
+	return o, nil
+}
+
+// announce has all instances note refusals while the check is open.
+func (c Config) announce(ctx context.Context, now time.Time) error {
+	cond := kv.Absent()
+	item, err := c.Store.Get(ctx, notes, openUntil)
+	if err == nil {
+		cond = kv.Rev(item.Rev)
+	} else if !errors.Is(err, kv.ErrNotFound) {
+		return err
+	}
+	err = c.Store.Commit(ctx, notes, kv.NewOp("check"), kv.Put{Key: openUntil, Value: []byte("{}"), Expires: now.Add(checkLife), If: cond})
+	if errors.Is(err, kv.ErrConflict) {
+		return nil // another check was opened at this moment
+	}
+	return err
+}
+
+var errNoCheck = fault.New(fault.NotFound, "there is no check with this id, or no longer")
+
+func (c Config) state(ctx context.Context, id string) (State, error) {
+	now := c.Now()
+	s := State{CheckID: id, Now: now.UTC(), Arrivals: []Arrival{}, Refusals: []Refusal{}}
+	page, err := c.Store.List(ctx, checks(id), kv.Range{})
+	switch {
+	case errors.Is(err, kv.ErrInvalid), err == nil && len(page.Items) == 0:
+		return State{}, errNoCheck
+	case err != nil:
+		return State{}, err
+	}
+	for _, item := range page.Items {
+		s.Message = s.Message || item.Key == messageOf
+		s.Job = s.Job || item.Key == jobOf
+	}
+	wanted := map[string]bool{}
+	for _, command := range c.Wanted {
+		wanted[command] = true
+	}
+	seen := map[string]bool{}
+	for r := (kv.Range{Limit: kv.MaxPage}); ; {
+		page, err := c.Store.List(ctx, notes, r)
+		if err != nil {
+			return State{}, err
+		}
+		for _, item := range page.Items {
+			var is note
+			if json.Unmarshal(item.Value, &is) != nil {
+				continue
+			}
+			if command, found := strings.CutPrefix(item.Key, arrived); found {
+				seen[command] = true
+				s.Arrivals = append(s.Arrivals, Arrival{command, wanted[command], is.Last.UTC(), is.ByClient.UTC()})
+			} else if reason, found := strings.CutPrefix(item.Key, refused); found {
+				s.Refusals = append(s.Refusals, Refusal{reason, is.Last.UTC()})
+			} else if item.Key == ticked {
+				s.Ticked = is.Last.UTC()
+			}
+		}
+		if r.After = page.Next; page.Next == "" {
+			break
+		}
+	}
+	for _, command := range c.Wanted {
+		if !seen[command] {
+			s.Arrivals = append(s.Arrivals, Arrival{Command: command, Wanted: true})
+		}
+	}
+	return s, nil
+}
