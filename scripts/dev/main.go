@@ -123,11 +123,15 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 			fmt.Fprintf(errs, "warning: %s %s is open to the network, and the keys of this program are published: anybody who reaches it may do everything\n", flag, a)
 		}
 	}
+	front, err := newStorefront(stage)
+	if err != nil {
+		return errors.Join(err, b.Close(), closeAll(listeners[:]))
+	}
 	emulator, app := newEmulator(addr)
 	help := &support{zendesk: zendesk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
 	ended := make(chan error, 6)
 	servers := []*http.Server{
-		serve(ctx, listeners[0], faas.Front("dev", loopback.Only(newSite(b.HTTP, seen, stage, addr, help.routes, play.routes))), ended),
+		serve(ctx, listeners[0], faas.Front("dev", loopback.Only(newSite(b.HTTP, seen, stage, addr, help.routes, play.routes, front.routes))), ended),
 		serve(ctx, listeners[1], loopback.Only(emulator), ended),
 		serve(ctx, listeners[2], zendesk, ended),
 		serve(ctx, listeners[3], play, ended),

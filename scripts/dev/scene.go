@@ -17,6 +17,7 @@ type scene struct {
 	Admin         string            `json:"admin"`
 	Users         []string          `json:"users"` // the first one owns the groups
 	Agents        []string          `json:"agents"`
+	ShopAgent     string            `json:"shopAgent"`
 	Robot         robot             `json:"robot"`
 	Groups        map[string]string `json:"groups"` // GroupIDs by scenario
 	Community     community         `json:"community"`
@@ -53,6 +54,7 @@ func newScene(emulator string) scene {
 		Admin:         admin,
 		Users:         []string{"alice", "bob", "carol", "dave"},
 		Agents:        agents,
+		ShopAgent:     storefrontAgent,
 		Robot:         robot{robo.UserID, robo.Nick},
 		Groups:        map[string]string{"live": lobby, "team": red},
 		Community:     community{plaza, []topic{{plaza + "@TOPIC#_general", "general"}, {plaza + "@TOPIC#_help", "help"}}},

@@ -213,6 +213,11 @@ func runNode(ctx context.Context, out io.Writer) (result, error) {
 		return result{}, err
 	}
 	defer os.RemoveAll(dir)
+	widget := exec.CommandContext(ctx, "scripts/build-widget.sh") // scripts/dev takes in the Chat SDK
+	widget.Stderr = os.Stderr
+	if err := widget.Run(); err != nil {
+		return result{}, fmt.Errorf("scripts/build-widget.sh: %w", err)
+	}
 	program := filepath.Join(dir, "dev")
 	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./scripts/dev")
 	build.Stderr = os.Stderr

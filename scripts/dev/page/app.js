@@ -10,9 +10,10 @@ import { desk } from "./scenes/desk.js";
 import { direct } from "./scenes/direct.js";
 import { live } from "./scenes/live.js";
 import { moderation } from "./scenes/moderation.js";
+import { shop } from "./scenes/shop.js";
 import { team } from "./scenes/team.js";
 
-const scenes = [live, team, community, direct, desk, moderation];
+const scenes = [live, team, community, direct, desk, moderation, shop];
 const calm = 150; // milliseconds after a callback, when what follows from it has settled
 const often = 4000; // milliseconds
 

@@ -25,19 +25,21 @@ var commands = map[string]func(*request) (fields, error){
 	"openim.get_c2c_peer_mute_notifications":            answers(fields{"MuteNotificationsList": []fields{}}),
 	"openim.set_c2c_peer_mute_notifications":            answers(nil),
 
-	"profile.portrait_get_all": profiles,
-	"profile.portrait_set":     setProfile,
-	"sns.black_list_get":       passed("sns/black_list_get"),
-	"sns.black_list_add":       passed("sns/black_list_add"),
-	"sns.black_list_delete":    passed("sns/black_list_delete"),
-	"sns.friend_get":           friends,
-	"sns.friend_add":           passed("sns/friend_add"),
-	"sns.friend_delete":        passed("sns/friend_delete"),
-	"sns.friend_update":        passed("sns/friend_update"),
-	"sns.friend_check":         passed("sns/friend_check"),
-	"sns.group_get":            passed("sns/group_get"),
-	"sns.group_add":            passed("sns/group_add"),
-	"sns.group_delete":         passed("sns/group_delete"),
+	"profile.portrait_get_all":          profiles,
+	"profile.portrait_set":              setProfile,
+	"im_open_status.ws_get_user_status": userStatus,
+
+	"sns.black_list_get":    passed("sns/black_list_get"),
+	"sns.black_list_add":    passed("sns/black_list_add"),
+	"sns.black_list_delete": passed("sns/black_list_delete"),
+	"sns.friend_get":        friends,
+	"sns.friend_add":        passed("sns/friend_add"),
+	"sns.friend_delete":     passed("sns/friend_delete"),
+	"sns.friend_update":     passed("sns/friend_update"),
+	"sns.friend_check":      passed("sns/friend_check"),
+	"sns.group_get":         passed("sns/group_get"),
+	"sns.group_add":         passed("sns/group_add"),
+	"sns.group_delete":      passed("sns/group_delete"),
 
 	"im_cos_msg.pre_sig":       preSig,
 	"im_cos_msg.simple_sig":    simpleSig,
@@ -103,6 +105,24 @@ func logout(r *request) (fields, error) {
 
 func purchases(r *request) (fields, error) {
 	return ok(fields{"PurchaseBits": r.gate.o.Features, "ExpiredTime": 86400}), nil
+}
+
+// userStatus tells who is online. That pages are told when it changes is not
+// modelled.
+func userStatus(r *request) (fields, error) {
+	out, err := r.do("openim/query_online_status", r.body)
+	if err != nil {
+		return nil, err
+	}
+	users := []fields{}
+	for _, u := range list(out, "QueryResult") {
+		status := 2 // offline
+		if u["Status"] == "Online" {
+			status = 1
+		}
+		users = append(users, fields{"UserId": u["To_Account"], "StatusType": status, "CustomStatus": ""})
+	}
+	return ok(fields{"UserStatusList": users}), nil
 }
 
 // profileTags are the tags of a profile that the SDK shows.

@@ -1,0 +1,313 @@
+// The agent's page: who waits, and the conversation with each. A support desk
+// embeds it. Its address takes an identity token and a conversation, both in the
+// fragment, which no server sees, and nothing else:
+//
+//   agent.html#token=TOKEN&conversation=GROUPid
+//
+// It tells the page around it what has happened, and listens to no message.
+import config from "./config.js";
+import { Conversation } from "./conversation.js";
+import { element, icon, initials, onClick, set } from "./dom.js";
+import { agent } from "./identity.js";
+import { dayOf, directionOf, loadLanguage, timeOf } from "./lang.js";
+import { agentCSS, chatCSS, sheetOf } from "./style.js";
+import { shareTransport } from "./tabs.js";
+import { isGroup } from "./transport.js";
+import { ChatView } from "./view.js";
+
+const calm = 150; // milliseconds that the list waits for more changes
+
+const t = await loadLanguage(navigator.language);
+document.adoptedStyleSheets = [sheetOf(chatCSS + agentCSS)];
+document.documentElement.lang = t.language;
+
+const tell = (what, more = {}) => parent !== window && parent.postMessage({ backchannel: what, ...more }, "*"); // a count and ids, no text
+
+// address reads what the page was asked for.
+function address() {
+  const query = new URLSearchParams(location.hash.slice(1));
+  const conversation = query.get("conversation") ?? "";
+  return { token: query.get("token") ?? "", conversation: /^(C2C|GROUP)./.test(conversation) ? conversation : "" };
+}
+
+const notices = element("div", { className: "notices", role: "status" });
+const page = element("main", { className: "page themed", dir: directionOf(document.documentElement) }, notices);
+document.body.append(page);
+
+let login; // of the agent who is logged in
+let busy = Promise.resolve();
+
+function notify(text, ...more) {
+  notices.replaceChildren(...(text ? [element("div", { className: "banner" }, text, ...more)] : []));
+}
+
+function stop(text) {
+  login?.close();
+  login = undefined;
+  page.querySelector(".desk, .message")?.remove();
+  page.append(element("p", { className: "message", role: "alert" }, text));
+}
+
+// follow does what the address says, one change after the other.
+function follow() {
+  busy = busy.then(async () => {
+    const { token, conversation } = address();
+    if (!token) return stop(t("noToken"));
+    if (login?.token !== token) {
+      let who;
+      try {
+        who = await agent(token, config.backend);
+      } catch (e) {
+        console.error("backchannel chat:", e);
+        if (e.code === "offline") return stop(t("failedOpen"));
+        tell("token");
+        return stop(t("token"));
+      }
+      if (login && login.userID === who.userID) await login.renew(token, who);
+      else if (!(await enter(token, who))) return;
+    }
+    if (conversation !== login.shown) login.show(conversation);
+  });
+}
+
+// enter logs an agent in; of one before him nothing stays.
+async function enter(token, who) {
+  login?.close();
+  login = undefined;
+  page.querySelector(".desk, .message")?.remove();
+  notify(t("connecting"));
+  const next = new Login(token, who);
+  try {
+    await next.transport.connect(who);
+  } catch (e) {
+    console.error("backchannel chat:", e);
+    next.close();
+    notify("");
+    stop(t("failedOpen"));
+    return false;
+  }
+  login = next;
+  notify("");
+  page.append(next.node);
+  await next.refresh();
+  tell("ready", { userID: who.userID });
+  return true;
+}
+
+class Login {
+  shown = ""; // the conversation
+  #list = [];
+  #rows = new Map();
+
+  constructor(token, who) {
+    Object.assign(this, { token, who, userID: who.userID });
+    this.transport = shareTransport(who.sdkAppID, who.userID, () => agent(this.token, config.backend));
+    this.transport.listen((e) => this.#told(e));
+    this.search = element("input", { type: "search", placeholder: t("search"), "aria-label": t("search"), dir: "auto" });
+    this.search.addEventListener("input", () => this.#draw());
+    this.people = element("ul", {});
+    this.nobody = element("p", { className: "nobody", hidden: true }, t("noConversations"));
+    this.talk = element("section", { className: "talk", "aria-label": t("conversation") }, element("p", { className: "empty" }, t("pick")));
+    this.node = element("div", { className: "desk" },
+      element("nav", { className: "people", "aria-label": t("conversations") }, element("header", {}, element("h1", {}, t("conversations")), this.search), element("div", {}, this.nobody, this.people)), this.talk);
+    this.onSight = () => !document.hidden && this.conversation?.load().catch(() => {});
+    document.addEventListener("visibilitychange", this.onSight);
+    addEventListener("online", this.onSight);
+  }
+
+  close() {
+    document.removeEventListener("visibilitychange", this.onSight);
+    removeEventListener("online", this.onSight);
+    clearTimeout(this.waiting);
+    this.#leave();
+    this.transport.close();
+  }
+
+  // renew goes on with a fresh token of the same agent.
+  async renew(token, who) {
+    this.token = token;
+    if (this.state && this.state !== "online") await this.transport.connect(who).catch(() => {});
+  }
+
+  #told(e) {
+    if (e.type === "list" || e.type === "message" || e.type === "seen") return this.#later();
+    if (e.type !== "state") return;
+    const before = this.state;
+    this.state = e.state;
+    this.view?.setOff(e.state === "kicked");
+    switch (e.state) {
+      case "online":
+        notify("");
+        if (before && before !== "online") {
+          this.conversation?.load().catch(() => {});
+          this.#later();
+        }
+        return;
+      case "reconnecting":
+        return notify(t("reconnecting"));
+      case "kicked":
+        return notify(t("kicked"), onClick(element("button", { type: "button", className: "link" }, t("useHere")), () => this.transport.connect().catch(() => this.#ended())));
+      case "expired":
+        return void this.transport.connect().catch(() => this.#ended());
+    }
+  }
+
+  #ended() {
+    notify(t("token"));
+    tell("token");
+  }
+
+  #later() {
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => this.refresh(), calm);
+  }
+
+  async refresh() {
+    try {
+      this.#list = await this.transport.list();
+    } catch {
+      return; // the next change asks again
+    }
+    this.#draw();
+    const count = this.#list.reduce((n, c) => n + (c.conversation === this.shown && !document.hidden ? 0 : c.unread), 0);
+    if (count === this.counted) return;
+    this.counted = count;
+    document.title = count ? `(${count}) ${t("conversations")}` : t("conversations");
+    tell("unread", { count, conversation: this.#list.find((c) => c.unread)?.conversation ?? "" });
+  }
+
+  #draw() {
+    const wanted = this.search.value.trim().toLowerCase();
+    const list = this.#list.filter((c) => c.name.toLowerCase().includes(wanted) || c.conversation.toLowerCase().includes(wanted));
+    set(this.nobody, "hidden", list.length > 0);
+    const keys = new Set(list.map((c) => c.conversation));
+    for (const [key, row] of this.#rows) {
+      if (keys.has(key)) continue;
+      row.remove();
+      this.#rows.delete(key);
+    }
+    let next = this.people.firstChild;
+    for (const c of list) {
+      let row = this.#rows.get(c.conversation);
+      if (!row) this.#rows.set(c.conversation, (row = this.#row(c)));
+      this.#renew(row, c);
+      if (row === next) next = next.nextSibling;
+      else this.people.insertBefore(row, next);
+    }
+    if (this.title) set(this.title, "textContent", this.#nameOf(this.shown));
+  }
+
+  #row({ conversation }) {
+    const parts = { face: element("span", { className: "face", "aria-hidden": "true" }), name: element("b", { dir: "auto" }), at: element("time"), last: element("span", { className: "last", dir: "auto" }), count: element("span", { className: "count" }) };
+    const button = element("button", { type: "button", className: "person" }, parts.face, parts.name, parts.at, parts.last, parts.count);
+    button.addEventListener("click", () => {
+      this.show(conversation, true);
+      tell("open", { conversation });
+    });
+    return Object.assign(element("li", {}, button), { parts, button });
+  }
+
+  #renew({ parts, button }, c) {
+    set(parts.face, "textContent", initials(c.name));
+    set(parts.name, "textContent", c.name);
+    const today = new Date(c.at).toDateString() === new Date().toDateString();
+    set(parts.at, "textContent", c.at ? (today ? timeOf(c.at, t.language) : dayOf(c.at, t)) : "");
+    set(parts.last, "textContent", lastOf(c.last));
+    const unread = c.conversation === this.shown && !document.hidden ? 0 : c.unread;
+    set(parts.count, "hidden", !unread);
+    set(parts.count, "textContent", unread > 99 ? "99+" : String(unread));
+    parts.count.setAttribute("aria-label", t("unread", unread));
+    set(button, "className", unread ? "person fresh" : "person");
+    button.setAttribute("aria-current", String(c.conversation === this.shown));
+  }
+
+  #nameOf(conversation) {
+    return this.#list.find((c) => c.conversation === conversation)?.name ?? conversation.replace(/^(C2C|GROUP)/, "");
+  }
+
+  #leave() {
+    this.view?.close();
+    this.conversation?.close();
+    this.view = this.conversation = this.title = undefined;
+  }
+
+  // show shows a conversation, or none; the address keeps which.
+  show(conversation, here) {
+    this.#leave();
+    this.shown = conversation;
+    if (here) {
+      const query = new URLSearchParams({ token: this.token, ...(conversation && { conversation }) });
+      history.replaceState(null, "", `#${query}`);
+    }
+    this.node.classList.toggle("one", Boolean(conversation));
+    if (!conversation) {
+      this.talk.replaceChildren(element("p", { className: "empty" }, t("pick")));
+      this.#draw();
+      return;
+    }
+    const talk = (this.conversation = new Conversation(this.transport, conversation));
+    talk.unread = 1; // it may hold some from before: opening it reads them
+    this.view = new ChatView({ t, conversation: talk, nameOf: (m) => m.nick || m.from || this.#nameOf(conversation), tools: this.#answers() });
+    const back = element("button", { type: "button", className: "round back", "aria-label": t("back"), title: t("back") }, icon("back"));
+    back.addEventListener("click", () => {
+      this.show("", true);
+      this.#rows.get(conversation)?.button.focus();
+    });
+    this.title = element("h2", { dir: "auto" }, this.#nameOf(conversation));
+    this.talk.replaceChildren(element("header", {}, back, this.title, ...this.#deskTools(conversation)), this.view.node);
+    this.view.shown();
+    if (here) this.view.focus();
+    this.#draw();
+    talk.load().then(() => this.view?.toEnd(), () => notify(t("failedOpen")));
+  }
+
+  // #answers is a menu of ready-made answers, which are sent only after a look.
+  #answers() {
+    if (!config.answers?.length) return [];
+    return [menu("answers", t("answers"), config.answers.map((text) => ({ text, act: () => this.view.write(this.view.input.value ? `${this.view.input.value} ${text}` : text) })), "round")];
+  }
+
+  #deskTools() {
+    return [];
+  }
+}
+
+function lastOf(last) {
+  if (!last) return "";
+  const text = last.recalled ? t("takenBack") : last.kind === "text" ? last.text : last.kind === "image" ? t("image") : last.kind === "file" ? last.file?.name || t("file") : "";
+  return last.mine ? `${t("you")}: ${text}` : text;
+}
+
+// menu is a button with choices below or above it.
+function menu(shape, label, choices, look = "tool") {
+  const button = element("button", { type: "button", className: look, "aria-haspopup": "true", "aria-expanded": "false", title: label, "aria-label": look === "tool" ? undefined : label }, icon(shape), look === "tool" && element("span", {}, label));
+  const list = element("div", { className: "menu", hidden: true, role: "group", "aria-label": label });
+  const node = element("div", { className: "pop" }, button, list);
+  const turn = (open) => {
+    list.hidden = !open;
+    button.setAttribute("aria-expanded", open);
+  };
+  for (const { text, act } of choices) {
+    const b = onClick(element("button", { type: "button", dir: "auto" }, text), async () => {
+      turn(false);
+      button.focus();
+      await act();
+    });
+    list.append(b);
+  }
+  button.addEventListener("click", () => {
+    turn(list.hidden);
+    list.querySelector("button")?.focus();
+  });
+  node.addEventListener("keydown", (e) => {
+    if (e.key !== "Escape" || list.hidden) return;
+    e.stopPropagation();
+    turn(false);
+    button.focus();
+  });
+  node.addEventListener("focusout", (e) => !node.contains(e.relatedTarget) && turn(false));
+  return node;
+}
+
+addEventListener("hashchange", follow);
+follow();
