@@ -6,10 +6,15 @@
 // answered: one message of a conversation after the other, in the order in which
 // they were written, whatever order their callbacks and jobs come in.
 //
-// Each message is answered once. The answer is kept before it is sent, so that
-// whoever goes on after a crash sends that one and asks no model again; the
-// sending happens once by package once. A repeated callback, and a job that comes
-// again days later, find the answer that was given.
+// Each message is answered once. The answer is stored before it is sent, so that
+// whoever goes on after a crash sends that one and asks no model again; package
+// once deduplicates the sends. A repeated callback, and a job that is redelivered
+// days later, find the answer that was given.
+//
+// An answer is shown while the model writes it: one-to-one by IM's streaming
+// messages, in groups by a message that is edited. Each piece is stored before it
+// is sent. Whoever finds an answer half shown has the model continue what is
+// stored, and completes the same message, which any number of workers may do.
 //
 // No robot answers a robot, and what robots send calls no before-callback.
 package bot
@@ -33,32 +38,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Role says who speaks in a conversation.
-type Role string
-
-// The roles, in the words that models use.
-const (
-	System    Role = "system"
-	User      Role = "user"
-	Assistant Role = "assistant"
-)
-
-// Turn is one thing said.
-type Turn struct {
-	Role Role   `json:"role"`
-	Text string `json:"text"`
-}
-
-// ErrRefused is a model's error about what it will not talk about.
-var ErrRefused = errors.New("bot: the model refuses to answer")
-
-// Model is a language model.
-type Model interface {
-	// Complete returns what the model says after these turns, as people should
-	// read it. It does its own repeating within ctx. ErrRefused is final.
-	Complete(ctx context.Context, turns []Turn) (string, error)
-}
-
 // Sends sends messages once; *once.Sender has it.
 type Sends interface {
 	C2C(ctx context.Context, event string, m im.C2CMsg) (im.C2CSent, error)
@@ -79,6 +58,7 @@ type Texts struct {
 	Refused string // it does not want to talk about that
 	Spent   string // the day's budget is used up
 	Forgot  string // it has forgotten the conversation, as it was asked to
+	Broken  string // ends an answer that the model broke off
 }
 
 // The texts unless settings say otherwise.
@@ -87,6 +67,7 @@ const (
 	DefaultRefused = "Sorry, I would rather not talk about that."
 	DefaultSpent   = "Sorry, that is all I can answer today."
 	DefaultForgot  = "I have forgotten what we talked about."
+	DefaultBroken  = "Sorry, I lost the thread there. Please ask me again."
 )
 
 // Config makes [Bots]. Where another deployment runs the rule and callbacks are
@@ -96,6 +77,11 @@ type Config struct {
 	Jobs  *queue.Ledger
 	Sends Sends
 	Model Model
+	// IM shows answers while they are written; nil sends them as a whole.
+	IM     IM
+	Stream Stream
+	// Moderation judges prompts and answers; nil lets everything pass.
+	Moderation Moderation
 
 	// Prompts are the system prompts of robots, by UserID; Prompt is that of all
 	// others.
@@ -133,11 +119,17 @@ const (
 	longest = 12 << 10
 )
 
+// lease is how long a conversation and its job stay blocked after their worker
+// died.
+const lease = 50 * time.Second
+
 // Bots is the rule.
 type Bots struct {
 	c     Config
 	boxes *mailbox.Mailbox
 	lives *generation.Registry
+
+	streams, edits pace // of this instance
 }
 
 // New returns the rule and registers the handler of its jobs.
@@ -150,6 +142,7 @@ func New(c Config) *Bots {
 		{&c.Texts.Refused, DefaultRefused},
 		{&c.Texts.Spent, DefaultSpent},
 		{&c.Texts.Forgot, DefaultForgot},
+		{&c.Texts.Broken, DefaultBroken},
 	} {
 		if *text.of == "" {
 			*text.of = text.def
@@ -164,9 +157,14 @@ func New(c Config) *Bots {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	b := &Bots{c: c, boxes: mailbox.New(c.Store, "messages", mailbox.Options{Now: c.Now}), lives: generation.New(c.Store, c.Now)}
+	c.Stream.defaults()
+	b := &Bots{
+		c: c, boxes: mailbox.New(c.Store, "messages", mailbox.Options{Lease: lease, Now: c.Now}), lives: generation.New(c.Store, c.Now),
+		streams: pace{least: c.Stream.Every, rate: c.Stream.Rate}, edits: pace{least: c.Stream.GroupEvery, rate: c.Stream.Rate},
+	}
 	if c.Jobs != nil {
 		c.Jobs.Handle("bot.answer", b.answer)
+		c.Jobs.Renew("bot.answer", lease)
 	}
 	return b
 }
@@ -181,15 +179,16 @@ func (b *Bots) Register(m *callback.Mux) {
 // message is what somebody wrote to one robot: a mailbox's entry, and the body
 // of its job.
 type message struct {
-	Robot   string `json:"robot"`
-	From    string `json:"from"`
-	GroupID string `json:"groupId,omitempty"`
-	TopicID string `json:"topicId,omitempty"`
-	Life    int64  `json:"life,omitempty"`   // generation of the group, from the second on
-	MsgSeq  uint32 `json:"msgSeq,omitempty"` // of a group message
-	MsgKey  string `json:"msgKey,omitempty"` // of a one-to-one message
-	Order   int64  `json:"order"`
-	Text    string `json:"text"`
+	Robot   string       `json:"robot"`
+	From    string       `json:"from"`
+	GroupID string       `json:"groupId,omitempty"`
+	TopicID string       `json:"topicId,omitempty"`
+	Type    im.GroupType `json:"type,omitempty"`   // of the group
+	Life    int64        `json:"life,omitempty"`   // generation of the group, from the second on
+	MsgSeq  uint32       `json:"msgSeq,omitempty"` // of a group message
+	MsgKey  string       `json:"msgKey,omitempty"` // of a one-to-one message
+	Order   int64        `json:"order"`
+	Text    string       `json:"text"`
 }
 
 func (b *Bots) c2c(ctx context.Context, e *callback.BotOnC2CMessage) error {
@@ -219,7 +218,7 @@ func (b *Bots) group(ctx context.Context, e *callback.BotOnGroupMessage) error {
 			continue
 		}
 		if err := b.heard(ctx, message{
-			Robot: robot, From: e.From, GroupID: e.GroupID, TopicID: e.TopicID, Life: life.Number, MsgSeq: e.MsgSeq, Order: int64(e.MsgSeq), Text: text,
+			Robot: robot, From: e.From, GroupID: e.GroupID, TopicID: e.TopicID, Type: e.Type, Life: life.Number, MsgSeq: e.MsgSeq, Order: int64(e.MsgSeq), Text: text,
 		}); err != nil {
 			return err
 		}
@@ -304,99 +303,31 @@ func (b *Bots) next(ctx context.Context, e mailbox.Entry) ([]kv.Write, error) {
 	if err := json.Unmarshal(e.Body, &m); err != nil {
 		return nil, err
 	}
+	d, err := b.draft(ctx, m)
+	if err != nil || d.Done {
+		return nil, err
+	}
 	before, memoryRev, err := b.memory(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	a, rev, err := b.decide(ctx, m, before)
-	if err != nil || a.Done {
+	if d.rev == "" || d.Open {
+		if err := d.think(ctx, before); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.spend(ctx, m, d.answer); err != nil {
 		return nil, err
 	}
-	if err := b.spend(ctx, m, a); err != nil {
+	if err := d.deliver(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.send(ctx, m, a.Text); err != nil {
-		return nil, err
-	}
-	writes, err := b.remember(m, a, before, memoryRev)
+	writes, err := b.remember(m, d.answer, before, memoryRev)
 	if err != nil {
 		return nil, err
 	}
-	a.Done = true
-	put, err := b.put(m, a, kv.Rev(rev))
+	put, err := d.put(answer{Done: true})
 	return append(writes, put), err
-}
-
-// answer is what a message is answered, as it is kept.
-type answer struct {
-	Text   string `json:"text"`
-	Said   bool   `json:"said,omitempty"`   // by the model: it is remembered, and paid for
-	Forget bool   `json:"forget,omitempty"` // what was before
-	Day    string `json:"day,omitempty"`    // whose budget pays
-	Done   bool   `json:"done,omitempty"`   // sent and remembered
-}
-
-func (b *Bots) put(m message, a answer, is kv.Cond) (kv.Put, error) {
-	value, err := json.Marshal(a)
-	return kv.Put{Key: answerKey(m), Value: value, If: is, Expires: b.c.Now().Add(answerKept)}, err
-}
-
-func answerKey(m message) string { return "answer/" + m.id() }
-
-// decide returns the answer to a message and its revision: the one that was kept,
-// or a new one, which is kept before anybody hears it.
-func (b *Bots) decide(ctx context.Context, m message, before []Turn) (a answer, rev string, err error) {
-	if a, rev, err = b.kept(ctx, m); !errors.Is(err, kv.ErrNotFound) {
-		return a, rev, err
-	}
-	if a, err = b.think(ctx, m, before); err != nil {
-		return a, "", err
-	}
-	put, err := b.put(m, a, kv.Absent())
-	if err != nil {
-		return a, "", err
-	}
-	rev = kv.NewOp("answer")
-	if err = b.c.Store.Commit(ctx, m.box(), rev, put); errors.Is(err, kv.ErrConflict) {
-		return b.kept(ctx, m) // whoever held the box before was not quite dead
-	}
-	return a, rev, err
-}
-
-func (b *Bots) kept(ctx context.Context, m message) (a answer, rev string, err error) {
-	item, err := b.c.Store.Get(ctx, m.box(), answerKey(m))
-	if err != nil {
-		return a, "", err
-	}
-	return a, item.Rev, json.Unmarshal(item.Value, &a)
-}
-
-// think finds an answer, in the end a polite sentence.
-func (b *Bots) think(ctx context.Context, m message, before []Turn) (answer, error) {
-	if slices.ContainsFunc(b.c.Forget, func(w string) bool { return strings.EqualFold(w, m.Text) }) {
-		return answer{Text: b.c.Texts.Forgot, Forget: true}, nil
-	}
-	day := b.c.Now().UTC().Format(time.DateOnly)
-	spent, err := b.spent(ctx, m, day)
-	if err != nil {
-		return answer{}, err
-	}
-	if spent {
-		return answer{Text: b.c.Texts.Spent}, nil
-	}
-	thinking, cancel := context.WithTimeout(ctx, Thinking)
-	defer cancel()
-	text, err := b.c.Model.Complete(thinking, b.turns(m, before))
-	switch {
-	case ctx.Err() != nil:
-		return answer{}, ctx.Err() // this process ends; another goes on
-	case errors.Is(err, ErrRefused):
-		return answer{Text: b.c.Texts.Refused}, nil
-	case err != nil || strings.TrimSpace(text) == "":
-		b.log(ctx, m, err)
-		return answer{Text: b.c.Texts.Sorry}, nil
-	}
-	return answer{Text: strings.TrimSpace(text), Said: true, Day: day}, nil
 }
 
 // turns is what the model gets to read.
@@ -407,7 +338,7 @@ func (b *Bots) turns(m message, before []Turn) []Turn {
 	}
 	var turns []Turn
 	if prompt != "" {
-		turns = append(turns, Turn{System, prompt})
+		turns = append(turns, Turn{Role: System, Text: prompt})
 	}
 	return append(append(turns, before...), m.turn())
 }
@@ -415,7 +346,7 @@ func (b *Bots) turns(m message, before []Turn) []Turn {
 // turn is the message as a model reads it: in a group, with who said it.
 func (m message) turn() Turn {
 	if m.GroupID != "" {
-		return Turn{User, fmt.Sprintf("%s: %s", m.From, m.Text)}
+		return Turn{Role: User, Text: fmt.Sprintf("%s: %s", m.From, m.Text)}
 	}
-	return Turn{User, m.Text}
+	return Turn{Role: User, Text: m.Text}
 }

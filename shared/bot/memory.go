@@ -41,7 +41,7 @@ func (b *Bots) remember(m message, a answer, before []Turn, rev string) ([]kv.Wr
 	if !a.Said || b.c.MemoryTokens < 0 {
 		return nil, nil
 	}
-	turns := recent(append(before, m.turn(), Turn{Assistant, a.Text}), b.c.MemoryTokens)
+	turns := recent(append(before, m.turn(), Turn{Role: Assistant, Text: a.Text}), b.c.MemoryTokens)
 	if len(turns) == 0 {
 		return nil, nil
 	}

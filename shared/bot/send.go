@@ -3,35 +3,43 @@ package bot
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
 )
 
-// send sends an answer, in as many messages as it takes. What IM refuses for
-// good, such as a message into a group that is gone, is dropped.
-func (b *Bots) send(ctx context.Context, m message, text string) error {
+// sendWhole sends a text in as many messages as it takes, the first of which is
+// the answer's n-th.
+func (d *draft) sendWhole(ctx context.Context, n int, text string) error {
 	for i, part := range Split(text, MaxPart) {
-		event := fmt.Sprintf("bot/%s/%d", m.id(), i)
-		var err error
-		if m.GroupID != "" {
-			_, err = b.c.Sends.Group(ctx, event, im.GroupMsg{
-				GroupID: m.GroupID, TopicID: m.TopicID, From: m.Robot, Body: im.Text(part), AfterCallback: b.c.AfterCallback,
-			})
-		} else {
-			_, err = b.c.Sends.C2C(ctx, event, im.C2CMsg{From: m.Robot, To: m.From, Body: im.Text(part), AfterCallback: b.c.AfterCallback})
+		if n+i >= MaxParts {
+			break
 		}
-		switch {
-		case errors.Is(err, once.ErrUnknown), im.Lasting(err):
-			b.log(ctx, m, err)
-			return nil
-		case err != nil:
-			return err
+		if err := d.sendText(ctx, n+i, part); err != nil {
+			return d.dropped(ctx, err)
 		}
 	}
 	return nil
+}
+
+// sendText sends a message of the answer as a text, once.
+func (d *draft) sendText(ctx context.Context, n int, text string) error {
+	if d.m.GroupID != "" {
+		_, _, err := d.groupMessage(ctx, n, text)
+		return err
+	}
+	_, err := d.c.Sends.C2C(ctx, d.event(n), im.C2CMsg{From: d.m.Robot, To: d.m.From, Body: im.Text(text), AfterCallback: d.c.AfterCallback})
+	return err
+}
+
+// dropped is nil for an error that will be the same each time, which it logs.
+func (d *draft) dropped(ctx context.Context, err error) error {
+	if errors.Is(err, once.ErrUnknown) || im.Lasting(err) {
+		d.log(ctx, d.m, err)
+		return nil
+	}
+	return err
 }
 
 // log says that a message got no answer of the model's, or none at all; not what

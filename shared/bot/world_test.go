@@ -1,6 +1,7 @@
 package bot_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,9 @@ type world struct {
 	modelURL string
 	conf     bot.Config
 	ledger   *queue.Ledger // of the process
+	whole    bool          // answers are not streamed
+	// around puts something around what the next processes have.
+	around func(kv.Store, bot.IM, bot.Sends) (kv.Store, bot.IM, bot.Sends)
 }
 
 func newWorld(t testing.TB, store kv.Store, clock *kvtest.Clock) *world {
@@ -44,7 +48,7 @@ func newWorld(t testing.TB, store kv.Store, clock *kvtest.Clock) *world {
 	w.modelURL = w.HTTP(w.model)
 	model, err := openai.New(openai.Config{URL: w.modelURL, Models: []string{"m"}, Now: clock.Now, Try: 5 * time.Second, Sleep: w.Sleep})
 	w.Must(err)
-	w.conf = bot.Config{Model: model, Now: clock.Now, Forget: []string{"/forget"}}
+	w.conf = bot.Config{Model: model, Now: clock.Now, Stream: bot.Stream{Every: -1, GroupEvery: -1}, Forget: []string{"/forget"}}
 	w.restart(store)
 	chat := w.Client()
 	for _, id := range []string{robot, other} {
@@ -58,7 +62,16 @@ func (w *world) restart(store kv.Store) {
 	w.Helper()
 	w.ledger = queue.NewLedger(store, w.Queue, w.Clock.Now)
 	conf := w.conf
-	conf.Store, conf.Jobs, conf.Sends = store, w.ledger, once.New(store, w.Client(), w.Clock.Now)
+	client := w.Client()
+	conf.Store, conf.Jobs, conf.Sends = store, w.ledger, once.New(store, client, w.Clock.Now)
+	if !w.whole {
+		conf.IM = client
+	}
+	if w.around != nil {
+		conf.Store, conf.IM, conf.Sends = w.around(conf.Store, client, conf.Sends)
+		w.ledger = queue.NewLedger(conf.Store, w.Queue, w.Clock.Now)
+		conf.Jobs = w.ledger
+	}
 	mux := callback.NewMux()
 	bot.New(conf).Register(mux)
 	w.Serve(mux)
@@ -75,15 +88,54 @@ func (w *world) tell(c *imtest.Client, text string) {
 	w.Must(err)
 }
 
-// said returns what a robot said to a user, in the order it was delivered.
+// said returns what a user sees of what robots said, in the order it was
+// delivered.
 func said(c *imtest.Client) []string {
-	var texts []string
-	for _, m := range c.Received() {
-		if strings.HasPrefix(m.From, im.RobotPrefix) {
-			texts = append(texts, m.Text())
+	var keys []string
+	now := map[string]string{}
+	for _, e := range c.Events() {
+		m := e.Message
+		if m == nil || !strings.HasPrefix(m.From, im.RobotPrefix) {
+			continue
+		}
+		key := fmt.Sprint(m.GroupID, m.TopicID, m.Seq, m.Key)
+		switch e.Kind {
+		case "message":
+			keys = append(keys, key)
+			now[key] = shown(m)
+		case "modified":
+			now[key] = shown(m)
 		}
 	}
+	texts := make([]string, len(keys))
+	for i, key := range keys {
+		texts[i] = now[key]
+	}
 	return texts
+}
+
+// shown is what a message shows: the text of a stream ends with ⋯ while it goes
+// on.
+func shown(m *imtest.Message) string {
+	if s, is := streamOf(m); is {
+		text := strings.Join(s.Chunks, "")
+		if s.IsFinished == 0 {
+			text += "⋯"
+		}
+		return text
+	}
+	return m.Text()
+}
+
+type stream struct {
+	ChatbotPlugin, IsFinished int
+	Chunks                    []string
+}
+
+func streamOf(m *imtest.Message) (s stream, is bool) {
+	var elements []struct{ MsgContent struct{ Data string } }
+	is = json.Unmarshal(m.Body, &elements) == nil && len(elements) == 1 && json.Unmarshal([]byte(elements[0].MsgContent.Data), &s) == nil && s.ChatbotPlugin != 0
+	return s, is
 }
 
 func (w *world) wantSaid(c *imtest.Client, want ...string) {

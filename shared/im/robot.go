@@ -58,6 +58,10 @@ func (c *Client) DeleteRobot(ctx context.Context, userID string) error {
 	}{userID}, nil)
 }
 
+// Rate is how many calls a second this client makes to one API at most, unless the
+// API's page names another limit: its share of IM's 200.
+func (c *Client) Rate() float64 { return float64(perAPI.n) * c.limits.share }
+
 // StreamChunk is a piece of a one-to-one message that is written while its
 // receiver reads.
 type StreamChunk struct {

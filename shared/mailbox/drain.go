@@ -55,7 +55,7 @@ type Handler func(ctx context.Context, e Entry) ([]kv.Write, error)
 // again: another holds the box, or held it while this one was too slow; an entry
 // failed, whose error is in the chain; ctx is about to end; or MaxDrain entries
 // were handled. Other errors are the store's and the context's own. The box is
-// blocked after them until the lease ends, two minutes later at most.
+// blocked after them until the lease ends, [Options.Lease] later at most.
 func (m *Mailbox) Drain(ctx context.Context, box string, handle Handler) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -154,13 +154,21 @@ func (h *holder) take(ctx context.Context) (held bool, err error) {
 
 // renewed is the lease made long enough for one more entry.
 func (h *holder) renewed(ctx context.Context) lease {
-	d := turn
-	if deadline, has := ctx.Deadline(); has {
-		d = min(d, time.Until(deadline))
+	d := h.turnOf(ctx)
+	if h.Mailbox.lease > 0 {
+		d = min(d, h.Mailbox.lease-leaseSlack)
 	}
 	l := h.lease
 	l.Held, l.Until = true, h.now().Add(d+leaseSlack)
 	return l
+}
+
+// turnOf is how long a handler may take.
+func (h *holder) turnOf(ctx context.Context) time.Duration {
+	if deadline, has := ctx.Deadline(); has {
+		return min(turn, time.Until(deadline))
+	}
+	return turn
 }
 
 // commit writes the lease and whatever else, if this holder still has it.
@@ -285,11 +293,49 @@ func (h *holder) perform(ctx context.Context, item kv.Item, handle Handler) erro
 	return nil
 }
 
-// call gives the handler the time that the lease leaves it.
+// call gives the handler its time: what the lease leaves it, or where the lease is
+// renewed, two minutes.
 func (h *holder) call(ctx context.Context, handle Handler, e Entry) ([]kv.Write, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.lease.Until.Sub(h.now())-leaseSlack)
+	left := h.lease.Until.Sub(h.now()) - leaseSlack
+	if h.Mailbox.lease == 0 {
+		ctx, cancel := context.WithTimeout(ctx, left)
+		defer cancel()
+		return handle(ctx, e)
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.turnOf(ctx))
 	defer cancel()
+	renewing := h.renew(ctx, cancel)
+	defer renewing() // the holder's state is its own again
 	return handle(ctx, e)
+}
+
+// renew prolongs the lease until the function that it returns is called, which
+// waits for a renewal under way. It cancels the handler once the lease is lost.
+func (h *holder) renew(ctx context.Context, cancel context.CancelFunc) (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(h.Mailbox.lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			// A store that is away for a moment is asked again at the next tick.
+			if err := h.commit(ctx, h.renewed(ctx)); errors.Is(err, errLost) {
+				cancel()
+				return
+			}
+		}
+	}()
+	return func() {
+		close(ended)
+		<-done
+	}
 }
 
 // fail puts an entry off, and with it the box.

@@ -63,7 +63,11 @@ type Options struct {
 	// PerSecond is how many entries of a box are handled within a second at
 	// most, whoever drains it; 0 is as many as can be.
 	PerSecond int
-	Now       func() time.Time // nil: time.Now
+	// Lease is how long a box stays blocked after its holder died; 0 is the two
+	// minutes that a handler has. While a handler runs the lease is renewed, at a
+	// commit each third of it, and a handler whose holder lost it is cancelled.
+	Lease time.Duration
+	Now   func() time.Time // nil: time.Now
 }
 
 // Mailbox is what the boxes of one purpose have in common. It is safe for
@@ -72,13 +76,14 @@ type Mailbox struct {
 	store kv.Store
 	name  string
 	every time.Duration // between two entries
+	lease time.Duration // 0: as long as a handler may take
 	now   func() time.Time
 }
 
 // New returns the boxes of that name: a partition may have one of each name.
 // Their keys begin with "mailbox/".
 func New(store kv.Store, name string, o Options) *Mailbox {
-	m := &Mailbox{store: store, name: name, now: o.Now}
+	m := &Mailbox{store: store, name: name, lease: o.Lease, now: o.Now}
 	if m.now == nil {
 		m.now = time.Now
 	}

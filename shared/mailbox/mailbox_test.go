@@ -32,6 +32,7 @@ func TestContract(t *testing.T) {
 		{"ComesWhileFinishing", testComesWhileFinishing},
 		{"LostLease", testLostLease},
 		{"DeadHolder", testDeadHolder},
+		{"ShortLease", testShortLease},
 		{"NoTimeLeft", testNoTimeLeft},
 		{"Failing", testFailing},
 		{"HandlerSaysLater", testHandlerSaysLater},
@@ -593,5 +594,40 @@ func testOldEntriesCostNothing(t *testing.T, s *suite) {
 	s.must(counted.Drain(t.Context(), s.box, s.handle))
 	if lists != 1 {
 		t.Errorf("%d lists for one entry", lists)
+	}
+}
+
+// testShortLease: with a short lease a dead holder blocks the box no longer than
+// that, and a slow one who lives keeps it as long as the handler runs.
+func testShortLease(t *testing.T, s *suite) {
+	const lease = 150 * time.Millisecond // of which a third passes between renewals, by the machine's clock
+	short := func() *mailbox.Mailbox {
+		return mailbox.New(s.store, "box", mailbox.Options{Lease: lease, Now: s.clock.Now})
+	}
+	first, second := short(), short()
+	s.must(first.Append(t.Context(), s.box, "a", 1, nil))
+	func() {
+		defer func() { _ = recover() }()
+		_ = first.Drain(t.Context(), s.box, func(context.Context, mailbox.Entry) ([]kv.Write, error) { panic("killed") })
+	}()
+	s.later(second.Drain(t.Context(), s.box, s.handle))
+	s.clock.Advance(lease)
+	leaseOf := func() string {
+		item, err := s.store.Get(t.Context(), s.box, "mailbox/box/lease")
+		s.must(err)
+		return item.Rev
+	}
+	s.must(second.Drain(t.Context(), s.box, func(ctx context.Context, e mailbox.Entry) ([]kv.Write, error) {
+		for range 3 {
+			s.clock.Advance(lease * 2 / 3)
+			for was := leaseOf(); leaseOf() == was; { // until it is renewed
+				time.Sleep(time.Millisecond)
+			}
+			s.later(first.Drain(ctx, s.box, s.handle))
+		}
+		return s.handle(ctx, e)
+	}))
+	if got := s.ids(); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("handled %q", got)
 	}
 }

@@ -77,6 +77,7 @@ type Ledger struct {
 	store    kv.Store
 	queue    Queue
 	handlers map[string]Handler
+	renewing map[string]time.Duration // leases of kinds that have short ones
 	now      func() time.Time
 }
 
@@ -86,11 +87,17 @@ func NewLedger(store kv.Store, q Queue, now func() time.Time) *Ledger {
 	if now == nil {
 		now = time.Now
 	}
-	return &Ledger{store: store, queue: q, handlers: make(map[string]Handler), now: now}
+	return &Ledger{store: store, queue: q, handlers: make(map[string]Handler), renewing: make(map[string]time.Duration), now: now}
 }
 
 // Handle registers the handler of a kind.
 func (l *Ledger) Handle(kind string, h Handler) { l.handlers[kind] = h }
+
+// Renew makes the lease of a kind's jobs so long only, and has the lease renewed
+// while the handler runs: a job that takes minutes is free again that soon after
+// its worker died. A renewal is one commit each third of the lease; a handler whose
+// worker lost the lease is cancelled.
+func (l *Ledger) Renew(kind string, lease time.Duration) { l.renewing[kind] = lease }
 
 // Elsewhere says that another program carries out the jobs of a kind, so that
 // this one may put them. It changes nothing where the kind has a handler here.
@@ -273,7 +280,7 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 	// The attempt counts before it begins, so that a job which kills its
 	// worker is laid aside too.
 	r.Attempts++
-	r.Leased = now.Add(leaseOf(ctx))
+	r.Leased = now.Add(l.leaseOf(ctx, j.Kind))
 	record, err := l.put(r, cond)
 	if err != nil {
 		return err
@@ -285,7 +292,53 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 	case err != nil:
 		return err
 	}
-	return l.settle(ctx, r, kv.Rev(op), l.carryOut(ctx, r.Job))
+	working, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := l.renew(working, cancel, r, op)
+	result := l.carryOut(working, r.Job)
+	return l.settle(ctx, r, kv.Rev(stop()), result)
+}
+
+// renew prolongs a worker's lease, where its kind has a short one, until the
+// function that it returns is called. That returns the record's revision.
+func (l *Ledger) renew(ctx context.Context, cancel context.CancelFunc, r Record, rev string) (stop func() string) {
+	lease := l.renewing[r.Job.Kind]
+	if lease == 0 {
+		return func() string { return rev }
+	}
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			r.Leased = l.now().Add(l.leaseOf(ctx, r.Job.Kind))
+			op := kv.NewOp("renew")
+			record, err := l.put(r, kv.Rev(rev))
+			if err == nil {
+				err = l.commit(context.WithoutCancel(ctx), r.Job.ID, op, record)
+			}
+			switch {
+			case err == nil:
+				rev = op
+			case errors.Is(err, kv.ErrConflict):
+				cancel() // another worker has the job
+				return
+			}
+		}
+	}()
+	return func() string {
+		close(ended)
+		<-done
+		return rev
+	}
 }
 
 func withNotBefore(j Job, t time.Time) Job {
@@ -295,11 +348,15 @@ func withNotBefore(j Job, t time.Time) Job {
 
 // leaseOf is how long a worker with this context keeps a job to itself. If it
 // dies, the job is free again then.
-func leaseOf(ctx context.Context) time.Duration {
+func (l *Ledger) leaseOf(ctx context.Context, kind string) time.Duration {
+	d := lease
 	if deadline, has := ctx.Deadline(); has {
-		return max(time.Until(deadline), 0) + leaseSlack
+		d = max(time.Until(deadline), 0) + leaseSlack
 	}
-	return lease
+	if short := l.renewing[kind]; short > 0 {
+		return min(d, short)
+	}
+	return d
 }
 
 // carryOut calls the handler and makes an error of a panic.

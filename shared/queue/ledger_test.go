@@ -537,3 +537,42 @@ func TestStorm(t *testing.T) {
 	}
 	b.want(0, 0)
 }
+
+// TestAShortLease: the job of a worker that vanished is free again after its
+// kind's lease; a worker who lives keeps it as long as the handler runs.
+func TestAShortLease(t *testing.T) {
+	const lease = 150 * time.Millisecond // of which a third passes between renewals, by the machine's clock
+	b := newBench(t)
+	second := b.another()
+	b.ledger.Renew("work", lease)
+	second.Renew("work", lease)
+	b.must(b.ledger.Put(t.Context(), job("a")))
+	delivery := b.engine.take(b.clock.Now())[0]
+	leased := func() time.Time {
+		r, err := second.Show(t.Context(), "a")
+		b.must(err)
+		return r.Leased
+	}
+	b.result = func(queue.Job) error {
+		b.result = nil
+		for range 3 {
+			b.clock.Advance(lease * 2 / 3)
+			for was := leased(); leased().Equal(was); { // until it is renewed
+				time.Sleep(time.Millisecond)
+			}
+			b.must(second.Perform(t.Context(), delivery))
+		}
+		if b.ran["a"] != 1 {
+			t.Error("two workers at once")
+		}
+		if left := leased().Sub(b.clock.Now()); left > lease {
+			t.Errorf("leased for %v", left)
+		}
+		return nil
+	}
+	b.must(b.ledger.Perform(t.Context(), delivery))
+	if b.ran["a"] != 1 {
+		t.Errorf("ran %d times", b.ran["a"])
+	}
+	b.want(0, 0)
+}

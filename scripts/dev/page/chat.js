@@ -231,6 +231,7 @@ function textOf(item) {
 // stateOf is what became of a message, in words and as a class.
 function stateOf(item) {
   if (item.recalled) return { label: "recalled", kind: "recalled" };
+  if (item.writing) return { label: "writing …", kind: "writing" };
   if (!item.mine) return { label: item.why?.action === "mask" ? "masked" : "" };
   if (item.decided === "approved") return { label: "approved by a moderator", kind: "approved" };
   if (item.decided === "rejected") return { label: "rejected by a moderator", kind: "refused" };

@@ -342,8 +342,21 @@ export class Hub {
   }
 }
 
-// contentOf is what a window shows of a message.
+// contentOf is what a window shows of a message. writing: a robot has not finished
+// it.
 function contentOf({ body, custom }) {
+  const stream = streamOf(body);
   const texts = body.filter((e) => e.MsgType === "TIMTextElem" || e.MsgContent?.Text).map((e) => e.MsgContent.Text);
-  return { body, custom, text: texts.join(" ") };
+  return { body, custom, text: stream ? stream.chunks.join("") : texts.join(" "), writing: stream?.isFinished === 0 };
+}
+
+// streamOf is the answer of a robot in a custom element, as the UI kit reads it.
+function streamOf(body) {
+  if (body.length !== 1 || body[0].MsgType !== "TIMCustomElem") return undefined;
+  try {
+    const data = JSON.parse(body[0].MsgContent.Data);
+    return data?.chatbotPlugin && Array.isArray(data.chunks) ? data : undefined;
+  } catch {
+    return undefined;
+  }
 }

@@ -19,11 +19,21 @@ type Asked struct {
 	Roles []string
 	Texts []string
 	Key   string         // of the Authorization header
+	Begun string         // the answer that is to be continued
 	Body  map[string]any // the whole request
 }
 
-// Last is the text of the last turn.
-func (a Asked) Last() string { return a.Texts[len(a.Texts)-1] }
+// Last is the text of the last turn, apart from those that ask for the
+// continuation of an answer.
+func (a Asked) Last() string {
+	if a.Begun != "" {
+		return a.Texts[len(a.Texts)-3]
+	}
+	return a.Texts[len(a.Texts)-1]
+}
+
+// cutOff is how a request to continue begins.
+const cutOff = "Your last message was cut off."
 
 // Behaviour is how one request is answered. The zero value answers well.
 type Behaviour struct {
@@ -38,10 +48,22 @@ type Behaviour struct {
 	Hang       bool          // no answer until the caller gives up
 	Cut        bool          // the connection ends within the answer
 	Finish     string        // finish_reason
+	// Pieces are what a stream's events say, in place of the words of Text. Cut and
+	// Hang come after the last of them.
+	Pieces []string
+	// Before is called before each piece and before the end, with its number from 0.
+	Before func(n int)
+	// Calls are the tools that the model wants to have called, after what it says.
+	Calls []Call
+	// Tokens are what the usage says: prompt and answer. Zero counts words.
+	Tokens [2]int
 }
 
+// Call is a call of a tool.
+type Call struct{ ID, Name, Arguments string }
+
 // Server answers every request with what its last turn says, repeated with "You
-// said: " before it.
+// said: " before it. Asked to continue such an answer, it does.
 type Server struct {
 	mu     sync.Mutex
 	asked  []Asked
@@ -97,6 +119,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, m := range in.Messages {
 		a.Roles, a.Texts = append(a.Roles, m.Role), append(a.Texts, textOf(m.Content))
 	}
+	if n := len(a.Texts); n >= 3 && a.Roles[n-2] == "assistant" && strings.HasPrefix(a.Texts[n-1], cutOff) {
+		a.Begun = a.Texts[n-2]
+	}
 	s.answer(w, r, in, a, s.behaviour(a))
 }
 
@@ -142,7 +167,7 @@ func (s *Server) behaviour(a Asked) Behaviour {
 }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, in request, a Asked, b Behaviour) {
-	if b.Hang {
+	if b.Hang && b.Pieces == nil {
 		<-r.Context().Done()
 		return
 	}
@@ -168,18 +193,29 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, in request, a As
 	default:
 		c := completion{
 			id: fmt.Sprintf("chatcmpl-%d", len(s.Asked())), model: a.Model, text: b.Text, finish: b.Finish,
-			usage: map[string]int{"prompt_tokens": tokens(a.Texts...)},
+			usage: map[string]int{"prompt_tokens": tokens(a.Texts...)}, pieces: b.Pieces, before: b.Before, calls: b.Calls,
+			gone: r.Context().Done(),
 		}
-		if c.text == "" {
-			c.text = "You said: " + a.Last()
+		if b.Pieces != nil {
+			c.text = strings.Join(b.Pieces, "")
 		}
-		if c.finish == "" {
+		if c.text == "" && b.Calls == nil {
+			c.text = strings.TrimPrefix("You said: "+a.Last(), a.Begun)
+		}
+		switch {
+		case c.finish != "":
+		case b.Calls != nil:
+			c.finish = "tool_calls"
+		default:
 			c.finish = "stop"
 		}
 		c.usage["completion_tokens"] = tokens(c.text)
+		if b.Tokens != [2]int{} {
+			c.usage["prompt_tokens"], c.usage["completion_tokens"] = b.Tokens[0], b.Tokens[1]
+		}
 		c.usage["total_tokens"] = c.usage["prompt_tokens"] + c.usage["completion_tokens"]
 		if in.Stream || b.Stream {
-			c.stream(w, in.StreamOptions.IncludeUsage, b.Cut)
+			c.stream(w, in.StreamOptions.IncludeUsage, b.Cut, b.Hang)
 		} else {
 			c.whole(w, b.Cut)
 		}
@@ -193,6 +229,10 @@ func tokens(texts ...string) int { return len(strings.Fields(strings.Join(texts,
 type completion struct {
 	id, model, text, finish string
 	usage                   map[string]int
+	pieces                  []string
+	before                  func(int)
+	calls                   []Call
+	gone                    <-chan struct{} // the caller gave up
 }
 
 func (c completion) object(kind string, choices ...any) map[string]any {
@@ -204,9 +244,15 @@ func (c completion) object(kind string, choices ...any) map[string]any {
 
 // whole writes the answer as one document, or cuts the connection within it.
 func (c completion) whole(w http.ResponseWriter, cut bool) {
-	out := c.object("chat.completion", map[string]any{
-		"index": 0, "message": map[string]any{"role": "assistant", "content": c.text, "refusal": nil}, "finish_reason": c.finish, "logprobs": nil,
-	})
+	message := map[string]any{"role": "assistant", "content": c.text, "refusal": nil}
+	if c.calls != nil {
+		var calls []any
+		for _, call := range c.calls {
+			calls = append(calls, map[string]any{"id": call.ID, "type": "function", "function": map[string]any{"name": call.Name, "arguments": call.Arguments}})
+		}
+		message["tool_calls"] = calls
+	}
+	out := c.object("chat.completion", map[string]any{"index": 0, "message": message, "finish_reason": c.finish, "logprobs": nil})
 	out["usage"] = c.usage
 	body, _ := json.Marshal(out) // it is made of texts and numbers
 	if cut {
@@ -216,9 +262,10 @@ func (c completion) whole(w http.ResponseWriter, cut bool) {
 	_, _ = w.Write(body)
 }
 
-// stream writes the answer word by word as server-sent events, or cuts the
-// connection after the first.
-func (c completion) stream(w http.ResponseWriter, usage, cut bool) {
+// stream writes the answer piece by piece as server-sent events, word by word
+// unless there are others. It cuts the connection after the first word, or after
+// all pieces.
+func (c completion) stream(w http.ResponseWriter, usage, cut, hang bool) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	send := func(event map[string]any) {
 		data, _ := json.Marshal(event) // it is made of texts and numbers
@@ -228,12 +275,47 @@ func (c completion) stream(w http.ResponseWriter, usage, cut bool) {
 	piece := func(delta map[string]any, finish any) {
 		send(c.object("chat.completion.chunk", map[string]any{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": nil}))
 	}
-	piece(map[string]any{"role": "assistant", "content": ""}, nil)
-	for word := range strings.SplitAfterSeq(c.text, " ") {
-		piece(map[string]any{"content": word}, nil)
-		if cut {
-			panic(http.ErrAbortHandler)
+	before := func(n int) {
+		if c.before != nil {
+			c.before(n)
 		}
+	}
+	piece(map[string]any{"role": "assistant", "content": ""}, nil)
+	pieces := c.pieces
+	if pieces == nil && c.text != "" {
+		pieces = strings.SplitAfter(c.text, " ")
+	}
+	for n, text := range pieces {
+		before(n)
+		piece(map[string]any{"content": text}, nil)
+		if cut && c.pieces == nil {
+			break
+		}
+	}
+	before(len(pieces))
+	switch {
+	case cut:
+		panic(http.ErrAbortHandler)
+	case hang:
+		<-c.gone
+		return
+	}
+	for i, call := range c.calls {
+		part := func(id any, name any, arguments string) {
+			f := map[string]any{"arguments": arguments}
+			if name != nil {
+				f["name"] = name
+			}
+			d := map[string]any{"index": i, "function": f}
+			if id != nil {
+				d["id"], d["type"] = id, "function"
+			}
+			piece(map[string]any{"tool_calls": []any{d}}, nil)
+		}
+		half := len(call.Arguments) / 2
+		part(call.ID, call.Name, "")
+		part(nil, nil, call.Arguments[:half])
+		part(nil, nil, call.Arguments[half:])
 	}
 	piece(map[string]any{}, c.finish)
 	if usage {

@@ -1,11 +1,14 @@
 package openai
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +22,12 @@ import (
 type completion struct {
 	Choices []choice `json:"choices"`
 	Error   apiError `json:"error"`
+	Usage   usage    `json:"usage"`
+	// vLLM puts the fields of an error on the top level, also with status 200.
+	Object  word `json:"object"`
+	Code    word `json:"code"`
+	Type    word `json:"type"`
+	Message word `json:"message"`
 	// MiniMax reports errors with status 200 and this.
 	BaseResp struct {
 		StatusCode word `json:"status_code"`
@@ -53,8 +62,52 @@ type choice struct {
 }
 
 type message struct {
-	Content content `json:"content"`
-	Refusal word    `json:"refusal"`
+	Content content    `json:"content"`
+	Refusal word       `json:"refusal"`
+	Calls   []callPart `json:"tool_calls"`
+}
+
+func (m *message) empty() bool { return m.Content == content{} && m.Refusal == "" && len(m.Calls) == 0 }
+
+// callPart is a call of a tool, or in a stream a piece of one: pieces with the
+// same index belong together.
+type callPart struct {
+	Index    *int `json:"index"`
+	ID       word `json:"id"`
+	Function struct {
+		Name      word      `json:"name"`
+		Arguments arguments `json:"arguments"`
+	} `json:"function"`
+}
+
+// arguments are JSON in a text, or the object itself.
+type arguments string
+
+func (a *arguments) UnmarshalJSON(data []byte) error {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		*a = arguments(text)
+	} else if data[0] == '{' {
+		*a = arguments(data)
+	}
+	return nil
+}
+
+// usage is what an answer cost. Numbers that are none count as unknown.
+type usage struct {
+	Prompt count `json:"prompt_tokens"`
+	Answer count `json:"completion_tokens"`
+	Total  count `json:"total_tokens"`
+}
+
+type count int
+
+func (c *count) UnmarshalJSON(data []byte) error {
+	var n float64
+	if json.Unmarshal(data, &n) == nil && n > 0 && n < 1<<31 {
+		*c = count(n)
+	}
+	return nil
 }
 
 // content is a text, or a list of parts of which those that are texts count.
@@ -171,30 +224,160 @@ func isRefusal(word string) bool {
 	return false
 }
 
-// read returns what a model says in the body of an answer with status 200: a
-// JSON document, or a stream of server-sent events although none was asked for.
-func read(body []byte) (string, error) {
+// gathered is what is known of an answer so far.
+type gathered struct {
+	text     strings.Builder
+	calls    []bot.Call
+	index    []int // of the calls, in the stream
+	usage    usage
+	finish   string
+	refused  bool
+	done     bool // by [DONE]
+	thinking bool // the text may hold marks of thoughts
+	// continues: the text continues another, and its first space counts.
+	continues bool
+	said      string
+}
+
+// reply is what was said, or of an answer that failed, what was heard. What the
+// model does not say about its cost is estimated.
+func (g *gathered) reply(q bot.Question, heard string) bot.Reply {
+	r := bot.Reply{Text: g.said, Calls: g.calls, Usage: bot.Usage{Prompt: int(g.usage.Prompt), Answer: int(g.usage.Answer)}}
+	if r.Text == "" {
+		r.Text = heard
+	} else if start := strings.TrimLeft(g.text.String(), " \n\t"); q.Begun != "" && len(start) < g.text.Len() {
+		r.Text = " " + r.Text // the space between two words
+	}
+	if r.Usage.Prompt == 0 && g.usage.Total > 0 {
+		r.Usage.Prompt = max(int(g.usage.Total)-r.Usage.Answer, 0)
+	}
+	if r.Usage.Prompt == 0 {
+		for _, t := range q.Turns {
+			r.Usage.Prompt += bot.Tokens(t.Text)
+		}
+		if q.Begun != "" {
+			r.Usage.Prompt += bot.Tokens(q.Begun)
+		}
+	}
+	if r.Usage.Answer == 0 && g.text.Len() > 0 {
+		r.Usage.Answer = bot.Tokens(g.text.String())
+	}
+	return r
+}
+
+// read takes the body of an answer with status 200: a JSON document, or a stream
+// of server-sent events although none was asked for.
+func (g *gathered) read(body []byte) error {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
 	if isStream(body) {
-		return readStream(body)
+		if err := g.listen(bufio.NewReader(bytes.NewReader(body)), func() {}); err != nil {
+			return err
+		}
+		return g.end()
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	var out completion
 	if err := tolerate(decoder.Decode(&out)); err != nil {
-		return "", errors.New("the answer is not JSON")
+		return errors.New("the answer is not JSON")
 	}
 	if rest := strings.TrimSpace(string(body[decoder.InputOffset():])); rest != "" && rest != "data: [DONE]" && rest != "[DONE]" {
-		return "", errors.New("the answer is JSON and something else")
+		return errors.New("the answer is JSON and something else")
 	}
 	if err := out.err(); err != nil {
-		return "", err
+		return err
 	}
+	g.usage = out.Usage
 	if len(out.Choices) == 0 {
-		return "", errors.New("the answer has no choices")
+		return errors.New("the answer has no choices")
 	}
 	c := out.Choices[0]
-	return said(c.Message.Content.text, string(c.Finish), c.Message.Refusal != "" || c.Message.Content.refusal != "")
+	g.take(&c.Message)
+	g.finish, g.done = string(c.Finish), true
+	return g.end()
 }
+
+// take adds a message, or a piece of one.
+func (g *gathered) take(m *message) {
+	g.text.WriteString(m.Content.text)
+	g.refused = g.refused || m.Refusal != "" || m.Content.refusal != ""
+	if strings.ContainsAny(m.Content.text, "<◁[") {
+		g.thinking = true
+	}
+	for n, p := range m.Calls {
+		at := n
+		if p.Index != nil {
+			at = *p.Index
+		}
+		i := slices.Index(g.index, at)
+		// Some servers number every call 0 and tell them apart by their ids.
+		if i < 0 || p.ID != "" && g.calls[i].ID != "" && g.calls[i].ID != string(p.ID) {
+			if i = slices.IndexFunc(g.calls, func(c bot.Call) bool { return p.ID != "" && c.ID == string(p.ID) }); i < 0 {
+				if len(g.calls) == maxCalls {
+					continue
+				}
+				for k := range g.index { // the pieces to come belong to this one
+					if g.index[k] == at {
+						g.index[k] = -1
+					}
+				}
+				g.calls, g.index = append(g.calls, bot.Call{}), append(g.index, at)
+				i = len(g.calls) - 1
+			}
+		}
+		c := &g.calls[i]
+		if p.ID != "" {
+			c.ID = string(p.ID)
+		}
+		if c.Name == "" {
+			c.Name = string(p.Function.Name)
+		}
+		c.Arguments += string(p.Function.Arguments)
+	}
+}
+
+// maxCalls bounds the calls of one answer.
+const maxCalls = 16
+
+// end is what the whole answer comes to.
+func (g *gathered) end() error {
+	g.calls = slices.DeleteFunc(g.calls, func(c bot.Call) bool { return c.Name == "" })
+	for i := range g.calls {
+		if g.calls[i].ID == "" {
+			g.calls[i].ID = "call_" + strconv.Itoa(i)
+		}
+	}
+	if !g.done && g.finish == "" {
+		return errors.New("the answer was cut off: its stream does not end")
+	}
+	text, err := said(g.text.String(), g.finish, g.refused)
+	if err != nil && len(g.calls) > 0 && !errors.Is(err, bot.ErrRefused) {
+		text, err = "", nil // it wants to know something first
+	}
+	g.said = text
+	return err
+}
+
+// visible is what people may read of a stream that goes on: not what may be the
+// start of a mark that begins or ends a thought.
+func (g *gathered) visible() string {
+	text := g.text.String()
+	if strings.HasPrefix(text, "analysis") && !strings.Contains(text, "assistantfinal") {
+		return "" // harmony's channels, whose markers the server dropped
+	}
+	if !g.thinking {
+		if g.continues {
+			return text
+		}
+		return strings.TrimLeft(text, " \n\t\r")
+	}
+	if at := strings.LastIndexAny(text, "<◁["); at >= 0 && len(text)-at < longestTag && !strings.ContainsAny(text[at:], ">▷]\n") {
+		text = text[:at]
+	}
+	return withoutThoughts(text)
+}
+
+// longestTag is how long the mark of a thought may be, in bytes.
+const longestTag = 60
 
 // tolerate is nil for a field of an unexpected type, which the decoder has left
 // as it was.
@@ -214,48 +397,62 @@ func isStream(body []byte) bool {
 	return false
 }
 
-// readStream puts the pieces of a stream together. One that neither names a
-// reason to finish nor ends in [DONE] was cut off.
-func readStream(body []byte) (string, error) {
-	var text strings.Builder
-	finish, refused, done := "", false, false
-	for line := range strings.Lines(string(body)) {
-		data, is := strings.CutPrefix(strings.TrimSpace(line), "data:")
-		data = strings.TrimSpace(data)
-		if !is || data == "" {
-			continue
+// listen puts the pieces of a stream together, and calls heard after each event.
+// The text of a stream that neither names a reason to finish nor ends in [DONE]
+// was cut off.
+func (g *gathered) listen(from *bufio.Reader, heard func()) error {
+	for {
+		line, err := from.ReadString('\n')
+		if data, is := strings.CutPrefix(strings.TrimSpace(line), "data:"); is {
+			if done, failed := g.event(strings.TrimSpace(data)); failed != nil || done {
+				return failed
+			}
 		}
-		if data == "[DONE]" {
-			done = true
-			break
-		}
-		var event completion
-		if tolerate(json.Unmarshal([]byte(data), &event)) != nil {
-			return "", errors.New("the stream has an event that is not JSON")
-		}
-		if err := event.err(); err != nil {
-			return "", err
-		}
-		if len(event.Choices) == 0 {
-			continue // the usage, or a sign of life
-		}
-		c := event.Choices[0]
+		heard()
 		switch {
-		case c.Delta != message{}:
-			text.WriteString(c.Delta.Content.text)
-		case c.Message != message{}: // the whole at the end, as MiniMax repeats it
-			text.Reset()
-			text.WriteString(c.Message.Content.text)
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("the answer was cut off: %w", err)
 		}
-		if c.Finish != "" {
-			finish = string(c.Finish)
-		}
-		refused = refused || c.Delta.Refusal+c.Message.Refusal != "" || c.Delta.Content.refusal+c.Message.Content.refusal != ""
 	}
-	if !done && finish == "" {
-		return "", errors.New("the answer was cut off: its stream does not end")
+}
+
+// event takes one event of a stream.
+func (g *gathered) event(data string) (done bool, err error) {
+	switch data {
+	case "":
+		return false, nil
+	case "[DONE]":
+		g.done = true
+		return true, nil
 	}
-	return said(text.String(), finish, refused)
+	var event completion
+	if tolerate(json.Unmarshal([]byte(data), &event)) != nil {
+		return false, errors.New("the stream has an event that is not JSON")
+	}
+	if err := event.err(); err != nil {
+		return false, err
+	}
+	if event.Usage != (usage{}) {
+		g.usage = event.Usage // of all so far, in the last event or in each
+	}
+	if len(event.Choices) == 0 {
+		return false, nil // the usage, or a sign of life
+	}
+	c := event.Choices[0]
+	switch {
+	case !c.Delta.empty():
+		g.take(&c.Delta)
+	case !c.Message.empty(): // the whole at the end, as MiniMax repeats it
+		g.text.Reset()
+		g.calls, g.index = nil, nil
+		g.take(&c.Message)
+	}
+	if c.Finish != "" {
+		g.finish = string(c.Finish)
+	}
+	return false, nil
 }
 
 // err is the error that an answer with status 200 reports.
@@ -264,6 +461,9 @@ func (c *completion) err() error {
 		return miniMax(code)
 	}
 	failed := c.Error
+	if !failed.there && c.Object == "error" {
+		failed = apiError{there: true, code: string(c.Code), kind: string(c.Type), refused: isRefusal(string(c.Code)) || isRefusal(string(c.Type))}
+	}
 	if !failed.there && len(c.Choices) > 0 {
 		failed = c.Choices[0].Error
 	}
@@ -325,6 +525,12 @@ func (e *statusError) Error() string {
 // passing reports whether a retry may succeed.
 func (e *statusError) passing() bool {
 	return e.status == http.StatusTooManyRequests || e.status == http.StatusRequestTimeout || e.status >= 500
+}
+
+// refusesStreams reports whether a server may have objected to being asked for a
+// stream: it says that the request is wrong, and nothing more of use.
+func (e *statusError) refusesStreams() bool {
+	return e.status == http.StatusBadRequest || e.status == http.StatusUnprocessableEntity || e.status == http.StatusNotImplemented
 }
 
 // miniMax reads MiniMax's error codes: too many requests, a timeout or trouble

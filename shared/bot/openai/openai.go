@@ -5,6 +5,7 @@
 package openai
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/bot"
@@ -37,7 +39,8 @@ type Config struct {
 	MaxTokens   int
 	TokensField string
 
-	// Try is how long one request may take; 0 is DefaultTry.
+	// Try is how long the model may be silent in one request: before a whole
+	// answer, and before each piece of a stream. 0 is DefaultTry.
 	Try       time.Duration
 	Transport http.RoundTripper // nil for a default one
 	Now       func() time.Time  // nil for time.Now
@@ -46,7 +49,7 @@ type Config struct {
 }
 
 const (
-	// DefaultTry is how long one request to a model may take.
+	// DefaultTry is how long a model may be silent in one request.
 	DefaultTry = 25 * time.Second
 	// tries is how often a model is asked for one answer.
 	tries = 3
@@ -65,6 +68,7 @@ type Model struct {
 	url      string
 	client   *http.Client
 	breakers map[string]*breaker.Breaker
+	whole    atomic.Bool // the server refuses to stream
 }
 
 // New returns a model. It asks nothing.
@@ -100,85 +104,196 @@ func New(c Config) (*Model, error) {
 	return m, nil
 }
 
-// Complete implements bot.Model. Each model is tried a few times, as it asks for
-// by Retry-After where it does, then the next one.
-func (m *Model) Complete(ctx context.Context, turns []bot.Turn) (string, error) {
+// Ask implements bot.Model. Each model is tried a few times, as it asks for by
+// Retry-After where it does, then the next one. Once some of an answer was heard,
+// nobody else is asked: the caller knows whether it was shown.
+func (m *Model) Ask(ctx context.Context, q bot.Question, hear func(string)) (bot.Reply, error) {
 	var failed []error
+	var spent bot.Usage
 	for _, name := range m.c.Models {
-		text, err := m.insist(ctx, name, turns)
-		if err == nil || errors.Is(err, bot.ErrRefused) || ctx.Err() != nil {
-			return text, err
+		h := &hearing{hear: hear}
+		reply, err := m.insist(ctx, name, q, h)
+		reply.Usage.Prompt += spent.Prompt
+		reply.Usage.Answer += spent.Answer
+		if err == nil || errors.Is(err, bot.ErrRefused) || ctx.Err() != nil || h.heard {
+			return reply, err
 		}
+		spent = reply.Usage
 		failed = append(failed, fmt.Errorf("%s: %w", name, err))
 	}
-	return "", errors.Join(failed...)
+	return bot.Reply{Usage: spent}, errors.Join(failed...)
+}
+
+// hearing hands on what a model says while it says it.
+type hearing struct {
+	hear  func(string)
+	heard bool
+	last  string
+}
+
+func (h *hearing) tell(text string) {
+	if h.hear != nil && text != "" && text != h.last {
+		h.heard, h.last = true, text
+		h.hear(text)
+	}
 }
 
 var errAway = errors.New("it failed too often and is left alone for a while")
 
 // insist asks one model until it answers, says that it never will, or has been
 // asked often enough.
-func (m *Model) insist(ctx context.Context, name string, turns []bot.Turn) (string, error) {
+func (m *Model) insist(ctx context.Context, name string, q bot.Question, h *hearing) (reply bot.Reply, err error) {
+	var spent bot.Usage // by tries that failed on the way
+	defer func() {
+		reply.Usage.Prompt += spent.Prompt
+		reply.Usage.Answer += spent.Answer
+	}()
 	for n := 1; ; n++ {
 		if !m.breakers[name].Allow() {
-			return "", errAway
+			return bot.Reply{}, errAway
 		}
-		text, err := m.ask(ctx, name, turns)
+		reply, err := m.ask(ctx, name, q, h)
 		refused, isStatus := errors.AsType[*statusError](err)
 		passing := err != nil && !errors.Is(err, bot.ErrRefused) && (!isStatus || refused.passing())
 		m.breakers[name].Done(!passing)
-		if !passing || n == tries || ctx.Err() != nil {
-			return text, err
+		if !passing || n == tries || ctx.Err() != nil || h.heard {
+			return reply, err
 		}
 		wait := firstPause << (n - 1)
 		if isStatus && refused.after > 0 {
 			wait = refused.after
 		}
 		if deadline, has := ctx.Deadline(); has && time.Until(deadline) < wait {
-			return "", err // another model may be faster
+			return reply, err // another model may be faster
 		}
+		spent.Prompt += reply.Usage.Prompt
+		spent.Answer += reply.Usage.Answer
 		if err := m.c.Sleep(ctx, wait); err != nil {
-			return "", err
+			return bot.Reply{}, err
 		}
 	}
 }
 
+// request is what one model is asked.
 type request struct {
-	model string
-	turns []bot.Turn
-	field string
-	max   int
+	bot.Question
+	model  string
+	field  string
+	max    int
+	stream bool
+}
+
+// carryOn has a model continue an answer that broke off.
+const carryOn = "Your last message was cut off. Continue it exactly where it stopped. Do not repeat any of it, and do not mention the interruption."
+
+type part struct {
+	Type  string `json:"type"`
+	Text  string `json:"text,omitempty"`
+	Image *link  `json:"image_url,omitempty"`
+}
+
+type link struct {
+	URL string `json:"url"`
+}
+
+type calling struct {
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	} `json:"function"`
+}
+
+type spoken struct {
+	Role      bot.Role  `json:"role"`
+	Content   any       `json:"content"`
+	ToolCalls []calling `json:"tool_calls,omitempty"`
+	CallID    string    `json:"tool_call_id,omitempty"`
+}
+
+func speak(t bot.Turn) spoken {
+	s := spoken{Role: t.Role, Content: t.Text, CallID: t.CallID}
+	if len(t.Images) > 0 {
+		parts := []part{{Type: "text", Text: t.Text}}
+		for _, url := range t.Images {
+			parts = append(parts, part{Type: "image_url", Image: &link{url}})
+		}
+		s.Content = parts
+	}
+	for _, c := range t.Calls {
+		made := calling{ID: c.ID, Type: "function"}
+		made.Function.Name, made.Function.Arguments = c.Name, c.Arguments
+		s.ToolCalls = append(s.ToolCalls, made)
+	}
+	return s
 }
 
 // MarshalJSON writes the request as the API reads it.
 func (r request) MarshalJSON() ([]byte, error) {
-	type said struct {
-		Role    bot.Role `json:"role"`
-		Content string   `json:"content"`
+	messages := make([]spoken, 0, len(r.Turns)+2)
+	for _, t := range r.Turns {
+		messages = append(messages, speak(t))
 	}
-	messages := make([]said, len(r.turns))
-	for i, t := range r.turns {
-		messages[i] = said{t.Role, t.Text}
+	if r.Begun != "" {
+		messages = append(messages, spoken{Role: bot.Assistant, Content: r.Begun}, spoken{Role: bot.User, Content: carryOn})
 	}
 	// Some servers stream unless told otherwise.
-	fields := map[string]any{"model": r.model, "messages": messages, "stream": false}
+	fields := map[string]any{"model": r.model, "messages": messages, "stream": r.stream}
+	if r.stream {
+		fields["stream_options"] = map[string]bool{"include_usage": true}
+	}
 	if r.max > 0 {
 		fields[r.field] = r.max
+	}
+	if len(r.Tools) > 0 {
+		type function struct {
+			Name        string          `json:"name"`
+			Description string          `json:"description"`
+			Parameters  json.RawMessage `json:"parameters"`
+		}
+		type tool struct {
+			Type     string   `json:"type"`
+			Function function `json:"function"`
+		}
+		tools := make([]tool, len(r.Tools))
+		for i, t := range r.Tools {
+			tools[i] = tool{"function", function{t.Name, t.Description, t.Parameters}}
+		}
+		fields["tools"] = tools
 	}
 	return json.Marshal(fields)
 }
 
-// ask makes one request.
-func (m *Model) ask(ctx context.Context, name string, turns []bot.Turn) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.c.Try)
-	defer cancel()
-	body, err := json.Marshal(request{name, turns, m.c.TokensField, m.c.MaxTokens})
+// ask makes one request. A server that refuses to stream is asked for the whole,
+// from then on always.
+func (m *Model) ask(ctx context.Context, name string, q bot.Question, h *hearing) (bot.Reply, error) {
+	stream := h.hear != nil && !m.whole.Load()
+	reply, err := m.once(ctx, name, q, h, stream)
+	if refused, is := errors.AsType[*statusError](err); is && stream && refused.refusesStreams() {
+		if reply, err = m.once(ctx, name, q, h, false); err == nil {
+			m.whole.Store(true)
+		}
+	}
+	return reply, err
+}
+
+// once makes one request. It may be silent for Try: until its answer begins, and
+// between the pieces of a stream.
+func (m *Model) once(ctx context.Context, name string, q bot.Question, h *hearing, stream bool) (bot.Reply, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	alive := time.AfterFunc(m.c.Try, func() { cancel(errSilent) })
+	defer alive.Stop()
+	got := &gathered{continues: q.Begun != ""}
+	reply := func() bot.Reply { return got.reply(q, h.last) }
+	body, err := json.Marshal(request{q, name, m.c.TokensField, m.c.MaxTokens, stream})
 	if err != nil {
-		return "", err
+		return bot.Reply{}, err
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.url, bytes.NewReader(body))
 	if err != nil {
-		return "", err
+		return bot.Reply{}, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	if m.c.Key != "" {
@@ -189,17 +304,61 @@ func (m *Model) ask(ctx context.Context, name string, turns []bot.Turn) (string,
 		if failed, is := errors.AsType[*url.Error](err); is {
 			err = failed.Err // without the URL
 		}
-		return "", err
+		return bot.Reply{}, because(ctx, err)
 	}
 	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	from := bufio.NewReader(io.LimitReader(res.Body, maxAnswer))
+	if res.StatusCode == http.StatusOK && stream && streams(from) {
+		err := got.listen(from, func() {
+			alive.Reset(m.c.Try)
+			h.tell(got.visible())
+		})
+		if err == nil {
+			err = got.end()
+		}
+		return reply(), because(ctx, err)
+	}
+	text, err := io.ReadAll(from)
 	if err != nil {
-		return "", fmt.Errorf("the answer was cut off: %w", err)
+		return bot.Reply{}, because(ctx, fmt.Errorf("the answer was cut off: %w", err))
 	}
 	if res.StatusCode != http.StatusOK {
-		return "", status(res, text)
+		return bot.Reply{}, status(res, text)
 	}
-	return read(text)
+	err = got.read(text)
+	return reply(), err
+}
+
+var errSilent = errors.New("the model was silent for too long")
+
+// because is err, or what ended ctx where that was the reason.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errSilent) {
+		return cause
+	}
+	return err
+}
+
+// streams waits for the first bytes and reports whether they are of a stream.
+func streams(from *bufio.Reader) bool {
+	for {
+		b, err := from.Peek(1)
+		if err != nil {
+			return false
+		}
+		if b[0] != ' ' && b[0] != '\t' && b[0] != '\r' && b[0] != '\n' && b[0] < 0x80 {
+			break
+		}
+		if b[0] >= 0x80 { // a byte order mark
+			if bom, _ := from.Peek(3); string(bom) != "\ufeff" {
+				return false
+			}
+			_, _ = from.Discard(2)
+		}
+		_, _ = from.Discard(1)
+	}
+	start, _ := from.Peek(len("event:")) // shorter where there is no more
+	return isStream(start)
 }
 
 // status reads an answer other than 200.

@@ -47,12 +47,18 @@ func (b *bench) model(change func(*openai.Config)) *openai.Model {
 	return m
 }
 
+// complete asks for a whole answer.
+func complete(m *openai.Model, ctx context.Context) (string, error) {
+	reply, err := m.Ask(ctx, bot.Question{Turns: hello}, nil)
+	return reply.Text, err
+}
+
 var hello = []bot.Turn{{Role: bot.System, Text: "be kind"}, {Role: bot.User, Text: "hello, my private words"}}
 
 func TestWhatIsAsked(t *testing.T) {
 	b := newBench(t)
 	m := b.model(func(c *openai.Config) { c.MaxTokens = 99 })
-	text, err := m.Complete(t.Context(), hello)
+	text, err := complete(m, t.Context())
 	if err != nil || text != "You said: hello, my private words" {
 		t.Fatalf("%q, %v", text, err)
 	}
@@ -64,7 +70,7 @@ func TestWhatIsAsked(t *testing.T) {
 		t.Errorf("asked %+v", a)
 	}
 	old := b.model(func(c *openai.Config) { c.MaxTokens, c.TokensField = 7, "max_tokens" })
-	if _, err := old.Complete(t.Context(), hello); err != nil || b.server.Asked()[1].Body["max_tokens"] != 7.0 {
+	if _, err := complete(old, t.Context()); err != nil || b.server.Asked()[1].Body["max_tokens"] != 7.0 {
 		t.Errorf("%v, asked %+v", err, b.server.Asked()[1])
 	}
 }
@@ -139,7 +145,7 @@ func TestAnswers(t *testing.T) {
 			b.server.Next(tt.next...)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			text, err := b.model(nil).Complete(ctx, hello)
+			text, err := complete(b.model(nil), ctx)
 			if text != tt.text || !errors.Is(err, tt.err) {
 				t.Errorf("%q, %v", text, err)
 			}
@@ -187,7 +193,7 @@ func TestThoughts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			b.server.Next(modeltest.Behaviour{Text: tt.text})
-			if text, err := b.model(nil).Complete(t.Context(), hello); err != nil || text != tt.want {
+			if text, err := complete(b.model(nil), t.Context()); err != nil || text != tt.want {
 				t.Errorf("%q, %v; want %q", text, err, tt.want)
 			}
 		})
@@ -200,12 +206,12 @@ func TestNobodyAnswers(t *testing.T) {
 		return modeltest.Behaviour{Status: 500, Code: "server_error"}
 	})
 	m := b.model(nil)
-	_, err := m.Complete(t.Context(), hello)
+	_, err := complete(m, t.Context())
 	if err == nil || strings.Contains(err.Error(), "private") || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "server_error") {
 		t.Errorf("%v, want the code and nothing of what was said", err)
 	}
 	for range 5 {
-		_, _ = m.Complete(t.Context(), hello)
+		_, _ = complete(m, t.Context())
 	}
 	if n := len(b.server.Asked()); n > 12 {
 		t.Errorf("asked %d times although each failed", n)
@@ -213,7 +219,7 @@ func TestNobodyAnswers(t *testing.T) {
 	// Later it is tried again.
 	b.server.Always(nil)
 	b.now = b.now.Add(time.Minute)
-	if _, err := m.Complete(t.Context(), hello); err != nil {
+	if _, err := complete(m, t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -222,13 +228,13 @@ func TestHanging(t *testing.T) {
 	b := newBench(t)
 	b.server.Next(modeltest.Behaviour{Hang: true})
 	m := b.model(func(c *openai.Config) { c.Try = 50 * time.Millisecond })
-	if text, err := m.Complete(t.Context(), hello); err != nil || text == "" {
+	if text, err := complete(m, t.Context()); err != nil || text == "" {
 		t.Errorf("%q, %v; want the answer of the second try", text, err)
 	}
 	b.server.Always(func(modeltest.Asked) modeltest.Behaviour { return modeltest.Behaviour{Hang: true} })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := m.Complete(ctx, hello); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := complete(m, ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, want %v", err, context.DeadlineExceeded)
 	}
 }
@@ -251,7 +257,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		b := newBench(t)
 		b.server.Always(func(modeltest.Asked) modeltest.Behaviour { return modeltest.Behaviour{Raw: raw} })
-		text, err := b.model(func(c *openai.Config) { c.Models = c.Models[:1] }).Complete(t.Context(), hello)
+		text, err := complete(b.model(func(c *openai.Config) { c.Models = c.Models[:1] }), t.Context())
 		if err == nil && raw != "" && (text == "" || strings.HasPrefix(text, "<think>") || strings.HasPrefix(text, "</think>")) {
 			t.Errorf("%q is no answer, or has a thought in it", text)
 		}

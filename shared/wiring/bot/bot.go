@@ -25,6 +25,12 @@ var Feature = wiring.Feature{
 func read(s *wiring.Settings) wiring.Open {
 	client := s.IM()
 	conf := readConfig(s.Reader)
+	streams := s.Bool(config.Setting{
+		Name: "BOT_STREAM", Meaning: "1 shows answers while the language model writes them; 0 sends whole text messages", Format: "1 or 0", Default: "1",
+	})
+	conf.Stream.GroupsWhole = !s.Bool(config.Setting{
+		Name: "BOT_STREAM_GROUPS", Meaning: "1 shows an answer in a group as one message that is edited at most once a second while the language model writes it; 0 sends whole text messages into groups, as live rooms get in any case", Format: "1 or 0", Default: "1",
+	})
 	if conf.Model = readModel(s.Reader, s.Alone); conf.Model == nil && !s.Forwarded {
 		return nil
 	}
@@ -35,6 +41,9 @@ func read(s *wiring.Settings) wiring.Open {
 				return err
 			}
 			conf.Sends = once.New(h.Store, client, nil)
+			if streams {
+				conf.IM, conf.Stream.Rate = client, client.Rate()
+			}
 		}
 		h.Callbacks(bot.New(conf).Register)
 		return nil
@@ -87,6 +96,7 @@ func readConfig(set *config.Reader) (conf bot.Config) {
 		Refused: sentence("BOT_REFUSED", "the language model refuses to answer", bot.DefaultRefused),
 		Spent:   sentence("BOT_SPENT", "the day's answers are used up", bot.DefaultSpent),
 		Forgot:  sentence("BOT_FORGOT", "a user asked to forget the conversation", bot.DefaultForgot),
+		Broken:  sentence("BOT_BROKEN", "the language model broke off an answer that is shown in part, as the answer's last sentence", bot.DefaultBroken),
 	}
 	conf.AfterCallback = set.Bool(config.Setting{
 		Name: "BOT_AFTER_CALLBACK", Meaning: "1 makes IM send after-callbacks for the robots' messages, for counters and archives", Format: "1 or 0", Default: "0",
@@ -116,7 +126,7 @@ func readModel(set *config.Reader, required bool) bot.Model {
 		Name: "LLM_TOKENS_FIELD", Meaning: "name of the request field that carries LLM_MAX_TOKENS", Format: "max_completion_tokens or max_tokens", Default: "max_completion_tokens",
 	}, "max_completion_tokens", "max_tokens")
 	c.Try = set.Duration(config.Setting{
-		Name: "LLM_TIMEOUT", Meaning: "timeout of one request to the language model; all retries together end after a minute", Format: "a duration, such as 25s", Default: "25s",
+		Name: "LLM_TIMEOUT", Meaning: "time for which the language model may be silent before an answer and within one; all retries together end after a minute", Format: "a duration, such as 25s", Default: "25s",
 	}, time.Second, bot.Thinking)
 	if c.URL == "" || len(c.Models) == 0 {
 		return nil

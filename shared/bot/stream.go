@@ -1,0 +1,563 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/once"
+)
+
+// IM is what is needed of IM to show answers while they are written; [*im.Client]
+// has it.
+type IM interface {
+	SendStreamMsg(ctx context.Context, s im.StreamChunk) (msgKey string, err error)
+	C2CHistory(ctx context.Context, q im.C2CHistoryQuery) (im.C2CHistoryPage, error)
+	ModifyC2CMsg(ctx context.Context, from, to, msgKey string, m im.Modification) error
+	ModifyGroupMsg(ctx context.Context, groupID, topicID string, seq uint32, m im.Modification) error
+}
+
+// Stream is how answers are shown while they are written.
+type Stream struct {
+	// Every is the least time between two pieces of a one-to-one message; 0 is
+	// DefaultEvery, negative sends each piece of the model's at once.
+	Every time.Duration
+	// GroupEvery is the least time between two edits of a group's message; 0 is
+	// DefaultGroupEvery.
+	GroupEvery time.Duration
+	// GroupsWhole sends answers into groups as a whole.
+	GroupsWhole bool
+	// Rate is how many calls a second this instance may make to each of IM's APIs;
+	// 0 is DefaultRate. Three quarters are for pieces within messages, the rest for
+	// the last ones.
+	Rate float64
+	// Silence is how long a model may be silent once some of its answer is shown;
+	// 0 is DefaultSilence. Then the message is ended, before IM does it.
+	Silence time.Duration
+}
+
+// The defaults of a Stream.
+const (
+	DefaultEvery      = 400 * time.Millisecond
+	DefaultGroupEvery = 1100 * time.Millisecond
+	DefaultRate       = 50
+	// DefaultSilence is less than the 15 s that IM waits for a piece
+	// (269/128596).
+	DefaultSilence = 11 * time.Second
+)
+
+func (s *Stream) defaults() {
+	if s.Every == 0 {
+		s.Every = DefaultEvery
+	}
+	if s.GroupEvery == 0 {
+		s.GroupEvery = DefaultGroupEvery
+	}
+	if s.Rate == 0 {
+		s.Rate = DefaultRate
+	}
+	if s.Silence == 0 {
+		s.Silence = DefaultSilence
+	}
+}
+
+// pace is how often each message that is being written may grow: the more of them
+// there are in this instance, the less often, and so the larger its pieces.
+type pace struct {
+	least time.Duration
+	rate  float64 // calls a second
+
+	mu     sync.Mutex
+	active int
+}
+
+func (p *pace) enter(by int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.active += by
+}
+
+// forPieces is the part of the rate that pieces within messages may use. The rest
+// is kept for first and last ones.
+const forPieces = 0.75
+
+func (p *pace) every() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.least, time.Duration(float64(p.active)/(p.rate*forPieces)*float64(time.Second)))
+}
+
+// writer shows an answer while the model writes it.
+type writer struct {
+	*draft
+	live    bool // it shows something; otherwise the answer is sent as a whole
+	pace    *pace
+	last    time.Time // of the last piece
+	gate    gate
+	entered bool
+}
+
+func (d *draft) writer() *writer {
+	w := &writer{draft: d, pace: &d.streams, gate: gate{draft: d}}
+	if d.m.GroupID != "" {
+		w.pace = &d.edits
+	}
+	w.live = d.c.IM != nil && !d.taken && (d.m.GroupID == "" || !d.c.Stream.GroupsWhole && d.m.Type != im.AVRoom)
+	return w
+}
+
+func (w *writer) close() {
+	if w.entered {
+		w.pace.enter(-1)
+	}
+}
+
+var (
+	// errSilent: the model said nothing more while IM waited for the next piece.
+	errSilent = errors.New("bot: the model fell silent in the middle of an answer")
+	// errUnjudged: moderation has no opinion on the answer.
+	errUnjudged = errors.New("bot: moderation did not judge the answer")
+	// errStore: the store failed while a piece was to be stored.
+	errStore = errors.New("bot: a piece was not stored")
+)
+
+// listen asks the model and shows what it says. It returns all that was said so
+// far and that may be shown, also with an error.
+func (w *writer) listen(ctx context.Context, q Question, r rest) (text string, usage Usage, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var (
+		mu     sync.Mutex
+		latest string
+		reply  Reply
+		failed error
+	)
+	news, ended := make(chan struct{}, 1), make(chan struct{})
+	var hear func(string)
+	if w.live {
+		hear = func(text string) {
+			mu.Lock()
+			latest = text
+			mu.Unlock()
+			select {
+			case news <- struct{}{}:
+			default:
+			}
+		}
+	}
+	go func() {
+		defer close(ended)
+		reply, failed = w.c.Model.Ask(ctx, q, hear)
+	}()
+	stop := func() { cancel(); <-ended }
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	shown := func() (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return w.gate.pass(ctx, r.joined(clean(latest)), false)
+	}
+	for {
+		select {
+		case <-news:
+		case <-timer.C:
+		case <-ended:
+			said := reply.Text
+			text, err = w.gate.pass(context.WithoutCancel(ctx), r.joined(clean(said)), failed == nil)
+			switch {
+			case err == nil:
+				err = failed
+			case !errors.Is(err, ErrBlocked):
+				err = fmt.Errorf("%w: %w", errUnjudged, err)
+			}
+			if said == "" && q.Begun == "" {
+				text = ""
+			}
+			return text, reply.Usage, err
+		}
+		text, err := shown()
+		if err == nil || !errors.Is(err, ErrBlocked) { // without an opinion nothing more is shown for now
+			err = w.show(ctx, text)
+		}
+		if err == nil && w.begun() && w.m.GroupID == "" && time.Since(w.last) >= w.c.Stream.Silence {
+			err = errSilent
+		}
+		if err != nil && ctx.Err() == nil {
+			stop()
+			return text, reply.Usage, err
+		}
+		timer.Reset(w.wait(text))
+	}
+}
+
+// begun reports whether a message shows something and goes on.
+func (w *writer) begun() bool { return w.live && len(w.Parts) > 0 }
+
+// wait is when to look again.
+func (w *writer) wait(text string) time.Duration {
+	if !w.begun() {
+		return time.Hour
+	}
+	quiet := time.Hour
+	if w.m.GroupID == "" {
+		quiet = time.Until(w.last.Add(w.c.Stream.Silence))
+	}
+	if p := &w.Parts[len(w.Parts)-1]; len(text) > p.sent && !p.doubt {
+		quiet = min(quiet, time.Until(w.last.Add(w.pace.every())))
+	}
+	return max(quiet, time.Millisecond)
+}
+
+// show sends what is new of the text, unless it is too early for that.
+func (w *writer) show(ctx context.Context, text string) error {
+	if !w.live || text == "" || w.begun() && time.Since(w.last) < w.pace.every() {
+		return nil
+	}
+	return w.pieces(ctx, text, false)
+}
+
+// finish stores the whole answer and sends the last piece. What that does not
+// show, deliver does.
+func (w *writer) finish(ctx context.Context, text string) error {
+	w.Said = true
+	if text = strings.TrimSpace(text); !w.live || !w.begun() {
+		w.Text, w.Open = text, false
+		return w.store(ctx)
+	}
+	return w.pieces(ctx, text, true)
+}
+
+// replace stores another answer in place of what was shown. Deliver has the first
+// message show it; others are emptied.
+func (w *writer) replace(ctx context.Context, a answer) error {
+	shown := w.Parts
+	if len(shown) > 0 {
+		first := shown[0]
+		first.From, first.To, first.doubt, first.finished = 0, 0, true, false
+		a.Parts = []part{first}
+	}
+	a.Usage, a.Day = w.Usage, w.Day
+	w.answer = a
+	if err := w.store(ctx); err != nil {
+		return err
+	}
+	for i := 1; i < len(shown); i++ {
+		w.withdraw(ctx, shown[i])
+	}
+	return nil
+}
+
+// pieces shows text, as far as a message can hold it in the message that grows,
+// and the rest in more of them. Each piece is stored before it is sent.
+func (w *writer) pieces(ctx context.Context, text string, last bool) error {
+	if !w.entered {
+		w.entered = true
+		w.pace.enter(1)
+	}
+	for {
+		if len(w.Parts) == 0 {
+			w.Parts = append(w.Parts, part{Since: w.c.Now()})
+		}
+		p := &w.Parts[len(w.Parts)-1]
+		if !strings.HasPrefix(text, w.Text[:min(p.sent, len(w.Text))]) {
+			if last { // what is shown was meant otherwise
+				return w.replace(ctx, answer{Text: text, Said: true})
+			}
+			return nil
+		}
+		end, full := partEnd(text[min(p.From, len(text)):], max(p.sent-p.From, 0))
+		end += p.From
+		ends := full || last
+		if !ends {
+			shown := strings.TrimRight(text[:end], " \n\t")
+			if len(shown) == end && p.sent > p.From {
+				shown = shown[:end-lastRune(shown)] // something is left for the last piece
+			}
+			end = max(len(shown), p.sent)
+		}
+		w.Text, w.Open = text, !last
+		if p.doubt || end <= p.sent && !ends {
+			if last {
+				return w.storePiece(ctx)
+			}
+			return nil
+		}
+		p.To = end
+		if err := w.storePiece(ctx); err != nil {
+			return err
+		}
+		if end > p.sent {
+			if err := w.send(ctx, p, text[p.sent:end], text[p.From:end], ends); err != nil {
+				return err
+			}
+		}
+		rest := strings.TrimLeft(text[end:], " \n\t")
+		if !full || p.doubt || rest == "" || len(w.Parts) == MaxParts {
+			return nil
+		}
+		w.Parts = append(w.Parts, part{From: len(text) - len(rest), Since: w.c.Now()})
+		w.Parts[len(w.Parts)-1].sent = len(text) - len(rest)
+	}
+}
+
+func (w *writer) storePiece(ctx context.Context) error {
+	err := w.store(ctx)
+	if err != nil && !errors.Is(err, errTaken) {
+		return fmt.Errorf("%w: %w", errStore, err)
+	}
+	return err
+}
+
+// send sends a piece that is stored. Where it is unknown whether IM has it, the
+// history says so; where that fails too, the message is in doubt.
+func (w *writer) send(ctx context.Context, p *part, piece, whole string, last bool) error {
+	w.last = time.Now()
+	if w.m.GroupID != "" {
+		return w.edit(ctx, p, whole, last)
+	}
+	key, err := w.c.IM.SendStreamMsg(ctx, im.StreamChunk{From: w.m.Robot, To: w.m.From, Chunk: piece, MsgKey: p.Key, Finish: last})
+	switch {
+	case err == nil:
+		p.Key, p.sent, p.finished = key, p.To, last
+		return nil
+	case ctx.Err() != nil:
+		p.doubt = true
+		return nil // the caller sees that ctx has ended
+	case !im.MayHaveWorked(err):
+		if im.Lasting(err) {
+			if p.Key == "" {
+				w.unshown(len(w.Parts) - 1) // this app cannot stream; the answer is sent as a whole
+			} else {
+				p.doubt = true // IM ended the message
+			}
+		}
+		return nil // a later piece brings this one along
+	}
+	seen, found, err := w.find(ctx, *p)
+	switch {
+	case err != nil:
+		p.doubt = true
+	case !found && p.Key == "":
+		p.Since = w.c.Now() // nothing went out
+	case !found:
+		p.doubt = true // somebody took the message back
+	case seen.text == whole:
+		p.Key, p.sent, p.finished = seen.key, p.To, last && seen.finished
+		p.doubt = last && !seen.finished
+	case seen.text == whole[:len(whole)-len(piece)]:
+		p.Key = seen.key
+	default:
+		p.Key, p.doubt = seen.key, true
+	}
+	return nil
+}
+
+// unshown makes the answer one that is sent as a whole from a part on.
+func (w *writer) unshown(from int) {
+	w.live = false
+	w.Parts = w.Parts[:from]
+}
+
+// edit shows the whole text of a group's message. Both calls may be repeated.
+func (w *writer) edit(ctx context.Context, p *part, whole string, last bool) error {
+	n := len(w.Parts) - 1
+	seq, _, err := w.groupMessage(ctx, n, whole)
+	if tried := p.tried; err == nil && tried {
+		err = w.c.IM.ModifyGroupMsg(ctx, w.m.GroupID, w.m.TopicID, seq, im.Modification{Body: im.Text(whole)})
+	}
+	p.tried = true
+	switch {
+	case err == nil:
+		p.sent, p.finished = p.To, last
+	case errors.Is(err, once.ErrUnknown), im.Lasting(err):
+		p.doubt = true // deliver finds out the same, and gives up
+	}
+	return nil
+}
+
+// groupMessage sends a message of the answer into the group, unless it was sent.
+func (d *draft) groupMessage(ctx context.Context, n int, text string) (seq uint32, body im.MsgBody, err error) {
+	m := d.groupMsg(text, n == 0)
+	sent, err := d.c.Sends.Group(ctx, d.event(n), m)
+	return sent.MsgSeq, m.Body, err
+}
+
+func (d *draft) groupMsg(text string, _ bool) im.GroupMsg {
+	return im.GroupMsg{GroupID: d.m.GroupID, TopicID: d.m.TopicID, From: d.m.Robot, Body: im.Text(text), AfterCallback: d.c.AfterCallback}
+}
+
+// event names one message of the answer to package once.
+func (d *draft) event(n int) string { return fmt.Sprintf("bot/%s/%d", d.m.id(), n) }
+
+// streamed is the custom element that IM makes of a message that is streamed
+// (1047/71131).
+type streamed struct {
+	ChatbotPlugin int      `json:"chatbotPlugin"`
+	Src           int      `json:"src"`
+	Chunks        []string `json:"chunks"`
+	IsFinished    int      `json:"isFinished"`
+}
+
+// wholeStream is a streamed message that is complete.
+func wholeStream(text string) im.MsgBody {
+	data, _ := json.Marshal(streamed{ChatbotPlugin: 2, Src: 2, Chunks: []string{text}, IsFinished: 1}) // texts and numbers
+	return im.Custom(string(data), "", "")
+}
+
+// seen is a streamed message as the history has it.
+type seen struct {
+	key, text string
+	finished  bool
+}
+
+const slack = time.Minute // between IM's clock and ours
+
+// find looks in the history for a part's message: by its MsgKey, or for the
+// robot's unfinished message to this user. There is only one, since a conversation
+// is answered in order.
+func (d *draft) find(ctx context.Context, p part) (is seen, found bool, err error) {
+	q := &im.C2CHistoryQuery{Viewer: d.m.From, Peer: d.m.Robot, From: p.Since.Add(-slack).Unix(), To: d.c.Now().Add(slack).Unix()}
+	for q != nil {
+		page, err := d.c.IM.C2CHistory(ctx, *q)
+		if err != nil {
+			return seen{}, false, err
+		}
+		for _, h := range page.Messages {
+			if h.From != d.m.Robot || h.Recalled() || p.Key != "" && h.MsgKey != p.Key {
+				continue
+			}
+			s, is := readStream(h.Body)
+			if is && (p.Key != "" || s.IsFinished == 0) {
+				return seen{h.MsgKey, strings.Join(s.Chunks, ""), s.IsFinished == 1}, true, nil
+			}
+		}
+		q = page.Next
+	}
+	return seen{}, false, nil
+}
+
+func readStream(body im.MsgBody) (s streamed, is bool) {
+	if len(body) != 1 || body[0].MsgType != im.CustomElem {
+		return s, false
+	}
+	var content struct{ Data string }
+	is = json.Unmarshal(body[0].MsgContent, &content) == nil && json.Unmarshal([]byte(content.Data), &s) == nil && s.ChatbotPlugin != 0
+	return s, is
+}
+
+// deliver brings the whole answer to where it belongs: it completes the messages
+// that were shown, and sends what is in none. All of it may be repeated. What IM
+// refuses for good, such as a message into a group that is gone, is dropped.
+func (d *draft) deliver(ctx context.Context) error {
+	from := 0
+	for i := range d.Parts {
+		p := &d.Parts[i]
+		if p.From > len(d.Text) {
+			break
+		}
+		if i < len(d.Parts)-1 {
+			from = p.To
+		} else {
+			n, _ := partEnd(d.Text[p.From:], max(p.To-p.From, 0))
+			from = p.From + n
+		}
+		if p.finished && p.sent == from {
+			continue
+		}
+		if err := d.complete(ctx, i, strings.TrimRight(d.Text[p.From:from], " \n\t")); err != nil {
+			return d.dropped(ctx, err)
+		}
+	}
+	return d.sendWhole(ctx, len(d.Parts), d.Text[from:])
+}
+
+// complete makes a message that was shown show all of its text.
+func (d *draft) complete(ctx context.Context, n int, text string) error {
+	p := d.Parts[n]
+	if d.m.GroupID != "" {
+		seq, _, err := d.groupMessage(ctx, n, text)
+		if err != nil {
+			return err
+		}
+		return d.c.IM.ModifyGroupMsg(ctx, d.m.GroupID, d.m.TopicID, seq, im.Modification{Body: im.Text(text)})
+	}
+	if d.c.IM == nil { // streams were switched off
+		return d.sendText(ctx, n, text)
+	}
+	if p.Key == "" {
+		is, found, err := d.find(ctx, p)
+		switch {
+		case err != nil:
+			return err
+		case !found:
+			return d.sendText(ctx, n, text)
+		}
+		p.Key = is.key
+	}
+	return d.c.IM.ModifyC2CMsg(ctx, d.m.Robot, d.m.From, p.Key, im.Modification{Body: wholeStream(text)})
+}
+
+// withdraw takes a message back that shows what may not be shown.
+func (d *draft) withdraw(ctx context.Context, p part) {
+	if d.m.GroupID != "" || p.Key == "" {
+		return
+	}
+	if err := d.c.IM.ModifyC2CMsg(ctx, d.m.Robot, d.m.From, p.Key, im.Modification{Body: wholeStream("…")}); err != nil {
+		d.log(ctx, d.m, err)
+	}
+}
+
+// maxStreamed bounds a streamed message as it is written: a text in a list in JSON
+// in a text in JSON.
+const maxStreamed = 9000
+
+// partEnd returns how much of a text one message can show, and whether it then is
+// full: more than was sent.
+func partEnd(text string, sent int) (end int, full bool) {
+	size, most := 0, len(text)
+	for i, r := range text {
+		switch {
+		case r == '"' || r == '\\':
+			size += 4
+		case r == '\n' || r == '\t':
+			size += 3
+		case r == '<' || r == '>' || r == '&' || r == '\u2028' || r == '\u2029':
+			size += 13
+		default:
+			size += utf8.RuneLen(r)
+		}
+		if size > maxStreamed || i+utf8.RuneLen(r) > MaxPart {
+			most, full = i, true
+			break
+		}
+	}
+	if !full {
+		return len(text), false
+	}
+	if end = edge(text, most); end <= sent {
+		end = most
+	}
+	return end, true
+}
+
+func lastRune(text string) int {
+	_, n := utf8.DecodeLastRuneInString(text)
+	return n
+}
+
+// clean leaves out what is no text.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, text)
+}
