@@ -10,6 +10,7 @@ require (
 	github.com/aws/smithy-go v1.28.8
 	github.com/coder/websocket v1.8.15
 	github.com/go-ego/gse v1.0.2
+	github.com/go-jose/go-jose/v4 v4.1.9
 	github.com/osteele/liquid v1.6.0
 	github.com/redis/go-redis/v9 v9.17.2
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2

@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -110,7 +111,11 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		return errors.Join(err, closeAll(listeners[:]))
 	}
 	seen := newFeed()
-	values := settings(o, stage.Emulator, zendeskSettings(zendeskURL), play.settings(playURL), modelSettings("http://"+listeners[4].Addr().String()))
+	merchant, err := newShop()
+	if err != nil {
+		return errors.Join(err, closeAll(listeners[:]))
+	}
+	values := settings(o, stage.Emulator, zendeskSettings(zendeskURL), play.settings(playURL), modelSettings("http://"+listeners[4].Addr().String()), merchant.settings())
 	b, err := features.Bundle(wiring.Engines{
 		States: []kv.Engine{boltkv.Engine},
 		Queues: []queue.Engine{boltqueue.Engine},
@@ -127,11 +132,12 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return errors.Join(err, b.Close(), closeAll(listeners[:]))
 	}
+	merchant.bundle = b.HTTP
 	emulator, app := newEmulator(addr)
 	help := &support{zendesk: zendesk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
 	ended := make(chan error, 6)
 	servers := []*http.Server{
-		serve(ctx, listeners[0], faas.Front("dev", loopback.Only(newSite(b.HTTP, seen, stage, addr, help.routes, play.routes, front.routes))), ended),
+		serve(ctx, listeners[0], faas.Front("dev", loopback.Only(newSite(b.HTTP, seen, stage, addr, help.routes, play.routes, front.routes, merchant.routes))), ended),
 		serve(ctx, listeners[1], loopback.Only(emulator), ended),
 		serve(ctx, listeners[2], zendesk, ended),
 		serve(ctx, listeners[3], play, ended),
@@ -146,6 +152,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im  emulator: %s\n", addr, addr, stage.Emulator)
 	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, wiring.DevelopmentSecret, wiring.DevelopmentToken, wiring.DevelopmentKey)
 	fmt.Fprintf(out, "CSS_CALLBACK_KEY=%s\n", wiring.DevelopmentCSSKey)
+	fmt.Fprintf(out, "SHOPIFY_SECRET=%s\nSHOPIFY_SHOPS=%s\n", wiring.DevelopmentShopSecret, demoShop)
+	fmt.Fprintf(out, "IDENTITY_SECRET=%s\nIDENTITY_ISSUER=%s\nIDENTITY_AUDIENCE=%s\nAGENT_USER_IDS=%s\n", wiring.DevelopmentIdentitySecret, identityIssuer, identityAudience, strings.Join(staff(), ","))
 	fmt.Fprintf(out, "VIRGIL_APP_ID=%s\nVIRGIL_APP_KEY_ID=%s\nVIRGIL_APP_KEY=%s\n", virgil.DevelopmentAppID, virgil.DevelopmentKeyID, virgil.DevelopmentKey)
 
 	working, stopWork := context.WithCancel(context.WithoutCancel(ctx))

@@ -69,6 +69,13 @@ func (s scene) furnish(ctx context.Context, c *im.Client) error {
 	for i, u := range s.Users {
 		accounts[i].UserID, members[i].UserID = u, u
 	}
+	for _, a := range staff() {
+		account := im.Account{UserID: a}
+		if a == shopAgent {
+			account.Nick = "Shop support"
+		}
+		accounts = append(accounts, account)
+	}
 	if _, err := c.ImportAccounts(ctx, accounts); err != nil {
 		return fmt.Errorf("importing users: %w", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/backchannel-im/backchannel/shared/credential"
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
@@ -98,6 +99,7 @@ func TestOpenAPI(t *testing.T) {
 		"ZENDESK_URL": serve(t, zendesk), "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360",
 		"ZENDESK_WEBHOOK_SECRETS": "a secret of this test", "MATCH_HOOK_URL": "http://127.0.0.1:1", "MATCH_HOOK_KEY": "a key of this test alone", "CSS_CALLBACK_KEY": cssKey,
 		"TMS_VIDEO_URL": "http://127.0.0.1:1", "TMS_REGION": "ap-test", "TMS_SECRET_ID": "id", "TMS_SECRET_KEY": "key",
+		"SHOPIFY_SECRET": shopSecret, "SHOPIFY_SHOPS": "example.myshopify.com", "AGENT_USER_IDS": "helpdesk",
 		"TMS_RESULTS_URL": "http://127.0.0.1:1/moderation/results", "TMS_SEED": seed,
 	}))
 	team := func(body string) *http.Request {
@@ -170,6 +172,29 @@ func TestOpenAPI(t *testing.T) {
 		{"/usersig", kit.Post("/usersig", kit.Key, `{"userID":"administrator"}`), 403},
 		{"/usersig", large, 413},
 		{"/usersig", text, 415},
+		{"/usersig", kit.Post("/usersig", kit.Key, `{"userID":"helpdesk"}`), 403},
+		{"/shopify/usersig", kit.Post("/shopify/usersig?"+shopper("4711"), "", `{"name":"Ann"}`), 200},
+		{"/shopify/usersig", kit.Post("/shopify/usersig?"+shopper(""), "", `{"email":"ann@example.com"}`), 200},
+		{"/shopify/usersig", kit.Post("/shopify/usersig?"+shopper(""), "", `{"email":"nobody"}`), 400},
+		{"/shopify/usersig", bad("/shopify/usersig"), 401},
+		{"/agents/usersig", kit.Post("/agents/usersig", kit.Key, `{"userID":"helpdesk"}`), 200},
+		{"/agents/usersig", kit.Post("/agents/usersig", kit.Key, `{"userID":"alice"}`), 403},
+		{"/agents/usersig", kit.Post("/agents/usersig", kit.Key, `{}`), 400},
+		{"/agents/usersig", kit.Post("/agents/usersig", "", `{"token":"x"}`), 401},
+		{"/usersig/copies", kit.Get("/usersig/copies", kit.Key), 200},
+		{"/usersig/copies", kit.Get("/usersig/copies?limit=0", kit.Key), 400},
+		{"/usersig/copies", kit.Get("/usersig/copies", ""), 401},
+		{"/revocations/{userID}", put("/revocations/mallory", kit.Key, `{"seconds":60,"reason":"spam"}`), 200},
+		{"/revocations/{userID}", put("/revocations/mallory", kit.Key, `{"seconds":-1}`), 400},
+		{"/revocations/{userID}", put("/revocations/mallory", "", `{}`), 401},
+		{"/usersig", kit.Post("/usersig", kit.Key, `{"userID":"mallory"}`), 403},
+		{"/revocations/{userID}", kit.Get("/revocations/mallory", kit.Key), 200},
+		{"/revocations/{userID}", kit.Get("/revocations/alice", kit.Key), 404},
+		{"/revocations", kit.Get("/revocations", kit.Key), 200},
+		{"/revocations", kit.Get("/revocations", ""), 401},
+		{"/revocations/{userID}", withMethod("DELETE", kit.Get("/revocations/mallory", kit.Key)), 200},
+		{"/revocations/{userID}", withMethod("DELETE", kit.Get("/revocations/mallory", kit.Key)), 404},
+		{"/credentials", kit.Post("/credentials", kit.Key, `{"identity":"helpdesk"}`), 403},
 		{"/virgil-jwt", kit.Post("/virgil-jwt", kit.Key, `{"identity":"alice"}`), 200},
 		{"/virgil-jwt", kit.Post("/virgil-jwt", kit.Key, `{}`), 400},
 		{"/virgil-jwt", bad("/virgil-jwt"), 401},
@@ -354,6 +379,23 @@ func asAlice(r *http.Request) *http.Request {
 	}
 	r.Header.Set("Authorization", "UserSig alice:"+sig)
 	return r
+}
+
+func withMethod(method string, r *http.Request) *http.Request {
+	r.Method = method
+	return r
+}
+
+// shopSecret is that of a Shopify app.
+const shopSecret = "a secret of Shopify for these tests alone"
+
+// shopper is a query that Shopify's app proxy has signed; "" is a visitor.
+func shopper(customer string) string {
+	q := url.Values{
+		"shop": {"example.myshopify.com"}, "path_prefix": {"/apps/im"}, "timestamp": {fmt.Sprint(time.Now().Unix())}, "logged_in_customer_id": {customer},
+	}
+	q.Set("signature", credential.SignProxy(shopSecret, q))
+	return q.Encode()
 }
 
 func put(path, key, body string) *http.Request {

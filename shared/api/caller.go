@@ -18,7 +18,8 @@ import (
 // Caller is who sent a request, proven: a user or a server.
 type Caller struct {
 	UserID  string    // an end user, who may act as himself only
-	Expires time.Time // when the UserSig does that proves the user
+	Issued  time.Time // when the proof of the user was issued: a UserSig, or another
+	Expires time.Time // when that proof expires
 	Server  string    // a server, by the name of its API key
 }
 
@@ -119,9 +120,15 @@ func (g *Gate) Caller(r *http.Request) (Caller, error) {
 		if err != nil || claims.Buf != nil {
 			return Caller{}, errSig
 		}
-		return Caller{UserID: claims.UserID, Expires: claims.Expires}, nil
+		return Caller{UserID: claims.UserID, Issued: claims.IssuedAt, Expires: claims.Expires}, nil
 	}
 	return Caller{}, errNobody
+}
+
+// As returns a request that carries a caller who was proven in another way than by
+// the header Authorization.
+func As(r *http.Request, c Caller) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), callerKey{}, c))
 }
 
 type callerKey struct{}
@@ -148,10 +155,10 @@ func (g *Gate) admit(h HandlerFunc, serverOnly bool) http.Handler {
 		case serverOnly && caller.Server == "":
 			return errServer
 		case caller.UserID != "":
-			if err := g.Bans.Check(r.Context(), caller.UserID); err != nil {
+			if err := g.Bans.CheckProof(r.Context(), caller.UserID, caller.Issued); err != nil {
 				return err
 			}
 		}
-		return h(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
+		return h(w, As(r, caller))
 	})
 }

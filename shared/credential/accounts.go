@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -37,14 +38,35 @@ func (a *Accounts) Issue(userID string) (UserSig, error) {
 }
 
 // IssueTo issues a UserSig for whomever a server names. A user gets one of his
-// own that ends when the one does that he calls with: nobody prolongs his own
-// session.
+// own that ends when the proof does that he calls with: nobody prolongs his own
+// session. Agents get none here.
 func (a *Accounts) IssueTo(caller api.Caller, userID string) (UserSig, error) {
 	if caller.Server != "" {
 		return a.Issue(userID)
 	}
+	if err := a.notReserved(caller.UserID); err != nil {
+		return UserSig{}, err
+	}
 	return a.sign(caller.UserID, min(a.Expire, caller.Expires.Sub(a.now())))
 }
+
+// Prove returns whom a token of the merchant's names, unless no credential may be
+// issued to him. A nil Prover accepts no tokens.
+func (a *Accounts) Prove(ctx context.Context, p Prover, bans *api.Bans, token string) (Proof, error) {
+	if p == nil {
+		return Proof{}, errTokens
+	}
+	proof, err := p(ctx, token)
+	if err != nil {
+		return Proof{}, err
+	}
+	if err := a.check(proof.UserID); err != nil {
+		return Proof{}, err
+	}
+	return proof, bans.CheckProof(ctx, proof.UserID, proof.Issued)
+}
+
+var errTokens = fault.New(fault.Unauthenticated, "tokens are not accepted here")
 
 func (a *Accounts) sign(userID string, expire time.Duration) (UserSig, error) {
 	now := a.now()
@@ -64,15 +86,26 @@ func (a *Accounts) now() time.Time {
 	return time.Now()
 }
 
-// check refuses ids that are issued to nobody.
+// check refuses ids that are issued to nobody who names them.
 func (a *Accounts) check(id string) error {
 	switch {
 	case id == "":
 		return fault.New(fault.Invalid, "userID is required")
 	case usersig.CheckUserID(id) != nil:
 		return fault.New(fault.Invalid, "userID must be 1 to %d bytes of printable ASCII without blanks", usersig.MaxUserID)
-	case strings.HasPrefix(id, "@"), strings.HasPrefix(id, GuestPrefix), slices.ContainsFunc(a.Reserved, func(r string) bool { return strings.EqualFold(r, id) }):
-		return fault.New(fault.Forbidden, "this userID is reserved")
+	case strings.HasPrefix(id, "@"), made(id):
+		return errReserved
+	}
+	return a.notReserved(id)
+}
+
+// notReserved refuses the ids of staff: the admin's and agents'. Letter case is
+// ignored, so that nobody looks like one of them.
+func (a *Accounts) notReserved(id string) error {
+	if slices.ContainsFunc(a.Reserved, func(r string) bool { return strings.EqualFold(r, id) }) {
+		return errReserved
 	}
 	return nil
 }
+
+var errReserved = fault.New(fault.Forbidden, "this userID is reserved")

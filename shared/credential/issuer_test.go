@@ -54,6 +54,13 @@ func (b *bench) accounts() credential.Accounts {
 	return credential.Accounts{Signer: b.signer, Expire: time.Hour, Reserved: []string{"administrator", "helpdesk"}, Now: b.now}
 }
 
+func (b *bench) guests() *credential.Guests {
+	return &credential.Guests{
+		Key: []byte("a key of 32 bytes for guests' tokens"), Expire: time.Hour, Remember: 30 * 24 * time.Hour, Store: b.store, Now: b.now,
+		PerAddress: &credential.Limit{Name: "guests", Store: b.store, Requests: 5, Span: 10 * time.Minute, Now: b.now},
+	}
+}
+
 func (b *bench) issuer(t *testing.T, mode credential.Mode) http.Handler {
 	t.Helper()
 	sum := sha256.Sum256([]byte(apiKey))
@@ -63,7 +70,7 @@ func (b *bench) issuer(t *testing.T, mode credential.Mode) http.Handler {
 	}
 	i, err := credential.New(credential.Config{
 		Mode: mode, Accounts: b.accounts(), Gate: &api.Gate{Keys: keys, Bans: b.bans}, Origins: []string{"https://shop.example.com"},
-		Limit: &credential.Limit{Store: b.store, Requests: 5, Span: 10 * time.Minute, Now: b.now},
+		Guests: b.guests(), Agents: []string{"helpdesk"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -129,6 +136,14 @@ func TestServerAndOpenMode(t *testing.T) {
 		{`{"userID":"@RBT#001"}`, 403},
 		{`{"userID":"@TLS#NOT_FOUND"}`, 403},
 		{`{"userID":"g_somebody"}`, 403},
+		{`{"userID":"SHP_0123456789ab_7"}`, 403},
+		{`{"userID":"alice","guestToken":"x"}`, 400},
+		{`{"userID":"alice","name":"two\nlines"}`, 400},
+		{`{"userID":"alice","name":"` + strings.Repeat("長", 300) + `"}`, 400},
+		{`{"userID":"alice","name":"<b>Alice & Co</b>"}`, 200},
+		{`{"userID":"alice","faceUrl":"javascript:alert(1)"}`, 400},
+		{`{"token":"x"}`, 401},
+		{`{"token":"x","userID":"alice"}`, 400},
 		{`{"userID":"` + strings.Repeat("x", 70<<10) + `"}`, 413},
 	} {
 		t.Run(tt.body[:min(len(tt.body), 40)], func(t *testing.T) {
@@ -200,7 +215,7 @@ func TestGuests(t *testing.T) {
 		}
 		seen[a.UserID] = true
 	}
-	if a := post(h, `{"userID":"`+strings.Repeat("x", credential.MaxLabel+1)+`"}`, "", "203.0.113.7:4711"); a.status != 400 {
+	if a := post(h, `{"userID":"`+strings.Repeat("x", credential.MaxEmail+1)+`"}`, "", "203.0.113.7:4711"); a.status != 400 {
 		t.Errorf("a label that is too long: %d %s", a.status, a.text)
 	}
 }
@@ -322,11 +337,13 @@ func TestLogsKeepQuiet(t *testing.T) {
 func TestConfigurationsThatWillNotDo(t *testing.T) {
 	b := newBench(t)
 	for name, c := range map[string]credential.Config{
-		"no signer":              {Mode: credential.Open, Accounts: credential.Accounts{Expire: time.Hour}},
-		"no expiry":              {Mode: credential.Open, Accounts: credential.Accounts{Signer: b.signer}},
-		"no mode":                {Accounts: b.accounts()},
-		"server without a gate":  {Mode: credential.Server, Accounts: b.accounts()},
-		"guests without a limit": {Mode: credential.Guest, Accounts: b.accounts()},
+		"no signer":              {Mode: credential.Open, Accounts: credential.Accounts{Expire: time.Hour}, Gate: &api.Gate{}},
+		"no expiry":              {Mode: credential.Open, Accounts: credential.Accounts{Signer: b.signer}, Gate: &api.Gate{}},
+		"no mode":                {Accounts: b.accounts(), Gate: &api.Gate{}},
+		"no gate":                {Mode: credential.Server, Accounts: b.accounts()},
+		"guest mode, no guests":  {Mode: credential.Guest, Accounts: b.accounts(), Gate: &api.Gate{}},
+		"Shopify, no guests":     {Mode: credential.Server, Accounts: b.accounts(), Gate: &api.Gate{}, Shopify: &credential.Shopify{}},
+		"guests without a limit": {Mode: credential.Guest, Accounts: b.accounts(), Gate: &api.Gate{}, Guests: &credential.Guests{Key: make([]byte, 32), Expire: time.Hour, Remember: time.Hour}},
 	} {
 		if _, err := credential.New(c); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -350,7 +367,7 @@ func TestIssueTo(t *testing.T) {
 		"a server for nobody":    {api.Caller{Server: "shop"}, "", time.Time{}, fault.Invalid},
 		"a user":                 {api.Caller{UserID: "alice", Expires: in(10 * time.Minute)}, "alice", in(10 * time.Minute), ""},
 		"a guest":                {api.Caller{UserID: "g_x", Expires: in(time.Minute)}, "g_x", in(time.Minute), ""},
-		"an agent":               {api.Caller{UserID: "helpdesk", Expires: in(time.Minute)}, "helpdesk", in(time.Minute), ""},
+		"an agent":               {api.Caller{UserID: "helpdesk", Expires: in(time.Minute)}, "helpdesk", time.Time{}, fault.Forbidden},
 		"a user of ten years":    {api.Caller{UserID: "alice", Expires: in(90000 * time.Hour)}, "alice", in(time.Hour), ""},
 		"a user, last second":    {api.Caller{UserID: "alice", Expires: in(time.Millisecond)}, "alice", in(time.Second), ""},
 		"a user, for another id": {api.Caller{UserID: "alice", Expires: in(time.Minute)}, "bob", in(time.Minute), ""},

@@ -5,33 +5,36 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"net/netip"
+	"math/rand/v2"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Limit allows a number of requests per client address and span of time, over
-// all instances that share a store. An IPv6 client counts by its /64 network,
-// since it has all of that to itself.
+// Limit allows a number of requests per client and span of time, over all instances
+// that share a store.
 type Limit struct {
+	Name     string // of the limit, as partitions are named by it
 	Store    kv.Store
 	Requests int
 	Span     time.Duration
 	Now      func() time.Time // nil: time.Now
 }
 
+// limitShards is how many items a limit is kept in that all clients share, so that
+// they do not hinder each other.
+const limitShards = 8
+
 // limitTries is how often a count is tried again when several instances write
 // it at once.
 const limitTries = 8
 
-// Take counts a request from an address (host:port or host). Its error is of
-// code Throttled beyond the limit, and Unavailable if it cannot be counted:
-// what cannot be counted is not allowed.
-func (l *Limit) Take(ctx context.Context, address string) error {
+// Take counts a request of a client, or of "all". Its error is of code Throttled
+// beyond the limit, and Unavailable if it cannot be counted: what cannot be counted
+// is not allowed.
+func (l *Limit) Take(ctx context.Context, client string) error {
 	now := time.Now
 	if l.Now != nil {
 		now = l.Now
@@ -40,8 +43,14 @@ func (l *Limit) Take(ctx context.Context, address string) error {
 	start := at.Truncate(l.Span)
 	end := start.Add(l.Span)
 	// The address itself is not kept.
-	sum := sha256.Sum256([]byte(network(address)))
-	partition := "guests/" + hex.EncodeToString(sum[:12])
+	sum := sha256.Sum256([]byte(client))
+	partition := l.Name + "/" + hex.EncodeToString(sum[:12])
+	most := l.Requests
+	if client == "all" && most >= 16*limitShards {
+		shard := rand.IntN(limitShards)
+		partition += "/" + strconv.Itoa(shard)
+		most = (most + shard) / limitShards // together as many
+	}
 	key := strconv.FormatInt(start.Unix(), 10)
 	for range limitTries {
 		count, cond := 0, kv.Absent()
@@ -56,10 +65,10 @@ func (l *Limit) Take(ctx context.Context, address string) error {
 			}
 			cond = kv.Rev(item.Rev)
 		}
-		if count >= l.Requests {
+		if count >= most {
 			return fault.New(fault.Throttled, "too many requests from this address, try again later").After(end.Sub(at))
 		}
-		err = l.Store.Commit(ctx, partition, kv.NewOp("guests"), kv.Put{
+		err = l.Store.Commit(ctx, partition, kv.NewOp("limit"), kv.Put{
 			Key: key, Value: strconv.AppendInt(nil, int64(count+1), 10), Expires: end.Add(time.Minute), If: cond,
 		})
 		if !errors.Is(err, kv.ErrConflict) {
@@ -70,25 +79,4 @@ func (l *Limit) Take(ctx context.Context, address string) error {
 		}
 	}
 	return fault.New(fault.Throttled, "too many requests from this address at once, try again").After(time.Second)
-}
-
-// network is the part of an address that stands for one client.
-func network(address string) string {
-	host := address
-	if ap, err := netip.ParseAddrPort(address); err == nil {
-		host = ap.Addr().String()
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	if err != nil {
-		return "unknown"
-	}
-	ip = ip.Unmap()
-	if ip.Is4() {
-		return ip.String()
-	}
-	prefix, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return "unknown"
-	}
-	return prefix.String()
 }

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// One-to-one messages (269/2282, 269/1612, 269/42794, 1047/35015, 269/74740).
+// One-to-one messages (269/2282, 269/1612, 269/42794, 269/2568, 1047/35015,
+// 269/74740).
 
 // Limits of one-to-one messages.
 const (
@@ -24,6 +25,7 @@ var recipients = allowance{12000, time.Minute}
 var (
 	sendMsg         = method{path: "openim/sendmsg", repeat: numbered}
 	batchSendMsg    = method{path: "openim/batchsendmsg", repeat: numbered}
+	importC2CMsg    = method{path: "openim/importmsg", repeat: harmless}
 	getRoamMsg      = method{path: "openim/admin_getroammsg", repeat: harmless}
 	msgWithdraw     = method{path: "openim/admin_msgwithdraw", repeat: harmless}
 	modifyC2CMsg    = method{path: "openim/modify_c2c_msg", repeat: harmless}
@@ -172,6 +174,35 @@ func (c *Client) BatchSendMsg(ctx context.Context, to []string, m C2CMsg) (Batch
 		}
 	}
 	return sent, nil
+}
+
+// ImportedMsg is a one-to-one message that was sent earlier, elsewhere.
+type ImportedMsg struct {
+	From, To string
+	// MsgSeq, MsgRandom and MsgTime tell messages of a conversation apart: one
+	// with the same three is a duplicate, and importing it is a no-op.
+	MsgSeq, MsgRandom uint32
+	MsgTime           int64 // Unix seconds
+	Body              MsgBody
+	CloudCustomData   string
+}
+
+// ImportMsg puts a message into the history of both users at its own time. It is
+// not counted as unread, devices are not told, and nothing calls back (269/2568).
+func (c *Client) ImportMsg(ctx context.Context, m ImportedMsg) error {
+	if err := cmp.Or(neededUser("From_Account", m.From), neededUser("To_Account", m.To), some("MsgBody", m.Body)); err != nil {
+		return err
+	}
+	const historyOnly = 2
+	return c.call(ctx, importC2CMsg, struct {
+		SyncFromOldSystem int
+		From              string `json:"From_Account"`
+		To                string `json:"To_Account"`
+		MsgSeq, MsgRandom uint32
+		MsgTimeStamp      int64
+		MsgBody           MsgBody
+		CloudCustomData   string `json:",omitempty"`
+	}{historyOnly, m.From, m.To, m.MsgSeq, m.MsgRandom, m.MsgTime, m.Body, m.CloudCustomData}, nil)
 }
 
 // codeNoReceiver: none of a batch's receivers exists.

@@ -62,6 +62,14 @@ var c2cRows = []row{
 		want: im.BatchSent{Done: 1, Failed: []im.ItemResult{{ID: "eve", Code: 90012}}},
 	},
 	{
+		command: "openim/importmsg", name: "into the history",
+		call: func(ctx context.Context, c *im.Client) (any, error) {
+			return done(c.ImportMsg(ctx, im.ImportedMsg{
+				From: "alice", To: "bob", MsgSeq: 9, MsgRandom: 8, MsgTime: 1572869830, Body: hi, CloudCustomData: "c",
+			}))
+		},
+	},
+	{
 		command: "openim/admin_getroammsg", name: "two pages",
 		call: func(ctx context.Context, c *im.Client) (any, error) {
 			var seqs []any

@@ -589,7 +589,7 @@ func TestNothingIsStrangeToTheEmulator(t *testing.T) {
 		"recentcontact/delete", "recentcontact/get_list", "sns/black_list_get", "sns/friend_get", "sns/friend_update",
 	}
 	// Histories have a test of their own.
-	elsewhere := []string{"openim/admin_getroammsg", "openim/batchsendmsg", "group_open_http_svc/get_appid_group_list"}
+	elsewhere := []string{"openim/admin_getroammsg", "openim/importmsg", "openim/batchsendmsg", "group_open_http_svc/get_appid_group_list"}
 	for command := range fixtures(t) {
 		if !called[command] && !slices.Contains(unserved, command) && !slices.Contains(elsewhere, command) {
 			t.Errorf("%s was not called", command)

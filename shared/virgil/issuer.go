@@ -3,6 +3,7 @@ package virgil
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -24,6 +25,9 @@ type Issuer struct {
 	UserSig func(caller api.Caller, userID string) (userSig string, expires time.Time, err error)
 	// Gate proves who calls.
 	Gate *api.Gate
+	// Prove proves a user by a token of the merchant's, in place of the header
+	// Authorization. nil: tokens are not accepted.
+	Prove func(ctx context.Context, token string) (api.Caller, error)
 	// Origins are the web pages that may ask from a browser.
 	Origins []string
 }
@@ -34,15 +38,50 @@ type Issuer struct {
 //	POST /credentials        {"identity"} -> that and a UserSig, each with its expiry
 //	POST /virgil-jwt/verify  {"jwt"}      -> whether it is good, for servers
 //
-// Users may leave out the body of the first two.
+// Users may leave out the body of the first two, or send {"token"} without the
+// header Authorization.
 func (i *Issuer) Routes(mux *http.ServeMux) {
 	for path, h := range map[string]api.HandlerFunc{"/virgil-jwt": i.jwt, "/credentials": i.credentials} {
-		h := api.CORS(i.Origins, http.MethodPost, i.Gate.Any(h))
+		h := api.CORS(i.Origins, http.MethodPost, i.admit(h))
 		mux.Handle("POST "+path, h)
 		mux.Handle("OPTIONS "+path, h)
 	}
 	mux.Handle("POST /virgil-jwt/verify", i.Gate.Server(i.verify))
 }
+
+// admit lets in whom the gate does, and users with a token of the merchant's.
+func (i *Issuer) admit(h api.HandlerFunc) http.Handler {
+	gated := i.Gate.Any(h)
+	return api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		if i.Prove == nil || r.Header.Get("Authorization") != "" || !hasBody(r) {
+			gated.ServeHTTP(w, r)
+			return nil
+		}
+		var asked struct {
+			Token    string `json:"token"`
+			Identity string `json:"identity"`
+			UserID   string `json:"userID"`
+		}
+		if err := api.Decode(r, &asked); err != nil {
+			return err
+		}
+		if asked.Token == "" {
+			gated.ServeHTTP(w, r) // refuses it
+			return nil
+		}
+		caller, err := i.Prove(r.Context(), asked.Token)
+		if err != nil {
+			return err
+		}
+		if asked.Identity != "" && asked.Identity != caller.UserID || asked.UserID != "" && asked.UserID != caller.UserID {
+			return errOthers
+		}
+		r.Body = http.NoBody
+		return h(w, api.As(r, caller))
+	})
+}
+
+var errOthers = fault.New(fault.Forbidden, "users may ask for themselves only")
 
 func (i *Issuer) jwt(w http.ResponseWriter, r *http.Request) error {
 	identity, err := i.identityOf(r)
@@ -102,7 +141,7 @@ func (i *Issuer) identityOf(r *http.Request) (string, error) {
 	case asked.UserID != "" && asked.UserID != identity:
 		return "", fault.New(fault.Invalid, "identity and userID are two words for the same: send one")
 	case caller.Server == "" && identity != "" && identity != caller.UserID:
-		return "", fault.New(fault.Forbidden, "users may ask for themselves only")
+		return "", errOthers
 	case caller.Server == "":
 		return caller.UserID, nil
 	case identity == "":

@@ -158,7 +158,7 @@ func TestCredentialsAskAsTheCaller(t *testing.T) {
 	d := newDesk(t)
 	d.post("/credentials", asServer, `{"identity":"bob"}`)
 	d.post("/credentials", d.as(t, "alice"), "")
-	want := []api.Caller{{Server: "shop"}, {UserID: "alice", Expires: clock.Add(time.Hour)}}
+	want := []api.Caller{{Server: "shop"}, {UserID: "alice", Issued: clock, Expires: clock.Add(time.Hour)}}
 	if len(d.asked) != 2 || d.asked[0] != want[0] || d.asked[1] != want[1] {
 		t.Errorf("asked as %+v", d.asked)
 	}

@@ -16,10 +16,14 @@ const (
 	DevelopmentCSSKey     = "dev-css-callback-key"
 	DevelopmentCSSPushKey = "dev-css-push-key"
 	DevelopmentCSSPlayKey = "dev-css-play-key"
+	// Secrets of a merchant: of the Shopify app, and for identity tokens.
+	DevelopmentShopSecret     = "dev-shopify-secret"
+	DevelopmentIdentitySecret = "dev-identity-secret-for-scripts-dev"
 )
 
 // published are the values that no secret setting of a deployed program may have.
 var published = []string{
 	DevelopmentSecret, DevelopmentToken, DevelopmentKey, DevelopmentKeyHash,
 	DevelopmentDeskSecret, DevelopmentHookSecret, DevelopmentCSSKey, DevelopmentCSSPushKey, DevelopmentCSSPlayKey,
+	DevelopmentShopSecret, DevelopmentIdentitySecret,
 }

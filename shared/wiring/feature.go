@@ -28,6 +28,9 @@ type Feature struct {
 	// Store and Queue say whether its own function can do without STATE_URL and
 	// QUEUE_URL. A feature with a queue also has job handlers.
 	Store, Queue Need
+	// Jobs says that it has job handlers although its own function has no queue:
+	// what that function leaves undone, the clock has a worker finish.
+	Jobs bool
 	// Callers says who calls the routes of its own function.
 	Callers Callers
 

@@ -53,7 +53,7 @@ func readBans(set *config.Reader, callers Callers) func(kv.Store) *api.Bans {
 	refuse := set.Choice(config.Setting{
 		Group:   groupCallers,
 		Name:    "STRIKES_UNKNOWN",
-		Meaning: "verdict on a user when the store does not say within a second whether the user is banned",
+		Meaning: "verdict on a user when the store does not say within a second whether the user is banned or the credentials are revoked",
 		Format:  "pass or refuse", Default: "pass",
 	}, "pass", "refuse") == "refuse"
 	return func(store kv.Store) *api.Bans {
@@ -62,6 +62,8 @@ func readBans(set *config.Reader, callers Callers) func(kv.Store) *api.Bans {
 		}
 		return &api.Bans{RefuseUnknown: refuse, Until: func(ctx context.Context, userID string) (time.Time, error) {
 			return strikes.BannedUntil(ctx, store, userID, time.Now())
+		}, Revoked: func(ctx context.Context, userID string) (api.Revocation, error) {
+			return credential.RevokedNow(ctx, store, userID, time.Now())
 		}}
 	}
 }

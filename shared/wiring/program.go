@@ -201,7 +201,7 @@ type opening struct {
 
 // read reads the settings of the features and returns those that are on.
 func (p Program) read(set *config.Reader, door entrance) (on []opening) {
-	s := &Settings{Reader: set, Alone: p.alone}
+	s := &Settings{Reader: set, Alone: p.alone, Routed: p.routes}
 	for _, f := range p.features {
 		set.Group(f.Name)
 		s.Forwarded = door != nil && door.forwarded(f.Function)
@@ -263,7 +263,7 @@ func work(app *faas.App, h *House, q queue.Queue, routes *http.ServeMux) {
 // Rules opens a feature in a house of the caller's, with all of its settings, and
 // returns the rules that it registers. It is for documents that name callbacks.
 func Rules(ctx context.Context, f Feature, set *config.Reader, h *House) (*callback.Mux, error) {
-	open := f.Read(&Settings{Reader: set, Alone: true})
+	open := f.Read(&Settings{Reader: set, Alone: true, Routed: true})
 	if err := set.Err(); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package wiring
 
 import (
+	"crypto/hkdf"
+	"crypto/sha256"
 	"net/http"
 
 	"github.com/backchannel-im/backchannel/shared/config"
@@ -29,6 +31,9 @@ type Settings struct {
 	// the settings that switch them on: the program needs to know which callbacks
 	// they want, and never runs them.
 	Forwarded bool
+	// Routed says that the program serves the feature's routes. Elsewhere a feature
+	// that has job handlers but no callbacks needs only what they need.
+	Routed bool
 
 	client *im.Client // one a program: instances share IM's rate limits
 }
@@ -73,10 +78,23 @@ func signer(set *config.Reader) *usersig.Signer {
 
 // Reserved reads the UserIDs of staff, which no end user may become, be banned as
 // or be put into a team as: those of AGENT_USER_IDS, and the admin's.
-func (s *Settings) Reserved() []string {
-	return append(s.List(config.Setting{
-		Group: "credential", Name: "AGENT_USER_IDS", Meaning: "UserIDs of your staff; UserSigs, strikes and teams for them are refused", Format: "UserIDs separated by commas",
-	}), s.Admin())
+func (s *Settings) Reserved() []string { return append(s.Agents(), s.Admin()) }
+
+// Agents reads AGENT_USER_IDS.
+func (s *Settings) Agents() []string {
+	return s.List(config.Setting{
+		Group: "credential", Name: "AGENT_USER_IDS", Meaning: "UserIDs of your staff, who get UserSigs by POST /agents/usersig alone; strikes and teams for them are refused", Format: "UserIDs separated by commas",
+	})
+}
+
+// Derived returns a key of 32 bytes for one purpose of ours, derived from SECRET.
+// It changes when SECRET does, and is not secret after a fault.
+func (s *Settings) Derived(purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, []byte(secret(s.Reader)), nil, "backchannel "+purpose, 32)
+	if err != nil {
+		panic(err) // 32 bytes are never too many
+	}
+	return key
 }
 
 // Origins reads ALLOWED_ORIGINS, the web pages whose scripts may call our routes.

@@ -36,6 +36,7 @@ func Working() []wiring.Feature {
 	return append(
 		Hearing(),
 		desk.Feature,
+		credential.Feature,
 	)
 }
 
@@ -43,7 +44,6 @@ func Working() []wiring.Feature {
 func All() []wiring.Feature {
 	return append(
 		Working(),
-		credential.Feature,
 		virgil.Feature,
 	)
 }

@@ -75,7 +75,7 @@ func TestBannedUserGetsNowhere(t *testing.T) {
 func TestLists(t *testing.T) {
 	for i, f := range features.All() {
 		hears, works := i < len(features.Hearing()), i < len(features.Working())
-		if f.Callbacks != hears || (f.Callbacks || f.Queue != wiring.None) != works {
+		if f.Callbacks != hears || (f.Callbacks || f.Queue != wiring.None || f.Jobs) != works {
 			t.Errorf("%s: callbacks %v, queue %v, and it is in another list", f.Name, f.Callbacks, f.Queue != wiring.None)
 		}
 		for _, other := range features.All()[:i] {

@@ -5,6 +5,7 @@ package minute
 import (
 	"context"
 
+	"github.com/backchannel-im/backchannel/shared/credential"
 	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/doctor"
 	"github.com/backchannel-im/backchannel/shared/kv"
@@ -20,6 +21,7 @@ import (
 
 // Processes have their half done operations continued every minute.
 var Processes = []process.Name{
+	credential.CopyProcess,
 	desk.Requests,
 	liveroom.Looks,
 	liveroom.Times,

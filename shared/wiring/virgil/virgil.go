@@ -35,6 +35,7 @@ var Feature = wiring.Feature{
 func read(s *wiring.Settings) wiring.Open {
 	i := &virgil.Issuer{Origins: s.Origins()}
 	accounts := credential.Accounts(s)
+	prover := credential.Identity(s)
 	i.UserSig = func(caller api.Caller, userID string) (string, time.Time, error) {
 		sig, err := accounts.IssueTo(caller, userID)
 		return sig.UserSig, sig.ExpiresAt, err
@@ -47,6 +48,13 @@ func read(s *wiring.Settings) wiring.Open {
 	}
 	return func(_ context.Context, h *wiring.House) error {
 		i.Gate = h.Gate
+		if prover != nil {
+			i.Prove = func(ctx context.Context, token string) (api.Caller, error) {
+				proof, err := accounts.Prove(ctx, prover, h.Gate.Bans, token)
+				// A token is a login, not a session: what it gets lasts as long as any.
+				return api.Caller{UserID: proof.UserID, Issued: proof.Issued, Expires: time.Now().Add(accounts.Expire)}, err
+			}
+		}
 		h.Routes(func(mux *http.ServeMux, _ *api.Gate) { i.Routes(mux) })
 		return nil
 	}
