@@ -133,6 +133,8 @@ func (d *draft) think(ctx context.Context, before []Turn) error {
 			return err
 		} else if !passed.ok {
 			return d.end(ctx, answer{Text: d.c.Texts.Refused})
+		} else {
+			d.m.Text = passed.text // with words masked
 		}
 	}
 	return d.write(ctx, d.turns(d.m, before))

@@ -183,10 +183,69 @@ func verdict[V messageVerdict[V]](v V, d decision, code int) V {
 	return v
 }
 
+// Passage is a text that is no message of a client: what a robot is about to say,
+// or what somebody asked it.
+type Passage struct {
+	From, To  string // UserIDs; To in a one-to-one chat
+	GroupID   string
+	GroupType im.GroupType
+	TopicID   string
+	Text      string
+}
+
+// Passage judges a text as a message is judged, with its words masked where the
+// rule set says so. What a message would wait for a moderator for is refused, and
+// nobody gets a strike. ok is false for what may not be shown.
+func (f *Filter) Passage(ctx context.Context, p Passage) (text string, ok bool) {
+	j := newJudgement(ctx, f.c.Lists.For(ctx, p.GroupID), message{Held: Held{
+		From: p.From, To: p.To, GroupID: p.GroupID, GroupType: p.GroupType, TopicID: p.TopicID, MsgBody: im.Text(p.Text),
+	}})
+	defer j.release()
+	action := f.action(ctx, j)
+	if action != wordlist.Allow {
+		j.log(ctx, action)
+	}
+	switch action {
+	case wordlist.Allow, wordlist.Shadow:
+		return p.Text, true
+	case wordlist.Mask:
+		if d := f.masked(ctx, j); !d.refuse {
+			if d.body == nil {
+				return p.Text, true
+			}
+			return d.body.PlainText(), true
+		}
+	}
+	return "", false
+}
+
 // judge decides about a message.
 func (f *Filter) judge(ctx context.Context, m message) decision {
 	j := newJudgement(ctx, f.c.Lists.For(ctx, m.GroupID), m)
 	defer j.release()
+	action := f.action(ctx, j)
+	if action == wordlist.Allow {
+		return decision{}
+	}
+	j.log(ctx, action)
+	callback.Explain(ctx, Explanation{Action: action, Reasons: j.reasons, List: j.list.Version()})
+	switch action {
+	case wordlist.Reject:
+		f.strike(ctx, j)
+		return decision{refuse: true, text: f.c.RefusedText}
+	case wordlist.Drop:
+		f.strike(ctx, j)
+		return decision{drop: true}
+	case wordlist.Review:
+		return f.hold(ctx, j)
+	case wordlist.Mask:
+		return f.masked(ctx, j)
+	}
+	return decision{} // shadow
+}
+
+// action is the strictest that the word list, the policies and the checker ask for.
+func (f *Filter) action(ctx context.Context, j *judgement) wordlist.Action {
 	j.body()
 	action := j.worst()
 	if j.unfinished {
@@ -207,24 +266,7 @@ func (f *Filter) judge(ctx context.Context, m message) decision {
 	if f.c.Checker != nil && action != wordlist.Reject && action != wordlist.Drop {
 		action = f.second(ctx, j, action)
 	}
-	if action == wordlist.Allow {
-		return decision{}
-	}
-	j.log(ctx, action)
-	callback.Explain(ctx, Explanation{Action: action, Reasons: j.reasons, List: j.list.Version()})
-	switch action {
-	case wordlist.Reject:
-		f.strike(ctx, j)
-		return decision{refuse: true, text: f.c.RefusedText}
-	case wordlist.Drop:
-		f.strike(ctx, j)
-		return decision{drop: true}
-	case wordlist.Review:
-		return f.hold(ctx, j)
-	case wordlist.Mask:
-		return f.masked(ctx, j)
-	}
-	return decision{} // shadow
+	return action
 }
 
 // stricter returns the stricter of two actions.

@@ -12,7 +12,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
+	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/wiring"
+	moderating "github.com/backchannel-im/backchannel/shared/wiring/moderation"
 )
 
 // Feature is the chatbots.
@@ -31,16 +33,27 @@ func read(s *wiring.Settings) wiring.Open {
 	conf.Stream.GroupsWhole = !s.Bool(config.Setting{
 		Name: "BOT_STREAM_GROUPS", Meaning: "1 shows an answer in a group as one message that is edited at most once a second while the language model writes it; 0 sends whole text messages into groups, as live rooms get in any case", Format: "1 or 0", Default: "1",
 	})
+	moderated := s.Bool(config.Setting{
+		Name: "BOT_MODERATION", Meaning: "1 judges what users ask robots, and each sentence of an answer before it is shown, by the rule set and the checker that judge messages; 0 does not", Format: "1 or 0", Default: "1",
+	})
+	passages := moderating.Passages(s)
 	if conf.Model = readModel(s.Reader, s.Alone); conf.Model == nil && !s.Forwarded {
 		return nil
 	}
-	return func(_ context.Context, h *wiring.House) error {
+	return func(ctx context.Context, h *wiring.House) error {
 		conf.Store, conf.Jobs = h.Store, h.Jobs
 		if conf.Model != nil {
 			if _, err := h.Queue(); err != nil {
 				return err
 			}
 			conf.Sends = once.New(h.Store, client, nil)
+			if moderated {
+				filter, err := passages(ctx, h)
+				if err != nil {
+					return err
+				}
+				conf.Moderation = judge{filter}
+			}
 			if streams {
 				conf.IM, conf.Stream.Rate = client, client.Rate()
 			}
@@ -48,6 +61,15 @@ func read(s *wiring.Settings) wiring.Open {
 		h.Callbacks(bot.New(conf).Register)
 		return nil
 	}
+}
+
+// judge has the filter of messages judge what robots are asked and say.
+type judge struct{ filter *moderation.Filter }
+
+// Judge implements [bot.Moderation].
+func (j judge) Judge(ctx context.Context, p bot.Passage) (text string, ok bool, err error) {
+	text, ok = j.filter.Passage(ctx, moderation.Passage(p))
+	return text, ok, ctx.Err()
 }
 
 // readConfig reads everything but how the model is reached.

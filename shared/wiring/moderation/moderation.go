@@ -139,18 +139,20 @@ func (w *settings) readList(set *config.Reader) {
 	}
 }
 
-// readTencent reads how Tencent's moderation services are reached.
-func (w *settings) readTencent(set *config.Reader) {
-	url := func(name, what, example string) string {
-		return set.URL(config.Setting{Name: name, Meaning: "endpoint of Tencent's moderation of " + what + "; off without this setting", Format: example})
-	}
-	texts := url("TMS_URL", "texts, called for each message that passes the rule set", "https://tms.tencentcloudapi.com")
-	files := tencentmedia.Config{
-		Images: url("TMS_IMAGE_URL", "pictures, called after a picture was sent", "https://ims.tencentcloudapi.com"),
-		Audio:  url("TMS_AUDIO_URL", "voice messages, called after a voice message was sent", "https://ams.tencentcloudapi.com"),
-		Video:  url("TMS_VIDEO_URL", "videos, called after a video was sent", "https://vm.tencentcloudapi.com"),
-	}
-	account := tencentcloud.Account{
+// tencent is the account at Tencent's moderation services, and the policy there.
+type tencent struct {
+	account tencentcloud.Account
+	bizType string
+	texts   string // URL; "" for no checker
+}
+
+func service(set *config.Reader, name, what, example string) string {
+	return set.URL(config.Setting{Name: name, Meaning: "endpoint of Tencent's moderation of " + what + "; off without this setting", Format: example})
+}
+
+func readAccount(set *config.Reader) (t tencent) {
+	t.texts = service(set, "TMS_URL", "texts, called for each message that passes the rule set", "https://tms.tencentcloudapi.com")
+	t.account = tencentcloud.Account{
 		Region: set.Text(config.Setting{
 			Name: "TMS_REGION", Meaning: "region of Tencent's moderation services; the function's own account and region without this setting, on SCF", Format: "such as ap-singapore",
 		}),
@@ -161,12 +163,52 @@ func (w *settings) readTencent(set *config.Reader) {
 			Name: "TMS_SECRET_KEY", Meaning: "Tencent Cloud SecretKey used for moderation calls, required with TMS_REGION", Format: "a SecretKey of Tencent Cloud", Secret: true,
 		}),
 	}
-	files.BizType = set.Text(config.Setting{
+	t.bizType = set.Text(config.Setting{
 		Name: "TMS_BIZ_TYPE", Meaning: "name of the moderation policy in Tencent's console; the default policy without this setting", Format: "text",
 	})
+	return t
+}
+
+// usable completes the account, and reports whether it can be used.
+func (t *tencent) usable(set *config.Reader) bool {
+	if t.account.Region == "" {
+		var err error
+		if t.account, err = tencentcloud.FromEnvironment(); err != nil {
+			set.Fault("TMS_REGION", "required with the URL of a moderation service; %v", err)
+			return false
+		}
+	} else if t.account.SecretID == "" || t.account.SecretKey == "" {
+		set.Fault("TMS_SECRET_ID", "required, with TMS_SECRET_KEY, where there is TMS_REGION")
+		return false
+	}
+	return true
+}
+
+// readChecker reads how Tencent judges texts.
+func (w *settings) readChecker(set *config.Reader, t *tencent) {
 	w.conf.CheckerClosed = set.Choice(config.Setting{
 		Name: "TMS_AWAY", Meaning: "verdict on a message when Tencent's moderation of texts does not answer", Format: "pass or refuse", Default: "pass",
 	}, "pass", "refuse") == "refuse"
+	if t.texts == "" || !t.usable(set) {
+		return
+	}
+	checker, err := tms.New(tms.Config{Account: t.account, URL: t.texts, BizType: t.bizType})
+	if err != nil {
+		set.Fault("TMS_URL", "%v", err)
+		return
+	}
+	w.conf.Checker = checker
+}
+
+// readTencent reads how Tencent's moderation services are reached.
+func (w *settings) readTencent(set *config.Reader) {
+	t := readAccount(set)
+	files := tencentmedia.Config{
+		Images:  service(set, "TMS_IMAGE_URL", "pictures, called after a picture was sent", "https://ims.tencentcloudapi.com"),
+		Audio:   service(set, "TMS_AUDIO_URL", "voice messages, called after a voice message was sent", "https://ams.tencentcloudapi.com"),
+		Video:   service(set, "TMS_VIDEO_URL", "videos, called after a video was sent", "https://vm.tencentcloudapi.com"),
+		BizType: t.bizType,
+	}
 	files.CallbackURL = set.URL(config.Setting{
 		Name: "TMS_RESULTS_URL", Meaning: "public URL of the route /moderation/results, to which Tencent sends results for voice messages and videos", Format: "https://HOST/moderation/results",
 	})
@@ -176,34 +218,19 @@ func (w *settings) readTencent(set *config.Reader) {
 	w.replacement = set.Text(config.Setting{
 		Name: "TMS_REPLACEMENT", Meaning: "text that replaces a message with a blocked file; the message is recalled without this setting", Format: "a sentence",
 	})
-	asksFiles := files.Images != "" || files.Audio != "" || files.Video != ""
-	if texts == "" && !asksFiles {
+	w.readChecker(set, &t)
+	switch {
+	case files.Images == "" && files.Audio == "" && files.Video == "":
+		return
+	case t.texts != "" && w.conf.Checker == nil:
+		return // the fault is reported
+	case t.texts == "" && !t.usable(set):
 		return
 	}
-	if account.Region == "" {
-		var err error
-		if account, err = tencentcloud.FromEnvironment(); err != nil {
-			set.Fault("TMS_REGION", "required with the URL of a moderation service; %v", err)
-			return
-		}
-	} else if account.SecretID == "" || account.SecretKey == "" {
-		set.Fault("TMS_SECRET_ID", "required, with TMS_SECRET_KEY, where there is TMS_REGION")
-		return
-	}
-	if texts != "" {
-		checker, err := tms.New(tms.Config{Account: account, URL: texts, BizType: files.BizType})
-		if err != nil {
-			set.Fault("TMS_URL", "%v", err)
-			return
-		}
-		w.conf.Checker = checker
-	}
-	if asksFiles {
-		files.Account = account
-		var err error
-		if w.inspector, err = tencentmedia.New(files); err != nil {
-			set.Fault("TMS_SEED", "%v", err)
-		}
+	files.Account = t.account
+	var err error
+	if w.inspector, err = tencentmedia.New(files); err != nil {
+		set.Fault("TMS_SEED", "%v", err)
 	}
 }
 
@@ -213,19 +240,14 @@ const startFor = 10 * time.Second
 // open makes the rules. Without a store the rule set stays as it was deployed;
 // without a queue nobody reviews.
 func (w *settings) open(ctx context.Context, h *wiring.House) error {
-	list := w.list
-	if list == nil {
-		var err error
-		if list, err = fetch(ctx, w.rules); err != nil {
-			return fmt.Errorf("MODERATION_RULES: %w", err)
-		}
-	}
 	conf := w.conf
-	conf.Lists = moderation.Fixed(list)
-	if h.Store != nil {
-		active := lists.New(lists.Config{Store: h.Store, Base: list})
+	active, err := w.lists(ctx, h)
+	if err != nil {
+		return err
+	}
+	conf.Lists = active
+	if active, is := active.(*lists.Lists); is {
 		h.Routes(active.Routes)
-		conf.Lists = active
 	}
 	if h.Jobs != nil {
 		w.people.open(h, w.client, &conf)
@@ -248,6 +270,40 @@ func (w *settings) open(ctx context.Context, h *wiring.House) error {
 		h.Routes(func(mux *http.ServeMux, _ *api.Gate) { files.Routes(mux) })
 	}
 	return nil
+}
+
+// lists are the rule set that was deployed, or where there is a store, the one that
+// was activated.
+func (w *settings) lists(ctx context.Context, h *wiring.House) (moderation.Lists, error) {
+	list := w.list
+	if list == nil {
+		var err error
+		if list, err = fetch(ctx, w.rules); err != nil {
+			return nil, fmt.Errorf("MODERATION_RULES: %w", err)
+		}
+	}
+	if h.Store == nil {
+		return moderation.Fixed(list), nil
+	}
+	return lists.New(lists.Config{Store: h.Store, Base: list}), nil
+}
+
+// Passages reads how texts are judged that are no messages of clients, such as
+// those of robots: by the rule set and the checker that judge messages.
+func Passages(s *wiring.Settings) func(context.Context, *wiring.House) (*moderation.Filter, error) {
+	w := &settings{}
+	w.readList(s.Reader)
+	t := readAccount(s.Reader)
+	w.readChecker(s.Reader, &t)
+	return func(ctx context.Context, h *wiring.House) (*moderation.Filter, error) {
+		active, err := w.lists(ctx, h)
+		if err != nil {
+			return nil, err
+		}
+		conf := w.conf
+		conf.Lists = active
+		return moderation.New(conf), nil
+	}
 }
 
 func fetch(ctx context.Context, rules string) (*wordlist.List, error) {

@@ -1,0 +1,128 @@
+package bot_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/backchannel-im/backchannel/shared/bot"
+	"github.com/backchannel-im/backchannel/shared/bot/modeltest"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+)
+
+// strict is a moderation that knows three words, and two that are bad together.
+type strict struct {
+	mu    sync.Mutex
+	heard []bot.Passage
+	away  bool
+}
+
+func (s *strict) Judge(_ context.Context, p bot.Passage) (string, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = append(s.heard, p)
+	if s.away {
+		return "", false, errors.New("no opinion")
+	}
+	bad := strings.Contains(p.Text, "forbidden") || strings.Contains(p.Text, "left.") && strings.Contains(p.Text, "right.")
+	return strings.ReplaceAll(p.Text, "darn", "****"), !bad, nil
+}
+
+func TestModeration(t *testing.T) {
+	enginetest.Run(t, []enginetest.Test{{Name: "Moderation", Long: true, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+		testModeration(newWorld(t, store, clock))
+	}}})
+}
+
+// testModeration: what was asked and what is answered is judged; while an answer is
+// written, a sentence is shown only after it passed.
+func testModeration(w *world) {
+	m := &strict{}
+	w.conf.Moderation = m
+	w.restart(w.store)
+	jane := w.Login("jane")
+	ask := func(text string, b modeltest.Behaviour) (last string, asked int) {
+		w.Helper()
+		before := len(w.model.Asked())
+		w.model.Always(func(modeltest.Asked) modeltest.Behaviour { return b })
+		n := len(said(jane))
+		w.tell(jane, text)
+		w.work()
+		w.redeliver()
+		if got := said(jane); len(got) != n+1 {
+			w.Fatalf("%q is answered by %q", text, got[n:])
+		} else {
+			last = got[n]
+		}
+		return last, len(w.model.Asked()) - before
+	}
+	if got, asked := ask("something forbidden", modeltest.Behaviour{}); got != bot.DefaultRefused || asked != 0 {
+		w.Errorf("a forbidden question: %q, the model was asked %d times", got, asked)
+	}
+	if p := m.heard[0]; p.From != "jane" || p.To != robot || p.Text != "something forbidden" {
+		w.Errorf("judged %+v", p)
+	}
+	if got, _ := ask("darn it", modeltest.Behaviour{}); got != "You said: **** it" {
+		w.Errorf("a masked question: %q", got)
+	}
+	for name, tt := range map[string]struct {
+		pieces []string
+		seen   string // before the last piece
+		want   string
+	}{
+		"sentences":           {[]string{"This is fine. And th", "is. Yes"}, "This is fine.", "This is fine. And this. Yes"},
+		"a word in pieces":    {[]string{"This is fine. This is for", "bidden. Yes."}, "This is fine.", bot.DefaultRefused},
+		"masked":              {[]string{"All fine. Oh da", "rn. Yes."}, "All fine.", "All fine. Oh ****. Yes."},
+		"two sentences":       {[]string{"Turn left. The", "n right. Yes."}, "Turn left.", bot.DefaultRefused},
+		"a list":              {[]string{"Fine:\n- one\n- tw", "o"}, "Fine:\n- one", "Fine:\n- one\n- two"},
+		"没有空格":                {[]string{"很好。再", "见。"}, "很好。", "很好。再见。"},
+		"bad from the outset": {[]string{"forbidden wor", "ds."}, "", bot.DefaultRefused},
+	} {
+		n := len(said(jane))
+		last := len(tt.pieces) - 1
+		got, _ := ask("go on", modeltest.Behaviour{Pieces: tt.pieces, Before: func(i int) {
+			if i != last || tt.seen == "" {
+				return
+			}
+			w.until(jane, func(texts []string) bool { return len(texts) > n && strings.TrimSuffix(texts[n], "⋯") == tt.seen })
+		}})
+		if got != tt.want {
+			w.Errorf("%s: the user sees %q, want %q", name, got, tt.want)
+		}
+	}
+	for _, e := range jane.Events() {
+		if e.Message != nil && e.Message.From == robot && strings.Contains(shown(e.Message), "forbidden") {
+			w.Errorf("jane saw %q", shown(e.Message))
+		}
+	}
+	w.model.Always(nil)
+	m.away = true
+	n := len(said(jane))
+	w.tell(jane, "hello")
+	w.work()
+	if got := said(jane); len(got) != n {
+		w.Errorf("without an opinion on the question, the user sees %q", got[n:])
+	}
+	m.away = false
+	w.hour()
+	if got := said(jane); len(got) != n+1 || got[n] != you("hello") {
+		w.Errorf("in the end the user sees %q", got[n:])
+	}
+	// A late block recalls what a group was shown.
+	w.Room("room", jane, robot)
+	w.model.Always(func(modeltest.Asked) modeltest.Behaviour {
+		return modeltest.Behaviour{Pieces: []string{"Turn left. ", "Then right. Yes."}}
+	})
+	_, err := jane.Send("room", imtest.Draft{Text: "where to?", Mentions: []string{robot}})
+	w.Must(err)
+	w.work()
+	if got := said(jane); !strings.HasSuffix(got[len(got)-1], bot.DefaultRefused) {
+		w.Errorf("in the group jane sees %q", got[len(got)-1])
+	}
+	w.quiet()
+}
