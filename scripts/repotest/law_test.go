@@ -25,22 +25,23 @@ const (
 // ports and what each may import of the others.
 var ports = map[string][]string{
 	"shared/fault":       {},
+	"shared/metric":      {},
 	"shared/retry":       {},
-	"shared/kv":          {"shared/retry", "shared/fault"},
-	"shared/queue":       {"shared/kv", "shared/retry", "shared/fault"},
+	"shared/kv":          {"shared/metric", "shared/retry", "shared/fault"},
+	"shared/queue":       {"shared/kv", "shared/metric", "shared/retry", "shared/fault"},
 	"shared/schedule":    {},
 	"shared/due":         {"shared/kv", "shared/queue", "shared/retry", "shared/fault"},
 	"shared/process":     {"shared/kv", "shared/queue", "shared/due", "shared/retry", "shared/fault"},
 	"shared/mailbox":     {"shared/kv", "shared/queue", "shared/due", "shared/retry", "shared/fault"},
 	"shared/idem":        {"shared/kv", "shared/retry", "shared/fault"},
 	"shared/im":          {"shared/im/usersig", "shared/retry", "shared/fault"},
-	"shared/im/callback": {"shared/im", "shared/fault"},
+	"shared/im/callback": {"shared/im", "shared/metric", "shared/fault"},
 	"shared/im/usersig":  {"shared/fault"},
 	"shared/im/once":     {"shared/im", "shared/kv", "shared/retry", "shared/fault"},
 	"shared/breaker":     {},
 	"shared/hook":        {},
 	"shared/generation":  {"shared/im/callback", "shared/kv", "shared/retry", "shared/fault"},
-	"shared/api":         {"shared/im/usersig", "shared/idem", "shared/kv", "shared/fault"},
+	"shared/api":         {"shared/im/usersig", "shared/metric", "shared/idem", "shared/kv", "shared/fault"},
 
 	"shared/moderation/wordlist":                {"shared/moderation/wordlist/internal/image"},
 	"shared/moderation/wordlist/internal/image": {},
@@ -54,7 +55,7 @@ var ports = map[string][]string{
 var edges = map[string][]string{
 	"shared/config":         {},
 	"shared/config/secrets": {"shared/config", "shared/tencentcloud"},
-	"shared/faas":           {"shared/config", "shared/fault"},
+	"shared/faas":           {"shared/config", "shared/metric", "shared/fault"},
 }
 
 // rulesBelow are rules in a folder of another rule's, whose family they are: they

@@ -13,6 +13,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/idem"
+	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
 // MaxIdempotencyKey bounds the header Idempotency-Key, in bytes.
@@ -73,6 +74,7 @@ func Idempotent(k *idem.Keeper, h HandlerFunc) HandlerFunc {
 		if err != nil {
 			return err
 		}
+		metric.Replayed.Add(1)
 		w.Header().Set("Idempotent-Replayed", "true")
 		again.send(w)
 		return nil

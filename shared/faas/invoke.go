@@ -25,6 +25,8 @@ type invocation struct {
 func (i invocation) handle(ctx context.Context) ([]byte, error) {
 	ctx, cancel := leaveTimeToAnswer(ctx)
 	defer cancel()
+	// Before the answer: the platform freezes the function after it.
+	defer flushSometimes(ctx, i.name)
 	switch {
 	case i.kind.isHTTP() && i.app.HTTP != nil:
 		return i.answer(ctx)

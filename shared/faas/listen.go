@@ -16,6 +16,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
 var (
@@ -124,6 +125,7 @@ func (p *process) begin(ctx context.Context, addr string) error {
 	if p.app.Tick != nil {
 		p.work.Go(func() { p.tick(ctx) })
 	}
+	p.work.Go(func() { p.measure(ctx) })
 	announce("ready", slog.String("function", p.name), slog.String("address", addr))
 	return nil
 }
@@ -136,10 +138,18 @@ func announce(msg string, attrs ...slog.Attr) {
 }
 
 // Front is h with what every deployable has around it on a listener: GET /healthz,
-// a request id, one log line a request, and a bland answer to a panic.
+// a request id, one log line a request, and a bland answer to a panic; and GET
+// /metrics, which only a listener has: an instance of a platform's function would
+// tell of itself alone.
 func Front(name string, h http.Handler) http.Handler {
 	front := server{name, h}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/metrics" && r.Method == http.MethodGet {
+			w.Header().Set("Content-Type", metric.ContentType)
+			w.Header().Set("Cache-Control", "no-store")
+			_ = metric.WriteText(w) // the scraper hung up: nobody is left to tell
+			return
+		}
 		front.ServeHTTP(w, r.WithContext(fault.WithRequestID(r.Context(), rand.Text())))
 	})
 }
@@ -215,6 +225,21 @@ func (p *process) tick(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-minute.C:
+		}
+	}
+}
+
+// measure writes what was counted, every minute and at the end.
+func (p *process) measure(ctx context.Context) {
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
+	defer flush(ctx, p.name)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-minute.C:
+			flush(ctx, p.name)
 		}
 	}
 }

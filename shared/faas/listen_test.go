@@ -161,3 +161,30 @@ func TestStrangeMethodIsNotLogged(t *testing.T) {
 		t.Errorf("logged %v", line)
 	}
 }
+
+// TestMetricsOfAProcess: GET /metrics tells what was counted since the start, and the
+// end of the process writes what no minute has written.
+func TestMetricsOfAProcess(t *testing.T) {
+	l := faastest.StartLocal(t, faastest.Build(t, testfunc), greeting)
+	if _, err := l.Do(faastest.Plain, get("/echo/hush")); err != nil {
+		t.Fatal(err)
+	}
+	res, err := l.Do(faastest.Plain, get("/metrics"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(b); res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/plain; version=0.0.4") ||
+		!strings.Contains(text, "\nbackchannel_requests_total{route=\"/echo/{id...}\",status=\"2xx\"} 1\n") || strings.Contains(text, "hush") {
+		t.Errorf("%d %s\n%s", res.StatusCode, res.Header, b)
+	}
+	l.Signal(t, syscall.SIGTERM)
+	l.Wait(t)
+	if !strings.Contains(l.Stdout(), `"Requests":1,"_aws":`) {
+		t.Errorf("the end wrote no metrics\n%s", l.Stdout())
+	}
+}

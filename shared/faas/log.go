@@ -4,8 +4,11 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
 var logLevel slog.LevelVar
@@ -14,6 +17,27 @@ var logLevel slog.LevelVar
 // lines the platform libraries write.
 func setUpLog() {
 	slog.SetDefault(slog.New(requestIDs{slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: &logLevel})}))
+}
+
+// flushEvery is how often an instance on a platform writes what it counted: each line
+// costs, and what is lost is what the last seconds of an instance counted.
+const flushEvery = 10 * time.Second
+
+var flushed atomic.Int64 // in Unix milliseconds
+
+// flushSometimes is flush, unless one was a short time ago.
+func flushSometimes(ctx context.Context, function string) {
+	now, last := time.Now().UnixMilli(), flushed.Load()
+	if now-last >= flushEvery.Milliseconds() && flushed.CompareAndSwap(last, now) {
+		flush(ctx, function)
+	}
+}
+
+// flush writes what was counted to the log's own place, stdout.
+func flush(ctx context.Context, function string) {
+	if err := metric.Flush(os.Stdout, function, time.Now()); err != nil {
+		slog.WarnContext(ctx, "metrics were not written", "error", err.Error())
+	}
 }
 
 // setLogLevel takes one of the words of the setting; they are slog's own.

@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
 // server is the app's handler with what every deployable does around it: health,
@@ -69,6 +71,8 @@ func logRequest(r *http.Request, status int, start time.Time) {
 	if !isMethod(method) { // a client may send anything over a plain socket
 		method = "other"
 	}
+	metric.Requests.Add(1, r.Pattern, strconv.Itoa(status/100)+"xx")
+	metric.RequestTime.Add(milliseconds(start), r.Pattern)
 	slog.LogAttrs(r.Context(), level, "request",
 		slog.String("method", method),
 		slog.String("route", r.Pattern),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/metric"
 	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
@@ -296,6 +297,8 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 	defer cancel()
 	stop := l.renew(working, cancel, r, op)
 	result := l.carryOut(working, r.Job)
+	metric.Jobs.Add(1, r.Job.Kind, resultOf(result))
+	metric.JobTime.Add(float64(l.now().Sub(now))/float64(time.Millisecond), r.Job.Kind)
 	return l.settle(ctx, r, kv.Rev(stop()), result)
 }
 
@@ -339,6 +342,17 @@ func (l *Ledger) renew(ctx context.Context, cancel context.CancelFunc, r Record,
 		<-done
 		return rev
 	}
+}
+
+// resultOf is an attempt's result in a word, for metrics.
+func resultOf(err error) string {
+	if _, later := errors.AsType[Later](err); later {
+		return "later"
+	}
+	if err != nil {
+		return "failed"
+	}
+	return "done"
 }
 
 func withNotBefore(j Job, t time.Time) Job {
@@ -398,6 +412,7 @@ func (l *Ledger) settle(ctx context.Context, r Record, cond kv.Cond, result erro
 			writes = append(writes, unlist(&r)...)
 			r.State = Dead
 			writes = append(writes, l.list(&r, op))
+			metric.DeadJobs.Add(1)
 			slog.ErrorContext(ctx, "job is dead", "kind", r.Job.Kind, "attempts", r.Attempts, "error", r.Error)
 			break
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/metric"
 	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
@@ -120,12 +121,18 @@ func (l *Ledger) Sweep(ctx context.Context) (pushed int, err error) {
 	now := l.now()
 	until := lookKey(now.Add(time.Millisecond))
 	first := until // of the items that stay
+	var oldest time.Duration
+	defer func() { metric.OldestJob.Add(oldest.Seconds()) }()
 	for shard := range shards {
 		err := l.index(ctx, shard, waitingPrefix, p.Start, func(item kv.Item) (more bool, err error) {
 			if item.Key >= until {
 				return false, nil
 			}
-			switch err := l.lookAt(ctx, shard, item); {
+			due, err := l.lookAt(ctx, shard, item)
+			if !due.IsZero() {
+				oldest = max(oldest, now.Sub(due))
+			}
+			switch {
 			case err == nil:
 				pushed++
 			case errors.Is(err, kv.ErrConflict):
@@ -159,8 +166,9 @@ func (l *Ledger) Sweep(ctx context.Context) (pushed int, err error) {
 var errEarly = errors.New("queue: not overdue")
 
 // lookAt pushes the job of an item of the index. A job that is not overdue is
-// listed for later, or not at all if it is done; that is errEarly.
-func (l *Ledger) lookAt(ctx context.Context, shard int, item kv.Item) error {
+// listed for later, or not at all if it is done; that is errEarly. due is since when
+// an overdue job has been due.
+func (l *Ledger) lookAt(ctx context.Context, shard int, item kv.Item) (due time.Time, err error) {
 	id := item.Key[len(lookKey(time.UnixMilli(0))):]
 	op := kv.NewOp("sweep")
 	writes := []kv.Write{kv.Delete{Key: item.Key, If: kv.Rev(item.Rev)}}
@@ -170,18 +178,18 @@ func (l *Ledger) lookAt(ctx context.Context, shard int, item kv.Item) error {
 	case errors.Is(err, ErrNotFound):
 		// The job was dropped by a release that had no index.
 	case err != nil:
-		return err
+		return due, err
 	case r.State != Waiting, r.Listed != "" && indexKey(r) != item.Key:
 		// It is done or listed elsewhere.
 	default:
 		now := l.now()
 		if overdue = !l.look(r).After(now); overdue {
-			r.Pushed = now
+			r.Pushed, due = now, r.Due
 		}
 		listed := l.list(&r, op)
 		record, err := l.put(r, cond)
 		if err != nil {
-			return err
+			return due, err
 		}
 		if listed.Key == item.Key {
 			listed.If, writes = kv.Rev(item.Rev), nil
@@ -190,12 +198,12 @@ func (l *Ledger) lookAt(ctx context.Context, shard int, item kv.Item) error {
 	}
 	switch err := l.store.Commit(ctx, partition(shard), op, writes...); {
 	case err != nil:
-		return err
+		return due, err
 	case !overdue:
-		return errEarly
+		return due, errEarly
 	}
 	l.push(ctx, r)
-	return nil
+	return due, nil
 }
 
 // listAll lists jobs that a release without an index has put. It reads every

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/bot"
+	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
 // A completion is read for the few things that are needed. Providers differ in
@@ -262,6 +263,8 @@ func (g *gathered) reply(q bot.Question, heard string) bot.Reply {
 	if r.Usage.Answer == 0 && g.text.Len() > 0 {
 		r.Usage.Answer = bot.Tokens(g.text.String())
 	}
+	metric.Tokens.Add(float64(r.Usage.Prompt), "prompt")
+	metric.Tokens.Add(float64(r.Usage.Answer), "answer")
 	return r
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+
+	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
 // open decodes an authenticated callback and holds its two names together.
@@ -106,6 +108,7 @@ func (ep *Endpoint) keep(ctx context.Context, e Event, rule string) error {
 
 func (ep *Endpoint) ruleFailed(ctx context.Context, e Event, rule string, err error) {
 	ep.tally.failed(rule, err)
+	metric.RuleFailures.Add(1, rule)
 	ep.c.Log.LogAttrs(ctx, slog.LevelError, "callback rule failed", slog.String("command", e.Command()),
 		slog.String("rule", rule), slog.String("error", err.Error()))
 }

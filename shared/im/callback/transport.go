@@ -7,6 +7,9 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
 const (
@@ -63,10 +66,14 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ctx, why = explained(ctx)
 	}
 	x := ep.dispatch(ctx, e, hop)
+	name := "unknown" // anybody who may sign could have written another
 	if _, known := table()[q.Command]; known {
+		name = q.Command
 		ep.watched(ctx, func(ctx context.Context, w Watcher) { w.Arrived(ctx, q) })
 	}
 	write(w, x.Status, x.Answer)
+	metric.Callbacks.Add(1, name, x.Verdict)
+	metric.CallbackTime.Add(float64(ep.c.Now().Sub(start))/float64(time.Millisecond), name)
 	if ep.c.Observe != nil {
 		x.Why = why()
 		x.At, x.Command, x.Latency, x.Body = start, q.Command, ep.c.Now().Sub(start), body
@@ -120,6 +127,7 @@ func (ep *Endpoint) refuse(ctx context.Context, w http.ResponseWriter, command s
 		reason = errUnexpected
 	}
 	ep.tally.refused(reason.Code)
+	metric.Refused.Add(1, reason.Code)
 	if _, known := table()[command]; !known {
 		command = "" // anybody could have written it
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
 // Commit implements [kv.Store].
@@ -51,16 +52,35 @@ func (s *Store) commit(ctx context.Context, partition, op string, writes []kv.Wr
 		return err
 	case len(actions) == 1 && actions[0].Put != nil:
 		put := actions[0].Put
-		_, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
-			TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression,
+		out, err := s.client.PutItem(ctx, &dynamodb.PutItemInput{
+			ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
+			TableName:              put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression,
 			ExpressionAttributeValues: put.ExpressionAttributeValues,
 		})
+		if err == nil {
+			charged(out.ConsumedCapacity)
+		}
 		return changed(err)
 	}
 	// The SDK gives each request a token of its own, by which the service knows
 	// the SDK's repeats; ours, after a reading, are recognised by op.
-	_, err = s.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: actions})
+	out, err := s.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{
+		TransactItems: actions, ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
+	})
+	if err == nil {
+		for _, c := range out.ConsumedCapacity {
+			charged(&c)
+		}
+	}
 	return changed(err)
+}
+
+// charged counts the write units of a call that wrote. What a refused condition
+// costs is not told.
+func charged(c *types.ConsumedCapacity) {
+	if c != nil && c.CapacityUnits != nil {
+		metric.Units.Add(*c.CapacityUnits)
+	}
 }
 
 // changed turns a failed condition into errChanged.

@@ -124,8 +124,9 @@ func (t *tally) update(ctx context.Context) (attributes, error) {
 			where = append(where, "(attribute_not_exists(c.#c"+n+") OR c.#c"+n+than+":l"+n+")")
 		}
 	}
-	_, err := t.store.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: aws.String(t.store.table), Key: nameOf(t.partition, segmentPrefix+t.name),
+	out, err := t.store.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
+		TableName:              aws.String(t.store.table), Key: nameOf(t.partition, segmentPrefix+t.name),
 		UpdateExpression:                    aws.String("SET " + strings.Join(set, ", ") + " ADD e :event REMOVE x, #ttl"),
 		ConditionExpression:                 aws.String(strings.Join(where, " AND ")),
 		ExpressionAttributeNames:            names,
@@ -135,6 +136,9 @@ func (t *tally) update(ctx context.Context) (attributes, error) {
 	var failed *types.ConditionalCheckFailedException
 	if errors.As(err, &failed) {
 		return failed.Item, err
+	}
+	if err == nil {
+		charged(out.ConsumedCapacity)
 	}
 	return nil, err
 }
@@ -167,9 +171,13 @@ func (t *tally) put(ctx context.Context, seen map[string]bool, counters map[stri
 	record := nameOf(t.partition, segmentPrefix+t.name)
 	record["r"], record["t"], record["open"] = text(t.revision()), number(t.now.Unix()), text(t.name)
 	record["c"], record["e"] = counterMap(counters), &types.AttributeValueMemberBS{Value: events}
-	_, err := t.store.client.PutItem(ctx, &dynamodb.PutItemInput{
-		TableName: aws.String(t.store.table), Item: record,
+	out, err := t.store.client.PutItem(ctx, &dynamodb.PutItemInput{
+		ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
+		TableName:              aws.String(t.store.table), Item: record,
 		ConditionExpression: aws.String(where), ExpressionAttributeValues: values,
 	})
+	if err == nil {
+		charged(out.ConsumedCapacity)
+	}
 	return err
 }
