@@ -9,4 +9,4 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/desk"
 )
 
-func main() { faas.Main(desk.Feature.Function, wiring.Routes(desk.Feature, cloud.Engines).Build) }
+func main() { faas.Main(desk.Feature.Function, wiring.Alone(desk.Feature, cloud.Engines).Build) }

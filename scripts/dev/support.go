@@ -43,6 +43,8 @@ func zendeskSettings(url string) map[string]string {
 	return map[string]string{
 		"ZENDESK_URL": url, "ZENDESK_CLIENT_ID": zendeskClient, "ZENDESK_CLIENT_SECRET": zendeskSecret,
 		"ZENDESK_GROUP_FIELD": strconv.Itoa(zendeskGroupField), "ZENDESK_WEBHOOK_SECRETS": zendeskHookSecret,
+		"DESK_QUEUE_NOTICE": "You are number {place} in the queue.",
+		"DESK_SURVEY":       "How was our help? Answer with a number from 1 to 5.",
 	}
 }
 
@@ -65,6 +67,7 @@ func (s *support) routes(own func(pattern string, h http.Handler)) {
 	own("GET /dev/tickets", api.HandlerFunc(s.list))
 	own("POST /dev/tickets", api.HandlerFunc(s.open))
 	own("POST /dev/tickets/{id}/assign", api.HandlerFunc(s.assign))
+	own("POST /dev/tickets/{id}/solve", api.HandlerFunc(s.solve))
 	own("POST /dev/tickets/{id}/close", api.HandlerFunc(s.close))
 }
 
@@ -130,6 +133,11 @@ func (s *support) assign(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.change(w, r, func(id string) desktest.Delivery { return s.zendesk.Assign(id, asked.Agent) })
+}
+
+// solve solves a ticket, as its agent does in Zendesk.
+func (s *support) solve(w http.ResponseWriter, r *http.Request) error {
+	return s.change(w, r, s.zendesk.Solve)
 }
 
 func (s *support) close(w http.ResponseWriter, r *http.Request) error {

@@ -17,45 +17,110 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// entry is what goes into a ticket's mailbox: a change at the desk, or that its
-// group is there now.
+// entry is what goes into a ticket's mailbox: one of these.
 type entry struct {
-	Change Change  `json:"change,omitzero"`
-	Opened *opened `json:"opened,omitempty"`
+	Change   Change    `json:"change,omitzero"`
+	Opened   *opened   `json:"opened,omitempty"`
+	Said     *said     `json:"said,omitempty"`
+	Rated    *rated    `json:"rated,omitempty"`
+	Recorded *recorded `json:"recorded,omitempty"`
+	Lingered *lingered `json:"lingered,omitempty"`
 }
 
 // opened tells a ticket of its group.
 type opened struct {
+	TicketID string    `json:"ticketId"`
+	UserID   string    `json:"userId"` // the requester
+	GroupID  string    `json:"groupId"`
+	Name     string    `json:"name"` // of the group
+	Since    time.Time `json:"since,omitzero"`
+	Zone     string    `json:"zone,omitempty"`
+}
+
+// said tells of a message of the requester in the group of a ticket that was over
+// when it came.
+type said struct {
+	TicketID string    `json:"ticketId"`
+	ID       string    `json:"id"` // tells messages apart
+	At       time.Time `json:"at"` // in whole seconds, as IM has it
+	Rating   int       `json:"rating,omitempty"`
+	Text     string    `json:"text,omitempty"` // for a follow-up
+}
+
+// rated is the requester's answer to the survey.
+type rated struct {
 	TicketID string `json:"ticketId"`
-	UserID   string `json:"userId"` // the requester
-	GroupID  string `json:"groupId"`
-	Name     string `json:"name"` // of the group
+	Rating
+}
+
+// recorded tells that a round's transcript is with the desk, or never will be.
+type recorded struct {
+	TicketID string    `json:"ticketId"`
+	Round    int       `json:"round"`
+	Refused  bool      `json:"refused,omitempty"`
+	At       time.Time `json:"at"`
+}
+
+// lingered tells that a round's group has waited long enough.
+type lingered struct {
+	TicketID string    `json:"ticketId"`
+	At       time.Time `json:"at"`
 }
 
 func (e entry) ticketID() string {
-	if e.Opened != nil {
+	switch {
+	case e.Opened != nil:
 		return e.Opened.TicketID
+	case e.Said != nil:
+		return e.Said.TicketID
+	case e.Rated != nil:
+		return e.Rated.TicketID
+	case e.Recorded != nil:
+		return e.Recorded.TicketID
+	case e.Lingered != nil:
+		return e.Lingered.TicketID
 	}
 	return e.Change.TicketID
 }
 
 func (e entry) id() string {
-	if e.Opened != nil {
+	switch {
+	case e.Opened != nil:
 		return "opened"
+	case e.Said != nil:
+		return "said/" + e.Said.ID
+	case e.Rated != nil:
+		return fmt.Sprintf("rated/%d", e.Rated.Round)
+	case e.Recorded != nil:
+		return fmt.Sprintf("recorded/%d", e.Recorded.Round)
+	case e.Lingered != nil:
+		return fmt.Sprintf("lingered/%d", e.Lingered.At.UnixMilli())
 	}
 	return string(e.Change.What) + "/" + e.Change.ID
 }
 
-// order is the time of the change, and before all others for the opening.
+// order is the time of what happened, and before all others for the opening.
 func (e entry) order() int64 {
-	if e.Opened != nil {
+	at := e.Change.At
+	switch {
+	case e.Opened != nil:
 		return 0
+	case e.Said != nil:
+		at = e.Said.At
+	case e.Rated != nil:
+		at = e.Rated.At
+	case e.Recorded != nil:
+		at = e.Recorded.At
+	case e.Lingered != nil:
+		at = e.Lingered.At
 	}
-	return max(e.Change.At.UnixMilli(), 0)
+	return max(at.UnixMilli(), 0)
 }
 
 // box is the partition of a ticket, and so the name of its mailbox.
-func (e entry) box() string { return "desk/ticket/" + e.ticketID() }
+func (e entry) box() string { return ticketBox(e.ticketID()) }
+
+func ticketBox(id string) string { return "desk/ticket/" + id }
 
 // atOnce is how many changes of one request are put into the queue side by side.
 const atOnce = 16
@@ -126,14 +191,11 @@ func (t *Tickets) follow(ctx context.Context, m mailbox.Entry) ([]kv.Write, erro
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case e.Opened == nil:
-		tk.apply(e.Change)
-	case tk.GroupID == "":
-		tk.UserID, tk.GroupID, tk.Name, tk.Up = e.Opened.UserID, e.Opened.GroupID, e.Opened.Name, true
+	if err := t.take(ctx, &tk, e); err != nil {
+		return nil, err
 	}
 	if tk.GroupID != "" {
-		if err := t.settle(ctx, &tk); err != nil {
+		if err := t.settle(ctx, &tk, e.ticketID()); err != nil {
 			return nil, err
 		}
 	}
@@ -145,19 +207,53 @@ func (t *Tickets) follow(ctx context.Context, m mailbox.Entry) ([]kv.Write, erro
 	switch {
 	case tk.GroupID == "":
 		put.Expires = t.now().Add(unknownKept)
-	case tk.Closed.On || tk.Deleted.On:
+	case tk.over() || tk.Deleted.On:
 		put.Expires = t.now().Add(kept)
 	}
 	return []kv.Write{put}, nil
+}
+
+// take notes what an entry says.
+func (t *Tickets) take(ctx context.Context, tk *ticket, e entry) error {
+	switch {
+	case e.Opened != nil:
+		if tk.GroupID == "" {
+			o := e.Opened
+			tk.UserID, tk.GroupID, tk.Name, tk.Since, tk.Zone, tk.Up = o.UserID, o.GroupID, o.Name, o.Since, o.Zone, true
+		}
+	case e.Said != nil:
+		return t.hear(ctx, tk, *e.Said)
+	case e.Rated != nil:
+		return t.rate(ctx, tk, *e.Rated)
+	case e.Recorded != nil:
+		tk.Recorded = max(tk.Recorded, e.Recorded.Round)
+		tk.Unrecorded = tk.Unrecorded || e.Recorded.Refused
+	case e.Lingered != nil: // what follows from it is a matter of time
+	default:
+		tk.apply(e.Change)
+	}
+	return nil
 }
 
 // unknownKept is how long changes of a ticket are remembered that has no group
 // yet. Mostly it is somebody else's and never gets one.
 const unknownKept = 24 * time.Hour
 
-// settle makes group and members what the ticket wants.
-func (t *Tickets) settle(ctx context.Context, tk *ticket) error {
-	up, in := tk.wanted(t.conf.KeepClosed)
+// settle makes group, members and whatever else follows what the ticket wants.
+func (t *Tickets) settle(ctx context.Context, tk *ticket, id string) error {
+	tk.turn()
+	if err := t.settleGroup(ctx, tk); err != nil {
+		return err
+	}
+	if err := t.settleRound(ctx, tk, id); err != nil {
+		return err
+	}
+	return t.settleQueue(ctx, tk, id)
+}
+
+// settleGroup makes group and members what the ticket wants.
+func (t *Tickets) settleGroup(ctx context.Context, tk *ticket) error {
+	up, in := tk.wanted(t.policy())
 	if !up {
 		if tk.Up {
 			if err := t.conf.IM.DestroyGroup(ctx, tk.GroupID); err != nil && !im.Lasting(err) {
@@ -185,6 +281,7 @@ func (t *Tickets) letIn(ctx context.Context, tk *ticket, in map[string]bool) err
 			return err
 		}
 		tk.Up = true
+		tk.Made++ // its messages are numbered anew
 	}
 	var missing []string
 	for _, id := range slices.Sorted(maps.Keys(in)) {

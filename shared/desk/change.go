@@ -17,6 +17,7 @@ const (
 	Assigned  What = "assigned"  // to UserID alone, or to nobody if that is ""
 	Joined    What = "joined"    // UserID
 	Left      What = "left"      // UserID
+	Solved    What = "solved"    // as far as the agent knows: its requester may come back
 	Closed    What = "closed"    // for good, as far as the desk knows
 	Reopened  What = "reopened"  // or never closed
 	Deleted   What = "deleted"   //
@@ -53,9 +54,9 @@ func (c Change) check() error {
 		needsUser = true
 	case Assigned:
 		needsUser = c.UserID != ""
-	case Closed, Reopened, Deleted, Undeleted:
+	case Solved, Closed, Reopened, Deleted, Undeleted:
 	default:
-		return fault.New(fault.Invalid, "a ticket can be assigned, joined, left, closed, reopened, deleted or undeleted")
+		return fault.New(fault.Invalid, "a ticket can be assigned, joined, left, solved, closed, reopened, deleted or undeleted")
 	}
 	switch {
 	case needsUser && usersig.CheckUserID(c.UserID) != nil:
@@ -74,14 +75,41 @@ type ticket struct {
 	UserID  string `json:"userId,omitempty"` // the requester
 	GroupID string `json:"groupId,omitempty"`
 	Name    string `json:"name,omitempty"` // of the group
+	// Since is when the requester asked, and Zone his time zone, if he said it.
+	Since time.Time `json:"since,omitzero"`
+	Zone  string    `json:"zone,omitempty"`
 
 	Assignee assignee         `json:"assignee"`
 	Agents   map[string]agent `json:"agents,omitempty"`
+	Solved   state            `json:"solved,omitzero"` // or closed
 	Closed   state            `json:"closed"`
 	Deleted  state            `json:"deleted"`
 
-	Up bool            `json:"up"`           // the group is there
-	In map[string]bool `json:"in,omitempty"` // agents who are in it, or may be
+	Up   bool            `json:"up"`             // the group is there
+	In   map[string]bool `json:"in,omitempty"`   // agents who are in it, or may be
+	Made int             `json:"made,omitempty"` // how often the group was made after the first time
+
+	// Round counts how often the ticket was solved or closed, and Ended is when, the
+	// zero time while it is open. Each round ends with a survey and a transcript.
+	Round    int       `json:"round,omitempty"`
+	Ended    time.Time `json:"ended,omitzero"`
+	Recorded int       `json:"recorded,omitempty"` // last round whose transcript the desk has
+	// Unrecorded: the desk takes no transcript of it any more, so the group stays.
+	Unrecorded bool    `json:"unrecorded,omitempty"`
+	Rating     *Rating `json:"rating,omitempty"` // of the last round that was rated
+
+	Waiting bool `json:"waiting,omitempty"` // it is among those that wait for an agent
+	Noticed bool `json:"noticed,omitempty"` // its requester was told so
+	Told    int  `json:"told,omitempty"`    // the place that he was told then
+	Indexed bool `json:"indexed,omitempty"` // among the tickets of its requester
+}
+
+// Rating is what a requester answered to the survey of a round.
+type Rating struct {
+	Round   int       `json:"round"`
+	Rating  int       `json:"rating"`
+	Comment string    `json:"comment,omitempty"`
+	At      time.Time `json:"at"`
 }
 
 // assignee is who has the ticket since when.
@@ -115,8 +143,9 @@ const goneAfter = 24 * time.Hour
 // apply takes in a change, unless something newer is known.
 func (t *ticket) apply(c Change) {
 	switch c.What {
-	case Closed, Reopened:
+	case Solved, Closed, Reopened:
 		t.Closed.set(c.What == Closed, c.At)
+		t.Solved.set(c.What != Reopened, c.At)
 	case Deleted, Undeleted:
 		t.Deleted.set(c.What == Deleted, c.At)
 	case Assigned:
@@ -168,12 +197,54 @@ func (t *ticket) mark(id string, in bool, at time.Time) {
 	t.Agents[id] = agent{in, at}
 }
 
+// over reports whether the ticket is solved or closed.
+func (t *ticket) over() bool { return t.Closed.On || t.Solved.On }
+
+// unassigned reports whether the ticket waits for an agent.
+func (t *ticket) unassigned() bool {
+	if t.over() || t.Deleted.On {
+		return false
+	}
+	for id, a := range t.Agents {
+		if a.In && id != t.UserID {
+			return false
+		}
+	}
+	return true
+}
+
+// turn begins a round when the ticket was solved or closed, and ends it when it
+// was reopened.
+func (t *ticket) turn() {
+	switch {
+	case !t.over():
+		t.Ended = time.Time{}
+	case t.Ended.IsZero():
+		t.Round++
+		t.Ended = t.Solved.At
+		if t.Ended.IsZero() || t.Closed.On && t.Closed.At.Before(t.Ended) {
+			t.Ended = t.Closed.At
+		}
+	}
+}
+
+// policy is what becomes of groups.
+type policy struct {
+	now    time.Time
+	linger time.Duration // how long the group of a solved ticket waits for its requester's last word
+	keep   bool          // groups of tickets that are over
+}
+
 // wanted returns whether the group should be there, and which agents should be
-// in it. keep is for groups of closed tickets.
-func (t *ticket) wanted(keep bool) (up bool, in map[string]bool) {
+// in it.
+func (t *ticket) wanted(p policy) (up bool, in map[string]bool) {
 	in = make(map[string]bool)
-	if t.Deleted.On || t.Closed.On {
-		return keep && !t.Deleted.On, in
+	switch {
+	case t.Deleted.On:
+		return false, in
+	case t.Closed.On, t.Solved.On && !p.now.Before(t.Ended.Add(p.linger)):
+		// A group that is to go waits for its transcript.
+		return p.keep || t.Up && (t.Unrecorded || t.Recorded < t.Round), in
 	}
 	for id, a := range t.Agents {
 		if a.In && id != t.UserID { // who asks for help is in anyway, and stays

@@ -21,7 +21,7 @@ func assigned(minute int, agent, previous string) Change {
 
 // who are the agents who should be in, "down" where there should be no group.
 func (t *ticket) who(keep bool) string {
-	up, in := t.wanted(keep)
+	up, in := t.wanted(policy{keep: keep})
 	if !up {
 		return "down"
 	}

@@ -2,6 +2,7 @@ package desk_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -17,8 +18,13 @@ import (
 // engine may that lost count.
 func (p *process) redeliver() {
 	p.Helper()
-	all := p.queue.All()
-	for _, j := range all {
+	p.redeliverFrom(0)
+}
+
+// redeliverFrom is redeliver without the first so many jobs.
+func (p *process) redeliverFrom(n int) {
+	p.Helper()
+	for _, j := range p.queue.All()[n:] {
 		j.NotBefore = time.Time{}
 		encoded, err := queue.Encode(j)
 		p.must(err)
@@ -224,4 +230,25 @@ func testChangeAnswersLost(w *world) {
 		w.whole(user, "")
 	}
 	p.quiet()
+}
+
+// workUntilDead carries out jobs like work, by a process that may die: what it does
+// not finish is redelivered.
+func (p *process) workUntilDead() {
+	for range 50 {
+		j, is := p.queue.Next(p.clock.Now())
+		if !is {
+			return
+		}
+		encoded, err := queue.Encode(j)
+		p.must(err)
+		if p.ledger.Perform(p.Context(), encoded) != nil {
+			return // dead; the clock finds what it had in hand
+		}
+	}
+}
+
+func shuffle(list []desktest.Delivery) {
+	random := rand.New(rand.NewPCG(1, 2))
+	random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 }

@@ -106,6 +106,43 @@ type Ticket struct {
 	Text    string `json:"text"`
 	Name    string `json:"name,omitempty"`  // of the requester
 	Email   string `json:"email,omitempty"` // of the requester
+	// FollowUp is the id of the closed ticket that this one follows, if any.
+	FollowUp string `json:"followUp,omitempty"`
+}
+
+// MaxNote is the longest text of a Note, in characters. Longer ones go into files.
+const MaxNote = 60_000
+
+// File is a plain text file for a Note.
+type File struct {
+	// Key names the file among those of its ticket. Giving the same file again does
+	// no harm.
+	Key  string
+	Name string // as people see it, with its ending
+	Text string
+}
+
+// Note is something that only the people of the desk read; the requester never
+// does.
+type Note struct {
+	// Key names the note among those of its ticket: lower-case letters, digits and
+	// hyphens, at most 40. A ticket gets one note of a Key, however often it is
+	// given. "" is for notes that may come twice.
+	Key   string
+	Title string
+	Text  string   // at most MaxNote characters
+	Files []string // what AddFile returned, in order
+
+	// Rating is the requester's answer to the survey, from 1 to 5, with what he
+	// wrote beside it; 0: none.
+	Rating  int
+	Comment string
+}
+
+// Update changes a ticket. Zero fields leave it as it is.
+type Update struct {
+	Assignee string // who is to have it
+	Status   What   // Solved or Reopened
 }
 
 // Desk is where tickets live. It is safe for concurrent use.
@@ -121,6 +158,17 @@ type Desk interface {
 	// Link tells a ticket which chat group it has; telling it again does no
 	// harm. Errors are all four.
 	Link(ctx context.Context, id, groupID string) error
+
+	// Update changes a ticket; the same again does no harm. Errors are all four,
+	// ErrRefused for a ticket that is closed for good.
+	Update(ctx context.Context, id string, u Update) error
+	// AddFile keeps a file for a note, and returns how the note is to name it.
+	// Errors are all four.
+	AddFile(ctx context.Context, id string, f File) (handle string, err error)
+	// AddNote adds a note, if the ticket has none of its Key. It notifies nobody and
+	// changes no status. Errors are all four, ErrRefused for a ticket that is closed
+	// for good.
+	AddNote(ctx context.Context, id string, n Note) error
 }
 
 // CheckID returns an error unless id can be a desk's id of a ticket: letters and

@@ -35,7 +35,7 @@ func FuzzCreateTicket(f *testing.F) {
 		if server {
 			caller = api.Caller{Server: "shop"}
 		}
-		a, err := readAsked(posted(body), caller)
+		a, _, err := readAsked(posted(body), caller)
 		if err != nil {
 			if fault.CodeOf(err).Status() >= 500 {
 				t.Errorf("%v is somebody else's fault", err)
@@ -66,11 +66,11 @@ func FuzzCaseChanges(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		changes, err := caseChanges(posted(body), noon)
+		changes, err := (&Tickets{}).caseChanges(posted(body), noon)
 		if err != nil && (fault.CodeOf(err).Status() >= 500 || changes != nil) {
 			t.Errorf("%v with %+v", err, changes)
 		}
-		again, _ := caseChanges(posted(body), noon)
+		again, _ := (&Tickets{}).caseChanges(posted(body), noon)
 		for i, c := range changes {
 			if c.ID == "" || c.At.IsZero() || strings.HasPrefix(c.UserID, queuePrefix) {
 				t.Errorf("%+v", c)

@@ -54,6 +54,7 @@ type request struct {
 	UserID  string    `json:"userId"`
 	Ticket  *Ticket   `json:"ticket,omitempty"` // until the desk has it, or the item expires; it is personal
 	Name    string    `json:"name,omitempty"`   // for the group
+	Zone    string    `json:"zone,omitempty"`
 	Since   time.Time `json:"since"`
 	Until   time.Time `json:"until,omitzero"` // somebody works on it until then
 	Done    int       `json:"done"`           // steps
@@ -69,6 +70,7 @@ type request struct {
 type Asked struct {
 	UserID string // who asks for help
 	Ticket Ticket // without Key
+	Zone   string `json:",omitempty"` // his time zone, as Europe/Berlin
 }
 
 // Opened is a ticket with its group.
@@ -125,7 +127,7 @@ func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, aske
 		switch {
 		case a.fresh():
 			asked.Ticket.Key = key
-			a.request = request{Asked: hash, UserID: asked.UserID, Ticket: &asked.Ticket, Name: groupName(asked.Ticket.Subject), Since: t.now()}
+			a.request = request{Asked: hash, UserID: asked.UserID, Ticket: &asked.Ticket, Name: groupName(asked.Ticket.Subject), Zone: asked.Zone, Since: t.now()}
 		case a.Asked != hash:
 			return Opened{}, fault.New(fault.IdempotencyMismatch, "this Idempotency-Key was used for another request; use a new one")
 		case a.Refused != "":
@@ -366,7 +368,7 @@ func (a *attempt) tellTicketAgain(ctx context.Context) error {
 
 // open has the group follow its ticket: agents may have been assigned already.
 func (a *attempt) open(ctx context.Context) error {
-	return a.enqueue(ctx, entry{Opened: &opened{TicketID: a.TicketID, UserID: a.UserID, GroupID: a.GroupID, Name: a.Name}})
+	return a.enqueue(ctx, entry{Opened: &opened{TicketID: a.TicketID, UserID: a.UserID, GroupID: a.GroupID, Name: a.Name, Since: a.Since, Zone: a.Zone}})
 }
 
 func (a *attempt) greet(ctx context.Context) error {
@@ -374,7 +376,7 @@ func (a *attempt) greet(ctx context.Context) error {
 		return nil
 	}
 	_, err := a.conf.Sends.Group(ctx, "desk/"+a.key+"/greeting", im.GroupMsg{
-		GroupID: a.GroupID, From: a.conf.Greeter, Body: im.Text(a.conf.Greeting),
+		GroupID: a.GroupID, From: a.conf.Greeter, Body: im.Text(a.conf.Greeting), CloudCustomData: ofUs("greeting", "{}"),
 	})
 	if im.Lasting(err) || errors.Is(err, once.ErrUnknown) || errors.Is(err, once.ErrInvalid) {
 		// Its group is gone with the ticket, or the text is not taken. The

@@ -12,6 +12,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/idem"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 )
@@ -29,6 +30,10 @@ type Doors struct {
 	Gate    *api.Gate // users and servers
 	Origins []string  // web pages that may ask for a ticket
 
+	// Keeper keeps the answers of routes that take an Idempotency-Key; nil: they take
+	// none.
+	Keeper *idem.Keeper
+
 	// Webhook receives at POST /zendesk/events; nil: there is no such route.
 	Webhook Webhook
 	// Org lets the desk call the routes that servers may call, if it proves itself
@@ -42,6 +47,7 @@ func (t *Tickets) Routes(mux *http.ServeMux, d Doors) {
 	open := api.CORS(d.Origins, http.MethodPost, d.Gate.Any(t.createTicket(d.Gate.Bans)))
 	mux.Handle("POST /createticket", open)
 	mux.Handle("OPTIONS /createticket", open)
+	t.agentRoutes(mux, d)
 	for path, read := range map[string]func(*http.Request, time.Time) ([]Change, error){
 		"/joingroup":   t.member(Joined),
 		"/leavegroup":  t.member(Left),
@@ -60,7 +66,7 @@ func (t *Tickets) Routes(mux *http.ServeMux, d Doors) {
 		}))
 	}
 	mux.Handle("POST /casechanges", d.admit(func(w http.ResponseWriter, r *http.Request) error {
-		changes, err := caseChanges(r, t.now())
+		changes, err := t.caseChanges(r, t.now())
 		if err != nil {
 			return err
 		}
@@ -135,7 +141,7 @@ const openTime = 25 * time.Second
 func (t *Tickets) createTicket(bans *api.Bans) api.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		caller := api.CallerFrom(r.Context())
-		asked, err := readAsked(r, caller)
+		asked, reuse, err := readAsked(r, caller)
 		if err != nil {
 			return err
 		}
@@ -150,7 +156,15 @@ func (t *Tickets) createTicket(bans *api.Bans) api.HandlerFunc {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), openTime)
 		defer cancel()
-		opened, err := t.Open(ctx, caller, name, asked)
+		opened, returned := Opened{}, false
+		if reuse {
+			if opened, returned, err = t.openOf(ctx, asked.UserID); err != nil {
+				return err
+			}
+		}
+		if !returned {
+			opened, err = t.Open(ctx, caller, name, asked)
+		}
 		if err != nil {
 			return err
 		}
@@ -163,10 +177,13 @@ func (t *Tickets) createTicket(bans *api.Bans) api.HandlerFunc {
 	}
 }
 
-// readAsked reads the guide's body.
-func readAsked(r *http.Request, caller api.Caller) (Asked, error) {
+// readAsked reads the guide's body, and beside it timeZone and reuse: whether an
+// open ticket of the user will do.
+func readAsked(r *http.Request, caller api.Caller) (asked Asked, reuse bool, err error) {
 	var in struct {
 		UserID   string `json:"userId"`
+		TimeZone string `json:"timeZone"`
+		Reuse    bool   `json:"reuse"`
 		CaseInfo struct {
 			Subject string `json:"subject"`
 			Desc    string `json:"desc"`
@@ -175,16 +192,24 @@ func readAsked(r *http.Request, caller api.Caller) (Asked, error) {
 		} `json:"caseInfo"`
 	}
 	if err := api.Decode(r, &in); err != nil {
-		return Asked{}, err
+		return Asked{}, false, err
 	}
-	asked := Asked{UserID: in.UserID, Ticket: Ticket{
+	asked = Asked{UserID: in.UserID, Zone: in.TimeZone, Ticket: Ticket{
 		Subject: strings.TrimSpace(in.CaseInfo.Subject), Text: strings.TrimSpace(in.CaseInfo.Desc),
 		Name: strings.TrimSpace(in.CaseInfo.Name), Email: strings.TrimSpace(in.CaseInfo.Email),
 	}}
 	if asked.UserID == "" {
 		asked.UserID = caller.UserID
 	}
-	return asked, asked.check(caller)
+	return asked, in.Reuse, asked.check(caller)
+}
+
+// isZone reports whether a text can be the name of a time zone. One that is not
+// known here counts as the desk's own: browsers know more of them.
+func isZone(s string) bool {
+	return len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '_' && r != '/' && r != '+' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
 }
 
 // check refuses what no desk takes, and users who speak for others.
@@ -198,6 +223,8 @@ func (a Asked) check(caller api.Caller) error {
 		return fault.New(fault.Invalid, "userId has 1 to 32 visible ASCII characters")
 	case im.IsRobot(a.UserID):
 		return fault.New(fault.Invalid, "a robot needs no help")
+	case !isZone(a.Zone):
+		return fault.New(fault.Invalid, "timeZone is a name such as Europe/Berlin")
 	case a.Ticket.Text == "":
 		return fault.New(fault.Invalid, "caseInfo.desc is missing: say what it is about")
 	}
@@ -227,6 +254,12 @@ func (a Asked) check(caller api.Caller) error {
 func (t *Tickets) ticketOf(groupID string) string {
 	id, _, _ := strings.Cut(strings.TrimPrefix(groupID, t.conf.GroupPrefix), groupIDSeparator)
 	return id
+}
+
+// ticketOfGroup returns the ticket whose group this may be, if any.
+func (t *Tickets) ticketOfGroup(groupID string) (id string, may bool) {
+	id = t.ticketOf(groupID)
+	return id, strings.HasPrefix(groupID, t.conf.GroupPrefix) && strings.HasPrefix(id, t.conf.IDPrefix) && CheckID(id) == nil
 }
 
 var (
@@ -278,7 +311,7 @@ const queuePrefix = "00G"
 
 // caseChanges reads {"changes":[{"op","caseId","userId","at"}]}. The time of a
 // change is the record's; without it, it is now.
-func caseChanges(r *http.Request, now time.Time) ([]Change, error) {
+func (t *Tickets) caseChanges(r *http.Request, now time.Time) ([]Change, error) {
 	var in struct {
 		Changes []struct {
 			Op     What      `json:"op"`
@@ -300,6 +333,9 @@ func caseChanges(r *http.Request, now time.Time) ([]Change, error) {
 				continue // a queue has no account to join with
 			}
 			in.UserID = ""
+		}
+		if in.Op == Closed && t.conf.ClosedIsSolved {
+			in.Op = Solved
 		}
 		c := Change{TicketID: in.CaseID, What: in.Op, UserID: in.UserID, At: in.At}
 		if c.At.IsZero() {

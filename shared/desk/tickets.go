@@ -21,6 +21,8 @@ type IM interface {
 	CreateGroup(ctx context.Context, g im.NewGroup) (im.Created, error)
 	DestroyGroup(ctx context.Context, groupID string) error
 	AddGroupMembers(ctx context.Context, groupID string, ids []string, silence bool) ([]im.MemberAdded, error)
+	GroupHistory(ctx context.Context, q im.GroupHistoryQuery) (im.GroupHistoryPage, error)
+	JoinedGroups(ctx context.Context, userID string, offset int) (groupIDs []string, next int, err error)
 	DeleteGroupMembers(ctx context.Context, groupID string, ids []string, reason string, silence bool) (done int, err error)
 }
 
@@ -40,6 +42,8 @@ type Config struct {
 
 	// GroupPrefix comes before the ticket's id in its group's id.
 	GroupPrefix string
+	// IDPrefix begins the id of every ticket of the desk; "": none does.
+	IDPrefix string
 	// Greeter is the account that greets, which must exist: an admin does.
 	Greeter  string
 	Greeting string // what it says; "": nothing
@@ -48,33 +52,59 @@ type Config struct {
 	// is reopened.
 	KeepClosed bool
 
+	// QueueNotice tells who waits for an agent his place, which stands for {place};
+	// "": nothing.
+	QueueNotice string
+	// Hours are when agents are there, nil: always. Away is what is said outside
+	// them, once until they come back, which stands for {back}; "": nothing.
+	Hours *Hours
+	Away  string
+	// Survey asks the requester of a solved ticket how it was; "": nothing.
+	Survey string
+	// Linger is how long the group of a solved ticket waits for its requester's last
+	// word. A closed one has had it.
+	Linger time.Duration
+	// ClosedIsSolved: what the desk calls closed may be reopened, so it counts as
+	// solved.
+	ClosedIsSolved bool
+
 	Now func() time.Time // nil: time.Now
 }
 
 // Tickets are the tickets of one desk. It is safe for concurrent use, also by
 // several processes.
 type Tickets struct {
-	conf    Config
-	store   kv.Store
-	process *process.Process
-	boxes   *mailbox.Mailbox
-	now     func() time.Time
+	conf     Config
+	store    kv.Store
+	process  *process.Process
+	closings *process.Process
+	boxes    *mailbox.Mailbox
+	records  *mailbox.Mailbox
+	now      func() time.Time
 }
 
 // Requests has requests continued that were left half done.
 var Requests = process.Name{Agenda: "tickets", Job: "ticket.request", Lane: queue.Slow}
 
-// New makes Tickets, and lets Jobs know how to carry out theirs.
+// New makes Tickets, and lets Jobs know how to carry out theirs. Without Jobs they
+// can be registered and do nothing.
 func New(conf Config) *Tickets {
 	if conf.Now == nil {
 		conf.Now = time.Now
 	}
 	t := &Tickets{
 		conf: conf, store: conf.Store, now: conf.Now,
-		boxes: mailbox.New(conf.Store, "changes", mailbox.Options{Now: conf.Now}),
+		boxes:   mailbox.New(conf.Store, "changes", mailbox.Options{Now: conf.Now}),
+		records: mailbox.New(conf.Store, "records", mailbox.Options{Now: conf.Now}),
 	}
 	t.process = process.New(Requests, conf.Store, conf.Jobs, conf.Now, t.resume)
+	t.closings = process.New(Closings, conf.Store, conf.Jobs, conf.Now, t.lingers)
+	if conf.Jobs == nil {
+		return t // a router's, which only asks what it registers
+	}
 	conf.Jobs.Handle(changeKind, t.change)
+	conf.Jobs.Handle(recordKind, t.record)
+	conf.Jobs.Handle(placeKind, t.placed)
 	return t
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk/salesforce"
 	"github.com/backchannel-im/backchannel/shared/desk/zendesk"
 	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
@@ -56,6 +57,18 @@ type world struct {
 	fake  desktest.Fake
 	doors desk.Doors
 	conf  desk.Config
+	// history stands in for what was said in groups; nil: the emulator's.
+	history func(im.GroupHistoryQuery) im.GroupHistoryPage
+}
+
+// said is an IM in whose groups more was said than in the emulator's.
+type said struct {
+	desk.IM
+	history func(im.GroupHistoryQuery) im.GroupHistoryPage
+}
+
+func (s said) GroupHistory(_ context.Context, q im.GroupHistoryQuery) (im.GroupHistoryPage, error) {
+	return s.history(q), nil
 }
 
 // kind is one of the desks.
@@ -115,7 +128,7 @@ func (w *world) openZendesk() {
 	})
 	w.must(err)
 	w.desk, w.fake = d, fake
-	w.conf.GroupPrefix = zendesk.GroupPrefix
+	w.conf.GroupPrefix, w.conf.IDPrefix = zendesk.GroupPrefix, ""
 	w.doors.Webhook = zendesk.Webhooks{Secrets: []string{hookKey}, Now: w.clock.Now}
 }
 
@@ -129,6 +142,7 @@ func (w *world) openSalesforce() {
 	d, err := salesforce.New(salesforce.Config{URL: url, APIVersion: "v67.0", ClientID: "app", ClientSecret: "s", Transport: w.transport, Now: w.clock.Now})
 	w.must(err)
 	w.desk, w.fake = d, fake
+	w.conf.IDPrefix = salesforce.IDPrefix
 	w.doors.Org = salesforceOrg(w.clock.Now)
 }
 
@@ -160,6 +174,7 @@ type process struct {
 	tickets *desk.Tickets
 	ledger  *queue.Ledger
 	routes  http.Handler
+	heard   http.Handler // callbacks
 }
 
 // process starts a process over a store, which may be mortal.
@@ -167,11 +182,19 @@ func (w *world) process(store kv.Store) *process {
 	conf := w.conf
 	chat := w.client()
 	conf.Store, conf.IM, conf.Sends = store, chat, once.New(store, chat, w.clock.Now)
+	if w.history != nil {
+		conf.IM = said{chat, w.history}
+	}
 	conf.Jobs = queue.NewLedger(store, w.queue, w.clock.Now)
 	p := &process{world: w, ledger: conf.Jobs, tickets: desk.New(conf)}
 	mux := http.NewServeMux()
 	p.tickets.Routes(mux, w.doors)
 	p.routes = api.Routes(mux)
+	rules := callback.NewMux()
+	p.tickets.Register(rules)
+	var err error
+	p.heard, err = callback.NewEndpoint(callback.Config{SDKAppID: appID, Token: "token", Mux: rules, Now: w.clock.Now})
+	w.must(err)
 	return p
 }
 
@@ -187,7 +210,12 @@ func (p *process) hours(n int) {
 	for range n {
 		for _, minutes := range []time.Duration{1, 1, 3, 5, 10, 20, 20} {
 			p.advance(minutes * time.Minute)
-			p.must(desk.Requests.Sweep(p.store, p.ledger, p.clock.Now)(p.Context()))
+			for _, sweep := range []func(context.Context) error{
+				desk.Requests.Sweep(p.store, p.ledger, p.clock.Now), desk.Closings.Sweep(p.store, p.ledger, p.clock.Now),
+				desk.Places(p.store, p.ledger, p.clock.Now),
+			} {
+				p.must(sweep(p.Context()))
+			}
 			_, err := p.ledger.Sweep(p.Context())
 			p.must(err)
 			p.work()

@@ -19,11 +19,22 @@ import (
 type door struct {
 	config   callback.Config
 	forwards map[string]string // URLs of functions deployed on their own
+	closed   bool              // there is no endpoint
 }
 
 // readDoor reads the endpoint's settings, and for each function that may be
 // deployed on its own the URL to forward to.
 func readDoor(set *config.Reader, forwardable []string) entrance {
+	return readDoorOf(set, forwardable, true)
+}
+
+// readOptionalDoor is readDoor for a program that also does without callbacks:
+// without a token, and not told to accept unsigned ones, it has no endpoint.
+func readOptionalDoor(set *config.Reader, forwardable []string) entrance {
+	return readDoorOf(set, forwardable, false)
+}
+
+func readDoorOf(set *config.Reader, forwardable []string, required bool) entrance {
 	d := &door{forwards: make(map[string]string)}
 	set.Group(groupCallbacks)
 	d.config.SDKAppID = appID(set)
@@ -32,12 +43,13 @@ func readDoor(set *config.Reader, forwardable []string) entrance {
 	})
 	token := config.Setting{
 		Name: "CALLBACK_TOKEN", Meaning: "authentication token of the callback settings in IM's console",
-		Format: "text of 8 to 128 bytes", Required: !d.config.AllowUnsigned, Secret: true, Least: 8, Most: 128,
+		Format: "text of 8 to 128 bytes", Required: required && !d.config.AllowUnsigned, Secret: true, Least: 8, Most: 128,
 	}
 	if set.Listing() {
-		token.Required = true
+		token.Required = required
 	}
 	d.config.Token = set.Text(token)
+	d.closed = !required && d.config.Token == "" && !d.config.AllowUnsigned
 	if d.config.AllowUnsigned && d.config.Token == "" {
 		set.Warn("CALLBACK_ALLOW_UNSIGNED", "anybody who knows the URL can send callbacks in IM's name: set CALLBACK_TOKEN to the console's authentication token")
 	}
@@ -114,6 +126,9 @@ func (d *door) rules(parts []part, jobs *queue.Ledger) (*callback.Mux, error) {
 // mount adds the endpoint's routes. Without a ledger, IM gets status 500 for an
 // after-callback whose rule failed.
 func (d *door) mount(routes *http.ServeMux, rules *callback.Mux, jobs *queue.Ledger, w watchers) error {
+	if d.closed {
+		return nil
+	}
 	conf := d.config
 	conf.Mux, conf.Observe, conf.Watch = rules, w.observe, w.watch
 	if jobs != nil {

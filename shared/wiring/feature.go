@@ -23,8 +23,9 @@ type Feature struct {
 	// Function is the function that has this feature alone, as under functions/.
 	Function string
 
-	// Callbacks says that its rules hear IM's callbacks.
-	Callbacks bool
+	// Callbacks says that its rules hear IM's callbacks. CallbacksOptional says that
+	// its own function also does without them, and so without CALLBACK_TOKEN.
+	Callbacks, CallbacksOptional bool
 	// Store and Queue say whether its own function can do without STATE_URL and
 	// QUEUE_URL. A feature with a queue also has job handlers.
 	Store, Queue Need

@@ -65,6 +65,9 @@ func watch(store kv.Store) callback.Watcher { return doctor.NewNotes(store, nil)
 func Alone(f Feature, e Engines) Program {
 	p := Routes(f, e)
 	p.answers, p.door = true, readDoor
+	if f.CallbacksOptional {
+		p.door = readOptionalDoor
+	}
 	return p
 }
 

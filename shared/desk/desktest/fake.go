@@ -24,6 +24,28 @@ type Ticket struct {
 	Assignee string `json:"assignee"`
 	Status   string `json:"status"`
 	Deleted  bool   `json:"deleted,omitempty"`
+	FollowUp string `json:"followUp,omitempty"` // the ticket that it follows
+
+	Notes  []Note   `json:"notes"`
+	Tags   []string `json:"tags,omitempty"`
+	Rating int      `json:"rating,omitempty"` // by the requester
+
+	changed time.Time
+}
+
+// Note is an internal note of a ticket, or a file of a case.
+type Note struct {
+	Text   string `json:"text"`
+	Public bool   `json:"public"` // its requester reads it
+	Files  []File `json:"files,omitempty"`
+
+	key string
+}
+
+// File is a file of a note.
+type File struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
 }
 
 // Fault is what happens to one call. The zero Fault is none.
@@ -36,7 +58,7 @@ type Fault struct {
 }
 
 // Fake is what both fakes have in common. Calls are named "login", "create",
-// "find" and "link".
+// "find", "read", "link", "update", "file" and "note".
 type Fake interface {
 	http.Handler
 	// Tickets returns all tickets, in the order they were made.
@@ -55,6 +77,8 @@ type Fake interface {
 	// Assign gives a ticket to an agent, or takes it from all if agent is "",
 	// and returns what the desk would send about it.
 	Assign(id, agent string) Delivery
+	// Solve solves a ticket, as its agent does.
+	Solve(id string) Delivery
 	// SetClosed closes or reopens a ticket.
 	SetClosed(id string, closed bool) Delivery
 	// SetDeleted deletes or restores a ticket.
@@ -107,6 +131,7 @@ func (a *account) Tickets() []Ticket {
 	list := make([]Ticket, len(a.tickets))
 	for i, t := range a.tickets {
 		list[i] = *t
+		list[i].Notes, list[i].Tags = append([]Note{}, t.Notes...), slices.Clone(t.Tags)
 	}
 	return list
 }
@@ -152,7 +177,7 @@ func (a *account) change(id string, f func(*Ticket)) (before, after Ticket) {
 	}
 	before = *t
 	f(t)
-
+	t.changed = a.now()
 	return before, *t
 }
 
@@ -225,7 +250,7 @@ func (a *account) serve(w http.ResponseWriter, call, subject string, do func() a
 
 // read reads a request's body.
 func read(r *http.Request) []byte {
-	b, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	b, err := io.ReadAll(io.LimitReader(r.Body, 64<<20))
 	if err != nil {
 		return nil
 	}

@@ -46,8 +46,9 @@ type SalesforceConfig struct {
 // trigger sends us. Its cases have the statuses New and Closed.
 type Salesforce struct {
 	account
-	conf SalesforceConfig
-	mux  *http.ServeMux
+	conf  SalesforceConfig
+	mux   *http.ServeMux
+	files int // that were made
 }
 
 var _ Fake = (*Salesforce)(nil)
@@ -60,7 +61,10 @@ func NewSalesforce(conf SalesforceConfig) *Salesforce {
 	s.mux.HandleFunc("PATCH "+cases+conf.KeyField+"/{key}", s.admitted("create", s.upsert))
 	s.mux.HandleFunc("GET "+cases+conf.KeyField+"/{key}", s.admitted("find", s.find))
 	s.mux.HandleFunc("GET "+cases+"{id}", s.admitted("read", s.read))
-	s.mux.HandleFunc("PATCH "+cases+"{id}", s.admitted("link", s.update))
+	s.mux.HandleFunc("PATCH "+cases+"{id}", s.admitted("", s.update))
+	files := "/services/data/" + conf.APIVersion + "/sobjects/ContentVersion"
+	s.mux.HandleFunc("POST "+files, s.admitted("file", s.addFile))
+	s.mux.HandleFunc("GET "+files+"/IM_Key__c/{key}", s.admitted("findfile", s.findFile))
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		s.serve(w, "other", "", func() answer { return fault(404, "NOT_FOUND", "The requested resource does not exist") })
 	})
@@ -155,8 +159,15 @@ func (s *Salesforce) checkAssertion(jwt string) error {
 
 func (s *Salesforce) admitted(call string, f func(r *http.Request, body []byte) answer) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body := read(r)
-		s.serve(w, call, r.PathValue("key")+r.PathValue("id"), func() answer {
+		body, call := read(r), call
+		if call == "" {
+			call = caseCall(body)
+		}
+		subject := r.PathValue("key") + r.PathValue("id")
+		if call == "file" {
+			subject = fileKey(body)
+		}
+		s.serve(w, call, subject, func() answer {
 			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 			if !s.tokens[token] {
 				return fault(401, "INVALID_SESSION_ID", "Session expired or invalid")
@@ -164,6 +175,72 @@ func (s *Salesforce) admitted(call string, f func(r *http.Request, body []byte) 
 			return f(r, body)
 		})
 	}
+}
+
+// caseCall names a change of a case by what is in it.
+func caseCall(body []byte) string {
+	switch {
+	case strings.Contains(string(body), `"IM_Rating__c"`):
+		return "note"
+	case strings.Contains(string(body), `"Status"`), strings.Contains(string(body), `"OwnerId"`):
+		return "update"
+	}
+	return "link"
+}
+
+// newVersion is a ContentVersion to be made.
+type newVersion struct {
+	Title, PathOnClient, VersionData, FirstPublishLocationId string //nolint:revive // Salesforce's names
+	Key                                                      string `json:"IM_Key__c"`
+}
+
+func fileKey(body []byte) string {
+	var in newVersion
+	_ = json.Unmarshal(body, &in)
+	return in.Key
+}
+
+func (s *Salesforce) addFile(_ *http.Request, body []byte) answer {
+	var in newVersion
+	d := json.NewDecoder(strings.NewReader(string(body)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return fault(400, "INVALID_FIELD", "No such column on sobject of type ContentVersion")
+	}
+	text, err := base64.StdEncoding.DecodeString(in.VersionData)
+	if err != nil || in.PathOnClient == "" {
+		return fault(400, "REQUIRED_FIELD_MISSING", "Required fields are missing: [PathOnClient, VersionData]", "PathOnClient")
+	}
+	t, _ := s.live(in.FirstPublishLocationId)
+	if t == nil {
+		return fault(400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", "FirstPublishLocationId")
+	}
+	if _, known := s.fileOf(in.Key); known && in.Key != "" {
+		return fault(400, "DUPLICATE_VALUE", "duplicate value found: IM_Key__c duplicates value on record with id: "+in.Key)
+	}
+	s.files++
+	t.Notes = append(t.Notes, Note{Text: string(text), Files: []File{{in.PathOnClient, string(text)}}, key: in.Key})
+	return answer{status: 201, body: map[string]any{"id": versionID(s.files), "success": true, "errors": []any{}}}
+}
+
+func versionID(n int) string { return fmt.Sprintf("068xx%010dAAC", n) }
+
+func (s *Salesforce) fileOf(key string) (*Ticket, bool) {
+	for _, t := range s.tickets {
+		for _, n := range t.Notes {
+			if n.key == key {
+				return t, true
+			}
+		}
+	}
+	return nil, false
+}
+
+func (s *Salesforce) findFile(r *http.Request, _ []byte) answer {
+	if _, known := s.fileOf(r.PathValue("key")); !known {
+		return fault(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: "+r.PathValue("key"))
+	}
+	return answer{status: 200, body: map[string]any{"Id": versionID(1)}}
 }
 
 func (s *Salesforce) upsert(r *http.Request, body []byte) answer {
@@ -229,12 +306,13 @@ func (s *Salesforce) live(id string) (*Ticket, answer) {
 
 // apply changes a case's fields, or says what is wrong with them.
 func (s *Salesforce) apply(t *Ticket, body []byte) *answer {
-	var in map[string]string
+	var in map[string]any
 	if err := json.Unmarshal(body, &in); err != nil {
 		a := fault(400, "JSON_PARSER_ERROR", "unexpected character")
 		return &a
 	}
-	for name, value := range in {
+	for name, any := range in {
+		value, _ := any.(string)
 		switch name {
 		case "Subject":
 			t.Subject = value
@@ -248,7 +326,14 @@ func (s *Salesforce) apply(t *Ticket, body []byte) *answer {
 				return &a
 			}
 			t.Email = value
-		case "Origin", "Status":
+		case "Origin", "IM_Rating_Comment__c":
+		case "Status":
+			t.Status = value
+		case "OwnerId":
+			t.Assignee = value
+		case "IM_Rating__c":
+			number, _ := any.(float64)
+			t.Rating = int(number)
 		case s.conf.GroupField:
 			t.Group = value
 		default:
@@ -297,6 +382,9 @@ func (s *Salesforce) Assign(id, agent string) Delivery {
 	}
 	return s.changes(map[string]any{"op": "assigned", "caseId": after.ID, "userId": agent})
 }
+
+// Solve implements [Fake]: a case is closed when it is solved.
+func (s *Salesforce) Solve(id string) Delivery { return s.SetClosed(id, true) }
 
 // SetClosed implements [Fake].
 func (s *Salesforce) SetClosed(id string, closed bool) Delivery {

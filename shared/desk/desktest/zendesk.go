@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,7 @@ type Zendesk struct {
 	conf ZendeskConfig
 	mux  *http.ServeMux
 	keys map[string]remembered // by Idempotency-Key
+	ups  map[string]File       // uploads by token
 }
 
 // remembered is the first answer to an Idempotency-Key.
@@ -48,12 +50,13 @@ var _ Fake = (*Zendesk)(nil)
 
 // NewZendesk returns an account without tickets.
 func NewZendesk(conf ZendeskConfig) *Zendesk {
-	z := &Zendesk{account: newAccount(conf.Now), conf: conf, mux: http.NewServeMux(), keys: make(map[string]remembered)}
+	z := &Zendesk{account: newAccount(conf.Now), conf: conf, mux: http.NewServeMux(), keys: make(map[string]remembered), ups: make(map[string]File)}
 	z.mux.HandleFunc("POST /oauth/tokens", z.login)
 	z.mux.HandleFunc("POST /api/v2/tickets.json", z.admitted("create", z.create))
 	z.mux.HandleFunc("GET /api/v2/tickets.json", z.admitted("find", z.find))
 	z.mux.HandleFunc("GET /api/v2/tickets/{file}", z.admitted("read", z.read))
-	z.mux.HandleFunc("PUT /api/v2/tickets/{file}", z.admitted("link", z.update))
+	z.mux.HandleFunc("PUT /api/v2/tickets/{file}", z.admitted("", z.update))
+	z.mux.HandleFunc("POST /api/v2/uploads.json", z.admitted("file", z.upload))
 	// Clients differ in whether they write the ending.
 	z.mux.HandleFunc("POST /api/v2/tickets", z.admitted("create", z.create))
 	z.mux.HandleFunc("GET /api/v2/tickets", z.admitted("find", z.find))
@@ -96,6 +99,17 @@ func problem(status int, code, description string) answer {
 	return answer{status: status, body: map[string]any{"error": code, "description": description}}
 }
 
+// updateCall names a change of a ticket by what is in it.
+func updateCall(body []byte) string {
+	switch {
+	case bytes.Contains(body, []byte(`"comment"`)):
+		return "note"
+	case bytes.Contains(body, []byte(`"status"`)), bytes.Contains(body, []byte(`"assignee_id"`)):
+		return "update"
+	}
+	return "link"
+}
+
 // admitted lets a call through that proves who sends it.
 func (z *Zendesk) admitted(call string, f func(r *http.Request, body []byte) answer) http.HandlerFunc {
 	scope := "tickets:write"
@@ -103,8 +117,11 @@ func (z *Zendesk) admitted(call string, f func(r *http.Request, body []byte) ans
 		scope = "tickets:read"
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		body := read(r)
-		subject := r.Header.Get("Idempotency-Key") + r.URL.Query().Get("external_id") + r.PathValue("file")
+		body, call := read(r), call
+		if call == "" {
+			call = updateCall(body)
+		}
+		subject := r.Header.Get("Idempotency-Key") + r.URL.Query().Get("external_id") + r.URL.Query().Get("filename") + r.PathValue("file")
 		z.serve(w, call, subject, func() answer {
 			if !z.knows(r.Header.Get("Authorization"), scope) {
 				return problem(401, "invalid_token", "The access token provided is expired, revoked, malformed or invalid for other reasons.")
@@ -153,6 +170,8 @@ func (z *Zendesk) make(body []byte) answer {
 			Comment    struct{ Body string }         `json:"comment"`
 			Requester  *struct{ Name, Email string } `json:"requester"`
 			ExternalID string                        `json:"external_id"`
+			Tags       []string                      `json:"tags"`
+			FollowUpOf int64                         `json:"via_followup_source_id"`
 
 			CustomFields []customField `json:"custom_fields"`
 		} `json:"ticket"`
@@ -162,7 +181,13 @@ func (z *Zendesk) make(body []byte) answer {
 	}
 	t := &Ticket{
 		ID: strconv.Itoa(cmp.Or(z.conf.FirstTicket, 35001) + len(z.tickets)), Key: in.Ticket.ExternalID, Subject: in.Ticket.Subject, Text: in.Ticket.Comment.Body,
-		Status: "new",
+		Status: "new", Tags: in.Ticket.Tags, changed: z.now(),
+	}
+	if in.Ticket.FollowUpOf != 0 {
+		t.FollowUp = strconv.FormatInt(in.Ticket.FollowUpOf, 10)
+		if source := z.ticket(t.FollowUp); source == nil || source.Status != "closed" {
+			return invalid("base", "Follow-up source is not closed", "InvalidValue")
+		}
 	}
 	if r := in.Ticket.Requester; r != nil {
 		t.Name, t.Email = r.Name, r.Email
@@ -191,8 +216,12 @@ func (z *Zendesk) show(t *Ticket) map[string]any {
 	return map[string]any{
 		"id": json.Number(t.ID), "external_id": t.Key, "subject": t.Subject, "description": t.Text, "status": t.Status,
 		"custom_fields": []any{map[string]any{"id": z.conf.GroupField, "value": t.Group}},
+		"tags":          append([]string{}, t.Tags...), "updated_at": t.stamp(),
 	}
 }
+
+// stamp is when a ticket was changed last, in the seconds that the API tells.
+func (t *Ticket) stamp() string { return t.changed.UTC().Format(time.RFC3339) }
 
 // find lists the tickets of an external id, or all of them.
 func (z *Zendesk) find(r *http.Request, _ []byte) answer {
@@ -238,6 +267,16 @@ func (z *Zendesk) update(r *http.Request, body []byte) answer {
 	var in struct {
 		Ticket struct {
 			CustomFields []customField `json:"custom_fields"`
+			Status       string        `json:"status"`
+			AssigneeID   json.Number   `json:"assignee_id"`
+			Tags         []string      `json:"additional_tags"`
+			SafeUpdate   bool          `json:"safe_update"`
+			Stamp        string        `json:"updated_stamp"`
+			Comment      *struct {
+				Body    string   `json:"body"`
+				Public  *bool    `json:"public"`
+				Uploads []string `json:"uploads"`
+			} `json:"comment"`
 		} `json:"ticket"`
 	}
 	err := json.Unmarshal(body, &in)
@@ -248,10 +287,53 @@ func (z *Zendesk) update(r *http.Request, body []byte) answer {
 		return problem(400, "invalid_request", "the request is not JSON")
 	case t.Status == "closed":
 		return invalid("status", "Status: closed prevents ticket update", "InvalidValue")
+	case in.Ticket.SafeUpdate && in.Ticket.Stamp != t.stamp():
+		return problem(409, "UpdateConflict", "Safe Update prevented the update due to outdated ticket data.")
+	}
+	if c := in.Ticket.Comment; c != nil {
+		n := Note{Text: c.Body, Public: c.Public == nil || *c.Public}
+		for _, token := range c.Uploads {
+			f, known := z.ups[token]
+			if !known {
+				return invalid("comment", "Attachment is invalid", "InvalidValue")
+			}
+			n.Files = append(n.Files, f)
+		}
+		if c.Body == "" || len([]rune(c.Body)) > 65536 {
+			return invalid("comment", "Comment is blank or too long", "InvalidValue")
+		}
+		t.Notes = append(t.Notes, n)
+	}
+	for _, tag := range in.Ticket.Tags {
+		if !slices.Contains(t.Tags, tag) {
+			t.Tags = append(t.Tags, tag)
+		}
+		if rating, is := strings.CutPrefix(tag, "im_rating_"); is {
+			t.Rating, _ = strconv.Atoi(rating)
+		}
+	}
+	if in.Ticket.AssigneeID != "" {
+		t.Assignee = in.Ticket.AssigneeID.String()
+	}
+	if in.Ticket.Status != "" {
+		t.Status = in.Ticket.Status
 	}
 	z.setFields(t, in.Ticket.CustomFields)
+	t.changed = z.now()
 	return answer{status: 200, body: map[string]any{"ticket": z.show(t)}}
 }
+
+func (z *Zendesk) upload(r *http.Request, body []byte) answer {
+	token, name := rand.Text(), r.URL.Query().Get("filename")
+	if name == "" || len(body) == 0 {
+		return problem(422, "RecordInvalid", "the upload has no name or no content")
+	}
+	z.ups[token] = File{name, string(body)}
+	return answer{status: 201, body: map[string]any{"upload": map[string]any{"token": token, "attachment": map[string]any{"file_name": name, "size": len(body)}}}}
+}
+
+// Solve implements [Fake].
+func (z *Zendesk) Solve(id string) Delivery { return z.SetStatus(id, "solved") }
 
 // Assign implements [Fake]; the delivery is of the event subscription.
 func (z *Zendesk) Assign(id, agent string) Delivery {
@@ -285,6 +367,12 @@ func (z *Zendesk) SetClosed(id string, closed bool) Delivery {
 func (z *Zendesk) SetStatus(id, status string) Delivery {
 	before, after := z.change(id, func(t *Ticket) { t.Status = status })
 	return z.event("status_changed", after, strings.ToUpper(after.Status), strings.ToUpper(before.Status))
+}
+
+// Commented is what an event subscription tells of a comment.
+func (z *Zendesk) Commented(id, text string, public bool) Delivery {
+	_, after := z.change(id, func(t *Ticket) {})
+	return z.event("comment_added", after, map[string]any{"body": text, "is_public": public}, nil)
 }
 
 // SetDeleted implements [Fake].

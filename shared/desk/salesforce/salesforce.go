@@ -6,6 +6,7 @@
 package salesforce
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -38,6 +39,18 @@ const (
 	GroupField = "IM_Group__c"
 )
 
+// IDPrefix begins the id of every case.
+const IDPrefix = "500"
+
+// The other fields that integrations/salesforce brings: what a requester answered to
+// the survey, on the Case, and our key of a file, on the ContentVersion, where it is
+// an External ID and Unique too.
+const (
+	RatingField  = "IM_Rating__c"
+	CommentField = "IM_Rating_Comment__c"
+	FileKeyField = "IM_Key__c"
+)
+
 // Config makes a Desk. With a ClientSecret it logs in by client credentials,
 // otherwise with a JWT signed by PrivateKey, for Username.
 type Config struct {
@@ -51,6 +64,10 @@ type Config struct {
 	Audience   string // https://login.salesforce.com, or of a sandbox https://test.salesforce.com
 
 	KeyField, GroupField string // "": those above
+
+	// The statuses that an agent's page and a returning requester set.
+	ClosedStatus string // "": Closed
+	OpenStatus   string // "": Working
 
 	Transport http.RoundTripper // nil: http.DefaultTransport
 	Now       func() time.Time  // nil: time.Now
@@ -80,6 +97,7 @@ func New(conf Config) (*Desk, error) {
 	if conf.GroupField == "" {
 		conf.GroupField = GroupField
 	}
+	conf.ClosedStatus, conf.OpenStatus = cmp.Or(conf.ClosedStatus, "Closed"), cmp.Or(conf.OpenStatus, "Working")
 	if conf.Now == nil {
 		conf.Now = time.Now
 	}
@@ -187,8 +205,14 @@ func (d *Desk) assertion(now time.Time) (string, error) {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature), nil
 }
 
-// do sends in as JSON, if it is not nil, and returns an answer of good status.
+// do calls for a Case.
 func (d *Desk) do(ctx context.Context, call desk.Call, in any) (desk.Answer, error) {
+	call.URL = "Case/" + call.URL
+	return d.doObject(ctx, call, in)
+}
+
+// doObject sends in as JSON, if it is not nil, and returns an answer of good status.
+func (d *Desk) doObject(ctx context.Context, call desk.Call, in any) (desk.Answer, error) {
 	if in != nil {
 		body, err := json.Marshal(in)
 		if err != nil {
@@ -196,7 +220,7 @@ func (d *Desk) do(ctx context.Context, call desk.Call, in any) (desk.Answer, err
 		}
 		call.Body = body
 	}
-	call.URL = "/services/data/" + d.conf.APIVersion + "/sobjects/Case/" + call.URL
+	call.URL = "/services/data/" + d.conf.APIVersion + "/sobjects/" + call.URL
 	a, err := d.client.Do(ctx, call)
 	if err != nil || a.Status >= 200 && a.Status <= 204 {
 		return a, err
@@ -327,5 +351,98 @@ func (d *Desk) Link(ctx context.Context, id, groupID string) error {
 		return fmt.Errorf("salesforce: link: %w: %w", desk.ErrNotFound, err)
 	}
 	_, err := d.do(ctx, desk.Call{Op: "link", Method: http.MethodPatch, URL: id}, map[string]string{d.conf.GroupField: groupID})
+	return err
+}
+
+// Update implements [desk.Desk].
+func (d *Desk) Update(ctx context.Context, id string, u desk.Update) error {
+	if err := desk.CheckID(id); err != nil {
+		return fmt.Errorf("salesforce: update: %w: %w", desk.ErrNotFound, err)
+	}
+	in := make(map[string]string)
+	if u.Assignee != "" {
+		in["OwnerId"] = u.Assignee
+	}
+	switch u.Status {
+	case desk.Solved:
+		in["Status"] = d.conf.ClosedStatus
+	case desk.Reopened:
+		in["Status"] = d.conf.OpenStatus
+	}
+	_, err := d.do(ctx, desk.Call{Op: "update", Method: http.MethodPatch, URL: id}, in)
+	return err
+}
+
+// AddFile implements [desk.Desk]: a file on the case, which the org's people see and
+// its customers do not. Its key is unique in the org, so there is one.
+func (d *Desk) AddFile(ctx context.Context, id string, f desk.File) (string, error) {
+	if err := desk.CheckID(id); err != nil {
+		return "", fmt.Errorf("salesforce: add a file: %w: %w", desk.ErrNotFound, err)
+	}
+	key := ""
+	if f.Key != "" {
+		key = id + "-" + f.Key
+		known, err := d.findFile(ctx, key)
+		if err == nil || !errors.Is(err, desk.ErrNotFound) {
+			return known, err
+		}
+	}
+	in := map[string]string{
+		"Title": strings.TrimSuffix(f.Name, ".txt"), "PathOnClient": f.Name, "FirstPublishLocationId": id,
+		"VersionData": base64.StdEncoding.EncodeToString([]byte(f.Text)),
+	}
+	if key != "" {
+		in[FileKeyField] = key
+	}
+	call := desk.Call{Op: "add a file", Method: http.MethodPost, URL: "ContentVersion"}
+	a, err := d.doObject(ctx, call, in)
+	problems := readProblems(a.Body)
+	if err != nil && key != "" && problems.has("DUPLICATE_VALUE") {
+		return d.findFile(ctx, key) // another made it at the same moment
+	}
+	if e, is := errors.AsType[*desk.Error](err); is && (problems.has("ENTITY_IS_DELETED") || problems.has("INVALID_CROSS_REFERENCE_KEY")) {
+		e.Kind = desk.ErrNotFound // the case
+	}
+	if err != nil {
+		return "", err
+	}
+	var out struct{ ID string }
+	if json.Unmarshal(a.Body, &out) != nil || desk.CheckID(out.ID) != nil {
+		return "", d.client.Unreadable(call)
+	}
+	return out.ID, nil
+}
+
+func (d *Desk) findFile(ctx context.Context, key string) (string, error) {
+	call := desk.Call{Op: "find a file", Method: http.MethodGet, URL: "ContentVersion/" + FileKeyField + "/" + url.PathEscape(key) + "?fields=Id"}
+	a, err := d.doObject(ctx, call, nil)
+	if err != nil {
+		return "", err
+	}
+	var out struct{ ID string }
+	if json.Unmarshal(a.Body, &out) != nil || desk.CheckID(out.ID) != nil {
+		return "", d.client.Unreadable(call)
+	}
+	return out.ID, nil
+}
+
+// AddNote implements [desk.Desk]. A case has no internal comments that could be told
+// apart, so a note is a file; one whose files are there needs none. A rating goes into
+// its fields, beside the file.
+func (d *Desk) AddNote(ctx context.Context, id string, n desk.Note) error {
+	if n.Rating > 0 {
+		if err := desk.CheckID(id); err != nil {
+			return fmt.Errorf("salesforce: add a note: %w: %w", desk.ErrNotFound, err)
+		}
+		in := map[string]any{RatingField: n.Rating, CommentField: n.Comment}
+		if _, err := d.do(ctx, desk.Call{Op: "add a note", Method: http.MethodPatch, URL: id}, in); err != nil {
+			return err
+		}
+	}
+	if len(n.Files) > 0 {
+		return nil
+	}
+	name := cmp.Or(n.Key, "note") + ".txt"
+	_, err := d.AddFile(ctx, id, desk.File{Key: n.Key, Name: name, Text: n.Text})
 	return err
 }

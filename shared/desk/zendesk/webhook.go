@@ -212,12 +212,14 @@ func (m message) event() ([]desk.Change, error) {
 	return []desk.Change{c}, nil
 }
 
-// whatOf is what a status means. A solved ticket is still open: its requester may
-// reopen it.
+// whatOf is what a status means. A solved ticket may be reopened, a closed one never
+// is.
 func whatOf(status string) desk.What {
 	switch strings.ToLower(status) {
-	case "new", "open", "pending", "hold", "on-hold", "solved":
+	case "new", "open", "pending", "hold", "on-hold":
 		return desk.Reopened
+	case "solved":
+		return desk.Solved
 	case "closed":
 		return desk.Closed
 	}

@@ -92,7 +92,7 @@ func TestRead(t *testing.T) {
 		{"assigned, without word of the one before", event("agent_assignment_changed", `,"event":{"current":361}`), []desk.Change{change(desk.Assigned, "361", "")}},
 		{"unassigned", event("agent_assignment_changed", `,"event":{"current":"0","previous":"360"}`), []desk.Change{change(desk.Assigned, "", "360")}},
 		{"closed", event("status_changed", `,"event":{"current":"CLOSED","previous":"SOLVED"}`), []desk.Change{change(desk.Closed, "", "")}},
-		{"solved is open", event("status_changed", `,"event":{"current":"SOLVED","previous":"OPEN"}`), []desk.Change{change(desk.Reopened, "", "")}},
+		{"solved", event("status_changed", `,"event":{"current":"SOLVED","previous":"OPEN"}`), []desk.Change{change(desk.Solved, "", "")}},
 		{"an unknown status", event("status_changed", `,"event":{"current":"PARKED"}`), nil},
 		{"deleted", event("soft_deleted", ``), []desk.Change{change(desk.Deleted, "", "")}},
 		{"deleted for good", event("permanently_deleted", ``), []desk.Change{change(desk.Deleted, "", "")}},

@@ -198,7 +198,15 @@ func (d *Desk) Create(ctx context.Context, t desk.Ticket) (string, error) {
 		Requester  *requester `json:"requester,omitempty"`
 		ExternalID string     `json:"external_id"`
 		Tags       []string   `json:"tags"`
-	}{t.Subject, comment{t.Text}, nil, t.Key, []string{Tag}}
+		FollowUpOf int64      `json:"via_followup_source_id,omitempty"`
+	}{t.Subject, comment{t.Text}, nil, t.Key, []string{Tag}, 0}
+	if t.FollowUp != "" {
+		of, err := strconv.ParseInt(t.FollowUp, 10, 64)
+		if err != nil {
+			return "", fmt.Errorf("zendesk: create: %w: no ticket has the id that this one follows", desk.ErrRefused)
+		}
+		in.FollowUpOf = of
+	}
 	if t.Name != "" || t.Email != "" {
 		in.Requester = &requester{t.Name, t.Email}
 		if t.Name == "" {
@@ -252,9 +260,119 @@ func (d *Desk) Link(ctx context.Context, id, groupID string) error {
 	if err := desk.CheckID(id); err != nil {
 		return fmt.Errorf("zendesk: link: %w: %w", desk.ErrNotFound, err)
 	}
-	call := desk.Call{Op: "link", Method: http.MethodPut, URL: d.conf.URL + "/api/v2/tickets/" + id + ".json"}
+	call := desk.Call{Op: "link", Method: http.MethodPut, URL: d.ticketURL(id)}
 	in := map[string]any{"ticket": map[string]any{"custom_fields": []field{{d.conf.GroupField, groupID}}}}
 	var out struct{ Ticket ticket }
 	_, err := d.do(ctx, d.client.Do, call, in, &out)
 	return err
+}
+
+// ticketURL is where a ticket is changed and read.
+func (d *Desk) ticketURL(id string) string { return d.conf.URL + "/api/v2/tickets/" + id + ".json" }
+
+// Update implements [desk.Desk].
+func (d *Desk) Update(ctx context.Context, id string, u desk.Update) error {
+	in := make(map[string]any)
+	if u.Assignee != "" {
+		agent, err := strconv.ParseInt(u.Assignee, 10, 64)
+		if err != nil || agent <= 0 {
+			return d.refused("update", "assignee")
+		}
+		in["assignee_id"] = agent
+	}
+	switch u.Status {
+	case desk.Solved:
+		in["status"] = "solved"
+	case desk.Reopened:
+		in["status"] = "open"
+	}
+	if err := desk.CheckID(id); err != nil {
+		return fmt.Errorf("zendesk: update: %w: %w", desk.ErrNotFound, err)
+	}
+	var out struct{ Ticket ticket }
+	_, err := d.do(ctx, d.client.Do, desk.Call{Op: "update", Method: http.MethodPut, URL: d.ticketURL(id)}, map[string]any{"ticket": in}, &out)
+	return err
+}
+
+func (d *Desk) refused(op, detail string) error {
+	return &desk.Error{Op: "zendesk: " + op, Kind: desk.ErrRefused, Detail: detail}
+}
+
+// AddFile implements [desk.Desk]: an upload, which Zendesk forgets in three days
+// unless a note takes it. One that was given twice is an upload too many, and no
+// more than that.
+func (d *Desk) AddFile(ctx context.Context, _ string, f desk.File) (string, error) {
+	call := desk.Call{
+		Op: "add a file", Method: http.MethodPost, URL: d.conf.URL + "/api/v2/uploads.json?filename=" + url.QueryEscape(f.Name),
+		Header: http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, Body: []byte(f.Text),
+	}
+	var out struct {
+		Upload struct {
+			Token string `json:"token"`
+		} `json:"upload"`
+	}
+	if _, err := d.do(ctx, d.client.Do, call, nil, &out); err != nil {
+		return "", err
+	}
+	if out.Upload.Token == "" {
+		return "", d.client.Unreadable(call)
+	}
+	return out.Upload.Token, nil
+}
+
+// noteTries is how often a note is tried that others' changes come in between of.
+const noteTries = 5
+
+// NoteTag is the tag of a ticket that has the note of a key.
+func NoteTag(key string) string { return "im_" + strings.ReplaceAll(key, "-", "_") }
+
+// RatingTag is the tag of a ticket that its requester rated so.
+func RatingTag(rating int) string { return fmt.Sprintf("im_rating_%d", rating) }
+
+// AddNote implements [desk.Desk]: an internal comment. A tag says that it is there,
+// and comes with it in one update, which Zendesk refuses if the ticket was changed
+// since it was read. So there is one, whoever else tries and whatever answer is
+// lost. Tags are added, never replaced.
+func (d *Desk) AddNote(ctx context.Context, id string, n desk.Note) error {
+	type comment struct {
+		Body    string   `json:"body"`
+		Public  bool     `json:"public"`
+		Uploads []string `json:"uploads,omitempty"`
+	}
+	if err := desk.CheckID(id); err != nil {
+		return fmt.Errorf("zendesk: add a note: %w: %w", desk.ErrNotFound, err)
+	}
+	in := map[string]any{"comment": comment{n.Text, false, n.Files}}
+	if n.Rating > 0 {
+		in["additional_tags"] = []string{RatingTag(n.Rating)}
+	}
+	call := desk.Call{Op: "add a note", Method: http.MethodPut, URL: d.ticketURL(id)}
+	for try := 1; ; try++ {
+		if n.Key != "" {
+			var out struct {
+				Ticket struct {
+					Tags      []string `json:"tags"`
+					UpdatedAt string   `json:"updated_at"`
+				} `json:"ticket"`
+			}
+			_, err := d.do(ctx, d.client.Do, desk.Call{Op: "read", Method: http.MethodGet, URL: d.ticketURL(id)}, nil, &out)
+			if err != nil {
+				return err
+			}
+			tag := NoteTag(n.Key)
+			if slices.Contains(out.Ticket.Tags, tag) {
+				return nil
+			}
+			tags := []string{tag}
+			if n.Rating > 0 {
+				tags = append(tags, RatingTag(n.Rating))
+			}
+			in["additional_tags"], in["safe_update"], in["updated_stamp"] = tags, true, out.Ticket.UpdatedAt
+		}
+		var out struct{ Ticket ticket }
+		a, err := d.do(ctx, d.client.Do, call, map[string]any{"ticket": in}, &out)
+		if err == nil || a.Status != http.StatusConflict || try == noteTries {
+			return err
+		}
+	}
 }

@@ -8,12 +8,15 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
+	_ "time/tzdata" // DESK_TIME_ZONE and requesters' zones work where the platform has no zones
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/desk/salesforce"
 	"github.com/backchannel-im/backchannel/shared/desk/zendesk"
+	"github.com/backchannel-im/backchannel/shared/idem"
 	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/wiring"
 )
@@ -21,7 +24,7 @@ import (
 // Feature is support tickets with a chat group each.
 var Feature = wiring.Feature{
 	Name: "desk", Function: "ticket-creator",
-	Store: wiring.Required, Queue: wiring.Required, Callers: wiring.Users,
+	Callbacks: true, CallbacksOptional: true, Store: wiring.Required, Queue: wiring.Required, Callers: wiring.Users,
 	Read: read,
 }
 
@@ -43,6 +46,8 @@ func read(s *wiring.Settings) wiring.Open {
 		Format: "dissolve or keep", Default: "dissolve",
 	}, "dissolve", "keep") == "keep"
 
+	readLife(s, &d.conf)
+
 	atZendesk, atSalesforce := readZendesk(s.Reader, d), readSalesforce(s.Reader, d)
 	switch {
 	case atZendesk && atSalesforce:
@@ -50,23 +55,67 @@ func read(s *wiring.Settings) wiring.Open {
 	case !atZendesk && !atSalesforce && s.Alone:
 		s.Fault("ZENDESK_URL", "required, or SALESFORCE_URL: where the tickets are made")
 	}
-	if d.conf.Desk == nil {
+	forwarded := s.Forwarded
+	if d.conf.Desk == nil && !forwarded {
 		return nil
 	}
 	return func(_ context.Context, h *wiring.House) (err error) {
 		conf := d.conf
+		if conf.Desk == nil {
+			conf.Store = h.Store
+			h.Callbacks(desk.New(conf).Register) // for the router, which asks what they want
+			return nil
+		}
 		if conf.Jobs, err = h.Queue(); err != nil {
 			return err
 		}
 		conf.Store, conf.IM, conf.Sends = h.Store, client, once.New(h.Store, client, nil)
 		tickets := desk.New(conf)
+		h.Callbacks(tickets.Register)
 		h.Routes(func(mux *http.ServeMux, gate *api.Gate) {
 			doors := d.doors
-			doors.Gate = gate
+			doors.Gate, doors.Keeper = gate, idem.New(h.Store, nil)
 			tickets.Routes(mux, doors)
 		})
 		return nil
 	}
+}
+
+// readLife reads what is said to requesters, and when.
+func readLife(s *wiring.Settings, conf *desk.Config) {
+	conf.QueueNotice = s.Text(config.Setting{
+		Name: "DESK_QUEUE_NOTICE", Meaning: "message that tells a requester without an agent his place in the queue; none is sent without this setting",
+		Format: "a sentence with {place}, as: You are number {place} in the queue.",
+	})
+	conf.Survey = s.Text(config.Setting{
+		Name: "DESK_SURVEY", Meaning: "message that asks the requester of a solved ticket for a rating; none is sent without this setting",
+		Format: "a sentence, as: How was our help? Answer with a number from 1 to 5.",
+	})
+	conf.Linger = s.Duration(config.Setting{
+		Name: "DESK_LINGER", Meaning: "time for which the group of a solved ticket stays for the requester's answer before it is treated as that of a closed one",
+		Format: "a duration, such as 24h", Default: "24h",
+	}, time.Minute, 30*24*time.Hour)
+	hours := config.Setting{
+		Name: "DESK_HOURS", Meaning: "business hours of the agents; always without this setting", Format: "days and times, as Mon-Fri 09:00-18:00; Sat 10:00-14:00",
+	}
+	holidays := config.Setting{
+		Name: "DESK_HOLIDAYS", Meaning: "dates on which DESK_HOURS do not hold: holidays, or with times days of other hours", Format: "dates, as 2026-12-25; 2026-12-31 09:00-12:00",
+	}
+	zone := config.Setting{
+		Name: "DESK_TIME_ZONE", Meaning: "time zone of DESK_HOURS and DESK_HOLIDAYS", Format: "a name such as Asia/Tokyo", Default: "UTC",
+	}
+	where, err := time.LoadLocation(s.Text(zone))
+	if err != nil {
+		s.Fault(zone.Name, "is no time zone")
+		where = time.UTC
+	}
+	if conf.Hours, err = desk.ParseHours(s.Text(hours), s.Text(holidays), where); err != nil {
+		s.Fault(hours.Name, "with DESK_HOLIDAYS: %v", err)
+	}
+	conf.Away = s.Text(config.Setting{
+		Name: "DESK_AWAY", Meaning: "message to a requester outside DESK_HOURS, once until agents are back; {back} is the day and time in the requester's zone, {backDate} the date and time",
+		Format: "a sentence", Default: "We are away now and back on {back}. Your message is kept.",
+	})
 }
 
 func readZendesk(set *config.Reader, d *settings) (there bool) {
@@ -144,6 +193,12 @@ func readSalesforce(set *config.Reader, d *settings) (there bool) {
 	conf.GroupField = set.Text(config.Setting{
 		Name: "SALESFORCE_GROUP_FIELD", Meaning: "API name of the Case field, of type text, that holds the GroupID of the case's group", Format: "an API name", Default: salesforce.GroupField,
 	})
+	conf.ClosedStatus = set.Text(config.Setting{
+		Name: "SALESFORCE_CLOSED_STATUS", Meaning: "status that a case gets when an agent solves it in the chat page", Format: "a status of Case that counts as closed", Default: "Closed",
+	})
+	conf.OpenStatus = set.Text(config.Setting{
+		Name: "SALESFORCE_OPEN_STATUS", Meaning: "status that a solved case gets when its requester comes back", Format: "a status of Case that counts as open", Default: "Working",
+	})
 	org := salesforce.Org{
 		Key: set.Text(config.Setting{
 			Name: "SALESFORCE_KEY", Meaning: "key that Salesforce sends in the header X-IM-Key of its requests", Format: "at least 20 characters of your choice", Secret: true, Least: 20,
@@ -160,6 +215,9 @@ func readSalesforce(set *config.Reader, d *settings) (there bool) {
 		set.Fault("SALESFORCE_URL", "%s", strings.TrimPrefix(err.Error(), "salesforce: "))
 		return there
 	}
-	d.conf.Desk, d.conf.GroupPrefix, d.doors.Org = made, salesforce.GroupPrefix, org.Check
+	d.conf.Desk, d.conf.GroupPrefix, d.conf.IDPrefix, d.doors.Org = made, salesforce.GroupPrefix, salesforce.IDPrefix, org.Check
+	// A closed case may be reopened. Where nobody is asked how it was, its group goes at
+	// once.
+	d.conf.ClosedIsSolved = d.conf.Survey != ""
 	return there
 }

@@ -28,17 +28,12 @@ func Hearing() []wiring.Feature {
 		roomstats.Feature,
 		match.Feature,
 		bot.Feature,
+		desk.Feature,
 	}
 }
 
 // Working are those and the features that have jobs otherwise.
-func Working() []wiring.Feature {
-	return append(
-		Hearing(),
-		desk.Feature,
-		credential.Feature,
-	)
-}
+func Working() []wiring.Feature { return append(Hearing(), credential.Feature) }
 
 // All are those and the features that have routes alone.
 func All() []wiring.Feature {

@@ -23,6 +23,7 @@ import (
 var Processes = []process.Name{
 	credential.CopyProcess,
 	desk.Requests,
+	desk.Closings,
 	liveroom.Looks,
 	liveroom.Times,
 	liveroom.Broadcasts,
@@ -46,6 +47,7 @@ func Table(store kv.Store, jobs *queue.Ledger) schedule.Table {
 	}
 	return append(
 		table,
+		schedule.Task{Name: "tell places in the queue of tickets", Do: desk.Places(store, jobs, nil)},
 		schedule.Task{Name: "expire held messages", Do: review.Expire(store, jobs, nil)},
 		schedule.Task{Name: "push overdue jobs", Do: func(ctx context.Context) error {
 			_, err := jobs.Sweep(ctx)

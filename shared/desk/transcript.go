@@ -1,0 +1,369 @@
+package desk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/mailbox"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// What a round leaves at its desk, transcript and rating, has a mailbox of its own
+// for each ticket, so that a desk that is away holds up no agent.
+
+// recordKind is the kind of jobs that write something down at the desk.
+const recordKind = "ticket.record"
+
+// recording is such a job: the end of a round, or with Rated its rating.
+type recording struct {
+	TicketID string    `json:"ticketId"`
+	GroupID  string    `json:"groupId"`
+	UserID   string    `json:"userId"` // the requester
+	Made     int       `json:"made,omitempty"`
+	Round    int       `json:"round"`
+	Ended    time.Time `json:"ended"`
+	Rated    *Rating   `json:"rated,omitempty"`
+	Part     int       `json:"part,omitempty"` // of the transcript, from the second one on
+}
+
+func (r recording) id() string {
+	if r.Rated != nil {
+		return fmt.Sprintf("rated/%d", r.Round)
+	}
+	return fmt.Sprintf("round/%d/%d", r.Round, r.Part)
+}
+
+func (r recording) box() string { return "desk/record/" + r.TicketID }
+
+// recordLater makes a job of a recording.
+func (t *Tickets) recordLater(ctx context.Context, r recording) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("desk: %w", err)
+	}
+	return t.conf.Jobs.Put(ctx, queue.Job{ID: "record/" + r.TicketID + "/" + r.id(), Kind: recordKind, Lane: queue.Slow, Body: body})
+}
+
+// record is the job that carries out a recording: those of a ticket one at a time.
+func (t *Tickets) record(ctx context.Context, j queue.Job) error {
+	var r recording
+	if err := json.Unmarshal(j.Body, &r); err != nil {
+		return errors.New("desk: the job holds no recording")
+	}
+	if err := t.appendRecording(ctx, r, j.Body); err != nil {
+		return err
+	}
+	return t.records.Drain(ctx, r.box(), t.writeDown)
+}
+
+func (t *Tickets) appendRecording(ctx context.Context, r recording, body []byte) error {
+	return t.records.Append(ctx, r.box(), r.id(), max(r.Ended.UnixMilli(), 0), body)
+}
+
+// progress is how far the transcripts of a ticket have come.
+type progress struct {
+	Made  int    `json:"made,omitempty"` // which making of the group Next counts in
+	Next  uint32 `json:"next"`           // first message that is in no transcript yet
+	Round int    `json:"round"`          // the last one that is done
+
+	// Of the transcript that is being made, from its second part on.
+	Last     uint32   `json:"last,omitempty"` // its last message
+	Part     int      `json:"part,omitempty"`
+	Files    []string `json:"files,omitempty"`
+	Messages int      `json:"messages,omitempty"`
+}
+
+const progressItem = "progress"
+
+// Bounds of one part of a transcript, which is made at one go. Our decisions.
+const (
+	partText     = 1 << 20 // bytes
+	partMessages = 4000
+)
+
+// writeDown carries out one recording. What it does at the desk and in IM, a
+// repeat does again without effect.
+func (t *Tickets) writeDown(ctx context.Context, m mailbox.Entry) ([]kv.Write, error) {
+	var r recording
+	if err := json.Unmarshal(m.Body, &r); err != nil {
+		return nil, fmt.Errorf("desk: an entry does not decode: %w", err)
+	}
+	if r.Rated != nil {
+		return nil, t.later(r, t.writeRating(ctx, r))
+	}
+	var p progress
+	cond, err := t.read(ctx, r.box(), progressItem, &p)
+	if err != nil {
+		return nil, err
+	}
+	if p.Round >= r.Round {
+		return nil, t.toldRecorded(ctx, r, false) // it was this, perhaps, that failed
+	}
+	refused, done, err := t.advance(ctx, r, &p)
+	if err != nil {
+		return nil, t.later(r, err)
+	}
+	if done {
+		err = t.toldRecorded(ctx, r, refused)
+	} else {
+		r.Part = p.Part
+		var body []byte
+		if body, err = json.Marshal(r); err == nil {
+			err = t.appendRecording(ctx, r, body) // and this Drain goes on with it
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	value, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("desk: %w", err)
+	}
+	return []kv.Write{kv.Put{Key: progressItem, Value: value, Expires: t.now().Add(2 * kept), If: cond}}, nil
+}
+
+func (t *Tickets) toldRecorded(ctx context.Context, r recording, refused bool) error {
+	return t.enqueue(ctx, entry{Recorded: &recorded{TicketID: r.TicketID, Round: r.Round, Refused: refused, At: t.now()}})
+}
+
+// givesUp is how long a desk's trouble is waited out before it counts as a job's
+// failures, after which an operator looks at it.
+const givesUp = 24 * time.Hour
+
+// later puts a recording off whose desk is in trouble: for half as long as it has
+// waited, or as the desk asks.
+func (t *Tickets) later(r recording, err error) error {
+	e, is := errors.AsType[*Error](err)
+	age := t.now().Sub(r.Ended)
+	if !is || e.Kind != ErrUnavailable && e.Kind != ErrAccess || age > givesUp {
+		return err
+	}
+	pause := max(min(max(age/2, shortestPause), longestPause), e.RetryAfter)
+	return fmt.Errorf("%w: %w", err, queue.Later{After: pause})
+}
+
+func (t *Tickets) writeRating(ctx context.Context, r recording) error {
+	text := fmt.Sprintf("The requester rates this conversation %d of %d.", r.Rated.Rating, BestRating)
+	if r.Rated.Comment != "" {
+		text += "\n\n" + r.Rated.Comment
+	}
+	err := t.conf.Desk.AddNote(ctx, r.TicketID, Note{
+		Key: fmt.Sprintf("survey-%d", r.Round), Title: "Survey", Text: text, Rating: r.Rated.Rating, Comment: r.Rated.Comment,
+	})
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRefused) {
+		slog.WarnContext(ctx, "the desk takes no rating of a ticket; ours keeps it", "error", err.Error())
+		return nil
+	}
+	return err
+}
+
+// advance makes one part of a transcript, and the note when it was the last. A
+// desk that takes nothing of the ticket any more has refused it.
+func (t *Tickets) advance(ctx context.Context, r recording, p *progress) (refused, done bool, err error) {
+	if p.Made != r.Made || p.Next == 0 {
+		p.Made, p.Next = r.Made, 1 // another group, whose messages are numbered anew
+	}
+	if p.Last == 0 {
+		if err := t.askSurvey(ctx, r); err != nil { // the first look at this round
+			return false, false, err
+		}
+		if p.Last, err = t.newest(ctx, r.GroupID); err != nil {
+			return false, false, err
+		}
+	}
+	part, err := t.readPart(ctx, r, p.Next, p.Last)
+	if err != nil {
+		return false, false, err
+	}
+	if part.back != nil { // he came back while nobody looked
+		if err := t.enqueue(ctx, entry{Said: part.back}); err != nil {
+			return false, false, err
+		}
+	}
+	p.Messages += part.messages
+	done = part.next > p.Last
+	n := Note{Key: fmt.Sprintf("transcript-%d", r.Round), Title: "Chat transcript"}
+	head := fmt.Sprintf("Transcript of the chat with %s, %d messages. Times are UTC.", r.UserID, p.Messages)
+	switch {
+	case done && p.Part == 0 && utf8.RuneCountInString(head)+2+utf8.RuneCountInString(part.text) <= MaxNote:
+		n.Text = head + "\n\n" + part.text
+	case part.messages > 0:
+		p.Part++
+		handle, err := t.conf.Desk.AddFile(ctx, r.TicketID, File{
+			Key: fmt.Sprintf("%s-%d", n.Key, p.Part), Name: fmt.Sprintf("%s-part-%d.txt", n.Key, p.Part), Text: part.text,
+		})
+		if err != nil {
+			return t.refusal(ctx, p, r, err)
+		}
+		p.Files = append(p.Files, handle)
+		fallthrough
+	default:
+		n.Text, n.Files = head, p.Files
+	}
+	p.Next = part.next
+	if !done {
+		return false, false, nil
+	}
+	if p.Messages > 0 {
+		if err := t.conf.Desk.AddNote(ctx, r.TicketID, n); err != nil {
+			return t.refusal(ctx, p, r, err)
+		}
+	}
+	*p = progress{Made: p.Made, Next: p.Next, Round: r.Round}
+	return false, true, nil
+}
+
+// refusal ends a transcript that the desk does not take: its ticket is deleted, or
+// closed for good. The group of the latter stays, with all that was said in it.
+func (t *Tickets) refusal(ctx context.Context, p *progress, r recording, err error) (refused, done bool, _ error) {
+	if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrRefused) {
+		return false, false, err
+	}
+	slog.WarnContext(ctx, "the desk takes no transcript of a ticket; its group stays", "error", err.Error())
+	*p = progress{Made: p.Made, Next: 1, Round: r.Round}
+	return errors.Is(err, ErrRefused), true, nil
+}
+
+// newest returns the number of a group's last message, 0 without one or without
+// the group.
+func (t *Tickets) newest(ctx context.Context, groupID string) (uint32, error) {
+	page, err := t.conf.IM.GroupHistory(ctx, im.GroupHistoryQuery{GroupID: groupID, Limit: 1})
+	if errors.Is(err, im.CodeGroupGone) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	var last uint32
+	for _, m := range page.Messages {
+		last = max(last, m.MsgSeq)
+	}
+	return last, nil
+}
+
+// part is a piece of a transcript.
+type part struct {
+	text     string
+	messages int
+	next     uint32 // the message after it
+	back     *said  // the first message of the requester after the end of the round
+}
+
+const historyPage = 20 // messages, the most that IM answers
+
+// readPart reads messages in their order, as IM has them: masked, edited and
+// recalled ones as their readers see them.
+func (t *Tickets) readPart(ctx context.Context, r recording, from, last uint32) (p part, err error) {
+	var text strings.Builder
+	for p.next = from; p.next <= last && text.Len() < partText && p.messages < partMessages; {
+		newest := min(p.next+historyPage-1, last)
+		page, err := t.conf.IM.GroupHistory(ctx, im.GroupHistoryQuery{GroupID: r.GroupID, Limit: historyPage, Newest: newest})
+		if errors.Is(err, im.CodeGroupGone) {
+			p.next = last + 1 // with all that was said in it
+			break
+		}
+		if err != nil {
+			return part{}, err
+		}
+		for i := len(page.Messages) - 1; i >= 0; i-- {
+			m := page.Messages[i]
+			if m.MsgSeq < p.next || m.MsgSeq > newest || strings.HasPrefix(m.CloudCustomData, ourMark) {
+				continue
+			}
+			writeLine(&text, m)
+			p.messages++
+			if at := time.Unix(m.MsgTime, 0); m.From == r.UserID && p.back == nil && at.After(r.Ended) {
+				p.back = saidBy(r.TicketID, r.Made, m.MsgSeq, at, m.Body)
+			}
+		}
+		p.next = newest + 1
+	}
+	p.text = text.String()
+	return p, nil
+}
+
+// writeLine writes a message as one line, its further lines indented.
+func writeLine(w *strings.Builder, m im.GroupHistoryMsg) {
+	fmt.Fprintf(w, "[%s] %s: ", time.Unix(m.MsgTime, 0).UTC().Format("2006-01-02 15:04:05"), m.From)
+	switch {
+	case m.Placeholder != 0:
+		w.WriteString("(recalled)")
+	case len(m.Body) == 0:
+		w.WriteString("(empty)")
+	}
+	for i, e := range m.Body {
+		if m.Placeholder != 0 {
+			break
+		}
+		if i > 0 {
+			w.WriteString(" ")
+		}
+		w.WriteString(strings.ReplaceAll(describe(e), "\n", "\n    "))
+	}
+	w.WriteString("\n")
+}
+
+// describe says what an element holds: its text, or what it is with a link.
+func describe(e im.Element) string {
+	var c struct {
+		Text, Desc, FileName, Url, VideoUrl string //nolint:revive // IM's names
+		Data                                string
+		ImageInfoArray                      []struct {
+			Type int
+			URL  string
+		}
+		Latitude, Longitude float64
+	}
+	if err := json.Unmarshal(e.MsgContent, &c); err != nil {
+		return "(unreadable)"
+	}
+	switch e.MsgType {
+	case im.TextElem:
+		return c.Text
+	case im.ImageElem:
+		link := ""
+		for _, i := range c.ImageInfoArray {
+			if link == "" || i.Type == 1 { // the original
+				link = i.URL
+			}
+		}
+		return linked("image", "", link)
+	case im.SoundElem:
+		return linked("voice message", "", c.Url)
+	case im.VideoElem:
+		return linked("video", "", c.VideoUrl)
+	case im.FileElem:
+		return linked("file", c.FileName, c.Url)
+	case im.LocationElem:
+		return fmt.Sprintf("(location %s %.5f, %.5f)", c.Desc, c.Latitude, c.Longitude)
+	case im.FaceElem:
+		return "(emoji)"
+	case im.CustomElem:
+		if c.Desc != "" {
+			return "(" + c.Desc + ")"
+		}
+		return "(custom message)"
+	}
+	return "(" + strings.TrimSuffix(strings.TrimPrefix(e.MsgType, "TIM"), "Elem") + ")"
+}
+
+// linked writes what a medium is and where it is.
+func linked(kind, name, link string) string {
+	text := "(" + kind
+	if name != "" {
+		text += " " + name
+	}
+	if u, err := url.Parse(link); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
+		text += " " + link
+	}
+	return text + ")"
+}
