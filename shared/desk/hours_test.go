@@ -68,8 +68,14 @@ func TestHours(t *testing.T) {
 		})
 	}
 	for _, bad := range []struct{ hours, dates string }{
-		{"Mon", ""}, {"Mon-Fry 09:00-18:00", ""}, {"Mon 9-18", ""}, {"Mon 25:00-26:00", ""}, {"Mon-Fri 09:00", ""},
-		{"Mon 09:00-18:00", "25.12.2026"}, {"", "2026-12-25"}, {"Mon 09:00-18:00", "2026-12-25 noon"},
+		{"Mon", ""},
+		{"Mon-Fry 09:00-18:00", ""},
+		{"Mon 9-18", ""},
+		{"Mon 25:00-26:00", ""},
+		{"Mon-Fri 09:00", ""},
+		{"Mon 09:00-18:00", "25.12.2026"},
+		{"", "2026-12-25"},
+		{"Mon 09:00-18:00", "2026-12-25 noon"},
 	} {
 		if _, err := ParseHours(bad.hours, bad.dates, time.UTC); err == nil {
 			t.Errorf("%q with %q is taken", bad.hours, bad.dates)

@@ -713,4 +713,3 @@ func testAgentsRoutes(w *world) {
 	}
 	p.quiet()
 }
-
