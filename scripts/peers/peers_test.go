@@ -264,9 +264,11 @@ func BenchmarkCount(b *testing.B) {
 }
 
 // BenchmarkCreateTicket opens tickets, each with its group, at both servers in
-// turn, from one caller and from four. Ours has each step on disk before the
-// next, imports the requester, tells the ticket its group and makes nothing
-// twice; the peer does none of that, and greets without waiting.
+// turn, from one caller and from four. Ours has the request on disk before it
+// begins and its answer before it gives it, imports the requester, tells the ticket
+// its group and makes nothing twice; the peer does none of that, and greets without
+// waiting. Names of requesters repeat with -count, and then ours only repeats its
+// answers.
 func BenchmarkCreateTicket(b *testing.B) {
 	ours, express, _, _ := desks(b)
 	for _, callers := range []int{1, 4} {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/retry"
@@ -47,23 +48,20 @@ const (
 )
 
 // request is what is known of a wish for a ticket: what was asked, and how far
-// we have come. Each step is written down before the next begins; all may be
-// done twice.
+// we have come. It is written down before anything is done, with the answer, and
+// when all is done; all may be done twice.
 type request struct {
-	Asked   string    `json:"asked"` // hash of it
-	UserID  string    `json:"userId"`
-	Ticket  *Ticket   `json:"ticket,omitempty"` // until the desk has it, or the item expires; it is personal
-	Name    string    `json:"name,omitempty"`   // for the group
-	Zone    string    `json:"zone,omitempty"`
-	Since   time.Time `json:"since"`
-	Until   time.Time `json:"until,omitzero"` // somebody works on it until then
-	Done    int       `json:"done"`           // steps
-	Refused string    `json:"refused,omitempty"`
-	// Unlinked: the desk did not take the group when the ticket was told it.
-	Unlinked bool `json:"unlinked,omitempty"`
-
-	TicketID string `json:"ticketId,omitempty"`
-	GroupID  string `json:"groupId,omitempty"`
+	Asked    string    `json:"asked"` // hash of it
+	UserID   string    `json:"userId"`
+	Ticket   *Ticket   `json:"ticket,omitempty"` // until the desk has it, or the item expires; it is personal
+	Name     string    `json:"name,omitempty"`   // for the group
+	Zone     string    `json:"zone,omitempty"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until,omitzero"` // somebody works on it until then
+	Done     int       `json:"done"`           // steps
+	Refused  string    `json:"refused,omitempty"`
+	TicketID string    `json:"ticketId,omitempty"`
+	GroupID  string    `json:"groupId,omitempty"`
 }
 
 // Asked is a wish for a ticket.
@@ -78,8 +76,9 @@ type Opened struct {
 	TicketID, GroupID string
 }
 
-// steps is how a request becomes a ticket with a group. After the first three
-// there is an answer.
+// steps lead to an answer. None is written down before the next begins: made
+// again, each finds what it made. The desk knows the ticket by its key, IM the
+// account, and the group as the requester's own.
 var steps = [...]struct {
 	name string
 	do   func(*attempt, context.Context) error
@@ -87,13 +86,14 @@ var steps = [...]struct {
 	{"importing the requester", (*attempt).importRequester},
 	{"making the ticket", (*attempt).makeTicket},
 	{"making the group", (*attempt).makeGroup},
-	{"telling the ticket its group", (*attempt).tellTicket},
-	{"letting agents in", (*attempt).open},
-	{"greeting", (*attempt).greet},
-	{"telling the ticket its group again", (*attempt).tellTicketAgain},
 }
 
-const answered = 3
+// What the count of a request's steps says beside how many of these are done.
+// Programs of before wrote what lies between the two, for what follows the answer.
+const (
+	answered = len(steps) // there is an answer
+	finished = 7          // and all that follows from it
+)
 
 func (r *request) answer() (Opened, bool) {
 	return Opened{r.TicketID, r.GroupID}, r.Done >= answered
@@ -223,7 +223,7 @@ func (a *attempt) fresh() bool { return a.cond.WantsAbsent() }
 func (a *attempt) held() bool { return a.Until.After(a.now()) }
 
 // over reports whether there is nothing left to do.
-func (a *attempt) over() bool { return a.Done >= len(steps) || a.Refused != "" }
+func (a *attempt) over() bool { return a.Done >= finished || a.Refused != "" }
 
 // save writes the request down, and takes it in hand for another while unless it
 // is over.
@@ -260,7 +260,8 @@ func (a *attempt) put(ctx context.Context) error {
 func (a *attempt) run(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	for !a.over() {
+	stored := a.Done >= answered
+	for a.Done < answered && a.Refused == "" {
 		s := steps[a.Done]
 		if err := s.do(a, bounded); err != nil {
 			a.release(ctx)
@@ -269,13 +270,55 @@ func (a *attempt) run(ctx context.Context) error {
 		if a.Refused == "" {
 			a.Done++
 		}
-		if err := a.save(bounded); err != nil {
-			return err // another has it, or nobody knows; then the lease ends
-		}
 	}
-	a.process.Done(ctx, a.key)
 	if a.Refused != "" {
+		if err := a.save(bounded); err != nil {
+			return err
+		}
+		a.process.Done(ctx, a.key)
 		return fault.New(fault.Invalid, "%s", a.Refused)
+	}
+	if err := a.follow(bounded, stored); err != nil {
+		a.release(ctx)
+		return fmt.Errorf("desk: %w", err)
+	}
+	// All is done. Of these two, the second only spares the clock a look.
+	a.Done = finished
+	var wg sync.WaitGroup
+	wg.Go(func() { a.process.Done(ctx, a.key) })
+	err := a.save(bounded) // after a conflict another has it, else nobody knows, and the lease ends
+	wg.Wait()
+	return err
+}
+
+// follow does what follows from an answer, side by side with writing it down for
+// whoever asks meanwhile. Each may be done again.
+func (a *attempt) follow(ctx context.Context, stored bool) error {
+	var wg sync.WaitGroup
+	var saved, greeted error
+	if !stored {
+		answer := *a
+		wg.Go(func() { saved = answer.save(ctx) })
+		defer func() { a.cond, a.Until = answer.cond, answer.Until }()
+	}
+	wg.Go(func() {
+		// In this order: what the requester is told next builds on the greeting.
+		if greeted = a.greet(ctx); greeted != nil {
+			greeted = fmt.Errorf("greeting: %w", greeted)
+		} else if greeted = a.open(ctx); greeted != nil {
+			greeted = fmt.Errorf("letting agents in: %w", greeted)
+		}
+	})
+	unlinked, told := a.tellTicket(ctx)
+	if told != nil {
+		told = fmt.Errorf("telling the ticket its group: %w", told)
+	}
+	wg.Wait()
+	if err := errors.Join(saved, greeted, told); err != nil || !unlinked {
+		return err
+	}
+	if err := a.tellTicketAgain(ctx); err != nil {
+		return fmt.Errorf("telling the ticket its group again: %w", err)
 	}
 	return nil
 }
@@ -338,27 +381,25 @@ func (a *attempt) makeGroup(ctx context.Context) error {
 // groupIDSeparator ends the ticket's id in the id of a group.
 const groupIDSeparator = "-"
 
-func (a *attempt) tellTicket(ctx context.Context) error {
-	err := a.conf.Desk.Link(ctx, a.TicketID, a.GroupID)
+// tellTicket tells the ticket its group. unlinked: the desk does not take it, which
+// an operator can mend.
+func (a *attempt) tellTicket(ctx context.Context) (unlinked bool, err error) {
+	err = a.conf.Desk.Link(ctx, a.TicketID, a.GroupID)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		slog.WarnContext(ctx, "ticket was deleted before it was told its group", "error", err.Error())
-		return nil
+		return false, nil
 	case errors.Is(err, ErrRefused), errors.Is(err, ErrAccess):
 		// Its field is not there, is not ours to write, or a rule of the desk
 		// objects. The conversation does not wait for that.
-		a.Unlinked = true
-		return nil
+		return true, nil
 	}
-	return err
+	return false, err
 }
 
 // tellTicketAgain keeps the request open until the ticket knows its group: its
 // job is retried and at last kept for an operator, who sees the desk's error.
 func (a *attempt) tellTicketAgain(ctx context.Context) error {
-	if !a.Unlinked {
-		return nil
-	}
 	err := a.conf.Desk.Link(ctx, a.TicketID, a.GroupID)
 	if errors.Is(err, ErrNotFound) {
 		return nil
