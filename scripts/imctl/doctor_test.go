@@ -20,21 +20,21 @@ import (
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
-// deployment is a bundle, the emulator whose callbacks reach it, and what an
+// patient is a bundle, the emulator whose callbacks reach it, and what an
 // operator gives doctor.
-type deployment struct {
+type patient struct {
 	*kit.Bundle
 	env map[string]string
 	url string
 }
 
-// deploy opens a bundle; more are its settings. Its clock has not ticked.
-func deploy(t *testing.T, more map[string]string) *deployment {
+// deployed opens a bundle; more are its settings. Its clock has not ticked.
+func deployed(t *testing.T, more map[string]string) *patient {
 	t.Helper()
 	b := kit.OpenBundle(t, more)
 	s := httptest.NewServer(faas.Front("bundle", b.App.HTTP))
 	t.Cleanup(s.Close)
-	return &deployment{b, map[string]string{
+	return &patient{b, map[string]string{
 		"SDK_APP_ID": strconv.Itoa(kit.AppID), "SECRET": kit.Secret, "CALLBACK_TOKEN": kit.Token, "API_KEY": kit.Key,
 		"IM_DOMAIN": b.Domain, "USERSIG_MODE": "server", "STATE_URL": "bolt:x",
 	}, s.URL}
@@ -42,7 +42,7 @@ func deploy(t *testing.T, more map[string]string) *deployment {
 
 // doctor runs imctl doctor and returns what it printed as JSON. The text says the
 // same and ends alike, and neither has a secret.
-func (d *deployment) doctor(t *testing.T, args ...string) report {
+func (d *patient) doctor(t *testing.T, args ...string) report {
 	t.Helper()
 	args = append([]string{"doctor", "-url", d.url, "-wait", "2s"}, args...)
 	asJSON := imctlWith(t, d.env, append(args, "-json")...)
@@ -81,7 +81,7 @@ func (r report) wrong() []finding {
 // TestDoctorWell: nothing is wrong, nothing of the check stays behind, and the text
 // exits as the JSON does.
 func TestDoctorWell(t *testing.T) {
-	d := deploy(t, nil)
+	d := deployed(t, nil)
 	d.Tick()
 	r := d.doctor(t)
 	if !r.OK {
@@ -110,13 +110,13 @@ func TestDoctorMisWired(t *testing.T) {
 	for name, tt := range map[string]struct {
 		settings map[string]string             // of the deployment
 		env      map[string]string             // of whoever runs doctor; "-" unsets
-		wire     func(*testing.T, *deployment) // whatever else is wrong
+		wire     func(*testing.T, *patient) // whatever else is wrong
 		check    string
 		found    string
 		next     string
 	}{
 		"nothing listens": {
-			wire: func(t *testing.T, d *deployment) {
+			wire: func(t *testing.T, d *patient) {
 				s := httptest.NewServer(nil)
 				s.Close()
 				d.url = s.URL
@@ -135,7 +135,7 @@ func TestDoctorMisWired(t *testing.T) {
 		"other callback token":     {env: map[string]string{"CALLBACK_TOKEN": "a-token-of-elsewhere"}, check: "token", found: "CALLBACK_TOKEN", next: "console"},
 		"other app": {
 			env: map[string]string{"SDK_APP_ID": "1400000077"}, check: "app", found: "SDK_APP_ID is 1400009999", next: "one app",
-			wire: func(_ *testing.T, d *deployment) {
+			wire: func(_ *testing.T, d *patient) {
 				d.Emulator.AddApp(imtest.AppConfig{SDKAppID: 1400000077, Key: kit.Secret})
 			},
 		},
@@ -150,14 +150,14 @@ func TestDoctorMisWired(t *testing.T) {
 		"other secret key": {env: map[string]string{"SECRET": strings.Repeat("f", 64)}, check: "rest", found: "SECRET", next: "SECRET"},
 		"no such IM host":  {env: map[string]string{"IM_DOMAIN": "http://im.invalid"}, check: "rest", found: "IM_DOMAIN", next: "IM_DOMAIN"},
 		"IM host is none": {
-			wire: func(t *testing.T, d *deployment) {
+			wire: func(t *testing.T, d *patient) {
 				s := httptest.NewServer(http.NotFoundHandler())
 				t.Cleanup(s.Close)
 				d.env["IM_DOMAIN"] = s.URL
 			}, check: "rest", found: "not as IM does", next: "IM_DOMAIN",
 		},
 		"other data centre": {
-			wire: func(t *testing.T, d *deployment) {
+			wire: func(t *testing.T, d *patient) {
 				emulator := imtest.NewServer(imtest.Options{})
 				emulator.AddApp(imtest.AppConfig{SDKAppID: 1, Key: kit.Secret})
 				s := httptest.NewServer(emulator)
@@ -167,7 +167,7 @@ func TestDoctorMisWired(t *testing.T) {
 		},
 		"admin is none": {env: map[string]string{"IM_ADMIN": "alice"}, check: "rest", found: "alice is not an admin", next: "IM_ADMIN"},
 		"no queue":      {settings: map[string]string{"QUEUE_URL": "", "MATCH_HOOK_URL": ""}, check: "queue", found: "no QUEUE_URL", next: "set QUEUE_URL"},
-		"nobody works":  {wire: func(_ *testing.T, d *deployment) { d.StopWork() }, check: "queue", found: "nobody carried it out", next: "job-worker"},
+		"nobody works":  {wire: func(_ *testing.T, d *patient) { d.StopWork() }, check: "queue", found: "nobody carried it out", next: "job-worker"},
 		"no schedule":   {check: "schedule", found: "never ticked", next: "every minute"},
 		"console has no URL": {
 			wire:  console(func(c *imtest.Console) { c.CallbackURL = "" }),
@@ -186,7 +186,7 @@ func TestDoctorMisWired(t *testing.T) {
 			check: "message", found: "another path", next: "console",
 		},
 		"the after-callback is not ticked": {
-			wire: func(t *testing.T, d *deployment) {
+			wire: func(t *testing.T, d *patient) {
 				chat(t, d)
 				console(func(c *imtest.Console) {
 					c.Callbacks = []string{"Group.CallbackBeforeSendMsg", "Group.CallbackAfterSendMsg"}
@@ -194,7 +194,7 @@ func TestDoctorMisWired(t *testing.T) {
 			}, check: "message", found: "other callbacks arrive", next: "C2C.CallbackAfterSendMsg",
 		},
 		"the before-callback is not ticked": {
-			wire: func(t *testing.T, d *deployment) {
+			wire: func(t *testing.T, d *patient) {
 				console(func(c *imtest.Console) {
 					c.Callbacks = []string{"Group.CallbackAfterSendMsg", "C2C.CallbackAfterSendMsg"}
 				})(t, d)
@@ -203,7 +203,7 @@ func TestDoctorMisWired(t *testing.T) {
 		},
 		"the deployment's clock": {wire: late, check: "clock", found: "apart; the deployment's is wrong", next: "NTP"},
 		"the desk's client": {
-			wire: func(t *testing.T, d *deployment) {
+			wire: func(t *testing.T, d *patient) {
 				s := httptest.NewServer(desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "right", GroupField: 1, WebhookSecret: "a secret of this test"}))
 				t.Cleanup(s.Close)
 				maps.Copy(d.env, map[string]string{"ZENDESK_URL": s.URL, "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "wrong-secret", "ZENDESK_GROUP_FIELD": "1", "ZENDESK_WEBHOOK_SECRETS": "a secret of this test"})
@@ -212,7 +212,7 @@ func TestDoctorMisWired(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := deploy(t, tt.settings)
+			d := deployed(t, tt.settings)
 			if tt.check != "schedule" {
 				d.Tick()
 			}
@@ -252,17 +252,17 @@ func envFile(t *testing.T, env map[string]string) string {
 	return file
 }
 
-func at(u string) func(*testing.T, *deployment) {
-	return func(_ *testing.T, d *deployment) { d.url = u }
+func at(u string) func(*testing.T, *patient) {
+	return func(_ *testing.T, d *patient) { d.url = u }
 }
 
-func suffix(path string) func(*testing.T, *deployment) {
-	return func(_ *testing.T, d *deployment) { d.url += path }
+func suffix(path string) func(*testing.T, *patient) {
+	return func(_ *testing.T, d *patient) { d.url += path }
 }
 
 // front is another server at the URL.
-func front(status int, body string) func(*testing.T, *deployment) {
-	return func(t *testing.T, d *deployment) {
+func front(status int, body string) func(*testing.T, *patient) {
+	return func(t *testing.T, d *patient) {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(status)
 			_, _ = w.Write([]byte(body))
@@ -273,7 +273,7 @@ func front(status int, body string) func(*testing.T, *deployment) {
 }
 
 // late puts a proxy in front whose clock is an hour behind.
-func late(t *testing.T, d *deployment) {
+func late(t *testing.T, d *patient) {
 	u, err := url.Parse(d.url)
 	if err != nil {
 		t.Fatal(err)
@@ -288,8 +288,8 @@ func late(t *testing.T, d *deployment) {
 	d.url = s.URL
 }
 
-func console(change func(*imtest.Console)) func(*testing.T, *deployment) {
-	return func(_ *testing.T, d *deployment) {
+func console(change func(*imtest.Console)) func(*testing.T, *patient) {
+	return func(_ *testing.T, d *patient) {
 		c := d.IM.Console()
 		change(&c)
 		d.IM.SetConsole(c)
@@ -297,7 +297,7 @@ func console(change func(*imtest.Console)) func(*testing.T, *deployment) {
 }
 
 // chat has a user say something in a group, so that callbacks arrive.
-func chat(t *testing.T, d *deployment) {
+func chat(t *testing.T, d *patient) {
 	t.Helper()
 	alice, _ := d.Login("alice")
 	if _, err := alice.CreateGroup("Public", "lobby", "lobby"); err != nil {

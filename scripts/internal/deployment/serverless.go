@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,16 +31,19 @@ type component struct {
 		MemorySize int                    `yaml:"memorySize"`
 		Timeout    int                    `yaml:"timeout"`
 		Functions  map[string]scfFunction `yaml:"functions"`
-		Triggers   []struct {
-			Type       string     `yaml:"type"`
-			Function   string     `yaml:"function"`
-			Parameters parameters `yaml:"parameters"`
-		} `yaml:"triggers"`
+		Triggers   []trigger              `yaml:"triggers"`
 	} `yaml:"inputs"`
+}
+
+type trigger struct {
+	Type       string     `yaml:"type"`
+	Function   string     `yaml:"function"`
+	Parameters parameters `yaml:"parameters"`
 }
 
 type scfFunction struct {
 	Name        string `yaml:"name"`
+	Type        string `yaml:"type"` // event or web; "" as inputs.type says
 	Src         string `yaml:"src"`
 	Handler     string `yaml:"handler"`
 	Description string `yaml:"description"`
@@ -53,6 +57,18 @@ type scfFunction struct {
 	Environment struct {
 		Variables map[string]string `yaml:"variables"`
 	} `yaml:"environment"`
+
+	// Of asynchronous invocations, which bring jobs: how often the platform repeats
+	// one that failed, how long it keeps one, in seconds, and the CMQ topic or queue
+	// that gets those it gives up.
+	EventInvokeConfig *struct {
+		RetryNum int `yaml:"retryNum"`
+		MsgTTL   int `yaml:"msgTTL"`
+	} `yaml:"eventInvokeConfig"`
+	DeadLetterConfig *struct {
+		Type string `yaml:"type"`
+		Name string `yaml:"name"`
+	} `yaml:"deadLetterConfig"`
 }
 
 // parameters are those of both kinds of trigger that we use: http is a function
@@ -108,27 +124,92 @@ func Serverless(root fs.FS, file string) ([]Function, error) {
 	if err != nil {
 		return nil, err
 	}
-	var c component
+	_, out, err := read(root, file, in)
+	return out, err
+}
+
+// read reads a file; root nil leaves out what only a repository has.
+func read(root fs.FS, file string, in []byte) (c component, out []Function, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(in))
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return c, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	doc, err := document(in)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return c, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	check := checker{root: root}
 	check.component(c, doc)
 	check.triggers(c, get(doc, "inputs", "triggers"))
-	var out []Function
 	for key, node := range pairs(get(doc, "inputs", "functions")) {
 		f := c.Inputs.Functions[key.Value]
 		check.function(key.Value, f, node)
 		out = append(out, Function{Name: key.Value, Environment: f.Environment.Variables, Line: key.Line})
 	}
 	if err := errors.Join(check.faults...); err != nil {
-		return nil, fmt.Errorf("%s:\n%w", file, err)
+		return c, nil, fmt.Errorf("%s:\n%w", file, err)
+	}
+	return c, out, nil
+}
+
+// SCF is what a serverless.yml asks for, with defaults filled in and ${env:NAME} as
+// it stands.
+type SCF struct {
+	App, Stage, Name, Region, Namespace string
+	Source                              string // folder with the zips, relative to the file
+	Functions                           []SCFFunction
+}
+
+// SCFFunction is one function with its triggers.
+type SCFFunction struct {
+	Key, Name         string // folder below functions/, and the name given to it, often ""
+	Description, Role string
+	Web               bool
+	Memory, Timeout   int // MB, seconds
+	VPC, Subnet       string
+	Environment       map[string]string
+	Async             bool // RetryNum and MsgTTL are given
+	RetryNum, MsgTTL  int
+	DeadType, Dead    string
+	Triggers          []SCFTrigger
+}
+
+// SCFTrigger is a function URL, or a timer if Cron is given.
+type SCFTrigger struct {
+	Name, Cron, Argument string
+	Intranet             bool
+}
+
+// ReadSCF reads a serverless.yml for deploying it, as strictly as [Serverless].
+func ReadSCF(file string, in []byte) (SCF, error) {
+	c, list, err := read(nil, file, in)
+	if err != nil {
+		return SCF{}, err
+	}
+	i := c.Inputs
+	out := SCF{App: c.App, Stage: c.Stage, Name: c.Name, Region: i.Region, Namespace: cmp.Or(i.Namespace, "default"), Source: i.Src.Src}
+	for _, f := range list {
+		is := i.Functions[f.Name]
+		s := SCFFunction{
+			Key: f.Name, Name: is.Name, Description: is.Description, Role: is.Role, Web: cmp.Or(is.Type, i.Type) == "web",
+			Memory: cmp.Or(is.MemorySize, i.MemorySize, 128), Timeout: cmp.Or(is.Timeout, i.Timeout, 3), Environment: is.Environment.Variables,
+		}
+		if is.VPC != nil {
+			s.VPC, s.Subnet = is.VPC.VPCID, is.VPC.SubnetID
+		}
+		if a := is.EventInvokeConfig; a != nil {
+			s.Async, s.RetryNum, s.MsgTTL = true, a.RetryNum, a.MsgTTL
+		}
+		if d := is.DeadLetterConfig; d != nil {
+			s.DeadType, s.Dead = d.Type, d.Name
+		}
+		for _, t := range i.Triggers {
+			if t.Function == f.Name {
+				s.Triggers = append(s.Triggers, SCFTrigger{t.Parameters.Name, t.Parameters.CronExpression, t.Parameters.Argument, t.Parameters.NetConfig.EnableIntranet})
+			}
+		}
+		out.Functions = append(out.Functions, s)
 	}
 	return out, nil
 }
@@ -186,8 +267,18 @@ func (c *checker) function(name string, f scfFunction, n *yaml.Node) {
 	c.want(functionName.MatchString(name) && len(name) <= maxName, n, "%q: a name is lower-case words joined by -, at most %d bytes", name, maxName)
 	c.want(f.Src == "./"+name, near(n, "src"), "src must be ./%s, which scripts/build.sh makes", name)
 	c.want(f.Handler == built, near(n, "handler"), "handler must be %s, the program that scripts/build.sh makes", built)
-	_, err := fs.Stat(c.root, path.Join("functions", name, "main.go"))
-	c.want(err == nil, n, "functions/%s has no main.go", name)
+	if c.root != nil {
+		_, err := fs.Stat(c.root, path.Join("functions", name, "main.go"))
+		c.want(err == nil, n, "functions/%s has no main.go", name)
+	}
+	c.want(f.Type == "" || f.Type == "event" || f.Type == "web", near(n, "type"), "type must be event or web")
+	if a := f.EventInvokeConfig; a != nil {
+		c.want(a.RetryNum >= 0 && a.RetryNum <= 2 && a.MsgTTL >= 60 && a.MsgTTL <= 21600, near(n, "eventInvokeConfig"),
+			"retryNum is 0 to 2 and msgTTL 60 to 21600 seconds")
+	}
+	if d := f.DeadLetterConfig; d != nil {
+		c.want((d.Type == "CMQ-TOPIC" || d.Type == "CMQ-QUEUE") && d.Name != "", near(n, "deadLetterConfig"), "type is CMQ-TOPIC or CMQ-QUEUE, and name is its name")
+	}
 	c.size(n, f.MemorySize, f.Timeout)
 	size := 0
 	for key, value := range f.Environment.Variables {

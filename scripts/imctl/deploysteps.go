@@ -1,0 +1,422 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
+)
+
+// plan prints what apply would do.
+func (d *deployer) plan(ctx context.Context, details bool) error {
+	d.urls = map[string]string{}
+	todo := 0
+	for _, f := range d.ordered() {
+		_, hash, err := d.program(f)
+		if err != nil {
+			return err
+		}
+		c, err := d.look(ctx, f)
+		if err != nil {
+			return err
+		}
+		triggers, err := d.triggers(ctx, f)
+		if err != nil {
+			return err
+		}
+		d.remember(f, triggers)
+		want := d.withForwards(f)
+		lines := d.steps(want, c, hash)
+		for _, t := range f.Triggers {
+			if verb := triggerVerb(t, triggers); verb != "" {
+				lines = append(lines, verb+" "+kindOf(t)+" trigger "+t.Name)
+			}
+		}
+		if len(lines) == 0 {
+			fmt.Fprintf(d.out, "= %s: nothing to do\n", f.Name)
+			continue
+		}
+		todo += len(lines)
+		sign := "~"
+		if !c.exists {
+			sign = "+"
+		}
+		fmt.Fprintf(d.out, "%s %s\n", sign, f.Name)
+		for _, line := range lines {
+			fmt.Fprintf(d.out, "    %s\n", line)
+		}
+		if details && !c.exists {
+			for _, name := range slices.Sorted(maps.Keys(want.Environment)) {
+				fmt.Fprintf(d.out, "    variable %s is added\n", name)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(d.forwards(f))) {
+			if want.Environment[name] == "" {
+				fmt.Fprintf(d.out, "    variable %s will be the function URL of %s\n", name, d.forwards(f)[name])
+			}
+		}
+	}
+	fmt.Fprintf(d.out, "%d steps in region %s, stage %s\n", todo, d.want.Region, d.want.Stage)
+	return nil
+}
+
+// steps are what is to do for the function itself.
+func (d *deployer) steps(f deployment.SCFFunction, c current, code string) (lines []string) {
+	hash := hashOf(f, code)
+	switch {
+	case !c.exists || c.Status == "CreateFailed":
+		lines = append(lines, fmt.Sprintf("create: %d MB, %d s, %d variables", f.Memory, f.Timeout, len(f.Environment)))
+	case c.mark.Hash == hash:
+		// What stands is what the file says, unless somebody changed it by hand.
+		if by := changes(f, c); len(by) > 0 {
+			return append(by, "publish a version and point "+alias+" to it")
+		}
+		return nil
+	default:
+		lines = append(lines, "update the code")
+		lines = append(lines, changes(f, c)...)
+	}
+	if f.Async {
+		lines = append(lines, fmt.Sprintf("asynchronous invocations: %d retries, kept %d s", f.RetryNum, f.MsgTTL))
+	}
+	if f.Dead != "" {
+		lines = append(lines, "dead letters to "+f.DeadType+" "+f.Dead)
+	}
+	return append(lines, "publish a version and point "+alias+" to it")
+}
+
+// remember keeps a function's URL.
+func (d *deployer) remember(f deployment.SCFFunction, triggers []triggerOf) {
+	for _, t := range triggers {
+		if url := urlOf(t); t.Type == "http" && url != "" {
+			d.urls[f.Key] = url
+		}
+	}
+}
+
+// triggerVerb is what is to do for a trigger, "" for nothing.
+func triggerVerb(want deployment.SCFTrigger, list []triggerOf) string {
+	for _, is := range list {
+		if is.Type == kindOf(want) && is.TriggerName == want.Name || is.Type == "http" && kindOf(want) == "http" {
+			if sameTrigger(want, is) {
+				return ""
+			}
+			return "replace"
+		}
+	}
+	return "create"
+}
+
+// apply does it, function by function, and says what stands when it has to stop.
+func (d *deployer) apply(ctx context.Context) error {
+	d.urls = map[string]string{}
+	for i, f := range d.ordered() {
+		if err := d.applyTo(ctx, f); err != nil {
+			rest := d.ordered()[i:]
+			left := make([]string, len(rest))
+			for i, f := range rest {
+				left[i] = f.Name
+			}
+			stands := "nothing was changed"
+			if len(d.done) > 0 {
+				stands = "done: " + strings.Join(d.done, "; ")
+			}
+			return fmt.Errorf("%w\nwhat stands: %s\nnot finished: %s\nrun apply again when that is settled: it goes on where it stopped", err, stands, strings.Join(left, ", "))
+		}
+	}
+	for _, f := range d.want.Functions {
+		if url := d.urls[f.Key]; url != "" {
+			fmt.Fprintf(d.out, "%s  %s\n", f.Name, url)
+		}
+	}
+	for _, key := range []string{"bundle", "callback-router"} {
+		if url := d.urls[key]; url != "" {
+			fmt.Fprintf(d.out, "callback URL for IM's console: %s/im\n", strings.TrimSuffix(url, "/"))
+		}
+	}
+	return nil
+}
+
+func (d *deployer) did(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	d.done = append(d.done, line)
+	fmt.Fprintln(d.out, line)
+}
+
+func (d *deployer) applyTo(ctx context.Context, raw deployment.SCFFunction) error {
+	program, code, err := d.program(raw)
+	if err != nil {
+		return err
+	}
+	f := d.withForwards(raw)
+	hash := hashOf(f, code)
+	c, err := d.look(ctx, f)
+	if err != nil {
+		return err
+	}
+	if c.Status == "CreateFailed" {
+		if err := d.call(ctx, "DeleteFunction", map[string]any{"FunctionName": f.Name}, nil); err != nil && !isCode(err, gone...) {
+			return explain("DeleteFunction", f.Name, err)
+		}
+		c = current{}
+	}
+	if c.mark.Hash != hash || len(changes(f, c)) > 0 {
+		if err := d.release(ctx, f, c, program, code, hash); err != nil {
+			return err
+		}
+	}
+	return d.applyTriggers(ctx, f)
+}
+
+// release makes the function what the file says, publishes a version, asks it for
+// its health, and points the alias to it.
+func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c current, program []byte, code, hash string) error {
+	config := map[string]any{
+		"FunctionName": f.Name, "Description": f.Description, "MemorySize": f.Memory, "Timeout": f.Timeout,
+		"Environment": map[string]any{"Variables": variables(f.Environment)},
+	}
+	if f.Role != "" {
+		config["Role"] = f.Role
+	}
+	if f.VPC != "" || c.VpcConfig.VpcId != "" {
+		config["VpcConfig"] = map[string]any{"VpcId": f.VPC, "SubnetId": f.Subnet}
+	}
+	if f.Dead != "" {
+		config["DeadLetterConfig"] = map[string]any{"Type": f.DeadType, "Name": f.Dead}
+	}
+	if !c.exists {
+		kind := "Event"
+		if f.Web {
+			kind = "HTTP"
+		}
+		create := maps.Clone(config)
+		create["Code"], create["Handler"], create["Runtime"], create["Type"] = d.code(program, code), "main", "Go1", kind
+		if err := d.call(ctx, "CreateFunction", create, nil); err != nil && !isCode(err, "ResourceInUse.Function") {
+			return explain("CreateFunction", f.Name, err)
+		}
+		if err := d.settled(ctx, f); err != nil {
+			return err
+		}
+		d.did("created %s", f.Name)
+	} else {
+		if err := d.settled(ctx, f); err != nil {
+			return err
+		}
+		update := map[string]any{"FunctionName": f.Name, "Handler": "main"}
+		maps.Copy(update, d.code(program, code))
+		if err := d.call(ctx, "UpdateFunctionCode", update, nil); err != nil {
+			return explain("UpdateFunctionCode", f.Name, err)
+		}
+		if err := d.settled(ctx, f); err != nil {
+			return err
+		}
+		if err := d.call(ctx, "UpdateFunctionConfiguration", config, nil); err != nil {
+			return explain("UpdateFunctionConfiguration", f.Name, err)
+		}
+		if err := d.settled(ctx, f); err != nil {
+			return err
+		}
+		d.did("updated %s", f.Name)
+	}
+	if f.Async {
+		err := d.call(ctx, "UpdateFunctionEventInvokeConfig", map[string]any{
+			"FunctionName": f.Name, "AsyncTriggerConfig": map[string]any{"RetryConfig": []map[string]any{{"RetryNum": f.RetryNum}}, "MsgTTL": f.MsgTTL},
+		}, nil)
+		if err != nil {
+			return explain("UpdateFunctionEventInvokeConfig", f.Name, err)
+		}
+	}
+	var version struct{ FunctionVersion string }
+	if err := d.call(ctx, "PublishVersion", map[string]any{"FunctionName": f.Name, "Description": "backchannel " + hash}, &version); err != nil {
+		return explain("PublishVersion", f.Name, err)
+	}
+	if version.FunctionVersion == "" {
+		return fmt.Errorf("PublishVersion of %s: the answer names no version", f.Name)
+	}
+	if err := d.settled(ctx, f); err != nil {
+		return err
+	}
+	if err := d.healthy(ctx, f, version.FunctionVersion); err != nil {
+		return err
+	}
+	before := c.aliased
+	if before == "$LATEST" {
+		before = ""
+	}
+	point := map[string]any{"FunctionName": f.Name, "Name": alias, "FunctionVersion": version.FunctionVersion, "Description": mark{hash, before}.String()}
+	verb := "UpdateAlias"
+	if c.aliased == "" {
+		var a struct{ FunctionVersion string }
+		err := d.call(ctx, "GetAlias", map[string]any{"FunctionName": f.Name, "Name": alias}, &a)
+		if isCode(err, "ResourceNotFound") {
+			verb = "CreateAlias"
+		} else if err != nil {
+			return explain("GetAlias", f.Name, err)
+		}
+	}
+	if err := d.call(ctx, verb, point, nil); err != nil {
+		return explain(verb, f.Name, err)
+	}
+	d.did("%s: version %s is in force", f.Name, version.FunctionVersion)
+	return nil
+}
+
+func variables(env map[string]string) []variable {
+	list := make([]variable, 0, len(env))
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, variable{name, env[name]})
+	}
+	return list
+}
+
+// settled waits until the platform has finished what it was asked.
+func (d *deployer) settled(ctx context.Context, f deployment.SCFFunction) error {
+	for range 120 {
+		var c struct{ Status, StatusDesc string }
+		if err := d.call(ctx, "GetFunction", map[string]any{"FunctionName": f.Name}, &c); err != nil {
+			return explain("GetFunction", f.Name, err)
+		}
+		switch c.Status {
+		case "Active", "":
+			return nil
+		case "CreateFailed", "UpdateFailed", "PublishFailed":
+			return fmt.Errorf("%s: the platform says %s: %s", f.Name, c.Status, c.StatusDesc)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(d.poll):
+		}
+	}
+	return fmt.Errorf("%s is not ready after two minutes", f.Name)
+}
+
+// healthy invokes a version before anybody depends on it.
+func (d *deployer) healthy(ctx context.Context, f deployment.SCFFunction, version string) error {
+	if f.Web || f.Key == "clock" || !hasURL(f) {
+		return nil // a web function takes no events; the clock serves nobody
+	}
+	event := `{"httpMethod":"GET","path":"/healthz","headers":{},"queryString":{},"body":""}`
+	var answer struct {
+		Result struct {
+			ErrMsg, RetMsg string
+			InvokeResult   int
+		}
+	}
+	err := d.call(ctx, "Invoke", map[string]any{"FunctionName": f.Name, "Qualifier": version, "InvocationType": "RequestResponse", "ClientContext": event}, &answer)
+	if isCode(err, "InvalidAction", "UnsupportedOperation", "ActionOffline", "UnknownAction", "NoSuchAction") {
+		return nil
+	}
+	if err != nil {
+		return explain("Invoke", f.Name, err)
+	}
+	var reply struct{ StatusCode int }
+	if answer.Result.RetMsg == "" && answer.Result.ErrMsg == "" && answer.Result.InvokeResult == 0 {
+		return nil
+	}
+	if answer.Result.InvokeResult == 0 && json.Unmarshal([]byte(answer.Result.RetMsg), &reply) == nil && (reply.StatusCode == 0 || reply.StatusCode == 200) {
+		return nil
+	}
+	return fmt.Errorf("%s: version %s does not start: %s\n%s still points to the version before; the function's log names every setting that is missing or malformed. Correct it and run apply again",
+		f.Name, version, clip(answer.Result.ErrMsg+" "+answer.Result.RetMsg), alias)
+}
+
+func hasURL(f deployment.SCFFunction) bool {
+	return slices.ContainsFunc(f.Triggers, func(t deployment.SCFTrigger) bool { return t.Cron == "" })
+}
+
+func clip(text string) string {
+	text = strings.TrimSpace(text)
+	return text[:min(len(text), 300)]
+}
+
+func (d *deployer) applyTriggers(ctx context.Context, f deployment.SCFFunction) error {
+	list, err := d.triggers(ctx, f)
+	if err != nil {
+		return err
+	}
+	for _, t := range f.Triggers {
+		switch triggerVerb(t, list) {
+		case "":
+			continue
+		case "replace":
+			if t.Cron == "" {
+				// Deleting a function URL would change the address that IM's console has.
+				err = d.call(ctx, "UpdateTrigger", map[string]any{
+					"FunctionName": f.Name, "TriggerName": t.Name, "Type": "http", "TriggerDesc": describe(t), "Qualifier": alias, "Enable": "OPEN",
+				}, nil)
+				if err != nil {
+					return explain("UpdateTrigger", f.Name, err)
+				}
+				d.did("%s: function URL changed", f.Name)
+				continue
+			}
+			err = d.call(ctx, "DeleteTrigger", map[string]any{"FunctionName": f.Name, "TriggerName": t.Name, "Type": "timer", "Qualifier": alias}, nil)
+			if err != nil && !isCode(err, "ResourceNotFound") {
+				return explain("DeleteTrigger", f.Name, err)
+			}
+		}
+		create := map[string]any{
+			"FunctionName": f.Name, "TriggerName": t.Name, "Type": kindOf(t), "TriggerDesc": describe(t), "Qualifier": alias, "Enable": "OPEN",
+		}
+		if t.Argument != "" {
+			create["CustomArgument"] = t.Argument
+		}
+		if err := d.call(ctx, "CreateTrigger", create, nil); err != nil && !isCode(err, "ResourceInUse.Trigger") {
+			return explain("CreateTrigger", f.Name, err)
+		}
+		d.did("%s: %s trigger %s", f.Name, kindOf(t), t.Name)
+	}
+	if list, err = d.triggers(ctx, f); err == nil {
+		d.remember(f, list)
+	}
+	return err
+}
+
+// rolledBack is the hash of what a rollback put into force: the next apply deploys
+// anew, and another rollback leaves it alone, so that one that was interrupted can be
+// finished.
+var rolledBack = strings.Repeat("0", 16)
+
+// rollback points the alias of each function to the version before.
+func (d *deployer) rollback(ctx context.Context) error {
+	type step struct {
+		f deployment.SCFFunction
+		c current
+	}
+	var steps []step
+	for _, f := range d.want.Functions {
+		c, err := d.look(ctx, f)
+		if err != nil {
+			return err
+		}
+		switch {
+		case !c.exists:
+			fmt.Fprintf(d.out, "%s is not deployed\n", f.Name)
+		case c.mark.Hash == rolledBack:
+			fmt.Fprintf(d.out, "%s: version %s is in force since a rollback\n", f.Name, c.aliased)
+		case c.mark.Before == "":
+			fmt.Fprintf(d.out, "%s: version %s has none before it\n", f.Name, c.aliased)
+		default:
+			steps = append(steps, step{f, c})
+		}
+	}
+	if len(steps) == 0 {
+		return errors.New("there is nothing to go back to")
+	}
+	for i, s := range steps {
+		back := mark{rolledBack, s.c.aliased}
+		err := d.call(ctx, "UpdateAlias", map[string]any{"FunctionName": s.f.Name, "Name": alias, "FunctionVersion": s.c.mark.Before, "Description": back.String()}, nil)
+		if err != nil {
+			return fmt.Errorf("%w\n%d of %d functions are back at the version before; run rollback again for the others when that is settled", explain("UpdateAlias", s.f.Name, err), i, len(steps))
+		}
+		fmt.Fprintf(d.out, "%s: version %s is in force, instead of %s\n", s.f.Name, s.c.mark.Before, s.c.aliased)
+	}
+	return nil
+}

@@ -1,0 +1,330 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const (
+	cloudID  = "AKIDtheidofthesetests0000000000000000"
+	cloudKey = "thekeyofthesetests00000000000000"
+)
+
+// fakeSCF is the API of Tencent SCF as far as imctl deploy uses it. It checks TC3
+// signatures and the shape of every request as documented (2018-04-16), and fails
+// calls on request.
+type fakeSCF struct {
+	t *testing.T
+
+	mu        sync.Mutex
+	functions map[string]*fakeFunction
+	calls     []string
+	fail      map[string]string // by action, or action/function: the code of an error
+	stop      int               // the API goes away after so many changes; 0: never
+	changed   int
+	unhealthy bool
+}
+
+type fakeFunction struct {
+	config             map[string]any
+	code               []byte
+	versions           []string
+	alias, description string
+	triggers           []map[string]any
+	busy               int // looks until it is Active
+}
+
+func newFakeSCF(t *testing.T) (*fakeSCF, string) {
+	f := &fakeSCF{t: t, functions: map[string]*fakeFunction{}, fail: map[string]string{}}
+	s := httptest.NewServer(f)
+	t.Cleanup(s.Close)
+	return f, s.URL
+}
+
+// shapes are the parameters of each action: a trailing ! is required.
+var shapes = map[string]string{
+	"GetFunction":                     "FunctionName! Namespace! Qualifier",
+	"CreateFunction":                  "FunctionName! Namespace! Code! Handler! Runtime! Type! Description! MemorySize! Timeout! Environment! VpcConfig Role DeadLetterConfig",
+	"UpdateFunctionCode":              "FunctionName! Namespace! Handler! ZipFile CosBucketName CosObjectName CosBucketRegion",
+	"UpdateFunctionConfiguration":     "FunctionName! Namespace! Description! MemorySize! Timeout! Environment! VpcConfig Role DeadLetterConfig",
+	"UpdateFunctionEventInvokeConfig": "FunctionName! Namespace! AsyncTriggerConfig!",
+	"PublishVersion":                  "FunctionName! Namespace! Description!",
+	"GetAlias":                        "FunctionName! Namespace! Name!",
+	"CreateAlias":                     "FunctionName! Namespace! Name! FunctionVersion! Description",
+	"UpdateAlias":                     "FunctionName! Namespace! Name! FunctionVersion! Description",
+	"ListTriggers":                    "FunctionName! Namespace! Limit",
+	"CreateTrigger":                   "FunctionName! Namespace! TriggerName! Type! TriggerDesc! Qualifier! Enable! CustomArgument",
+	"UpdateTrigger":                   "FunctionName! Namespace! TriggerName! Type! TriggerDesc! Qualifier! Enable!",
+	"DeleteTrigger":                   "FunctionName! Namespace! TriggerName! Type! Qualifier",
+	"DeleteFunction":                  "FunctionName! Namespace!",
+	"Invoke":                          "FunctionName! Namespace! Qualifier! InvocationType! ClientContext!",
+}
+
+func (f *fakeSCF) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	body, _ := io.ReadAll(r.Body)
+	answer := func(v map[string]any) {
+		v["RequestId"] = "r-1"
+		_ = json.NewEncoder(w).Encode(map[string]any{"Response": v})
+	}
+	refuse := func(code, message string) {
+		answer(map[string]any{"Error": map[string]string{"Code": code, "Message": message}})
+	}
+	if err := checkTC3(r, body); err != nil {
+		refuse("AuthFailure.SignatureFailure", err.Error())
+		return
+	}
+	action := r.Header.Get("X-TC-Action")
+	var in map[string]any
+	if json.Unmarshal(body, &in) != nil || r.Header.Get("X-TC-Version") != "2018-04-16" || r.Header.Get("X-TC-Region") != "ap-singapore" {
+		f.t.Errorf("%s: not a request of this API: %s", action, body)
+	}
+	shape, known := shapes[action]
+	if !known {
+		refuse("InvalidAction", "no such action")
+		return
+	}
+	fields := strings.Fields(shape)
+	for name := range in {
+		if !slices.Contains(fields, name) && !slices.Contains(fields, name+"!") {
+			f.t.Errorf("%s has the parameter %s, which is not documented", action, name)
+		}
+	}
+	for _, field := range fields {
+		if name, required := strings.CutSuffix(field, "!"); required && in[name] == nil {
+			f.t.Errorf("%s lacks %s", action, name)
+		}
+	}
+	name, _ := in["FunctionName"].(string)
+	if !regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{0,58}[a-zA-Z0-9]$`).MatchString(name) {
+		f.t.Errorf("%s: function name %q", action, name)
+	}
+	f.calls = append(f.calls, action+" "+name)
+	for _, key := range []string{action, action + "/" + name} {
+		if code := f.fail[key]; code != "" {
+			refuse(code, "as the test asked, about "+cloudKey)
+			return
+		}
+	}
+	if changes := !strings.HasPrefix(action, "Get") && !strings.HasPrefix(action, "List") && action != "Invoke"; changes {
+		if f.changed++; f.stop > 0 && f.changed > f.stop {
+			refuse("UnauthorizedOperation.Stopped", "the API went away")
+			return
+		}
+	}
+	is := f.functions[name]
+	if is == nil && action != "CreateFunction" {
+		refuse("ResourceNotFound.Function", "no such function")
+		return
+	}
+	out, code := f.do(action, name, is, in)
+	if code != "" {
+		refuse(code, "refused")
+		return
+	}
+	answer(out)
+}
+
+func (f *fakeSCF) do(action, name string, is *fakeFunction, in map[string]any) (out map[string]any, code string) {
+	out = map[string]any{}
+	text := func(key string) string { s, _ := in[key].(string); return s }
+	switch action {
+	case "CreateFunction":
+		if is != nil {
+			return nil, "ResourceInUse.FunctionName"
+		}
+		zipped, _ := in["Code"].(map[string]any)["ZipFile"].(string)
+		is = &fakeFunction{config: in, code: f.program(zipped), alias: "$LATEST", busy: 2}
+		delete(in, "Code")
+		f.functions[name] = is
+	case "UpdateFunctionCode":
+		if is.busy > 0 {
+			return nil, "FailedOperation.FunctionStatusError"
+		}
+		is.code, is.busy = f.program(text("ZipFile")), 1
+	case "UpdateFunctionConfiguration":
+		if is.busy > 0 {
+			return nil, "FailedOperation.FunctionStatusError"
+		}
+		for k, v := range in {
+			is.config[k] = v
+		}
+		is.busy = 1
+	case "GetFunction":
+		status := "Active"
+		if is.busy > 0 {
+			is.busy--
+			status = "Creating"
+		}
+		out = map[string]any{"Status": status}
+		for _, k := range []string{"Description", "MemorySize", "Timeout", "Environment", "VpcConfig", "Role", "Handler", "Runtime"} {
+			if v := is.config[k]; v != nil {
+				out[k] = v
+			}
+		}
+	case "PublishVersion":
+		if is.busy > 0 {
+			return nil, "FailedOperation.FunctionStatusError"
+		}
+		is.versions = append(is.versions, strconv.Itoa(len(is.versions)+1))
+		out["FunctionVersion"] = is.versions[len(is.versions)-1]
+	case "GetAlias":
+		out["FunctionVersion"], out["Description"], out["Name"] = is.alias, is.description, text("Name")
+	case "UpdateAlias":
+		if !slices.Contains(is.versions, text("FunctionVersion")) {
+			return nil, "ResourceNotFound.FunctionVersion"
+		}
+		is.alias, is.description = text("FunctionVersion"), text("Description")
+	case "ListTriggers":
+		out["Triggers"], out["TotalCount"] = is.triggers, len(is.triggers)
+	case "CreateTrigger":
+		for _, t := range is.triggers {
+			if t["TriggerName"] == text("TriggerName") {
+				return nil, "ResourceInUse.TriggerName"
+			}
+		}
+		is.triggers = append(is.triggers, f.trigger(name, in))
+	case "UpdateTrigger":
+		for i, t := range is.triggers {
+			if t["TriggerName"] == text("TriggerName") {
+				is.triggers[i] = f.trigger(name, in)
+			}
+		}
+	case "DeleteTrigger":
+		is.triggers = slices.DeleteFunc(is.triggers, func(t map[string]any) bool { return t["TriggerName"] == text("TriggerName") })
+	case "DeleteFunction":
+		delete(f.functions, name)
+	case "Invoke":
+		result := map[string]any{"InvokeResult": 0, "RetMsg": `{"statusCode":200,"body":"{}"}`}
+		if f.unhealthy {
+			result = map[string]any{"InvokeResult": 0, "RetMsg": `{"statusCode":500,"body":"{}"}`}
+		}
+		out["Result"] = result
+	}
+	return out, ""
+}
+
+// trigger is a trigger as the API answers it: a function URL has an address that
+// depends on the function alone.
+func (f *fakeSCF) trigger(function string, in map[string]any) map[string]any {
+	t := map[string]any{"Type": in["Type"], "TriggerName": in["TriggerName"], "TriggerDesc": in["TriggerDesc"], "Qualifier": in["Qualifier"]}
+	if in["Enable"] != "OPEN" || in["Qualifier"] != "$DEFAULT" {
+		f.t.Errorf("trigger %v", in)
+	}
+	desc, _ := in["TriggerDesc"].(string)
+	if in["Type"] == "timer" {
+		if len(strings.Fields(desc)) != 7 {
+			f.t.Errorf("cron %q", desc)
+		}
+		t["TriggerDesc"] = fmt.Sprintf(`{"cron":%q}`, desc)
+		return t
+	}
+	var url map[string]any
+	if json.Unmarshal([]byte(desc), &url) != nil || url["AuthType"] != "NONE" {
+		f.t.Errorf("a function URL's description: %s", desc)
+		return t
+	}
+	net, _ := url["NetConfig"].(map[string]any)
+	if net["EnableExtranet"] != true {
+		f.t.Errorf("a function URL that nobody reaches: %s", desc)
+	}
+	net["ExtranetUrl"] = "https://1250000000-" + function + ".ap-singapore.tencentscf.com"
+	full, _ := json.Marshal(url)
+	t["TriggerDesc"] = string(full)
+	return t
+}
+
+// program reads the zip that was uploaded: one executable called main.
+func (f *fakeSCF) program(encoded string) []byte {
+	b, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		f.t.Errorf("ZipFile is not base64: %v", err)
+		return nil
+	}
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil || len(z.File) == 0 || z.File[0].Name != "main" || z.File[0].Mode()&0o111 == 0 {
+		f.t.Errorf("not the zip of a function: %v", err)
+	}
+	return b
+}
+
+// names of the functions, in order.
+func (f *fakeSCF) names() (names []string) {
+	for name := range f.functions {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// env is a function's environment.
+func (f *fakeSCF) env(name string) map[string]string {
+	env := map[string]string{}
+	list, _ := f.functions[name].config["Environment"].(map[string]any)["Variables"].([]any)
+	for _, v := range list {
+		pair := v.(map[string]any)
+		env[pair["Key"].(string)] = pair["Value"].(string)
+	}
+	return env
+}
+
+var authorization = regexp.MustCompile(`^TC3-HMAC-SHA256 Credential=([^/]+)/(\d{4}-\d{2}-\d{2})/scf/tc3_request, ?SignedHeaders=([a-z0-9;-]+), ?Signature=([0-9a-f]{64})$`)
+
+// checkTC3 verifies a signature as documented (583/17238), from the request alone.
+func checkTC3(r *http.Request, body []byte) error {
+	m := authorization.FindStringSubmatch(r.Header.Get("Authorization"))
+	if m == nil {
+		return fmt.Errorf("Authorization %q", r.Header.Get("Authorization")) //nolint:staticcheck // a header's name
+	}
+	if m[1] != cloudID {
+		return fmt.Errorf("unknown SecretId")
+	}
+	var headers strings.Builder
+	signed := strings.Split(m[3], ";")
+	for _, h := range signed {
+		value := r.Header.Get(h)
+		if h == "host" {
+			value = r.Host
+		}
+		fmt.Fprintf(&headers, "%s:%s\n", h, strings.ToLower(strings.TrimSpace(value)))
+	}
+	if !slices.Contains(signed, "content-type") || !slices.Contains(signed, "host") {
+		return fmt.Errorf("content-type and host must be signed")
+	}
+	digest := func(b []byte) string { sum := sha256.Sum256(b); return hex.EncodeToString(sum[:]) }
+	mac := func(key []byte, text string) []byte {
+		h := hmac.New(sha256.New, key)
+		h.Write([]byte(text))
+		return h.Sum(nil)
+	}
+	for _, exact := range []bool{false, true} { // the SDK does not fold the case of content-type
+		canonical := headers.String()
+		if exact {
+			canonical = "content-type:" + r.Header.Get("Content-Type") + "\nhost:" + r.Host + "\n"
+		}
+		request := "POST\n/\n\n" + canonical + "\n" + m[3] + "\n" + digest(body)
+		scope := m[2] + "/scf/tc3_request"
+		text := "TC3-HMAC-SHA256\n" + r.Header.Get("X-TC-Timestamp") + "\n" + scope + "\n" + digest([]byte(request))
+		key := mac(mac(mac([]byte("TC3"+cloudKey), m[2]), "scf"), "tc3_request")
+		if hex.EncodeToString(mac(key, text)) == m[4] {
+			return nil
+		}
+	}
+	return fmt.Errorf("the signature does not fit")
+}
