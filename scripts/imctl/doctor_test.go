@@ -108,8 +108,8 @@ func TestDoctorWell(t *testing.T) {
 // names that cause, says what to do, and nothing else is wrong.
 func TestDoctorMisWired(t *testing.T) {
 	for name, tt := range map[string]struct {
-		settings map[string]string             // of the deployment
-		env      map[string]string             // of whoever runs doctor; "-" unsets
+		settings map[string]string          // of the deployment
+		env      map[string]string          // of whoever runs doctor; "-" unsets
 		wire     func(*testing.T, *patient) // whatever else is wrong
 		check    string
 		found    string
