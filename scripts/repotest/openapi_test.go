@@ -128,6 +128,12 @@ func TestOpenAPI(t *testing.T) {
 		r.Method = method
 		return r
 	}
+	// A community of alice's, named in each path by its id.
+	town := func(method, rest, key, body string) *http.Request {
+		r := kit.Post("/communities/town"+rest, key, body)
+		r.Method = method
+		return r
+	}
 	keyed := func(name string, r *http.Request) *http.Request {
 		r.Header.Set("Idempotency-Key", name)
 		return r
@@ -281,6 +287,52 @@ func TestOpenAPI(t *testing.T) {
 		{"/rooms/{id}/subscription", show("PUT", "/subscription", kit.Key, ""), 403},
 		{"/rooms/{id}/media", asAlice(show("POST", "/media", "", `{"role":"anchor"}`)), 200},
 		{"/rooms/{id}/media", asAlice(show("POST", "/media", "", `{"role":"king"}`)), 400},
+		{"/communities", keyed("c", kit.Post("/communities", kit.Key, `{"communityId":"town","name":"Town","owner":"alice"}`)), 201},
+		{"/communities", keyed("d", kit.Post("/communities", kit.Key, `{"communityId":"town","name":"Town","owner":"alice"}`)), 409},
+		{"/communities", kit.Post("/communities", kit.Key, `{"communityId":"town","name":"Town","owner":"alice"}`), 400},
+		{"/communities/{id}", town("GET", "", kit.Key, ""), 200},
+		{"/communities/{id}", asAlice(town("GET", "", "", "")), 200},
+		{"/communities/{id}", town("GET", "x", kit.Key, ""), 404},
+		{"/communities/{id}", town("PATCH", "", kit.Key, `{"name":"City","version":1}`), 200},
+		{"/communities/{id}", town("PATCH", "", kit.Key, `{"name":"City","version":1}`), 409},
+		{"/communities/{id}/channels", keyed("c", town("POST", "/channels", kit.Key, `{"name":"help"}`)), 200},
+		{"/communities/{id}/channels", keyed("e", asAlice(town("POST", "/channels", "", `{"name":"secret","kind":"private"}`))), 200},
+		{"/communities/{id}/channels", keyed("f", town("POST", "/channels", kit.Key, `{"name":""}`)), 400},
+		{"/communities/{id}/channels/{channelId}", town("PATCH", "/channels/none", kit.Key, `{"name":"x","version":4}`), 404},
+		{"/communities/{id}/channels/{channelId}", town("PATCH", "/channels/none", kit.Key, `{"name":"x"}`), 400},
+		{"/communities/{id}/channels/{channelId}", town("DELETE", "/channels/none", kit.Key, ""), 404},
+		{"/communities/{id}/channels/{channelId}/invitations", town("POST", "/channels/none/invitations", kit.Key, `{"userId":"bob"}`), 404},
+		{"/communities/{id}/channels/{channelId}/invitations/{userID}", town("DELETE", "/channels/none/invitations/bob", kit.Key, ""), 404},
+		{"/communities/{id}/channels/{channelId}/read", asAlice(town("POST", "/channels/none/read", "", `{"msgSeq":1}`)), 404},
+		{"/communities/{id}/categories", town("POST", "/categories", kit.Key, `{"name":"Quiet"}`), 200},
+		{"/communities/{id}/categories", town("POST", "/categories", kit.Key, `{"name":"Quiet"}`), 409},
+		{"/communities/{id}/categories/{name}", town("PATCH", "/categories/Quiet", kit.Key, `{"position":0,"version":5}`), 200},
+		{"/communities/{id}/categories/{name}", town("PATCH", "/categories/none", kit.Key, `{"position":0,"version":6}`), 404},
+		{"/communities/{id}/categories/{name}", town("DELETE", "/categories/Quiet", kit.Key, ""), 200},
+		{"/communities/{id}/categories/{name}", town("DELETE", "/categories/Quiet", kit.Key, ""), 404},
+		{"/communities/{id}/totals", asAlice(town("GET", "/totals", "", "")), 200},
+		{"/communities/{id}/totals", town("GET", "/totals", "", ""), 401},
+		{"/communities/{id}/mute", town("POST", "/mute", kit.Key, `{"userId":"eve","seconds":60}`), 200},
+		{"/communities/{id}/mute", town("POST", "/mute", kit.Key, `{"seconds":0}`), 400},
+		{"/communities/{id}/unmute", town("POST", "/unmute", kit.Key, `{}`), 200},
+		{"/communities/{id}/unmute", town("POST", "/unmute", "", `{}`), 401},
+		{"/communities/{id}/kick", town("POST", "/kick", kit.Key, `{"userIds":["eve"],"reason":"spam"}`), 200},
+		{"/communities/{id}/kick", town("POST", "/kick", kit.Key, `{}`), 400},
+		{"/communities/{id}/restrictions/{userID}", town("GET", "/restrictions/eve", kit.Key, ""), 200},
+		{"/communities/{id}/restrictions/{userID}", asAlice(town("GET", "x/restrictions/eve", "", "")), 404},
+		{"/communities/{id}/unkick", town("POST", "/unkick", kit.Key, `{"userId":"eve"}`), 200},
+		{"/communities/{id}/unkick", town("POST", "/unkick", kit.Key, `{"userId":"alice"}`), 400},
+		{"/communities/{id}/roles", town("GET", "/roles", kit.Key, ""), 200},
+		{"/communities/{id}/roles", town("GET", "/roles", "", ""), 401},
+		{"/communities/{id}/roles/{role}", town("PUT", "/roles/helper", kit.Key, `{"permissions":["post"]}`), 200},
+		{"/communities/{id}/roles/{role}", town("PUT", "/roles/helper", kit.Key, `{"permissions":["fly"]}`), 400},
+		{"/communities/{id}/members", town("GET", "/members", kit.Key, ""), 200},
+		{"/communities/{id}/members", town("GET", "/members?role=none", kit.Key, ""), 404},
+		{"/communities/{id}/members/{userID}/role", town("PUT", "/members/eve/role", kit.Key, `{"role":"helper"}`), 404},
+		{"/communities/{id}/members/{userID}/role", town("PUT", "/members/alice/role", kit.Key, `{"role":"helper"}`), 400},
+		// what companions add
+		{"/communities/{id}", town("DELETE", "?version=1", kit.Key, ""), 409},
+		{"/communities/{id}", town("DELETE", "", kit.Key, ""), 200},
 		{"/broadcast", keyed("b", kit.Post("/broadcast", kit.Key, `{"msgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"hello"}}],"rooms":["none"]}`)), 202},
 		{"/broadcast", keyed("c", kit.Post("/broadcast", kit.Key, `{"msgBody":[]}`)), 400},
 		{"/broadcasts/{id}", kit.Get("/broadcasts/none", kit.Key), 404},

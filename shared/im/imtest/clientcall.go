@@ -11,9 +11,9 @@ import (
 
 // userFields are the fields of a request that decide whether a user may make it.
 type userFields struct {
-	GroupId, From_Account, Member_Account, Owner_Account string          //nolint:revive // IM's spelling
-	Role                                                 json.RawMessage //
-	MuteTime                                             json.RawMessage `old:"ShutUpTime"`
+	GroupId, TopicId, From_Account, Member_Account, Owner_Account string          //nolint:revive // IM's spelling
+	Role                                                          json.RawMessage //
+	MuteTime                                                      json.RawMessage `old:"ShutUpTime"`
 }
 
 // userRule says whether a user may make a request; g is nil where the request
@@ -46,6 +46,17 @@ func leading(c *Client, g *group, _ userFields) error {
 	return nil
 }
 
+// granted makes a rule of a right of IM's permission groups: leaders may, and whom a
+// permission group lets.
+func granted(right, topicRight uint64) userRule {
+	return func(c *Client, g *group, f userFields) error {
+		if g != nil && g.granted(c.userID, right, f.TopicId, topicRight) {
+			return nil
+		}
+		return leading(c, g, f)
+	}
+}
+
 func owning(c *Client, g *group, _ userFields) error {
 	if g != nil && g.owner != c.userID {
 		return errNotAllowed
@@ -59,7 +70,7 @@ func editing(c *Client, g *group, f userFields) error {
 	if g != nil && g.kind == typeWork {
 		return inGroup(c, g, f)
 	}
-	return leading(c, g, f)
+	return granted(rightEditGroup, 0)(c, g, f)
 }
 
 // editingMember: users change what is their own, leaders mute, the owner appoints.
@@ -95,10 +106,10 @@ var userCommands = map[string]userRule{
 	"group_open_http_svc/change_group_owner":              owning,
 	"group_open_http_svc/modify_group_base_info":          editing,
 	"group_open_http_svc/modify_group_member_info":        editingMember,
-	"group_open_http_svc/delete_group_member":             leading,
+	"group_open_http_svc/delete_group_member":             granted(rightManageMembers, 0),
 	"group_open_http_svc/ban_group_member":                leading,
 	"group_open_http_svc/unban_group_member":              leading,
-	"group_open_http_svc/forbid_send_msg":                 leading,
+	"group_open_http_svc/forbid_send_msg":                 granted(rightMute, topicRightMute),
 	"group_open_http_svc/get_group_info":                  anybody,
 	"group_open_http_svc/get_joined_group_list":           listing,
 	"group_open_http_svc/get_group_member_info":           inGroup,
@@ -113,6 +124,9 @@ var userCommands = map[string]userRule{
 	"group_open_http_svc/get_group_counter":               inGroup,
 	"group_open_avchatroom_http_svc/get_members":          inGroup,
 	"million_group_open_http_svc/get_topic":               inGroup,
+	"million_group_open_http_svc/create_topic":            granted(rightManageTopics, 0),
+	"million_group_open_http_svc/modify_topic":            granted(rightManageTopics, topicRightManage),
+	"million_group_open_http_svc/destroy_topic":           granted(rightManageTopics, topicRightManage),
 	"openim/modify_c2c_msg":                               self,
 	"openim/modify_group_msg":                             inGroup,
 	"profile/portrait_get":                                anybody,

@@ -31,28 +31,32 @@ type group struct {
 	showsEarlier                        bool // newcomers see the messages sent before they joined
 	muteAll                             bool
 	supportTopic                        bool
-	members                             map[string]*member
-	joinOrder                           []string
-	data                                map[string]string // AppDefinedData
-	attributes                          map[string]string
-	attributeSeq                        int // grows with each write of attributes
-	attributeWrites                     slidingWindow
-	counters                            map[string]int64
-	banned                              map[string]time.Time
-	line                                line // messages of the group itself
-	topics                              map[string]*topic
-	topicOrder                          []string
-	online                              map[string]*presence // AVChatRoom: who is in
-	admins                              []string             // of an AVChatRoom
-	onlineNum                           int                  // as it was at onlineAt
-	onlineAt                            time.Time
-	muted                               map[string]time.Time // by forbid_send_msg
-	second                              slidingWindow        // messages of the group and its topics
-	waiting                             []*pendingMessage    // over the rate; important ones first
-	turning                             bool                 // a turn of those who wait is due
-	shed                                []ShedMessage
-	permissions                         map[string]*permissionGroup
-	applicants                          []string // who wait for a leader's consent
+	// enablePermission: permission groups in the place of the Admin role, and what
+	// members without one may do.
+	enablePermission  bool
+	defaultPermission uint64
+	members           map[string]*member
+	joinOrder         []string
+	data              map[string]string // AppDefinedData
+	attributes        map[string]string
+	attributeSeq      int // grows with each write of attributes
+	attributeWrites   slidingWindow
+	counters          map[string]int64
+	banned            map[string]time.Time
+	line              line // messages of the group itself
+	topics            map[string]*topic
+	topicOrder        []string
+	online            map[string]*presence // AVChatRoom: who is in
+	admins            []string             // of an AVChatRoom
+	onlineNum         int                  // as it was at onlineAt
+	onlineAt          time.Time
+	muted             map[string]time.Time // by forbid_send_msg
+	second            slidingWindow        // messages of the group and its topics
+	waiting           []*pendingMessage    // over the rate; important ones first
+	turning           bool                 // a turn of those who wait is due
+	shed              []ShedMessage
+	permissions       map[string]*permissionGroup
+	applicants        []string // who wait for a leader's consent
 }
 
 type member struct {
@@ -161,8 +165,12 @@ func (g *group) isAVRoom() bool { return g.kind == typeAVRoom }
 // present reports whether the user is a member, or in the AVChatRoom.
 func (g *group) present(id string) bool { return g.members[id] != nil || g.online[id] != nil }
 
-// leads reports whether the user is the owner or an admin.
+// leads reports whether the user is the owner or an admin. Permission groups switch
+// the Admin role off.
 func (g *group) leads(id string) bool {
+	if g.enablePermission {
+		return id == g.owner
+	}
 	m := g.members[id]
 	return id == g.owner || m != nil && m.role == "Admin" || slices.Contains(g.admins, id)
 }
@@ -176,6 +184,9 @@ func (g *group) add(id, role string, at time.Time) {
 
 func (g *group) remove(id string) {
 	delete(g.members, id)
+	for _, p := range g.permissions {
+		p.members = slices.DeleteFunc(p.members, func(x string) bool { return x == id })
+	}
 	g.joinOrder = slices.DeleteFunc(g.joinOrder, func(x string) bool { return x == id })
 }
 
@@ -272,6 +283,8 @@ type creation struct {
 	members                             []newMember
 	data                                []keyValue
 	supportTopic                        bool
+	enablePermission                    bool
+	defaultPermission                   uint64
 	from                                origin
 }
 
@@ -342,6 +355,8 @@ func (a *App) checkCreation(c *creation) error {
 		return fail(10004, "InviteJoinOption is unknown")
 	case c.supportTopic && kind != typeCommunity:
 		return fail(10007, "only a Community has topics")
+	case c.enablePermission && !c.supportTopic:
+		return fail(10007, "only a Community with topics has permission groups")
 	}
 	c.kind = kind
 	if err := a.checkQuota(kind); err != nil {
@@ -423,6 +438,7 @@ func (a *App) makeGroup(c creation) *group {
 		line: a.newLine(),
 		id:   c.id, kind: c.kind, name: c.name, intro: c.intro, notice: c.notice, face: c.face, owner: c.owner,
 		created: now, changed: now, maxMembers: c.maxMembers, applyOption: c.apply, inviteOption: c.invite, supportTopic: c.supportTopic,
+		enablePermission: c.enablePermission, defaultPermission: c.defaultPermission,
 		showsEarlier: a.showsEarlier(c.kind),
 		members:      make(map[string]*member), data: make(map[string]string), attributes: make(map[string]string),
 		counters: make(map[string]int64), banned: make(map[string]time.Time), topics: make(map[string]*topic),

@@ -141,11 +141,19 @@ func (a *App) checkGroupSend(s groupSend) (*group, *line, error) {
 			return g, l, fail(10007, "the sender is not in the group")
 		case u.groupMutedUntil.After(now), g.muted[s.sender].After(now), t != nil && t.muted[s.sender].After(now):
 			return g, l, fail(10017, "the sender is muted")
+		case !g.permits(s.sender, rightSend, s.topicID, topicRightSend):
+			return g, l, fail(10007, "no permission group of the sender's may send here")
+		case len(s.mentions) > 0 && mentionsAll(s.mentions) && !g.permits(s.sender, rightMentionAll, s.topicID, topicRightMentionAll):
+			return g, l, fail(10007, "no permission group of the sender's may mention everybody here")
 		case (g.muteAll || t != nil && t.muteAll) && !g.leads(s.sender):
 			return g, l, fail(10017, "everybody is muted")
 		}
 	}
 	return g, l, checkBody(s.body, s.custom, a.strictly(groupBody))
+}
+
+func mentionsAll(list []mention) bool {
+	return slices.ContainsFunc(list, func(m mention) bool { return m.GroupAtAllFlag == 1 })
 }
 
 // lineOf returns the messages of the group itself or of one of its topics.

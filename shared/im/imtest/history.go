@@ -28,6 +28,8 @@ func (c *Client) History(groupID, topicID string, before uint32, count int) ([]M
 		return nil, fail(10007, "an AVChatRoom has no history")
 	case !g.present(c.userID):
 		return nil, fail(10007, "not in the group")
+	case !g.permits(c.userID, rightHistory, topicID, topicRightHistory):
+		return nil, fail(10007, "no permission group of the user's may read the history")
 	}
 	l, err := g.lineOf(topicID)
 	if err != nil {

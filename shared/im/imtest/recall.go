@@ -76,7 +76,7 @@ func (a *App) mayRecall(g *group, m *Message, r recall) int {
 	switch {
 	case g.isAVRoom() && age > roomRecallWithin:
 		return 10031
-	case r.client && m.From != r.operator && !g.leads(r.operator):
+	case r.client && m.From != r.operator && !g.leads(r.operator) && !g.granted(r.operator, rightRecall, r.topicID, topicRightRecall):
 		return 10007
 	case r.client && age > a.recallWithin():
 		return 10031

@@ -22,14 +22,17 @@ type createRequest struct {
 	MemberList                                                              []struct {
 		Member_Account, Role string //nolint:revive // IM's spelling
 	}
-	SupportTopic int
+	SupportTopic      int
+	EnablePermission  int
+	DefaultPermission uint64
 }
 
 func createGroup(a *App, by caller, in createRequest) (object, error) {
 	c := creation{
 		kind: in.Type, id: in.GroupId, name: in.Name, intro: in.Introduction, notice: in.Notification, face: in.FaceUrl,
 		owner: in.Owner_Account, operator: by.id, maxMembers: in.MaxMemberCount, apply: in.ApplyJoinOption, invite: in.InviteJoinOption,
-		data: in.AppDefinedData, supportTopic: in.SupportTopic == 1, from: by.from,
+		data: in.AppDefinedData, supportTopic: in.SupportTopic == 1, enablePermission: in.EnablePermission == 1, defaultPermission: in.DefaultPermission,
+		from: by.from,
 	}
 	for _, m := range in.MemberList {
 		switch m.Role {

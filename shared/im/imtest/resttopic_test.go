@@ -157,3 +157,55 @@ func TestMessageInATopic(t *testing.T) {
 		t.Errorf("bob received %q", got)
 	}
 }
+
+// In a community with permission groups, members may what the default and their
+// groups let them; where a group has rights of its own in a topic, those decide
+// there. The Admin role is switched off, and the owner may everything.
+func TestPermissionGroupsRestrict(t *testing.T) {
+	w := newWorld(t)
+	w.importUsers("alice", "bob", "cat")
+	w.do(groups+"create_group", `{"Type":"Community","GroupId":"@TGS#_city","Name":"C","Owner_Account":"alice","SupportTopic":1,"EnablePermission":1,
+		"DefaultPermission":256,"MemberList":[{"Member_Account":"bob"},{"Member_Account":"cat","Role":"Admin"}]}`)
+	const square, news = "@TGS#_city@TOPIC#_square", "@TGS#_city@TOPIC#_news"
+	w.do(topics+"create_topic", `{"GroupId":"@TGS#_city","TopicName":"square","TopicId":"`+square+`"}`)
+	w.do(topics+"create_topic", `{"GroupId":"@TGS#_city","TopicName":"news","TopicId":"`+news+`"}`)
+	w.do(groups+"create_permission_group", `{"GroupId":"@TGS#_city","PermissionGroupId":"@PMG#_talk","PermissionGroupName":"talk","Permission":64}`)
+	alice, bob, cat := w.login("alice"), w.login("bob"), w.login("cat")
+	says := func(c *imtest.Client, topic string, mentions ...string) int {
+		_, err := c.Send("@TGS#_city", imtest.Draft{Text: "hello", TopicID: topic, Mentions: mentions})
+		return imtest.Code(err)
+	}
+	makes := func(c *imtest.Client) int {
+		_, err := c.Do(topics+"create_topic", []byte(`{"GroupId":"@TGS#_city","TopicName":"x"}`))
+		return imtest.Code(err)
+	}
+	if says(alice, square) != 0 || says(bob, square) != 10007 || says(cat, square) != 10007 {
+		t.Error("the default lets members write, or keeps the owner from it")
+	}
+	if makes(alice) != 0 || makes(cat) != 10007 {
+		t.Error("an admin makes topics although permission groups are on")
+	}
+	w.do(groups+"add_permission_group_member", `{"GroupId":"@TGS#_city","PermissionGroupId":"@PMG#_talk","MemberList":[{"Member_Account":"bob"}]}`)
+	if says(bob, square) != 0 || says(bob, news) != 0 || says(bob, square, "@all") != 10007 {
+		t.Error("a group's rights do not hold")
+	}
+	w.do(groups+"set_topic_permission_group", `{"GroupId":"@TGS#_city","PermissionGroupId":"@PMG#_talk","TopicPermissionList":[{"TopicId":"`+news+`","Permission":16}]}`)
+	if says(bob, square) != 0 || says(bob, news) != 10007 {
+		t.Error("a group's rights in a topic do not decide there")
+	}
+	if _, err := bob.History("@TGS#_city", news, 0, 1); err != nil {
+		t.Error(err)
+	}
+	w.do(groups+"modify_permission_group", `{"GroupId":"@TGS#_city","PermissionGroupId":"@PMG#_talk","Permission":80}`)
+	if makes(bob) != 0 {
+		t.Error("a group with the right makes no topics")
+	}
+	w.do(groups+"delete_group_member", `{"GroupId":"@TGS#_city","MemberToDel_Account":["bob"]}`)
+	w.do(groups+"add_group_member", `{"GroupId":"@TGS#_city","MemberList":[{"Member_Account":"bob"}]}`)
+	if says(bob, square) != 10007 {
+		t.Error("who left and came back is still in his permission groups")
+	}
+	w.check(t, []restCase{
+		{"permission groups without topics", groups + "create_group", `{"Type":"Community","GroupId":"@TGS#_flat","Name":"F","EnablePermission":1}`, 10007},
+	})
+}

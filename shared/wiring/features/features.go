@@ -5,6 +5,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/wiring"
 	"github.com/backchannel-im/backchannel/shared/wiring/bot"
+	"github.com/backchannel-im/backchannel/shared/wiring/community"
 	"github.com/backchannel-im/backchannel/shared/wiring/credential"
 	"github.com/backchannel-im/backchannel/shared/wiring/desk"
 	"github.com/backchannel-im/backchannel/shared/wiring/liveroom"
@@ -25,6 +26,7 @@ func Hearing() []wiring.Feature {
 	return []wiring.Feature{
 		moderation.Feature,
 		liveroom.Feature,
+		community.Feature,
 		roomstats.Feature,
 		match.Feature,
 		bot.Feature,

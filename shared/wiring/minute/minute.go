@@ -5,6 +5,7 @@ package minute
 import (
 	"context"
 
+	"github.com/backchannel-im/backchannel/shared/community"
 	"github.com/backchannel-im/backchannel/shared/credential"
 	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/doctor"
@@ -22,6 +23,9 @@ import (
 // Processes have their half done operations continued every minute.
 var Processes = []process.Name{
 	credential.CopyProcess,
+	community.Looks,
+	community.Members,
+	community.Invites,
 	desk.Requests,
 	desk.Closings,
 	liveroom.Looks,

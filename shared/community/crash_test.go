@@ -1,0 +1,261 @@
+package community_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
+	"github.com/backchannel-im/backchannel/shared/queue"
+)
+
+// with is the same world in a subtest.
+func (w *world) with(t *testing.T) *world {
+	sub, outer := *w, w.World.TB
+	sub.T, sub.World.TB = t, t
+	t.Cleanup(func() { w.World.TB = outer })
+	return &sub
+}
+
+// until repeats a request until it is answered for good.
+func (p *process) until(ask func() reply) reply {
+	p.Helper()
+	for range 10 {
+		if a := ask(); a.status < 500 && a.status != http.StatusConflict {
+			return a
+		}
+		p.Advance(10 * time.Second)
+	}
+	p.Fatalf("no answer to ten requests")
+	return reply{}
+}
+
+// eachDeath lets a process die at each of its commits while it does something. life
+// does that and returns what must be so in the end, which the next process finds: at
+// once, when every job has come once more, when it has come ten minutes later, and a
+// day later.
+func eachDeath(t *testing.T, life func(w *world, dying *process, name string) (after func(*process))) {
+	shared := onBolt(t)
+	enginetest.EachDeath(t, shared.store, func(t *testing.T, name string, mortal kv.Store) {
+		w := shared.with(t)
+		jobs := len(w.Queue.All())
+		name = strings.ReplaceAll(name, " ", "")
+		after := life(w, w.process(mortal), name)
+		next := w.process(w.store)
+		next.minutes(3)
+		after(next)
+		for _, pause := range []time.Duration{0, 10 * time.Minute, 24 * time.Hour} {
+			next.Advance(pause)
+			for _, j := range w.Queue.All()[jobs:] {
+				j.NotBefore = time.Time{}
+				encoded, err := queue.Encode(j)
+				w.Must(err)
+				w.Must(next.ledger.Perform(t.Context(), encoded))
+			}
+			next.minutes(3)
+			after(next)
+		}
+		next.Quiet(next.ledger)
+	})
+}
+
+// last does what a process still can do that is about to die. Its workers have a
+// deadline, as on every platform: the job of one that dies is free soon after.
+func (p *process) last(ask func()) {
+	p.Helper()
+	ctx, cancel := context.WithTimeout(p.Context(), 20*time.Second)
+	defer cancel()
+	ask()
+	for range 3 {
+		p.Must(p.App.Settle(p.Context()))
+		_ = p.Queue.Work(ctx, p.ledger, p.Clock.Now)
+	}
+}
+
+// TestCreatingDies: whether the server asks again or never does, with answers of IM
+// lost on the way, the community has its group and the template's channels, each
+// once, or there is neither.
+func TestCreatingDies(t *testing.T) {
+	for _, again := range []bool{true, false} {
+		t.Run(fmt.Sprintf("asked again %v", again), func(t *testing.T) {
+			eachDeath(t, func(w *world, dying *process, name string) func(*process) {
+				ask := func(p *process) reply {
+					return p.do(server, "POST", "/communities", fmt.Sprintf(`{"communityId":%q,"name":"Gamers","owner":"ann"}`, name), "open-"+name)
+				}
+				for _, command := range []string{"group_open_http_svc/create_group", "million_group_open_http_svc/create_topic", "million_group_open_http_svc/create_topic"} {
+					w.App.FailNext(command, imtest.Fault{LoseAnswer: true})
+				}
+				dying.last(func() { ask(dying) })
+				return func(next *process) {
+					if again {
+						if a := next.until(func() reply { return ask(next) }); a.status != http.StatusCreated {
+							w.Errorf("%d %s", a.status, a.text)
+						}
+						next.work()
+					}
+					there := next.do(server, "GET", "/communities/"+name, "").status == http.StatusOK
+					if there != (w.group(prefix+name).GroupID != "") || again && !there {
+						w.Errorf("the community answers %v, and its group is %q", there, w.group(prefix+name).GroupID)
+					}
+					if there {
+						next.inStep(name)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestAdoptionDies: the default channels after IM's callback, which a function that
+// dies leaves to a job or to IM's retry.
+func TestAdoptionDies(t *testing.T) {
+	eachDeath(t, func(w *world, dying *process, name string) func(*process) {
+		w.conf.Adopt = "@TGS#_"
+		dying = w.process(dying.mortal)
+		bob := w.Login("bob")
+		dying.last(func() {
+			if _, err := bob.Do("group_open_http_svc/create_group", fmt.Appendf(nil, `{"Type":"Community","GroupId":"@TGS#_%s","Name":"Club","SupportTopic":1,"Owner_Account":"bob"}`, name)); err != nil {
+				w.Fatalf("%v", err)
+			}
+		})
+		heard := &callback.GroupAfterCreate{
+			Base: callback.Base{CallbackCommand: "Group.CallbackAfterCreateGroup"}, GroupID: prefix + name, Owner: "bob", Operator: "bob",
+			Type: "Community", Name: "Club", EventTime: callback.Millis(w.Clock.Now().UnixMilli()),
+		}
+		return func(next *process) {
+			w.conf.Adopt = "@TGS#_"
+			next = w.process(w.store)
+			w.Heard(heard) // IM's retry
+			next.work()
+			next.inStep(name)
+			if n := len(w.group(prefix + name).Topics); n != 4 {
+				w.Errorf("%d topics", n)
+			}
+		}
+	})
+}
+
+// TestPrivateChannelDies: a private channel is made, a member invited, and the
+// member leaves. In the end the group is there if the store says so, and nobody is
+// in it who is not invited.
+func TestPrivateChannelDies(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		t.Run(fmt.Sprintf("leaves %v", leaves), func(t *testing.T) {
+			eachDeath(t, func(w *world, dying *process, name string) func(*process) {
+				before := w.process(w.store)
+				before.opens(name)
+				bob := before.enters(name, "bob")[0]
+				w.process(dying.mortal)
+				invite := func(p *process) reply {
+					for _, ch := range p.get(name).Channels() {
+						if ch.Name == "secret" {
+							return p.do("ann", "POST", path(name, ch, "/invitations"), `{"userId":"bob"}`)
+						}
+					}
+					return reply{}
+				}
+				dying.last(func() {
+					dying.do("ann", "POST", "/communities/"+name+"/channels", `{"name":"secret","kind":"private"}`, "secret-"+name)
+					if a := dying.do(server, "GET", "/communities/"+name, ``); a.status == http.StatusOK && strings.Contains(a.text, "secret") {
+						invite(dying)
+					}
+					if leaves {
+						w.Must(bob.Quit(prefix + name))
+					}
+				})
+				left := &callback.GroupAfterMemberExit{
+					Base: callback.Base{CallbackCommand: "Group.CallbackAfterMemberExit"}, GroupID: prefix + name, Type: "Community", ExitType: "Quit",
+					Operator: "bob", ExitMembers: []callback.Member{{UserID: "bob"}}, EventTime: callback.Millis(w.Clock.Now().UnixMilli()),
+				}
+				return func(next *process) {
+					if leaves {
+						w.Heard(left) // IM's retry
+					}
+					made := next.until(func() reply {
+						return next.do("ann", "POST", "/communities/"+name+"/channels", `{"name":"secret","kind":"private"}`, "secret-"+name)
+					})
+					if made.status != http.StatusOK {
+						w.Errorf("%d %s", made.status, made.text)
+					}
+					next.work()
+					next.inStep(name)
+					ch := next.channel(name, "secret")
+					if !leaves {
+						next.until(func() reply { return invite(next) })
+						next.work()
+					}
+					if isIn(next, ch.GroupID, "bob") == leaves {
+						w.Errorf("the member has left: %v, and is in: %v", leaves, !leaves)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestDeletingDies: a channel, then the community. Nothing is left in IM once the
+// store says that it is deleted, nor in the store.
+func TestDeletingDies(t *testing.T) {
+	eachDeath(t, func(w *world, dying *process, name string) func(*process) {
+		before := w.process(w.store)
+		before.opens(name)
+		ch := before.adds(name, `{"name":"secret","kind":"private"}`, "secret-"+name)
+		before.enters(name, "bob")
+		into[any](before, before.do("ann", "POST", path(name, ch, "/invitations"), `{"userId":"bob"}`))
+		w.process(dying.mortal)
+		dying.last(func() {
+			dying.do("ann", "DELETE", path(name, ch, ""), ``)
+			dying.do("ann", "DELETE", "/communities/"+name, ``)
+		})
+		return func(next *process) {
+			a := next.do(server, "GET", "/communities/"+name, ``)
+			there := a.status == http.StatusOK
+			if there != (w.group(prefix+name).GroupID != "") {
+				w.Errorf("there %v, and the group is %q", there, w.group(prefix+name).GroupID)
+			}
+			has := strings.Contains(a.text, ch.ChannelID)
+			if has != (w.group(ch.GroupID).GroupID != "") || has != strings.Contains(w.dump(), ch.ChannelID) {
+				w.Errorf("the channel is there %v, its group is %q, the store has %v", has, w.group(ch.GroupID).GroupID, strings.Contains(w.dump(), ch.ChannelID))
+			}
+			if there {
+				next.inStep(name)
+			}
+		}
+	})
+}
+
+// TestMemberDies: a role, a mute and a kick. If the store has it, IM has it.
+func TestMemberDies(t *testing.T) {
+	eachDeath(t, func(w *world, dying *process, name string) func(*process) {
+		before := w.process(w.store)
+		before.opens(name)
+		before.enters(name, "bob", "cat")
+		w.process(dying.mortal)
+		dying.last(func() {
+			dying.do("ann", "PUT", "/communities/"+name+"/members/bob/role", `{"role":"reader"}`)
+			dying.do("ann", "POST", "/communities/"+name+"/mute", `{"userId":"bob"}`)
+			dying.do("ann", "POST", "/communities/"+name+"/kick", `{"userId":"cat"}`)
+		})
+		return func(next *process) {
+			list := next.do(server, "GET", "/communities/"+name+"/members?role=reader", ``)
+			held := next.do(server, "GET", "/communities/"+name+"/restrictions/bob", ``)
+			kicked := next.do(server, "GET", "/communities/"+name+"/restrictions/cat", ``)
+			if has := strings.Contains(list.text, "bob"); has != (w.field(prefix+name, "bob", "role") == "reader") {
+				w.Errorf("the role: %s", list.text)
+			}
+			_, muted := w.group(prefix + name).Muted["bob"]
+			if muted != strings.Contains(held.text, "mute") {
+				w.Errorf("IM mutes %v, we %s", muted, held.text)
+			}
+			if isIn(next, prefix+name, "cat") == strings.Contains(kicked.text, "kick") {
+				w.Errorf("in %v, and %s", isIn(next, prefix+name, "cat"), kicked.text)
+			}
+		}
+	})
+}
