@@ -9,4 +9,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/community"
 )
 
-func main() { faas.Main(community.Feature.Function, wiring.Alone(community.Feature, cloud.Engines).Build) }
+func main() {
+	faas.Main(community.Feature.Function, wiring.Alone(community.Feature, cloud.Engines).Build)
+}
