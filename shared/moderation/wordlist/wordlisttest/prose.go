@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -54,10 +53,22 @@ func Lines(tb testing.TB) []string {
 	return slices.Concat(all[Manuals], all[Poems], all[Names])
 }
 
-// root is where scripts/setup.sh unpacks the packages.
+// root is where scripts/setup.sh unpacks the packages: below the repository, which
+// the working folder of a test lies in.
 func root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "../../../../.tools/prose")
+	dir, _ := os.Getwd()
+	for dir != filepath.Dir(dir) {
+		if prose := filepath.Join(dir, ".tools/prose"); exists(prose) {
+			return prose
+		}
+		dir = filepath.Dir(dir)
+	}
+	return ".tools/prose"
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 var read = sync.OnceValues(func() (map[Kind][]string, error) {
