@@ -5,6 +5,7 @@
 //   agent.html#token=TOKEN&conversation=GROUPid
 //
 // It tells the page around it what has happened, and listens to no message.
+import { Desk } from "./agent-desk.js";
 import config from "./config.js";
 import { Conversation } from "./conversation.js";
 import { element, icon, initials, onClick, set } from "./dom.js";
@@ -96,6 +97,7 @@ async function enter(token, who) {
 
 class Login {
   shown = ""; // the conversation
+  asked = new Set(); // conversations whose tickets were asked for
   #list = [];
   #rows = new Map();
 
@@ -103,6 +105,7 @@ class Login {
     Object.assign(this, { token, who, userID: who.userID });
     this.transport = shareTransport(who.sdkAppID, who.userID, () => agent(this.token, config.backend));
     this.transport.listen((e) => this.#told(e));
+    this.desk = new Desk(config.backend, () => this.#credentials());
     this.search = element("input", { type: "search", placeholder: t("search"), "aria-label": t("search"), dir: "auto" });
     this.search.addEventListener("input", () => this.#draw());
     this.people = element("ul", {});
@@ -123,9 +126,15 @@ class Login {
     this.transport.close();
   }
 
+  // #credentials are the agent's, renewed before they end.
+  async #credentials() {
+    if (this.who.ends - Date.now() < 60_000) this.who = await agent(this.token, config.backend);
+    return this.who;
+  }
+
   // renew goes on with a fresh token of the same agent.
   async renew(token, who) {
-    this.token = token;
+    Object.assign(this, { token, who });
     if (this.state && this.state !== "online") await this.transport.connect(who).catch(() => {});
   }
 
@@ -168,6 +177,10 @@ class Login {
     } catch {
       return; // the next change asks again
     }
+    if (this.#list.some((c) => isGroup(c.conversation) && this.desk.known(c.conversation.slice(5)) === undefined && !this.asked.has(c.conversation))) {
+      for (const c of this.#list) this.asked.add(c.conversation); // who is no ticket's is asked for once
+      this.desk.load().then(() => this.#draw());
+    }
     this.#draw();
     const count = this.#list.reduce((n, c) => n + (c.conversation === this.shown && !document.hidden ? 0 : c.unread), 0);
     if (count === this.counted) return;
@@ -178,7 +191,7 @@ class Login {
 
   #draw() {
     const wanted = this.search.value.trim().toLowerCase();
-    const list = this.#list.filter((c) => c.name.toLowerCase().includes(wanted) || c.conversation.toLowerCase().includes(wanted));
+    const list = this.#list.filter((c) => this.#nameOf(c.conversation).toLowerCase().includes(wanted) || c.conversation.toLowerCase().includes(wanted));
     set(this.nobody, "hidden", list.length > 0);
     const keys = new Set(list.map((c) => c.conversation));
     for (const [key, row] of this.#rows) {
@@ -194,7 +207,7 @@ class Login {
       if (row === next) next = next.nextSibling;
       else this.people.insertBefore(row, next);
     }
-    if (this.title) set(this.title, "textContent", this.#nameOf(this.shown));
+    if (this.title && !isGroup(this.shown)) set(this.title, "textContent", this.#nameOf(this.shown));
   }
 
   #row({ conversation }) {
@@ -208,8 +221,9 @@ class Login {
   }
 
   #renew({ parts, button }, c) {
-    set(parts.face, "textContent", initials(c.name));
-    set(parts.name, "textContent", c.name);
+    const name = this.#nameOf(c.conversation);
+    set(parts.face, "textContent", initials(name));
+    set(parts.name, "textContent", name);
     const today = new Date(c.at).toDateString() === new Date().toDateString();
     set(parts.at, "textContent", c.at ? (today ? timeOf(c.at, t.language) : dayOf(c.at, t)) : "");
     set(parts.last, "textContent", lastOf(c.last));
@@ -222,7 +236,8 @@ class Login {
   }
 
   #nameOf(conversation) {
-    return this.#list.find((c) => c.conversation === conversation)?.name ?? conversation.replace(/^(C2C|GROUP)/, "");
+    const { subject } = (isGroup(conversation) && this.desk.known(conversation.slice(5))) || {};
+    return subject || this.#list.find((c) => c.conversation === conversation)?.name || conversation.replace(/^(C2C|GROUP)/, "");
   }
 
   #leave() {
@@ -254,10 +269,12 @@ class Login {
       this.#rows.get(conversation)?.button.focus();
     });
     this.title = element("h2", { dir: "auto" }, this.#nameOf(conversation));
-    this.talk.replaceChildren(element("header", {}, back, this.title, ...this.#deskTools(conversation)), this.view.node);
+    const tools = element("div", { className: "tools" });
+    this.talk.replaceChildren(element("header", {}, back, this.title, tools), this.view.node);
     this.view.shown();
     if (here) this.view.focus();
     this.#draw();
+    this.#deskTools(conversation, tools);
     talk.load().then(() => this.view?.toEnd(), () => notify(t("failedOpen")));
   }
 
@@ -267,8 +284,52 @@ class Login {
     return [menu("answers", t("answers"), config.answers.map((text) => ({ text, act: () => this.view.write(this.view.input.value ? `${this.view.input.value} ${text}` : text) })), "round")];
   }
 
-  #deskTools() {
-    return [];
+  // #deskTools fills the tools of a ticket: hand over, an internal note, solve.
+  async #deskTools(conversation, tools) {
+    if (!isGroup(conversation)) return;
+    const group = conversation.slice(5);
+    const draw = (ticket) => {
+      if (this.shown !== conversation || !ticket) return;
+      set(this.title, "textContent", this.#nameOf(conversation));
+      this.title.append(element("small", {}, `${ticket.ticketId} · ${t(`status_${ticket.status}`)}`));
+      const act = (f, said) => async () => {
+        try {
+          const after = await f();
+          this.view?.say(said);
+          draw(after.ticketId ? after : this.desk.known(group));
+        } catch (e) {
+          this.view?.complain(e.message);
+        }
+      };
+      const done = ticket.status === "solved" || ticket.status === "closed";
+      const others = config.agents.filter((a) => a.id !== this.userID);
+      tools.replaceChildren(
+        others.length && !done ? menu("hand", t("transfer"), others.map(({ id, name }) => ({ text: t("transferTo", name), act: act(() => this.desk.transfer(group, id), t("transferred", name)) }))) : "",
+        this.#noteTool(group),
+        onClick(element("button", { type: "button", className: "tool", title: t(done ? "reopen" : "solve") }, icon("done"), element("span", {}, t(done ? "reopen" : "solve"))),
+          act(() => (done ? this.desk.reopen(group) : this.desk.solve(group)), t(done ? "reopened" : "solved"))));
+    };
+    draw(await this.desk.ticket(group));
+  }
+
+  // #noteTool writes an internal note, which the customer never sees.
+  #noteTool(group) {
+    const text = element("textarea", { rows: 3, "aria-label": t("note"), placeholder: t("notePlaceholder"), maxLength: 4000, dir: "auto" });
+    let key = crypto.randomUUID(); // of this note, however often it is sent
+    const save = onClick(element("button", { type: "button", className: "tool" }, t("noteSave")), async () => {
+      if (!text.value.trim()) return text.focus();
+      try {
+        await this.desk.note(group, text.value.trim(), key);
+        key = crypto.randomUUID();
+        text.value = "";
+        node.turn(false);
+        this.view?.say(t("noteSaved"));
+      } catch (e) {
+        this.view?.complain(e.message);
+      }
+    });
+    const node = popup("note", t("note"), element("div", { className: "note" }, text, save));
+    return node;
   }
 }
 
@@ -279,33 +340,35 @@ function lastOf(last) {
 }
 
 // menu is a button with choices below or above it.
-function menu(shape, label, choices, look = "tool") {
-  const button = element("button", { type: "button", className: look, "aria-haspopup": "true", "aria-expanded": "false", title: label, "aria-label": look === "tool" ? undefined : label }, icon(shape), look === "tool" && element("span", {}, label));
-  const list = element("div", { className: "menu", hidden: true, role: "group", "aria-label": label });
-  const node = element("div", { className: "pop" }, button, list);
-  const turn = (open) => {
-    list.hidden = !open;
+function menu(shape, label, choices, look) {
+  const node = popup(shape, label, element("div", {}, ...choices.map(({ text, act }) => onClick(element("button", { type: "button", dir: "auto" }, text), async () => {
+    node.turn(false);
+    await act();
+  }))), look);
+  return node;
+}
+
+// popup is a button that shows something; Escape and leaving it close it.
+function popup(shape, label, inside, look = "tool") {
+  const button = element("button", { type: "button", className: look, "aria-expanded": "false", title: label, "aria-label": look === "tool" ? undefined : label }, icon(shape), look === "tool" && element("span", {}, label));
+  const panel = element("div", { className: "menu", hidden: true, role: "group", "aria-label": label }, inside);
+  const node = element("div", { className: "pop" }, button, panel);
+  node.turn = (open) => {
+    if (!open && panel.contains(document.activeElement)) button.focus();
+    panel.hidden = !open;
     button.setAttribute("aria-expanded", open);
   };
-  for (const { text, act } of choices) {
-    const b = onClick(element("button", { type: "button", dir: "auto" }, text), async () => {
-      turn(false);
-      button.focus();
-      await act();
-    });
-    list.append(b);
-  }
   button.addEventListener("click", () => {
-    turn(list.hidden);
-    list.querySelector("button")?.focus();
+    node.turn(panel.hidden);
+    if (!panel.hidden) panel.querySelector("button, textarea")?.focus();
   });
   node.addEventListener("keydown", (e) => {
-    if (e.key !== "Escape" || list.hidden) return;
+    if (e.key !== "Escape" || panel.hidden) return;
     e.stopPropagation();
-    turn(false);
-    button.focus();
+    node.turn(false);
   });
-  node.addEventListener("focusout", (e) => !node.contains(e.relatedTarget) && turn(false));
+  node.addEventListener("focusout", (e) => e.relatedTarget && !node.contains(e.relatedTarget) && node.turn(false));
+  document.addEventListener("pointerdown", (e) => node.isConnected && !panel.hidden && !node.contains(e.target) && node.turn(false));
   return node;
 }
 

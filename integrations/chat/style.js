@@ -76,6 +76,7 @@ blockquote span, .quoted span { overflow: hidden; text-overflow: ellipsis; displ
 .typing { color: var(--soft); font-size: 13px; padding: 0 18px; min-height: 0; }
 .typing:not(:empty) { padding-bottom: 4px; }
 .notice:not(:empty) { color: var(--bad); font-size: 13.5px; padding: 4px 16px; }
+.notice.good:not(:empty) { color: var(--good); }
 .composer { background: var(--card); border-top: 1px solid var(--line); padding: 8px; padding-bottom: max(8px, env(safe-area-inset-bottom)); }
 .composer .line { display: flex; align-items: flex-end; gap: 4px; min-width: 0; }
 .composer textarea { flex: 1; min-width: 0; resize: none; border: 0; outline: 0; background: none; padding: 8px 6px; font-size: 16px; line-height: 24px; max-height: 140px; height: 40px; overflow-y: auto; border-radius: 10px; }
@@ -166,6 +167,10 @@ body { margin: 0; height: 100dvh; overflow: hidden; }
 .composer .menu { top: auto; bottom: calc(100% + 8px); inset-inline-start: 0; inset-inline-end: auto; }
 .menu button { display: block; width: 100%; text-align: start; border: 0; background: none; border-radius: 9px; padding: 8px 10px; }
 .menu button:hover, .menu button:focus-visible { background: color-mix(in oklab, var(--accent) 12%, var(--card)); }
+.tools { display: flex; gap: 6px; flex: none; }
+.note { display: grid; gap: 6px; width: min(300px, 72vw); }
+.note textarea { width: 100%; border: 1px solid var(--line); border-radius: 10px; background: var(--paper); padding: 8px 10px; font-size: 16px; resize: vertical; }
+.menu .note .tool { justify-self: end; width: auto; display: flex; border: 1px solid var(--line); }
 .message { margin: auto; padding: 32px; text-align: center; color: var(--soft); max-width: 40ch; grid-row: 2; }
 .chat .side { max-width: min(88%, 640px); }
 @media (max-width: 640px) {

@@ -160,7 +160,14 @@ export class ChatView {
   }
 
   complain(text) {
+    this.notice.classList.remove("good");
     set(this.notice, "textContent", text);
+  }
+
+  // say is complain for what went well.
+  say(text) {
+    this.complain(text);
+    this.notice.classList.add("good");
   }
 
   // --- quoting
