@@ -18,6 +18,7 @@ import { ChatView } from "./view.js";
 
 const calm = 150; // milliseconds that the list waits for more changes
 
+const { backend = "", answers = [], agents = [] } = config;
 const t = await loadLanguage(navigator.language);
 document.adoptedStyleSheets = [sheetOf(chatCSS + agentCSS)];
 document.documentElement.lang = t.language;
@@ -42,9 +43,10 @@ function notify(text, ...more) {
   notices.replaceChildren(...(text ? [element("div", { className: "banner" }, text, ...more)] : []));
 }
 
-function stop(text) {
-  login?.close();
+async function stop(text) {
+  const before = login;
   login = undefined;
+  await before?.close();
   page.querySelector(".desk, .message")?.remove();
   page.append(element("p", { className: "message", role: "alert" }, text));
 }
@@ -53,16 +55,15 @@ function stop(text) {
 function follow() {
   busy = busy.then(async () => {
     const { token, conversation } = address();
-    if (!token) return stop(t("noToken"));
+    if (!token) return void (await stop(t("noToken")));
     if (login?.token !== token) {
       let who;
       try {
-        who = await agent(token, config.backend);
+        who = await agent(token, backend);
       } catch (e) {
         console.error("backchannel chat:", e);
-        if (e.code === "offline") return stop(t("failedOpen"));
-        tell("token");
-        return stop(t("token"));
+        if (e.code !== "offline") tell("token");
+        return void (await stop(t(e.code === "offline" ? "failedOpen" : "token")));
       }
       if (login && login.userID === who.userID) await login.renew(token, who);
       else if (!(await enter(token, who))) return;
@@ -73,18 +74,19 @@ function follow() {
 
 // enter logs an agent in; of one before him nothing stays.
 async function enter(token, who) {
-  login?.close();
+  const before = login;
   login = undefined;
   page.querySelector(".desk, .message")?.remove();
   notify(t("connecting"));
+  await before?.close(); // the SDK has one login at a time
   const next = new Login(token, who);
   try {
     await next.transport.connect(who);
   } catch (e) {
     console.error("backchannel chat:", e);
-    next.close();
+    await next.close();
     notify("");
-    stop(t("failedOpen"));
+    await stop(t("failedOpen"));
     return false;
   }
   login = next;
@@ -103,9 +105,9 @@ class Login {
 
   constructor(token, who) {
     Object.assign(this, { token, who, userID: who.userID });
-    this.transport = shareTransport(who.sdkAppID, who.userID, () => agent(this.token, config.backend));
+    this.transport = shareTransport(who.sdkAppID, who.userID, () => agent(this.token, backend));
     this.transport.listen((e) => this.#told(e));
-    this.desk = new Desk(config.backend, () => this.#credentials());
+    this.desk = new Desk(backend, () => this.#credentials());
     this.search = element("input", { type: "search", placeholder: t("search"), "aria-label": t("search"), dir: "auto" });
     this.search.addEventListener("input", () => this.#draw());
     this.people = element("ul", {});
@@ -123,12 +125,12 @@ class Login {
     removeEventListener("online", this.onSight);
     clearTimeout(this.waiting);
     this.#leave();
-    this.transport.close();
+    return this.transport.close();
   }
 
   // #credentials are the agent's, renewed before they end.
   async #credentials() {
-    if (this.who.ends - Date.now() < 60_000) this.who = await agent(this.token, config.backend);
+    if (this.who.ends - Date.now() < 60_000) this.who = await agent(this.token, backend);
     return this.who;
   }
 
@@ -280,8 +282,8 @@ class Login {
 
   // #answers is a menu of ready-made answers, which are sent only after a look.
   #answers() {
-    if (!config.answers?.length) return [];
-    return [menu("answers", t("answers"), config.answers.map((text) => ({ text, act: () => this.view.write(this.view.input.value ? `${this.view.input.value} ${text}` : text) })), "round")];
+    if (!answers.length) return [];
+    return [menu("answers", t("answers"), answers.map((text) => ({ text, act: () => this.view.write(this.view.input.value ? `${this.view.input.value} ${text}` : text) })), "round")];
   }
 
   // #deskTools fills the tools of a ticket: hand over, an internal note, solve.
@@ -302,7 +304,7 @@ class Login {
         }
       };
       const done = ticket.status === "solved" || ticket.status === "closed";
-      const others = config.agents.filter((a) => a.id !== this.userID);
+      const others = agents.filter((a) => a.id !== this.userID);
       tools.replaceChildren(
         others.length && !done ? menu("hand", t("transfer"), others.map(({ id, name }) => ({ text: t("transferTo", name), act: act(() => this.desk.transfer(group, id), t("transferred", name)) }))) : "",
         this.#noteTool(group),

@@ -19,7 +19,7 @@ function launch(host) {
   const sheet = new CSSStyleSheet();
   // Important rules of a shadow tree win over those of the page.
   sheet.replaceSync(`
-:host { all: initial !important; display: block !important; position: fixed !important; inset: auto !important; bottom: calc(${y}px + env(safe-area-inset-bottom, 0px)) !important; ${side}: calc(${x}px + env(safe-area-inset-${side}, 0px)) !important; z-index: ${z} !important; width: 60px !important; height: 60px !important; color-scheme: ${scheme} !important; --accent: ${color}; --on-accent: ${inkOn(color)}; --side: ${side}; }
+:host { all: initial !important; display: block !important; position: fixed !important; inset: auto !important; bottom: calc(${y}px + env(safe-area-inset-bottom, 0px)) !important; ${side}: calc(${x}px + env(safe-area-inset-${side}, 0px)) !important; z-index: ${z} !important; width: 60px !important; height: 60px !important; direction: ${document.documentElement.dir === "rtl" ? "rtl" : "ltr"} !important; unicode-bidi: isolate !important; color-scheme: ${scheme} !important; --accent: ${color}; --on-accent: ${inkOn(color)}; --side: ${side}; }
 :host([data-open=phone]) .launcher { display: none; }
 .launcher { position: relative; display: grid; place-items: center; box-sizing: border-box; width: 60px; height: 60px; margin: 0; padding: 0; border: 0; border-radius: 50%; background: var(--accent); color: var(--on-accent); cursor: pointer; box-shadow: 0 1px 3px #0003, 0 8px 24px #0004; -webkit-tap-highlight-color: transparent; }
 .launcher:focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; }

@@ -13,7 +13,7 @@ export const chatCSS = `
 }
 .themed, .themed * { box-sizing: border-box; }
 .themed { font: 15px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; color: var(--ink); text-align: start; -webkit-text-size-adjust: 100%; }
-.themed [hidden] { display: none !important; }
+.themed[hidden], .themed [hidden] { display: none !important; }
 :where(.themed) p, :where(.themed) h1, :where(.themed) h2, :where(.themed) ul, :where(.themed) blockquote { margin: 0; padding: 0; }
 :where(.themed) button, :where(.themed) input, :where(.themed) textarea { font: inherit; color: inherit; letter-spacing: inherit; }
 :where(.themed) button { cursor: pointer; }
@@ -55,7 +55,7 @@ export const chatCSS = `
 .failed .bubble { background: var(--card); color: var(--ink); box-shadow: inset 0 0 0 1.5px var(--bad); }
 .writing::after { content: "▍"; }
 .bubble img { display: block; width: auto; height: auto; max-width: min(240px, 100%); max-height: 260px; min-width: 40px; min-height: 40px; border-radius: 12px; object-fit: cover; background: var(--line); }
-.image .bubble { padding: 4px; max-width: 248px; }
+.is-image .bubble { padding: 4px; max-width: 248px; }
 .attachment { display: flex; gap: 10px; align-items: center; min-width: 0; text-decoration: none; }
 .attachment > .icon { width: 28px; height: 28px; }
 .attachment span { display: grid; min-width: 0; }
@@ -64,7 +64,7 @@ export const chatCSS = `
 a.attachment b { text-decoration: underline; text-underline-offset: 2px; }
 blockquote { border-inline-start: 3px solid currentColor; padding-inline-start: 8px; margin: 0 0 6px; font-size: 13.5px; display: grid; }
 blockquote span, .quoted span { overflow: hidden; text-overflow: ellipsis; display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; }
-.image blockquote { margin: 6px 8px; }
+.is-image blockquote { margin: 6px 8px; }
 .meta { display: flex; align-items: center; gap: 3px; font-size: 12px; color: var(--soft); margin: 2px 4px 0; margin-inline-start: 44px; font-variant-numeric: tabular-nums; }
 .mine .meta { margin-inline-start: 4px; }
 .meta .icon { width: 15px; height: 15px; }

@@ -47,13 +47,13 @@ class EmulatorTransport extends Listeners {
   // #follow streams what the user is told, from the event after the last on.
   #follow() {
     this.events?.close();
-    const events = (this.events = new EventSource(`${this.base}/client/events?token=${encodeURIComponent(this.token)}&after=${this.#last}`));
-    for (const kind of ["message", "modified", "recalled", "left", "destroyed", "kickedOffline"]) {
-      events.addEventListener(kind, ({ data, lastEventId }) => {
-        this.#last = Number(lastEventId);
-        this.#heard(JSON.parse(data));
-      });
-    }
+    const events = (this.events = new EventSource(`${this.base}/client/devices/events?device=${encodeURIComponent(`${this.token}:${this.#last}`)}`));
+    events.onmessage = ({ data }) => {
+      const { n, event, code } = JSON.parse(data);
+      if (code) return this.events === events && this.#end("expired");
+      this.#last = n;
+      this.#heard(event);
+    };
     return new Promise((resolve) => {
       events.onopen = () => {
         this.tell({ type: "state", state: "online" });
@@ -173,6 +173,7 @@ class EmulatorTransport extends Listeners {
       this.tell({ type: "gone", conversation: `GROUP${groupId}` });
       return this.tell({ type: "list" });
     }
+    if (!m) return;
     const element = m.body[0];
     if (element?.MsgType === "TIMCustomElem") {
       const { typing } = fromData(element.MsgContent.Data, "");

@@ -281,7 +281,7 @@ export class ChatView {
     const { parts } = row, { t } = this;
     const newDay = !before || new Date(before.at).toDateString() !== new Date(m.at).toDateString();
     const first = newDay || before.from !== m.from || before.mine !== m.mine || m.at - before.at > together;
-    set(row, "className", `row ${m.mine ? "mine" : "theirs"} ${m.kind} ${first ? "first" : ""} ${m.state ?? ""} ${m.recalled ? "recalled" : ""}`);
+    set(row, "className", `row ${m.mine ? "mine" : "theirs"} is-${m.kind} ${first ? "first" : ""} ${m.state ?? ""} ${m.recalled ? "recalled" : ""}`);
     set(parts.day, "hidden", !newDay);
     if (newDay) set(parts.day, "textContent", dayOf(m.at, t));
     const name = m.mine ? t("you") : this.nameOf(m);

@@ -7,7 +7,7 @@ import { axe, browser, root, server, shot, story } from "./harness.mjs";
 
 execFileSync(join(root, "scripts/build-widget.sh"), { stdio: "ignore" }); // before scripts/dev is built
 
-const desktop = { viewport: { width: 1440, height: 900 } }, phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
+const desktop = { viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" }, phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, reducedMotion: "reduce" };
 const noted = /status of (4\d\d|502|503)|net::ERR_|tim-upload-plugin/;
 
 // visitor opens a browser of its own on a page, which remembers its errors, what
@@ -15,7 +15,7 @@ const noted = /status of (4\d\d|502|503)|net::ERR_|tim-upload-plugin/;
 async function visitor(path, { context, options = desktop, init, route } = {}) {
   context ??= await browser.newContext(options);
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(Number(process.env.WAIT ?? 20_000));
   Object.assign(page, { errors: [], asked: [] });
   page.on("pageerror", (e) => page.errors.push(e.message));
   page.on("console", (m) => m.type() === "error" && !noted.test(m.text()) && page.errors.push(m.text()));
@@ -47,9 +47,8 @@ const call = async (method, path, body) => {
   assert.ok(answer.ok, `${path}: ${answer.status}`);
   return answer.json();
 };
-let scene;
 const emulator = async (path, method = "GET", body) => {
-  scene ??= await call("GET", "dev/scene");
+  const scene = await call("GET", "dev/scene");
   return (await fetch(`${scene.emulator}/emulator/apps/${scene.sdkAppId}/${path}`, { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) })).json();
 };
 const settings = (values) => call("PUT", "dev/shop", { values });
@@ -60,7 +59,7 @@ const agent = async (more) => {
   return page;
 };
 const launcher = (page) => page.getByRole("button", { name: /^(Chat with us|チャットで|在线咨询)/ });
-const said = (page, text) => page.getByRole("log").getByText(text);
+const said = (page, text) => page.getByRole("log").locator("p.text").filter({ hasText: text });
 const box = (page) => page.getByRole("textbox", { name: "Message" });
 const write = async (page, text) => {
   await box(page).fill(text);
@@ -227,6 +226,7 @@ story("bad input: no e-mail, no message, an empty image, one of 25 MB, long name
   await desk.getByRole("link", { name: /^Download n{99}….*\.txt$/ }).waitFor();
   await write(desk, html);
   await said(page, html).nth(1).waitFor();
+  assert.equal(await said(page, html).count(), 2);
   for (const p of [page, desk]) {
     assert.notEqual(await p.title(), "owned");
     assert.equal(await p.locator("b", { hasText: /^bold$/ }).count(), 0);
@@ -288,7 +288,6 @@ story("two tabs are one login: the second follows, and leads when the first is c
   const two = await visitor("/shop/", { context });
   await launcher(two).click();
   await said(two, first).waitFor();
-  const { userId } = (await emulator("state")).users.find((u) => u.profile?.Tag_Profile_IM_Nick && u.platforms && u.userId.startsWith("g_")) ?? {};
   await write(desk, "to both");
   await Promise.all([said(one, "to both").waitFor(), said(two, "to both").waitFor()]);
   await write(two, "from the second");
@@ -305,7 +304,6 @@ story("two tabs are one login: the second follows, and leads when the first is c
   await write(two, "it leads now");
   await said(desk, "it leads now").waitFor();
   assert.equal(await said(desk, "it leads now").count(), 1);
-  assert.ok(userId === undefined || !(await emulator("calls")).calls.some((c) => c.command === "kick"));
   await leave(two, desk);
 });
 
@@ -403,7 +401,7 @@ story("the agent's page: another conversation by its address, another agent, a t
 });
 
 story("without the Chat SDK, on the emulator's client API", async () => {
-  scene ??= await call("GET", "dev/scene");
+  const scene = await call("GET", "dev/scene");
   const route = (page) => page.route("**/chat/config.js", (r) => r.fulfill({ contentType: "text/javascript", body: `export default ${JSON.stringify({ backend: "", emulator: scene.emulator, answers: [], agents: [] })};` }));
   const page = await visitor("/shop/", { route });
   const desk = await visitor(await agentPage(), { route });
@@ -420,7 +418,7 @@ story("without the Chat SDK, on the emulator's client API", async () => {
 
 for (const colorScheme of ["light", "dark"]) {
   story(`${colorScheme}: axe finds nothing in the widget, the agent's page and the merchant's`, async () => {
-    const options = { ...desktop, colorScheme, bypassCSP: true, reducedMotion: "reduce" };
+    const options = { ...desktop, colorScheme, bypassCSP: true };
     const page = await visitor("/shop/", { options });
     const check = async (page, what) => {
       await page.evaluate(axe);
