@@ -61,7 +61,7 @@ function follow() {
       try {
         who = await agent(token, backend);
       } catch (e) {
-        console.error("backchannel chat:", e);
+        console.warn("backchannel chat:", e);
         if (e.code !== "offline") tell("token");
         return void (await stop(t(e.code === "offline" ? "failedOpen" : "token")));
       }
@@ -83,7 +83,7 @@ async function enter(token, who) {
   try {
     await next.transport.connect(who);
   } catch (e) {
-    console.error("backchannel chat:", e);
+    console.warn("backchannel chat:", e);
     await next.close();
     notify("");
     await stop(t("failedOpen"));

@@ -7,9 +7,27 @@ const kept = 500; // messages of the SDK that can still be recalled or sent agai
 const readyWithin = 20_000; // milliseconds
 
 export async function open(sdkAppID) {
+  standIn("localStorage");
+  standIn("sessionStorage");
   const { default: SDK } = await import("./sdk-chat.js");
   await import("./sdk-upload.js"); // makes TIMUploadPlugin
   return new SDKTransport(SDK, sdkAppID);
+}
+
+// standIn gives the page a storage in memory where the browser refuses its own: the
+// SDK cannot do without.
+function standIn(name) {
+  try {
+    if (globalThis[name]) return;
+  } catch {
+    // refused
+  }
+  const items = new Map();
+  const value = {
+    getItem: (key) => items.get(String(key)) ?? null, setItem: (key, text) => void items.set(String(key), String(text)), removeItem: (key) => void items.delete(String(key)),
+    clear: () => items.clear(), key: (n) => [...items.keys()][n] ?? null, get length() { return items.size; },
+  };
+  Object.defineProperty(globalThis, name, { value, configurable: true });
 }
 
 class SDKTransport extends Listeners {

@@ -80,6 +80,7 @@ class Widget {
       this.started = true;
       this.#begin();
     }
+    this.ask?.();
     if (this.view) {
       this.view.shown();
       this.view.focus();
@@ -162,6 +163,7 @@ class Widget {
       await this.transport.connect(credentials);
       this.conversation = new Conversation(this.transport, `C2C${this.agent}`);
       this.conversation.addEventListener("change", () => this.face.unread(this.conversation.unread, t("unread", this.conversation.unread)));
+      this.conversation.addEventListener("arrived", ({ detail }) => !detail.mine && this.presence === "offline" && this.ask?.());
       if (credentials.copying) setTimeout(() => this.#catchUp(), copied);
     } catch (e) {
       this.transport?.close();
@@ -178,7 +180,7 @@ class Widget {
   }
 
   #failed(e) {
-    console.error("backchannel chat:", e);
+    console.warn("backchannel chat:", e);
     const again = onClick(element("button", { type: "button", className: "link" }, this.t("again")), () => this.#connect());
     this.main.replaceChildren(element("div", { className: "wait", role: "alert" }, element("p", {}, this.#reason(e)), e.status === 403 ? null : again));
   }
@@ -196,16 +198,16 @@ class Widget {
 
   // #who shows who answers, and whether he is there.
   async #who() {
-    const renew = async () => {
+    this.ask = async () => {
       if (this.panel.hidden || document.hidden || !this.transport) return;
       const there = await this.transport.presence([this.agent]).catch(() => ({}));
       this.#present(there[this.agent]);
     };
     clearInterval(this.asking);
-    this.asking = setInterval(renew, presenceEvery);
+    this.asking = setInterval(this.ask, presenceEvery);
     [this.profile] = await this.transport.profiles([this.agent]).catch(() => []);
     this.#present(this.presence);
-    await renew();
+    await this.ask();
   }
 
   #present(presence) {

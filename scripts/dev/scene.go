@@ -54,7 +54,7 @@ func newScene(emulator string) scene {
 		Admin:         admin,
 		Users:         []string{"alice", "bob", "carol", "dave"},
 		Agents:        agents,
-		ShopAgent:     storefrontAgent,
+		ShopAgent:     shopAgent,
 		Robot:         robot{robo.UserID, robo.Nick},
 		Groups:        map[string]string{"live": lobby, "team": red},
 		Community:     community{plaza, []topic{{plaza + "@TOPIC#_general", "general"}, {plaza + "@TOPIC#_help", "help"}}},

@@ -28,12 +28,6 @@ import (
 //go:embed shop
 var shopFiles embed.FS
 
-// storefrontAgent is who answers the shoppers of the demo shop.
-const storefrontAgent = "shop-agent"
-
-// storefrontCookie says who is logged in at the demo shop.
-const storefrontCookie = "demo_customer"
-
 // storefront is a demo shop whose theme has the app's block in it, rendered by a Liquid
 // engine as Shopify does, and the theme editor's settings of the block.
 type storefront struct {
@@ -109,7 +103,7 @@ func newStorefront(stage scene) (*storefront, error) {
 		}
 	}
 	maps.Copy(s.values, map[string]any{
-		"sdk_app_id": fmt.Sprint(appID), "usersig_url": "/apps/im", "agent_user_id": storefrontAgent,
+		"sdk_app_id": fmt.Sprint(appID), "usersig_url": "/apps/im", "agent_user_id": shopAgent,
 		"logo_url": "/shop/logo.svg", "first_line": "Hi there", "second_line": "We usually answer within minutes.", "color": "#a8401f",
 	})
 	for language := range shopLanguages {
@@ -206,7 +200,7 @@ func (s *storefront) page(w http.ResponseWriter, r *http.Request) error {
 		language = "en"
 	}
 	customer := ""
-	if c, err := r.Cookie(storefrontCookie); err == nil {
+	if c, err := r.Cookie(customerCookie); err == nil {
 		customer = c.Value
 	}
 	block, err := s.render(language, customer, q.Get("design") == "1")
@@ -259,7 +253,7 @@ func (s *storefront) login(w http.ResponseWriter, r *http.Request) error {
 	if len(customer) > 16 || strings.Trim(customer, "0123456789") != "" {
 		return fault.New(fault.Invalid, "a customer's id is up to 16 digits")
 	}
-	cookie := &http.Cookie{Name: storefrontCookie, Value: customer, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	cookie := &http.Cookie{Name: customerCookie, Value: customer, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode}
 	if customer == "" {
 		cookie.MaxAge = -1
 	}

@@ -340,7 +340,7 @@ const begin2 = async (page) => {
 };
 
 story("a hostile theme, and a browser without storage", async () => {
-  const page = await visitor("/shop/?hostile=1", { init: () => Object.defineProperty(window, "localStorage", { get() { throw new DOMException("no storage", "SecurityError"); } }) });
+  const page = await visitor("/shop/?hostile=1", { init: () => Object.defineProperty(window, "localStorage", { get() { throw new DOMException("no storage", "SecurityError"); }, configurable: true }) });
   const clean = await visitor("/shop/");
   const look = (page, selector) => page.evaluate((selector) => {
     const node = document.getElementById("backchannel-chat").shadowRoot.querySelector(selector), style = getComputedStyle(node), box = node.getBoundingClientRect();
