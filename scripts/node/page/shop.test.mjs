@@ -236,20 +236,23 @@ story("bad input: no e-mail, no message, an empty image, one of 25 MB, long name
 });
 
 story("an agent who is away: a notice, and the message is there when he comes", async () => {
+  await settings({ agent_user_id: "702" }); // who was never here: IM believes for a while in one who has just left
   const page = await visitor("/shop/");
   const first = await begin(page);
   await page.getByText("Nobody is here right now").waitFor();
-  await page.getByText("Shop support · Away").waitFor();
-  const desk = await agent();
+  await page.getByText("Away", { exact: true }).waitFor();
+  const desk = await visitor(await agentPage("702"));
+  await desk.getByRole("heading", { name: "Conversations" }).waitFor();
   await choose(desk, first);
   await write(desk, "Here I am");
   await said(page, "Here I am").waitFor();
   await page.keyboard.press("Escape");
   await write(desk, "Still there?");
   await page.getByRole("button", { name: "Chat with us, 1 unread" }).click();
-  await page.getByText("Shop support · Online").waitFor();
+  await page.getByText("Online", { exact: true }).waitFor();
   await page.getByText("Nobody is here right now").waitFor({ state: "hidden" });
   await launcher(page).and(page.getByRole("button", { name: "Chat with us", exact: true })).waitFor();
+  await settings({ agent_user_id: "shop-agent" });
   await leave(page, desk);
 });
 
