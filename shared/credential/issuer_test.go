@@ -20,6 +20,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/credential"
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
+	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 )
 
@@ -30,10 +31,18 @@ type bench struct {
 	bans   *api.Bans
 	signer *usersig.Signer
 	store  *boltkv.Store
+	kv     kv.Store     // the same, or one of another test's
 	clock  atomic.Int64 // seconds
+	at     func() time.Time
+	n      int // of guests
 }
 
-func (b *bench) now() time.Time { return time.Unix(b.clock.Load(), 0) }
+func (b *bench) now() time.Time {
+	if b.at != nil {
+		return b.at()
+	}
+	return time.Unix(b.clock.Load(), 0)
+}
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
@@ -47,6 +56,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.store.Close() })
+	b.kv = b.store
 	return b
 }
 
@@ -56,20 +66,25 @@ func (b *bench) accounts() credential.Accounts {
 
 func (b *bench) guests() *credential.Guests {
 	return &credential.Guests{
-		Key: []byte("a key of 32 bytes for guests' tokens"), Expire: time.Hour, Remember: 30 * 24 * time.Hour, Store: b.store, Now: b.now,
-		PerAddress: &credential.Limit{Name: "guests", Store: b.store, Requests: 5, Span: 10 * time.Minute, Now: b.now},
+		Key: []byte("a key of 32 bytes for guests' tokens"), Expire: time.Hour, Remember: 30 * 24 * time.Hour, Store: b.kv, Now: b.now,
+		PerAddress: &credential.Limit{Name: "guests", Store: b.kv, Requests: 5, Span: 10 * time.Minute, Now: b.now},
 	}
 }
 
-func (b *bench) issuer(t *testing.T, mode credential.Mode) http.Handler {
+func testKeys(t *testing.T) api.Keys {
 	t.Helper()
 	sum := sha256.Sum256([]byte(apiKey))
 	keys, err := api.ParseKeys([]string{"shop:" + hex.EncodeToString(sum[:])})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return keys
+}
+
+func (b *bench) issuer(t *testing.T, mode credential.Mode) http.Handler {
+	t.Helper()
 	i, err := credential.New(credential.Config{
-		Mode: mode, Accounts: b.accounts(), Gate: &api.Gate{Keys: keys, Bans: b.bans}, Origins: []string{"https://shop.example.com"},
+		Mode: mode, Accounts: b.accounts(), Gate: &api.Gate{Keys: testKeys(t), Bans: b.bans}, Origins: []string{"https://shop.example.com"},
 		Guests: b.guests(), Agents: []string{"helpdesk"},
 	})
 	if err != nil {

@@ -53,7 +53,7 @@ func (b *bench) shopIssuer(t *testing.T, change ...func(*credential.Config)) htt
 	t.Helper()
 	c := credential.Config{
 		Mode: credential.Server, Accounts: b.accounts(), Gate: &api.Gate{Bans: b.bans}, Guests: b.guests(), Agents: []string{"helpdesk"},
-		Shopify: &credential.Shopify{Secrets: []string{shopSecret, "the one before, still good"}, Shops: []string{"Example.myshopify.com", "other.myshopify.com"}, Store: b.store, Now: b.now},
+		Shopify: &credential.Shopify{Secrets: []string{shopSecret, "the one before, still good"}, Shops: []string{"Example.myshopify.com", "other.myshopify.com"}, Store: b.kv, Now: b.now},
 	}
 	for _, f := range change {
 		f(&c)
