@@ -6,6 +6,8 @@
 //   COUNTS_SYNC   PRAGMA synchronous of that file: FULL, or OFF for answers that the disk does not hold yet
 //   ZENDESK_URL, ZENDESK_EMAIL, ZENDESK_API_TOKEN, IM_DOMAIN, SDK_APP_ID, SECRET, IM_ADMIN
 //                 POST /createticket makes a ticket and its group
+//   SDK_APP_ID, SECRET
+//                 POST /usersig issues a UserSig to anybody for anybody
 const express = require("express");
 const { Api } = require("tls-sig-api-v2");
 
@@ -50,6 +52,14 @@ const im = (command, body) => {
     body,
   );
 };
+// The guide's issuer: a UserSig for whoever is named, whoever asks.
+const issuer = env.SECRET && new Api(Number(env.SDK_APP_ID), env.SECRET);
+app.post("/usersig", (req, res) => {
+  const { userID } = req.body;
+  if (!userID) return res.status(400).send("Missing userID");
+  res.json({ userID, userSig: issuer.genSig(userID, 86400) });
+});
+
 const basic = "Basic " + Buffer.from(`${env.ZENDESK_EMAIL}/token:${env.ZENDESK_API_TOKEN}`).toString("base64");
 app.post("/createticket", async (req, res) => {
   const { userId, caseInfo } = req.body;

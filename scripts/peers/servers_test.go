@@ -155,6 +155,15 @@ func desks(t testing.TB) (ours, express string, zendesk *desktest.Zendesk, app *
 	return ours, express, zendesk, app
 }
 
+// issuers are our bundle and an Express app with Tencent's library.
+func issuers(t testing.TB) (ours, express string) {
+	t.Helper()
+	ours = faastest.StartLocal(t, faastest.Build(t, "../../functions/bundle"), kit.Settings(map[string]string{
+		"STATE_URL": "bolt:{dir}/state", "QUEUE_URL": "bolt:{dir}/queue", "LOG_LEVEL": "error",
+	})).URL
+	return ours, startExpress(t, map[string]string{"SDK_APP_ID": fmt.Sprint(kit.AppID), "SECRET": kit.Secret})
+}
+
 // client keeps as many connections as there are callers.
 var client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 

@@ -37,6 +37,13 @@ func Sample(stateURL string) map[string]string {
 		"LLM_BASE_URL":             "http://127.0.0.1:1/v1",
 		"LLM_API_KEY":              "a-key-of-this-test-alone",
 		"LLM_MODEL":                "m",
+		"AGENT_USER_IDS":           "helpdesk",
+		"SHOPIFY_SECRET":           "a-shopify-secret-of-this-test",
+		"SHOPIFY_SHOPS":            "example.myshopify.com",
+		"IDENTITY_SECRET":          "an-identity-secret-of-this-test-alone",
+		"IDENTITY_JWKS_URL":        "",
+		"IDENTITY_ISSUER":          "https://login.example.com/",
+		"IDENTITY_AUDIENCE":        "backchannel",
 		"MATCH_HOOK_URL":           "http://127.0.0.1:1",
 		"MATCH_HOOK_KEY":           "a-key-of-this-test-alone",
 
