@@ -358,6 +358,7 @@ func TestOpenAPI(t *testing.T) {
 		{"/rooms/{id}/close", show("POST", "/close", "", `{}`), 401},
 		{"/rooms/{id}/stats", kit.Get("/rooms/lobby/stats", kit.Key), 200},
 		{"/rooms/{id}/stats", kit.Get("/rooms/lobby/stats", ""), 401},
+		{"/rooms/{id}/stats", kit.Get("/rooms/nope/stats", kit.Key), 404},
 		{"/rooms/{id}/stats", kit.Get("/rooms/"+strings.Repeat("x", 600)+"/stats", kit.Key), 400},
 		{"/rooms/{id}/stats/users/{userID}", kit.Get("/rooms/lobby/stats/users/alice", kit.Key), 200},
 		{"/rooms/{id}/stats/users/{userID}", kit.Get("/rooms/lobby/stats/users/alice", "guess"), 401},

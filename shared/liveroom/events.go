@@ -3,7 +3,10 @@ package liveroom
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +28,7 @@ func (r *Rooms) Register(m *callback.Mux) {
 	const name = "liverooms"
 	callback.Before(m, name, callback.FailOpen, r.mayJoin)
 	callback.Before(m, name, callback.FailOpen, r.mayWrite)
+	callback.Before(m, name+"-events", callback.FailClosed, refuseForged)
 	callback.After(m, name, func(ctx context.Context, e *callback.GroupAfterAttrChanged) error {
 		if e.Operator == r.conf.Admin {
 			return nil // our own change
@@ -82,6 +86,55 @@ func (r *Rooms) mayWrite(ctx context.Context, e *callback.GroupBeforeSendMsg) (v
 		return v.Reject("you are muted in this room"), nil
 	}
 	return v, nil
+}
+
+// businessID marks the custom messages by which a room is told its events.
+const businessID = "backchannel"
+
+// RefusalCode is what a client gets that sends a message in the form of an event: one
+// of the codes that IM leaves to apps (10100 to 10200).
+const RefusalCode = 10141
+
+// refuseForged refuses a message that a client sends to a live room in the form in
+// which the room is told its events: others would take it for a mute, a kick or the
+// end of the show. It asks nothing, so it cannot fail.
+func refuseForged(_ context.Context, e *callback.GroupBeforeSendMsg) (v callback.GroupVerdict, err error) {
+	if !e.Query.ByREST() && (e.Type == im.AVRoom || e.Type == im.Live) && slices.ContainsFunc(e.MsgBody, claimsEvent) {
+		return v.RejectCode(RefusalCode, "events of a room come from the room"), nil
+	}
+	return v, nil
+}
+
+// claimsEvent reports whether a client could read an element as an event of a room:
+// its data is a JSON object that has businessID "backchannel" in any of its places,
+// since readers differ in which of two they take.
+func claimsEvent(e im.Element) bool {
+	if e.MsgType != im.CustomElem {
+		return false
+	}
+	var content struct{ Data string }
+	if json.Unmarshal(e.MsgContent, &content) != nil {
+		return false
+	}
+	d := json.NewDecoder(strings.NewReader(content.Data))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return false
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return false
+		}
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return false
+		}
+		var text string
+		if key, is := name.(string); is && strings.EqualFold(key, "businessID") && json.Unmarshal(value, &text) == nil && strings.EqualFold(text, businessID) {
+			return true
+		}
+	}
+	return false
 }
 
 // heldIn returns a user's restrictions in a group, none where the group is no room.

@@ -217,7 +217,7 @@ type event struct {
 // Event is the body of a message that tells a room something, in the form that all
 // events of rooms share. By id, which is optional, clients know a repeated one.
 func Event(name, id string, data any) (im.MsgBody, error) {
-	value, err := encode(event{"backchannel", name, id, data})
+	value, err := encode(event{businessID, name, id, data})
 	if err != nil {
 		return nil, err
 	}

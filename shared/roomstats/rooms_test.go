@@ -189,6 +189,15 @@ func TestWhoMayRead(t *testing.T) {
 		}
 		return w.Code, strings.Join(ids, " ")
 	}
+	// Registered rooms have statistics from the start; of others nothing is known
+	// until something is counted.
+	for room, status := range map[string]int{"other": 200, "nope": 404} {
+		for _, caller := range []string{"", "alice"} {
+			if code, _ := get("/rooms/"+room+"/stats", caller); code != status {
+				t.Errorf("%s by %q: %d, want %d", room, caller, code, status)
+			}
+		}
+	}
 	for _, tt := range []struct{ room, caller, users string }{
 		{"closed", "", "alice bob"},
 		{"closed", "owner", "alice bob"},

@@ -45,11 +45,27 @@ func (s *Stats) getRoom(w http.ResponseWriter, r *http.Request) error {
 	default:
 		room, err = s.Room(ctx, id)
 	}
+	if err == nil && !query.Has("after") {
+		err = s.exists(ctx, id, room)
+	}
 	if err != nil {
 		return public(err)
 	}
 	api.Reply(w, http.StatusOK, room)
 	return nil
+}
+
+// exists refuses a room in which nothing ever happened and which is not registered.
+// Without a register of rooms, nobody knows that a group does not exist.
+func (s *Stats) exists(ctx context.Context, id string, room Room) error {
+	if s.conf.Rooms == nil || len(room.Users) > 0 || room.Messages+room.Gifts+room.Likes+room.Online+room.PeakOnline != 0 {
+		return nil
+	}
+	p, err := s.conf.Rooms.Profile(ctx, id)
+	if err == nil && p.Owner == "" {
+		return fault.New(fault.NotFound, "there is no such room, and nothing was ever counted under its id")
+	}
+	return err
 }
 
 // ownRow returns a room's totals and one user's row, if there is anything in it.
