@@ -97,7 +97,7 @@ func TestOpenAPI(t *testing.T) {
 	p := faastest.StartLocal(t, program(t, "bundle"), kit.Settings(map[string]string{
 		"STATE_URL": "bolt:" + state, "QUEUE_URL": "bolt:{dir}/jobs.db", "CALLBACK_PATH_SECRET": "", "IM_DOMAIN": serve(t, emulator),
 		"ZENDESK_URL": serve(t, zendesk), "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "s", "ZENDESK_GROUP_FIELD": "360",
-		"ZENDESK_WEBHOOK_SECRETS": "a secret of this test", "MATCH_HOOK_URL": "http://127.0.0.1:1", "MATCH_HOOK_KEY": "a key of this test alone", "CSS_CALLBACK_KEY": cssKey,
+		"ZENDESK_WEBHOOK_SECRETS": "a secret of this test", "MATCH_HOOK_URL": "http://127.0.0.1:1", "MAIL_HOOK_URL": "http://127.0.0.1:1", "MAIL_HOOK_KEY": "a key of this test alone", "MATCH_HOOK_KEY": "a key of this test alone", "CSS_CALLBACK_KEY": cssKey,
 		"TMS_VIDEO_URL": "http://127.0.0.1:1", "TMS_REGION": "ap-test", "TMS_SECRET_ID": "id", "TMS_SECRET_KEY": "key",
 		"SHOPIFY_SECRET": shopSecret, "SHOPIFY_SHOPS": "example.myshopify.com", "AGENT_USER_IDS": "helpdesk",
 		"TMS_RESULTS_URL": "http://127.0.0.1:1/moderation/results", "TMS_SEED": seed,
@@ -136,6 +136,22 @@ func TestOpenAPI(t *testing.T) {
 	}
 	keyed := func(name string, r *http.Request) *http.Request {
 		r.Header.Set("Idempotency-Key", name)
+		return r
+	}
+	// A mail to alice with an attachment, and one whose file of recipients is to come.
+	mailTo := func(name, to string) (id string) {
+		t.Helper()
+		res, err := p.Do(faastest.Plain, keyed(name, kit.Post("/mail", kit.Key, `{"to":`+to+`,"title":"gift","attachments":[{"itemId":"gem","count":1}]}`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, _ = kit.Read(t, res).JSON["mailId"].(string)
+		return "/mail/" + id
+	}
+	mail, filed := mailTo("everyone", `{"everyone":true}`), mailTo("filed", `{"file":true}`)
+	patch := func(path, body string) *http.Request {
+		r := put(path, kit.Key, body)
+		r.Method = http.MethodPatch
 		return r
 	}
 	ticket := func(key, rest string) *http.Request {
@@ -252,6 +268,35 @@ func TestOpenAPI(t *testing.T) {
 		{"/teams/{id}/members/{user}", ofTeam("DELETE", "/members/bob", "", ""), 401},
 		{"/teams/{id}", ofTeam("DELETE", "", "", ""), 401},
 		{"/teams/{id}", ofTeam("DELETE", "", kit.Key, ""), 200},
+		{"/mail", keyed("m", kit.Post("/mail", kit.Key, `{"to":{"users":["alice","bob"]},"title":"hello"}`)), 202},
+		{"/mail", kit.Post("/mail?dryRun=1", kit.Key, `{"to":{"users":["alice","bob"]},"title":"hello"}`), 200},
+		{"/mail", keyed("n", kit.Post("/mail", kit.Key, `{"to":{"users":[]},"title":"hello"}`)), 400},
+		{"/mail", keyed("m", kit.Post("/mail", kit.Key, `{"to":{"users":["alice"]},"title":"hello"}`)), 422},
+		{"/mail", kit.Get("/mail", kit.Key), 200},
+		{"/mail", kit.Get("/mail", ""), 401},
+		{"/mail/{id}", kit.Get(mail, kit.Key), 200},
+		{"/mail/{id}", kit.Get("/mail/none", kit.Key), 404},
+		{"/mail/{id}", patch(mail, `{"title":"gifts","version":1}`), 200},
+		{"/mail/{id}", patch(mail, `{"title":"gifts","version":1}`), 409},
+		{"/mail/{id}/recipients/{part}", put(filed+"/recipients/1", kit.Key, "alice\nbob"), 200},
+		{"/mail/{id}/recipients/{part}", put(filed+"/recipients/2", kit.Key, "two words"), 400},
+		{"/mail/{id}/start", kit.Post(filed+"/start", kit.Key, ""), 202},
+		{"/mail/{id}/pause", kit.Post(filed+"x/pause", kit.Key, ""), 404},
+		{"/mail/{id}/resume", kit.Post(mail+"/resume", kit.Key, ""), 409},
+		{"/mail/{id}/cancel", kit.Post("/mail/none/cancel", kit.Key, ""), 404},
+		{"/mail/{id}/revoke", kit.Post(filed+"/revoke", kit.Key, ""), 200},
+		{"/inbox", asAlice(kit.Get("/inbox", "")), 200},
+		{"/inbox", kit.Get("/inbox", kit.Key), 403},
+		{"/inbox/claim", asAlice(kit.Post("/inbox/claim", "", "{}")), 200},
+		{"/inbox/{mailId}/read", asAlice(kit.Post("/inbox/none/read", "", "{}")), 404},
+		{"/inbox/{mailId}/claim", asAlice(kit.Post("/inbox/none/claim", "", "{}")), 404},
+		{"/inbox/{mailId}", asAlice(remove("/inbox/none")), 404},
+		{"/trades", keyed("t", asAlice(kit.Post("/trades", "", `{"with":"bob","give":[{"itemId":"gem","count":1}],"want":[]}`))), 503},
+		{"/trades", keyed("w", asAlice(kit.Post("/trades", "", `{"with":"bob","give":[],"want":[{"itemId":"gem","count":1}]}`))), 201},
+		{"/trades", keyed("u", asAlice(kit.Post("/trades", "", `{"with":"alice","give":[{"itemId":"gem","count":1}]}`))), 400},
+		{"/trades/{id}", asAlice(kit.Get("/trades/none", "")), 404},
+		{"/trades/{id}/accept", asAlice(kit.Post("/trades/none/accept", "", "")), 404},
+		{"/trades/{id}/cancel", asAlice(kit.Post("/trades/none/cancel", "", "")), 404},
 		{"/rooms", keyed("r", kit.Post("/rooms", kit.Key, `{"roomId":"show","name":"Show","owner":"alice"}`)), 201},
 		{"/rooms", keyed("r", kit.Post("/rooms", kit.Key, `{"roomId":"show","name":"Other","owner":"alice"}`)), 422},
 		{"/rooms", keyed("s", kit.Post("/rooms", kit.Key, `{"roomId":"show","name":"Show","owner":"alice"}`)), 409},
@@ -465,6 +510,12 @@ func shopper(customer string) string {
 func put(path, key, body string) *http.Request {
 	r := kit.Post(path, key, body)
 	r.Method = http.MethodPut
+	return r
+}
+
+func remove(path string) *http.Request {
+	r := kit.Get(path, "")
+	r.Method = http.MethodDelete
 	return r
 }
 

@@ -42,13 +42,18 @@ const (
 
 // The codes of what a caller may want to tell apart from others of its status.
 const (
-	Banned              Code = "banned"               // 403: the user is banned from the app
-	IllegalTransition   Code = "illegal_transition"   // 409: not from this status to that one
-	RoomClosed          Code = "room_closed"          // 409
-	PriceChanged        Code = "price_changed"        // 409: ask for the price again
-	InsufficientFunds   Code = "insufficient_funds"   // 402
-	LedgerUnsafe        Code = "ledger_unsafe"        // 503: the store may lose money
-	IdempotencyMismatch Code = "idempotency_mismatch" // 422: the Idempotency-Key stands for another request
+	Banned              Code = "banned"                // 403: the user is banned from the app
+	IllegalTransition   Code = "illegal_transition"    // 409: not from this status to that one
+	RoomClosed          Code = "room_closed"           // 409
+	PriceChanged        Code = "price_changed"         // 409: ask for the price again
+	InsufficientFunds   Code = "insufficient_funds"    // 402
+	LedgerUnsafe        Code = "ledger_unsafe"         // 503: the store may lose money
+	AttachmentsExpired  Code = "attachments_expired"   // 409: the mail's attachments can no longer be claimed
+	AttachmentsRevoked  Code = "attachments_revoked"   // 409: the mail's attachments were taken back
+	Unclaimed           Code = "attachments_unclaimed" // 409: claim the mail's attachments first
+	GameRefused         Code = "game_refused"          // 409: the game's server refuses it: items are missing, or there is no room for them
+	NotConfigured       Code = "not_configured"        // 501: a setting that this needs is not given
+	IdempotencyMismatch Code = "idempotency_mismatch"  // 422: the Idempotency-Key stands for another request
 )
 
 var statuses = map[Code]int{
@@ -72,6 +77,11 @@ var statuses = map[Code]int{
 	PriceChanged:        http.StatusConflict,
 	InsufficientFunds:   http.StatusPaymentRequired,
 	LedgerUnsafe:        http.StatusServiceUnavailable,
+	AttachmentsExpired:  http.StatusConflict,
+	AttachmentsRevoked:  http.StatusConflict,
+	Unclaimed:           http.StatusConflict,
+	GameRefused:         http.StatusConflict,
+	NotConfigured:       http.StatusNotImplemented,
 	IdempotencyMismatch: http.StatusUnprocessableEntity,
 }
 

@@ -14,18 +14,22 @@ import (
 
 // Limits of one-to-one messages.
 const (
-	maxLifeTime      = 7 * 24 * time.Hour // of an undelivered message
-	receiversPerCall = 500
-	maxMsgKey        = 50 // bytes
+	maxLifeTime = 7 * 24 * time.Hour // of an undelivered message
+	maxMsgKey   = 50                 // bytes
+	// BatchSize is how many receivers one call of batchsendmsg has at most.
+	BatchSize = 500
+	// BatchPerMinute is how many receivers all batches of an app have in a minute.
+	BatchPerMinute = 12000
 )
 
 // recipients bounds the receivers of all batches (269/1612).
-var recipients = allowance{12000, time.Minute}
+var recipients = allowance{BatchPerMinute, time.Minute}
 
 var (
 	sendMsg         = method{path: "openim/sendmsg", repeat: numbered}
 	batchSendMsg    = method{path: "openim/batchsendmsg", repeat: numbered}
 	importC2CMsg    = method{path: "openim/importmsg", repeat: harmless}
+	batchSendOnce   = method{path: "openim/batchsendmsg", repeat: never}
 	getRoamMsg      = method{path: "openim/admin_getroammsg", repeat: harmless}
 	msgWithdraw     = method{path: "openim/admin_msgwithdraw", repeat: harmless}
 	modifyC2CMsg    = method{path: "openim/modify_c2c_msg", repeat: harmless}
@@ -152,26 +156,14 @@ func (c *Client) BatchSendMsg(ctx context.Context, to []string, m C2CMsg) (Batch
 			return sent, err
 		}
 	}
-	for chunk := range slices.Chunk(to, min(receiversPerCall, c.limits.most(recipients))) {
-		w.To = chunk
+	for chunk := range slices.Chunk(to, min(BatchSize, c.limits.most(recipients))) {
 		w.MsgSeq, w.MsgRandom = Numbers(fmt.Sprintf("batch %d %d %s", m.MsgSeq, m.MsgRandom, chunk[0]))
-		var out struct {
-			envelope
-			ErrorList []itemCode
-		}
-		err := c.call(ctx, batchSendMsg, w, &out, turn{limited{kind: "recipients"}, recipients, len(chunk)})
-		switch {
-		case errors.Is(err, codeNoReceiver):
-			for _, id := range chunk {
-				sent.Failed = append(sent.Failed, ItemResult{ID: id, Code: codeNoReceiver})
-			}
-		case err != nil:
+		failed, err := c.batch(ctx, batchSendMsg, w, chunk, turn{limited{kind: "recipients"}, recipients, len(chunk)})
+		if err != nil {
 			return sent, err
 		}
 		sent.Done += len(chunk)
-		for _, item := range out.ErrorList {
-			sent.Failed = append(sent.Failed, ItemResult{ID: item.ToAccount, Code: item.ErrorCode})
-		}
+		sent.Failed = append(sent.Failed, failed...)
 	}
 	return sent, nil
 }
@@ -203,6 +195,48 @@ func (c *Client) ImportMsg(ctx context.Context, m ImportedMsg) error {
 		MsgBody           MsgBody
 		CloudCustomData   string `json:",omitempty"`
 	}{historyOnly, m.From, m.To, m.MsgSeq, m.MsgRandom, m.MsgTime, m.Body, m.CloudCustomData}, nil)
+}
+
+// SendBatch sends a message to at most [BatchSize] receivers in one call, under the
+// numbers given, and returns those who did not get it. It is for a caller who paces
+// all batches of the app and finds out what became of a call whose answer was lost:
+// the client neither waits for IM's 12,000 receivers a minute nor retries a call that
+// may have worked ([MayHaveWorked]). m.To and m.AfterCallback are not used.
+func (c *Client) SendBatch(ctx context.Context, to []string, m C2CMsg) (failed []ItemResult, err error) {
+	w, err := m.wire()
+	if err := cmp.Or(err, some("To_Account", to), fewer("To_Account", to, BatchSize)); err != nil {
+		return nil, err
+	}
+	for _, id := range to {
+		if err := neededUser("To_Account", id); err != nil {
+			return nil, err
+		}
+	}
+	w.MsgSeq, w.MsgRandom = m.MsgSeq, m.MsgRandom
+	return c.batch(ctx, batchSendOnce, w, to)
+}
+
+// batch makes one call to many.
+func (c *Client) batch(ctx context.Context, m method, w c2cWire, to []string, turns ...turn) (failed []ItemResult, err error) {
+	w.To = to
+	var out struct {
+		envelope
+		ErrorList []itemCode
+	}
+	err = c.call(ctx, m, w, &out, turns...)
+	switch {
+	case errors.Is(err, codeNoReceiver):
+		for _, id := range to {
+			failed = append(failed, ItemResult{ID: id, Code: codeNoReceiver})
+		}
+		return failed, nil
+	case err != nil:
+		return nil, err
+	}
+	for _, item := range out.ErrorList {
+		failed = append(failed, ItemResult{ID: item.ToAccount, Code: item.ErrorCode})
+	}
+	return failed, nil
 }
 
 // codeNoReceiver: none of a batch's receivers exists.

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -169,6 +171,32 @@ type MembersQuery struct {
 
 	offset int    // of all types but communities
 	next   cursor // of communities
+}
+
+// Cursor names the page that a query asks for, for a process that goes on later;
+// "" is the first. See [MembersQuery.From].
+func (q MembersQuery) Cursor() string {
+	switch {
+	case q.next != "":
+		return "next " + string(q.next)
+	case q.offset > 0:
+		return "offset " + strconv.Itoa(q.offset)
+	}
+	return ""
+}
+
+// From returns the query for the page that a Cursor names. A cursor that is none
+// names the first page.
+func (q MembersQuery) From(at string) MembersQuery {
+	q.offset, q.next = 0, ""
+	kind, place, _ := strings.Cut(at, " ")
+	switch kind {
+	case "next":
+		q.next = cursor(place)
+	case "offset":
+		q.offset, _ = strconv.Atoi(place)
+	}
+	return q
 }
 
 // MembersPage is a page of members.

@@ -37,7 +37,8 @@ const (
 
 // Options of a world.
 type Options struct {
-	Callbacks []string // that IM sends; nil: all
+	Callbacks []string        // that IM sends; nil: all
+	Unknowns  imtest.Unknowns // what the documentation of IM leaves open
 }
 
 // World is an emulated IM and a queue.
@@ -66,6 +67,7 @@ func New(t testing.TB, clock *kvtest.Clock, o Options) *World {
 	w.App = emulator.AddApp(imtest.AppConfig{
 		SDKAppID: AppID, Key: Key, RatePerAPI: -1, RoomRate: -1,
 		CallbackURL: callbacks, CallbackToken: Token, CallbackTimeout: time.Minute, Callbacks: o.Callbacks,
+		Unknowns: o.Unknowns,
 	})
 	w.rest = w.HTTP(emulator)
 	var err error

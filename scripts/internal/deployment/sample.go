@@ -44,6 +44,8 @@ func Sample(stateURL string) map[string]string {
 		"IDENTITY_JWKS_URL":        "",
 		"IDENTITY_ISSUER":          "https://login.example.com/",
 		"IDENTITY_AUDIENCE":        "backchannel",
+		"MAIL_HOOK_URL":            "http://127.0.0.1:1",
+		"MAIL_HOOK_KEY":            "a-key-of-this-test-alone",
 		"MATCH_HOOK_URL":           "http://127.0.0.1:1",
 		"MATCH_HOOK_KEY":           "a-key-of-this-test-alone",
 

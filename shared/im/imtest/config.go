@@ -137,6 +137,9 @@ type Unknowns struct {
 	// MissingReceiverIs90012: sendmsg to an account that does not exist is
 	// answered with 90012 instead of 20003.
 	MissingReceiverIs90012 bool
+	// BatchesRepeat: a batchsendmsg with the numbers of an earlier one is sent again;
+	// otherwise its receivers get it once, as with sendmsg.
+	BatchesRepeat bool
 	// StreamsCallBack: a stream's first chunk makes the callbacks that a sendmsg
 	// makes; otherwise streams make none.
 	StreamsCallBack bool

@@ -153,7 +153,7 @@ func batchsendmsg(a *App, by caller, in batchRequest) (object, error) {
 		s.receiver = id
 		c := a.conversation(s.sender, id)
 		known := c2cRepeat{s.sender, s.seq, s.random, checksum(s.body, s.custom)}
-		if _, again := c.repeat(known, now); again {
+		if _, again := c.repeat(known, now); again && !a.conf.Unknowns.BatchesRepeat {
 			continue
 		}
 		m := s.message(key, now)

@@ -9,6 +9,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/credential"
 	"github.com/backchannel-im/backchannel/shared/wiring/desk"
 	"github.com/backchannel-im/backchannel/shared/wiring/liveroom"
+	"github.com/backchannel-im/backchannel/shared/wiring/mail"
 	"github.com/backchannel-im/backchannel/shared/wiring/match"
 	"github.com/backchannel-im/backchannel/shared/wiring/minute"
 	"github.com/backchannel-im/backchannel/shared/wiring/moderation"
@@ -35,7 +36,13 @@ func Hearing() []wiring.Feature {
 }
 
 // Working are those and the features that have jobs otherwise.
-func Working() []wiring.Feature { return append(Hearing(), credential.Feature) }
+func Working() []wiring.Feature {
+	return append(
+		Hearing(),
+		credential.Feature,
+		mail.Feature,
+	)
+}
 
 // All are those and the features that have routes alone.
 func All() []wiring.Feature {

@@ -11,6 +11,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/doctor"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/mail"
 	"github.com/backchannel-im/backchannel/shared/match"
 	"github.com/backchannel-im/backchannel/shared/moderation/review"
 	"github.com/backchannel-im/backchannel/shared/moderation/strikes"
@@ -31,6 +32,9 @@ var Processes = []process.Name{
 	liveroom.Looks,
 	liveroom.Times,
 	liveroom.Broadcasts,
+	mail.Campaigns,
+	mail.Claims,
+	mail.Trades,
 	match.Looks,
 	review.Decisions,
 	strikes.Sanctions,

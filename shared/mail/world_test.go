@@ -1,0 +1,277 @@
+package mail_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/hook"
+	"github.com/backchannel-im/backchannel/shared/idem"
+	"github.com/backchannel-im/backchannel/shared/im/once"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/mail"
+	"github.com/backchannel-im/backchannel/shared/mail/mailtest"
+	"github.com/backchannel-im/backchannel/shared/process"
+	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
+)
+
+const (
+	apiKey  = "an API key for these tests"
+	hookKey = "what calls of the game are signed with"
+	server  = "" // stands for a server where a UserID is asked for
+)
+
+// world is an emulated IM, a game and a store, in which processes of ours come and go.
+type world struct {
+	*rulestest.World
+	*testing.T
+	store kv.Store
+	game  *mailtest.Game
+	users *usersig.Signer
+	gate  *api.Gate
+	conf  mail.Config
+}
+
+func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
+	t.Helper()
+	w := &world{World: rulestest.New(t, clock, rulestest.Options{Callbacks: []string{}}), T: t, store: store, game: mailtest.NewGame(hookKey, clock.Now)}
+	var err error
+	w.users, err = usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)
+	w.Must(err)
+	sum := sha256.Sum256([]byte(apiKey))
+	keys, err := api.ParseKeys([]string{"game:" + hex.EncodeToString(sum[:])})
+	w.Must(err)
+	w.gate = &api.Gate{Keys: keys, Users: w.users}
+	w.conf = mail.Config{
+		From: rulestest.Admin, Push: true, Keep: 30 * 24 * time.Hour, Trade: 10 * time.Minute, Now: clock.Now, Sleep: w.Sleep,
+		Hook: &hook.Hook{URL: w.HTTP(w.game), Key: hookKey, Now: clock.Now},
+	}
+	return w
+}
+
+// onBolt is a world in a file.
+func onBolt(t *testing.T) *world {
+	t.Helper()
+	clock := kvtest.NewClock()
+	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{Now: clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return newWorld(t, store, clock)
+}
+
+// Both the world and the test have these.
+func (w *world) Helper()                           { w.T.Helper() }
+func (w *world) Errorf(format string, args ...any) { w.T.Helper(); w.T.Errorf(format, args...) }
+func (w *world) Fatalf(format string, args ...any) { w.T.Helper(); w.T.Fatalf(format, args...) }
+func (w *world) Context() context.Context          { return w.T.Context() }
+
+// onSleep has something happen whenever the sender of a process waits. The process is
+// made anew.
+func (w *world) onSleep(p *proc, do func(p *proc)) {
+	w.conf.Sleep = func(ctx context.Context, d time.Duration) error {
+		do(p)
+		return w.Sleep(ctx, d)
+	}
+	*p = *w.process(p.store)
+}
+
+// with is the same world in a subtest.
+func (w *world) with(t *testing.T) *world {
+	sub := *w
+	sub.T = t
+	return &sub
+}
+
+// process is one process of ours.
+type proc struct {
+	*world
+	mails  *mail.Mails
+	ledger *queue.Ledger
+	routes http.Handler
+}
+
+// process starts a process over a store, which may be mortal.
+func (w *world) process(store kv.Store) *proc {
+	w.Helper()
+	client := w.Client()
+	p := &proc{world: w, ledger: queue.NewLedger(store, w.Queue, w.Clock.Now)}
+	conf := w.conf
+	conf.Store, conf.Jobs = store, p.ledger
+	if conf.IM == nil {
+		conf.IM = client
+	}
+	if conf.Sends == nil {
+		conf.Sends = once.New(store, client, w.Clock.Now)
+	}
+	p.mails = mail.New(conf)
+	mux := http.NewServeMux()
+	p.mails.Routes(mux, mail.RoutesConfig{Gate: w.gate, Keeper: idem.New(store, w.Clock.Now)})
+	p.routes = api.Routes(mux)
+	return p
+}
+
+// logins makes users, who are then online.
+func (w *world) logins(users ...string) {
+	w.Helper()
+	for _, id := range users {
+		w.Login(id)
+	}
+}
+
+// work carries out the jobs that are due.
+func (p *proc) work() {
+	p.Helper()
+	for range 3 {
+		p.Work(p.ledger)
+	}
+}
+
+// minutes lets the clock tick for a while, as it does when nobody does anything.
+func (p *proc) minutes(n int) {
+	p.Helper()
+	for i := range n {
+		p.Advance(time.Minute)
+		for _, name := range []process.Name{mail.Campaigns, mail.Claims, mail.Trades} {
+			p.Must(name.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
+		}
+		if i%3 == 0 {
+			_, err := p.ledger.Sweep(p.Context())
+			p.Must(err)
+		}
+		p.work()
+	}
+}
+
+// reply is an answer over HTTP.
+type reply struct {
+	status int
+	code   string // of an error
+	text   string
+}
+
+// into reads an answer, which must be a good one.
+func into[T any](p *proc, a reply) (v T) {
+	p.Helper()
+	if a.status >= 300 {
+		p.Fatalf("%d %s", a.status, a.text)
+	}
+	p.Must(json.Unmarshal([]byte(a.text), &v))
+	return v
+}
+
+// do sends a request of a user, or of a server. header is an Idempotency-Key.
+func (p *proc) do(user, method, path, body string, header ...string) reply {
+	p.Helper()
+	r := httptest.NewRequestWithContext(p.Context(), method, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	for _, key := range header {
+		r.Header.Set("Idempotency-Key", key)
+	}
+	r.Header.Set("Authorization", "Bearer "+apiKey)
+	if user != server {
+		sig, err := p.users.Sign(user, time.Hour)
+		p.Must(err)
+		r.Header.Set("Authorization", "UserSig "+user+":"+sig)
+	}
+	return p.send(r)
+}
+
+func (p *proc) send(r *http.Request) reply {
+	w := httptest.NewRecorder()
+	p.routes.ServeHTTP(w, r)
+	a := reply{status: w.Code, text: w.Body.String()}
+	var failed struct {
+		Error struct {
+			Code string `json:"code"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(w.Body.Bytes(), &failed)
+	a.code = failed.Error.Code
+	return a
+}
+
+// want fails unless an answer has a status and, for an error, a code.
+func (p *proc) want(a reply, status int, code string) {
+	p.Helper()
+	if a.status != status || a.code != code {
+		p.Fatalf("%d %s, want %d %q", a.status, a.text, status, code)
+	}
+}
+
+// mail sends a mail and returns the campaign.
+func (p *proc) mail(key, body string) mail.View {
+	p.Helper()
+	return into[mail.View](p, p.do(server, http.MethodPost, "/mail", body, key))
+}
+
+func (p *proc) campaign(id string) mail.View {
+	p.Helper()
+	return into[mail.View](p, p.do(server, http.MethodGet, "/mail/"+id, ""))
+}
+
+func (p *proc) inbox(user string) mail.Inbox {
+	p.Helper()
+	return into[mail.Inbox](p, p.do(user, http.MethodGet, "/inbox", ""))
+}
+
+// received counts the messages about a mail in IM's history of a user.
+func (w *world) received(mailID string) map[string]int {
+	got := make(map[string]int)
+	for _, c := range w.App.State().Conversations {
+		for _, m := range c.Messages {
+			if strings.Contains(string(m.Body), mailID) {
+				got[m.To]++
+			}
+		}
+	}
+	return got
+}
+
+// watched counts the commits of a store.
+type watched struct {
+	kv.Store
+	n atomic.Int64
+}
+
+func watch(s kv.Store) *watched {
+	w := &watched{}
+	w.Store = kvtest.Hook(s, func(method string, call func() error) error {
+		if method == "Commit" || method == "Tally" {
+			w.n.Add(1)
+		}
+		return call()
+	})
+	return w
+}
+
+// commits returns how many there were since the last call.
+func (w *watched) commits() int64 { return w.n.Swap(0) }
+
+func quoted(users []string) string {
+	b, _ := json.Marshal(users)
+	return string(b)
+}
+
+func names(prefix string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("%s%d", prefix, i)
+	}
+	return list
+}
