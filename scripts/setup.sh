@@ -3,7 +3,7 @@
 #
 # usage: scripts/setup.sh [TOOL...]
 #
-#   TOOL   redis-server moto_server cfn-lint chromium node modules shellcheck
+#   TOOL   redis-server moto_server cfn-lint chromium java node modules shellcheck
 #          gofumpt staticcheck prose; all of them unless named. prose is the
 #          documents that the word filter is measured with, from Debian packages
 #   -h     show this
@@ -46,6 +46,7 @@ command_for() {
   case $1 in
     redis-server | chromium | shellcheck) echo "apt-get install -y --no-install-recommends $1" ;;
     node) echo "apt-get install -y --no-install-recommends nodejs npm" ;;
+    java) echo "apt-get install -y --no-install-recommends default-jre-headless" ;;
     modules) echo "npm ci --prefix scripts/node --no-audit --no-fund" ;;
     gofumpt) echo "env GOBIN=$tools/bin timeout 300 go install mvdan.cc/gofumpt@$gofumpt_version" ;;
     staticcheck) echo "env GOBIN=$tools/bin timeout 300 go install honnef.co/go/tools/cmd/staticcheck@$staticcheck_version" ;;
@@ -116,7 +117,7 @@ if [[ ${1-} == -h ]]; then
 fi
 wanted=("$@")
 if ((${#wanted[@]} == 0)); then
-  wanted=(redis-server moto_server cfn-lint chromium node modules shellcheck gofumpt staticcheck prose)
+  wanted=(redis-server moto_server cfn-lint chromium java node modules shellcheck gofumpt staticcheck prose)
 fi
 
 sudo=()

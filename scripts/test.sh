@@ -26,7 +26,7 @@ for arg in "$@"; do
     *) usage >&2; exit 2 ;;
   esac
 done
-$short || scripts/setup.sh redis-server moto_server cfn-lint chromium node modules shellcheck prose
+$short || scripts/setup.sh redis-server moto_server cfn-lint chromium java node modules shellcheck prose
 export PATH=$PWD/.tools/bin:$PWD/.tools/python/bin:$PATH
 # Tests sync thousands of small state files. Where the machine has memory to spare
 # for files, they lie there: what a process that is killed leaves is the same.
