@@ -46,6 +46,7 @@ else
     npm ci --prefix scripts/node --no-audit --no-fund --omit=optional >/dev/null
   fi
   put scripts/node/node_modules/@tencentcloud/chat/index.es.js "$source/sdk/sdk-chat.js"
+  put scripts/node/node_modules/@tencentcloud/chat/modules/group-module.js "$source/sdk/sdk-group.js"
   put scripts/node/node_modules/tim-upload-plugin/index.js "$source/sdk/sdk-upload.js"
 fi
 

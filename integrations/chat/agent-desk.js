@@ -60,7 +60,7 @@ export class Desk {
 
   async #act(groupID, what, body = {}, key) {
     const t = await this.#call("POST", `/tickets/${encodeURIComponent(groupID)}/${what}`, body, key);
-    if (t.ticketId) this.#tickets.set(groupID, t);
+    if (t.status) this.#tickets.set(groupID, t);
     return t;
   }
 

@@ -105,7 +105,7 @@ class Login {
 
   constructor(token, who) {
     Object.assign(this, { token, who, userID: who.userID });
-    this.transport = shareTransport(who.sdkAppID, who.userID, () => agent(this.token, backend));
+    this.transport = shareTransport(who.sdkAppID, who.userID, () => agent(this.token, backend), { groups: true });
     this.transport.listen((e) => this.#told(e));
     this.desk = new Desk(backend, () => this.#credentials());
     this.search = element("input", { type: "search", placeholder: t("search"), "aria-label": t("search"), dir: "auto" });
@@ -141,6 +141,7 @@ class Login {
   }
 
   #told(e) {
+    if (e.type === "gone" && e.conversation === this.shown) this.talk.querySelector(".tools")?.replaceChildren();
     if (e.type === "list" || e.type === "message" || e.type === "seen") return this.#later();
     if (e.type !== "state") return;
     const before = this.state;
@@ -277,7 +278,10 @@ class Login {
     if (here) this.view.focus();
     this.#draw();
     this.#deskTools(conversation, tools);
-    talk.load().then(() => this.view?.toEnd(), () => notify(t("failedOpen")));
+    talk.load().then(() => this.view?.toEnd(), (e) => {
+      console.warn("backchannel chat:", e);
+      this.view?.complain(t("failedOpen"));
+    });
   }
 
   // #answers is a menu of ready-made answers, which are sent only after a look.
@@ -291,14 +295,14 @@ class Login {
     if (!isGroup(conversation)) return;
     const group = conversation.slice(5);
     const draw = (ticket) => {
-      if (this.shown !== conversation || !ticket) return;
+      if (this.shown !== conversation || !ticket || this.conversation.gone) return;
       set(this.title, "textContent", this.#nameOf(conversation));
       this.title.append(element("small", {}, `${ticket.ticketId} · ${t(`status_${ticket.status}`)}`));
       const act = (f, said) => async () => {
         try {
           const after = await f();
           this.view?.say(said);
-          draw(after.ticketId ? after : this.desk.known(group));
+          draw(after.status ? after : this.desk.known(group));
         } catch (e) {
           this.view?.complain(e.message);
         }
@@ -330,7 +334,7 @@ class Login {
         this.view?.complain(e.message);
       }
     });
-    const node = popup("note", t("note"), element("div", { className: "note" }, text, save));
+    const node = popup("note", t("note"), element("div", { className: "memo" }, text, save));
     return node;
   }
 }

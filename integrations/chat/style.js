@@ -168,9 +168,9 @@ body { margin: 0; height: 100dvh; overflow: hidden; }
 .menu button { display: block; width: 100%; text-align: start; border: 0; background: none; border-radius: 9px; padding: 8px 10px; }
 .menu button:hover, .menu button:focus-visible { background: color-mix(in oklab, var(--accent) 12%, var(--card)); }
 .tools { display: flex; gap: 6px; flex: none; }
-.note { display: grid; gap: 6px; width: min(300px, 72vw); }
-.note textarea { width: 100%; border: 1px solid var(--line); border-radius: 10px; background: var(--paper); padding: 8px 10px; font-size: 16px; resize: vertical; }
-.menu .note .tool { justify-self: end; width: auto; display: flex; border: 1px solid var(--line); }
+.memo { display: grid; gap: 6px; width: min(300px, 72vw); }
+.memo textarea { width: 100%; border: 1px solid var(--line); border-radius: 10px; background: var(--paper); padding: 8px 10px; font-size: 16px; resize: vertical; }
+.menu .memo .tool { justify-self: end; width: auto; display: flex; border: 1px solid var(--line); }
 .message { margin: auto; padding: 32px; text-align: center; color: var(--soft); max-width: 40ch; grid-row: 2; }
 .chat .side { max-width: min(88%, 640px); }
 @media (max-width: 640px) {

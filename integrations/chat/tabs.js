@@ -9,21 +9,21 @@ const answerWithin = 30_000; // milliseconds, for what a leading tab is asked
 
 // shareTransport returns a transport for this tab. renew returns fresh
 // credentials; the tab that takes the lead needs some of its own.
-export function shareTransport(sdkAppID, userID, renew) {
-  if (!globalThis.navigator?.locks || !globalThis.BroadcastChannel) return new Alone(sdkAppID, renew);
-  return new Shared(sdkAppID, userID, renew);
+export function shareTransport(sdkAppID, userID, renew, options) {
+  if (!globalThis.navigator?.locks || !globalThis.BroadcastChannel) return new Alone(sdkAppID, renew, options);
+  return new Shared(sdkAppID, userID, renew, options);
 }
 
 // Alone is a tab in a browser that cannot share.
 class Alone extends Listeners {
-  constructor(sdkAppID, renew) {
+  constructor(sdkAppID, renew, options) {
     super();
-    Object.assign(this, { sdkAppID, renew });
+    Object.assign(this, { sdkAppID, renew, options });
     for (const name of calls) this[name] = (...args) => this.real[name](...args);
   }
   async connect(credentials) {
     if (!this.real) {
-      this.real = await openTransport(this.sdkAppID);
+      this.real = await openTransport(this.sdkAppID, this.options);
       this.features = this.real.features;
       this.real.listen((e) => this.tell(e));
     }
@@ -39,9 +39,9 @@ class Shared extends Listeners {
   #me = crypto.randomUUID();
   waiting = new AbortController(); // for the lock
 
-  constructor(sdkAppID, userID, renew) {
+  constructor(sdkAppID, userID, renew, options) {
     super();
-    Object.assign(this, { sdkAppID, renew });
+    Object.assign(this, { sdkAppID, renew, options });
     this.name = `backchannel ${sdkAppID} ${userID}`;
     this.channel = new BroadcastChannel(this.name);
     this.channel.onmessage = ({ data }) => this.#take(data);
@@ -72,7 +72,7 @@ class Shared extends Listeners {
   // #lead runs when the lock has come to this tab.
   async #lead() {
     if (this.closed) return;
-    const real = await openTransport(this.sdkAppID);
+    const real = await openTransport(this.sdkAppID, this.options);
     real.listen((e) => {
       this.tell(e);
       this.#post({ kind: "event", event: e });

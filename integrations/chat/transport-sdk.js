@@ -6,12 +6,15 @@ import { customOf, fromCustom, fromData, isGroup, Listeners, peerOf, Refused, ty
 const kept = 500; // messages of the SDK that can still be recalled or sent again
 const readyWithin = 20_000; // milliseconds
 
-export async function open(sdkAppID) {
+// The agent's page has groups; a shopper writes to one agent, and does without the
+// SDK's module for them.
+export async function open(sdkAppID, { groups } = {}) {
   standIn("localStorage");
   standIn("sessionStorage");
   const { default: SDK } = await import("./sdk-chat.js");
   await import("./sdk-upload.js"); // makes TIMUploadPlugin
-  return new SDKTransport(SDK, sdkAppID);
+  const modules = groups ? { "group-module": (await import("./sdk-group.js")).default } : {};
+  return new SDKTransport(SDK, { SDKAppID: sdkAppID, modules });
 }
 
 // standIn gives the page a storage in memory where the browser refuses its own: the
@@ -36,10 +39,10 @@ class SDKTransport extends Listeners {
   #sent = new Map(); // and by the key of their draft
   #watched = new Set(); // UserIDs whose presence is subscribed to
 
-  constructor(SDK, sdkAppID) {
+  constructor(SDK, options) {
     super();
     this.SDK = SDK;
-    this.chat = SDK.create({ SDKAppID: sdkAppID, ...(config.proxyServer && { proxyServer: config.proxyServer }) });
+    this.chat = SDK.create({ ...options, ...(config.proxyServer && { proxyServer: config.proxyServer }) });
     this.chat.setLogLevel(4);
     this.chat.registerPlugin({ "tim-upload-plugin": globalThis.TIMUploadPlugin });
     const { EVENT, TYPES } = SDK;
@@ -97,7 +100,7 @@ class SDKTransport extends Listeners {
     try {
       return (await f()).data;
     } catch (e) {
-      throw new Refused(e.code ?? "failed", e.message ?? String(e));
+      throw new Refused(e.code ?? "failed", e.message || `error ${e.code}`);
     }
   }
 

@@ -35,9 +35,11 @@
 //   {type: "state", state}          online, reconnecting, kicked (logged in elsewhere), expired (the UserSig)
 import config from "./config.js";
 
-export async function openTransport(sdkAppID) {
+// openTransport opens the transport of this deployment; options are {groups}: whether
+// there are groups among the conversations.
+export async function openTransport(sdkAppID, options) {
   const transport = config.emulator ? await import("./transport-emulator.js") : await import("./transport-sdk.js");
-  return transport.open(sdkAppID);
+  return transport.open(sdkAppID, options);
 }
 
 // Refused is what IM or the backend refused, with its code.

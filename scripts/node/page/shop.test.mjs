@@ -1,90 +1,8 @@
-// The shop's widget and the agent's page, on the demo shop of scripts/dev: with the
-// official Chat SDK against the emulator's gate, and once without it.
+// The shop's widget and the agent who answers, on the demo shop of scripts/dev, with
+// the official Chat SDK against the emulator's gate.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { join } from "node:path";
-import { axe, browser, root, server, shot, story } from "./harness.mjs";
-
-execFileSync(join(root, "scripts/build-widget.sh"), { stdio: "ignore" }); // before scripts/dev is built
-
-const desktop = { viewport: { width: 1440, height: 900 }, reducedMotion: "reduce" }, phone = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, reducedMotion: "reduce" };
-const noted = /status of (4\d\d|502|503)|net::ERR_|tim-upload-plugin/;
-
-// visitor opens a browser of its own on a page, which remembers its errors, what
-// its policy forbade and what it asked for.
-async function visitor(path, { context, options = desktop, init, route } = {}) {
-  context ??= await browser.newContext(options);
-  const page = await context.newPage();
-  page.setDefaultTimeout(Number(process.env.WAIT ?? 20_000));
-  Object.assign(page, { errors: [], asked: [] });
-  page.on("pageerror", (e) => page.errors.push(e.message));
-  page.on("console", (m) => m.type() === "error" && !noted.test(m.text()) && page.errors.push(m.text()));
-  page.on("request", (r) => page.asked.push(r.url()));
-  await page.addInitScript(() => {
-    window.forbidden = [];
-    addEventListener("securitypolicyviolation", (e) => forbidden.push(`${e.violatedDirective} ${e.blockedURI}`));
-    window.shifts = 0;
-    new PerformanceObserver((list) => list.getEntries().forEach((e) => (shifts += e.value))).observe({ type: "layout-shift", buffered: true });
-    window.long = [];
-    new PerformanceObserver((list) => long.push(...list.getEntries().map((e) => e.duration))).observe({ type: "longtask" });
-  });
-  if (init) await page.addInitScript(init);
-  await route?.(page);
-  await page.goto(`${server.url}${path}`);
-  return page;
-}
-
-async function leave(...pages) {
-  for (const page of pages) {
-    assert.deepEqual(page.errors, []);
-    assert.deepEqual(await page.evaluate(() => window.forbidden), [], "the page's policy");
-    await page.context().close();
-  }
-}
-
-const call = async (method, path, body) => {
-  const answer = await fetch(`${server.url}/${path}`, { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) });
-  assert.ok(answer.ok, `${path}: ${answer.status}`);
-  return answer.json();
-};
-const emulator = async (path, method = "GET", body) => {
-  const scene = await call("GET", "dev/scene");
-  return (await fetch(`${scene.emulator}/emulator/apps/${scene.sdkAppId}/${path}`, { method, headers: { "Content-Type": "application/json" }, body: body && JSON.stringify(body) })).json();
-};
-const settings = (values) => call("PUT", "dev/shop", { values });
-const agentPage = async (userId = "shop-agent", more = "") => `/chat/agent.html#${new URLSearchParams({ token: (await call("POST", "dev/agents/token", { userId })).token })}${more}`;
-const agent = async (more) => {
-  const page = await visitor(await agentPage("shop-agent", more));
-  await page.getByRole("heading", { name: "Conversations" }).waitFor();
-  return page;
-};
-const launcher = (page) => page.getByRole("button", { name: /^(Chat with us|チャットで|在线咨询)/ });
-const said = (page, text) => page.getByRole("log").locator("p.text").filter({ hasText: text });
-const box = (page) => page.getByRole("textbox", { name: "Message" });
-const write = async (page, text) => {
-  await box(page).fill(text);
-  await box(page).press("Enter");
-};
-let guests = 0;
-// begin starts a chat as a new guest, with a first message of its own.
-async function begin(page, text = `Hello, I am number ${++guests}`) {
-  await launcher(page).click();
-  await page.getByLabel("Your e-mail").fill("ann@example.com");
-  await page.getByLabel("How can we help?").fill(text);
-  await page.getByRole("button", { name: "Start chat" }).click();
-  await said(page, text).waitFor();
-  await page.locator(".row.mine.sent").first().waitFor();
-  return text;
-}
-const choose = (page, text) => page.getByRole("button", { name: text }).click();
-const picture = (page, width = 320, height = 200) => page.evaluate(([width, height]) => {
-  const canvas = Object.assign(document.createElement("canvas"), { width, height });
-  const pen = canvas.getContext("2d");
-  pen.fillStyle = "teal";
-  pen.fillRect(0, 0, width, height);
-  return canvas.toDataURL("image/png").split(",")[1];
-}, [width, height]).then((b) => Buffer.from(b, "base64"));
-const attach = (page, name, mimeType, buffer) => page.locator("input[type=file]").setInputFiles({ name, mimeType, buffer });
+import { axe, browser, shot, story } from "./harness.mjs";
+import { agent, agentPage, attach, begin, box, choose, desktop, emulator, launcher, leave, phone, picture, said, settings, start, visitor, write } from "./visitor.mjs";
 
 story("before it is opened: one small request, no storage, no cookie, no global, nothing moves", async () => {
   const names = (page) => page.evaluate(() => Object.getOwnPropertyNames(window).filter((n) => !/^\d+$/.test(n)).sort());
@@ -189,21 +107,21 @@ story("bad input: no e-mail, no message, an empty image, one of 25 MB, long name
   await settings({ first_line: html, second_line: html, logo_url: "javascript:document.title='owned'" });
   const page = await visitor("/shop/"), desk = await agent();
   await launcher(page).click();
-  const start = page.getByRole("button", { name: "Start chat" });
+  const go = page.getByRole("button", { name: "Start chat" });
   for (const bad of ["", "ann", "ann@", "@example.com", "a b@example.com", "ann@example"]) {
     await page.getByLabel("Your e-mail").fill(bad);
-    await start.click();
+    await go.click();
     await page.getByText("Please enter an e-mail address").waitFor();
   }
   await page.getByLabel("Your e-mail").fill("ann@example.com");
-  await start.click();
+  await go.click();
   await page.getByText("Please write a message first").waitFor();
   assert.deepEqual(page.asked.filter((u) => u.includes("/apps/im")), [], "no guest was made");
   await page.getByLabel("Your name").fill("x".repeat(300));
   assert.equal((await page.getByLabel("Your name").inputValue()).length, 100);
   await page.getByLabel("Your name").fill(html.slice(0, 100));
   await page.getByLabel("How can we help?").fill(html);
-  await start.click();
+  await go.click();
   await said(page, html).waitFor();
   await page.locator(".row.mine.sent").waitFor();
   await attach(page, "empty.png", "image/png", Buffer.alloc(0));
@@ -328,20 +246,11 @@ story("who logs in takes the conversation along, and the next one at this browse
   await launcher(page).click();
   await page.getByLabel("Your e-mail").waitFor();
   assert.equal(await page.getByLabel("How can we help?").inputValue(), "");
-  const second = await begin2(page);
+  const second = await start(page); // with the address of another guest, which makes nobody the same
   assert.equal(await page.locator(".row").count(), 1);
   assert.equal(await said(page, second).count(), 1);
   await leave(page, desk);
 });
-const begin2 = async (page) => {
-  const text = `Hello, I am number ${++guests}`;
-  await page.getByLabel("Your e-mail").fill("ann@example.com"); // the address of another guest, which makes nobody the same
-  await page.getByLabel("How can we help?").fill(text);
-  await page.getByRole("button", { name: "Start chat" }).click();
-  await said(page, text).waitFor();
-  return text;
-};
-
 story("a hostile theme, and a browser without storage", async () => {
   const page = await visitor("/shop/?hostile=1", { init: () => Object.defineProperty(window, "localStorage", { get() { throw new DOMException("no storage", "SecurityError"); }, configurable: true }) });
   const clean = await visitor("/shop/");
@@ -376,47 +285,6 @@ story("the theme editor's preview opens the chat and makes no guest", async () =
   await page.getByRole("alert").filter({ hasText: "Preview" }).waitFor();
   assert.deepEqual(page.asked.filter((u) => u.includes("/apps/im")), []);
   await leave(page);
-});
-
-story("the agent's page: another conversation by its address, another agent, a token that is none", async () => {
-  const page = await visitor("/shop/"), other = await visitor("/shop/");
-  const first = await begin(page), second = await begin(other);
-  const desk = await agent();
-  const told = () => desk.evaluate(() => window.told);
-  await choose(desk, first);
-  await said(desk, first).waitFor();
-  const address = new URL(desk.url());
-  assert.match(address.hash, /conversation=C2Cg_/);
-  await choose(desk, second);
-  await said(desk, second).waitFor();
-  assert.equal(await said(desk, first).count(), 0);
-  await desk.evaluate((hash) => (location.hash = hash), address.hash);
-  await said(desk, first).waitFor();
-  await desk.evaluate((hash) => (location.hash = hash), new URL(`${server.url}${await agentPage("701")}`).hash);
-  await desk.getByText("Choose a conversation to answer.").waitFor();
-  assert.equal(await desk.getByText(first).count() + (await desk.getByText(second).count()), 0, "nothing of the agent before");
-  await desk.evaluate(() => (location.hash = "#token=a.b.c"));
-  await desk.getByText("Your login has ended").waitFor();
-  await desk.evaluate(() => (location.hash = ""));
-  await desk.getByText("its address has no identity token").waitFor();
-  assert.equal(await told(), undefined);
-  await leave(page, other, desk);
-});
-
-story("without the Chat SDK, on the emulator's client API", async () => {
-  const scene = await call("GET", "dev/scene");
-  const route = (page) => page.route("**/chat/config.js", (r) => r.fulfill({ contentType: "text/javascript", body: `export default ${JSON.stringify({ backend: "", emulator: scene.emulator, answers: [], agents: [] })};` }));
-  const page = await visitor("/shop/", { route });
-  const desk = await visitor(await agentPage(), { route });
-  await desk.getByRole("heading", { name: "Conversations" }).waitFor();
-  const first = await begin(page);
-  await choose(desk, first);
-  await box(desk).pressSequentially("by the emulator");
-  await page.getByText("is writing").waitFor();
-  await box(desk).press("Enter");
-  await said(page, "by the emulator").waitFor();
-  assert.deepEqual([...page.asked, ...desk.asked].filter((u) => u.includes("sdk-")), []);
-  await leave(page, desk);
 });
 
 for (const colorScheme of ["light", "dark"]) {

@@ -1,0 +1,102 @@
+// The agent's page, which support desks embed.
+import assert from "node:assert/strict";
+import { server, shot, story } from "./harness.mjs";
+import { agent, agentPage, begin, box, call, choose, leave, said, visitor, write } from "./visitor.mjs";
+
+story("the agent's page: another conversation by its address, another agent, a token that is none", async () => {
+  const page = await visitor("/shop/"), other = await visitor("/shop/");
+  const first = await begin(page), second = await begin(other);
+  const desk = await agent();
+  await choose(desk, first);
+  await said(desk, first).waitFor();
+  const address = new URL(desk.url());
+  assert.match(address.hash, /conversation=C2Cg_/);
+  await choose(desk, second);
+  await said(desk, second).waitFor();
+  assert.equal(await said(desk, first).count(), 0);
+  await desk.evaluate((hash) => (location.hash = hash), address.hash);
+  await said(desk, first).waitFor();
+  await desk.evaluate((hash) => (location.hash = hash), new URL(`${server.url}${await agentPage("701")}`).hash);
+  await desk.getByText("Choose a conversation to answer.").waitFor();
+  assert.equal(await desk.getByText(first).count() + (await desk.getByText(second).count()), 0, "nothing of the agent before");
+  await desk.evaluate(() => (location.hash = "#token=a.b.c"));
+  await desk.getByText("Your login has ended").waitFor();
+  await desk.evaluate(() => (location.hash = ""));
+  await desk.getByText("its address has no identity token").waitFor();
+  await leave(page, other, desk);
+});
+
+story("without the Chat SDK, on the emulator's client API", async () => {
+  const scene = await call("GET", "dev/scene");
+  const route = (page) => page.route("**/chat/config.js", (r) => r.fulfill({ contentType: "text/javascript", body: `export default ${JSON.stringify({ backend: "", emulator: scene.emulator, answers: [], agents: [] })};` }));
+  const page = await visitor("/shop/", { route });
+  const desk = await visitor(await agentPage(), { route });
+  await desk.getByRole("heading", { name: "Conversations" }).waitFor();
+  const first = await begin(page);
+  await choose(desk, first);
+  await box(desk).pressSequentially("by the emulator");
+  await page.getByText("is writing").waitFor();
+  await box(desk).press("Enter");
+  await said(page, "by the emulator").waitFor();
+  assert.deepEqual([...page.asked, ...desk.asked].filter((u) => u.includes("sdk-")), []);
+  await leave(page, desk);
+});
+
+story("a ticket: its subject, an internal note, a ready-made answer, close, reopen, hand over", async () => {
+  const { ticketId, groupId } = await call("POST", "dev/tickets", { userId: "alice" });
+  await call("POST", `dev/tickets/${ticketId}/assign`, { agent: "701" });
+  const desk = await visitor(`${await agentPage("701")}&conversation=${encodeURIComponent(`GROUP${groupId}`)}`);
+  await desk.getByRole("heading", { name: "printer offline" }).waitFor();
+  const tool = (name) => desk.getByRole("button", { name, exact: true });
+  await tool("Ready-made answers").click();
+  await desk.getByRole("button", { name: "Hello, how can I help you?" }).click();
+  assert.equal(await box(desk).inputValue(), "Hello, how can I help you?");
+  await box(desk).press("Enter");
+  await said(desk, "how can I help you").waitFor();
+  await desk.locator(".row.mine.sent").waitFor();
+  await tool("Internal note").click();
+  await desk.getByRole("textbox", { name: "Internal note" }).fill("She has the old model.");
+  await shot(desk, "agent-ticket");
+  await tool("Save note").click();
+  await desk.getByText("The note is in the ticket.").waitFor();
+  const { tickets } = await call("GET", "dev/tickets");
+  assert.match(JSON.stringify(tickets.find((t) => t.id === ticketId)), /old model/, "the desk has the note");
+  assert.equal(await desk.locator(".log").getByText("old model").count(), 0, "the chat has it not");
+  await tool("Close ticket").click();
+  await desk.getByText("The ticket was closed.").waitFor();
+  await tool("Reopen ticket").click();
+  await desk.getByText("The ticket is open again.").waitFor();
+  await tool("Hand over").click();
+  await tool("Hand over to Agent 702").click();
+  await desk.getByText("This conversation has ended").waitFor();
+  assert.equal(await tool("Hand over").count(), 0);
+  const next = await visitor(await agentPage("702"));
+  await choose(next, "printer offline");
+  await next.getByRole("heading", { name: "printer offline" }).waitFor();
+  await leave(desk, next);
+});
+
+story("what the page tells the desk around it, and that it holds no text", async () => {
+  const shop = await visitor("/shop/");
+  const first = await begin(shop);
+  const address = await agentPage();
+  const desk = await visitor("/");
+  await desk.evaluate((src) => {
+    window.told = [];
+    addEventListener("message", ({ data }) => data?.backchannel && told.push(data));
+    document.body.append(Object.assign(document.createElement("iframe"), { src, title: "Chat", width: 360, height: 600 }));
+  }, address);
+  const frame = desk.frameLocator("iframe[title=Chat]");
+  const told = (what) => desk.waitForFunction((what) => told.findLast((m) => m.backchannel === what), what).then((h) => h.jsonValue());
+  assert.deepEqual(await told("ready"), { backchannel: "ready", userID: "shop-agent" });
+  await frame.getByRole("button", { name: first }).click();
+  const { conversation } = await told("open");
+  assert.match(conversation, /^C2Cg_/);
+  await frame.getByRole("button", { name: "All conversations" }).click(); // it is narrow
+  await write(shop, "are you there?");
+  await desk.waitForFunction((c) => told.some((m) => m.backchannel === "unread" && m.count === 1 && m.conversation === c), conversation);
+  await desk.evaluate((src) => (document.querySelector("iframe[title=Chat]").src = src), `${address.split("#")[0]}#token=a.b.c`);
+  await told("token");
+  assert.ok(!JSON.stringify(await desk.evaluate(() => told)).includes("there"));
+  await leave(shop, desk);
+});
