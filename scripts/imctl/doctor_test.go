@@ -310,3 +310,15 @@ func chat(t *testing.T, d *patient) {
 		t.Fatal(err)
 	}
 }
+
+// TestWebhooks: the checklist has what the deployment's rules want, and no secret.
+func TestWebhooks(t *testing.T) {
+	d := deployed(t, nil)
+	d.env["CALLBACK_PATH_SECRET"] = "path-of-this-test"
+	r := imctlWith(t, d.env, "webhooks", "-url", d.url)
+	r.want(t, 0, d.url+"/im/ and the value of CALLBACK_PATH_SECRET", "Group.CallbackBeforeSendMsg", "Before sending a group message", "Retry upon callback failure")
+	if strings.Contains(r.out, "path-of-this-test") || strings.Contains(r.out, kit.Token) || strings.Contains(r.out, "Bot.OnC2CMessage") {
+		t.Errorf("a secret, or a callback of a feature that is off:\n%s", r.out)
+	}
+	imctlWith(t, nil, "webhooks", "-all").want(t, 0, "Bot.OnC2CMessage", "Group.CallbackAfterGroupFull")
+}

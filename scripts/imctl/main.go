@@ -38,6 +38,7 @@ var commands = []command{
 	{"accounts", "accounts import FILE", "import users into the app", accounts},
 	{"bot", "bot ensure ROBOT [-nick NICK] [-face URL] [-about TEXT]", "make a chatbot's account", bot},
 	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "look after jobs that wait or were laid aside", jobs},
+	{"webhooks", "webhooks [-url URL] [-all]", "print what to enter and tick in IM's console", webhooks},
 	{"rules", "rules [stage URL | promote | rollback]", "put the word filter's rule sets into force", rules},
 	{"lottery", "lottery verify FILE", "recompute the draw of a live room's lottery from public data", verifyLottery},
 }

@@ -178,7 +178,7 @@ func (s *server) call(ctx context.Context, method, path string, body, into any) 
 	if err != nil {
 		return err
 	}
-	if a.status != http.StatusOK {
+	if a.status != http.StatusOK && a.status != http.StatusCreated && a.status != http.StatusAccepted {
 		var refused struct {
 			Error struct{ Message string }
 		}

@@ -61,6 +61,9 @@ func All(ctx context.Context, values map[string]string) (all []Wanted, err error
 	return all, nil
 }
 
+// Title is a callback's name in IM's console, "" for one without.
+func Title(command string) string { return titles[command] }
+
 // Table returns the table of a function's README: the callbacks of its feature
 // and the rules that want each, or, of the programs that have all features, the
 // functions. It is "" for a function that wants none.

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/backchannel-im/backchannel/scripts/internal/callbacks"
+	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
+	"github.com/backchannel-im/backchannel/shared/doctor"
+)
+
+const webhooksHelp = `
+Prints a checklist for IM's console, Chat > Configuration > Webhook Configuration:
+the callback URL, the token, the switches, and each callback that a rule of the
+deployment wants, as the deployment itself says; API_KEY opens it. With -all those
+of every feature, without asking anybody.
+
+  API_KEY=... imctl webhooks -url https://HOST`
+
+func webhooks(ctx context.Context, t *tool, args []string) error {
+	f := t.flags(webhooksHelp)
+	at := t.serverFlags(f)
+	all := f.Bool("all", false, "the callbacks of every feature")
+	if _, err := t.parse(f, args, 0, 0); err != nil {
+		return err
+	}
+	wanted, err := wantedCommands(ctx, at, *all)
+	if err != nil {
+		return err
+	}
+	url := strings.TrimSuffix(at.url, "/") + "/im"
+	if t.getenv("CALLBACK_PATH_SECRET") != "" {
+		url += "/ and the value of CALLBACK_PATH_SECRET"
+	}
+	fmt.Fprintf(t.out, "IM's console, Chat > Configuration > Webhook Configuration\n\n")
+	fmt.Fprintf(t.out, "[ ] callback URL           %s\n", url)
+	fmt.Fprintf(t.out, "[ ] authentication         on, and as token the value of CALLBACK_TOKEN\n")
+	fmt.Fprintf(t.out, "[ ] retry                  on: Retry upon callback failure or response timeout\n")
+	fmt.Fprintf(t.out, "\nCallbacks to tick: %d\n\n", len(wanted))
+	for _, command := range wanted {
+		title := callbacks.Title(command)
+		if title == "" {
+			title = "(see the console)"
+		}
+		fmt.Fprintf(t.out, "[ ] %-60s %s\n", title, command)
+	}
+	fmt.Fprintf(t.out, "\nThen: imctl doctor -url %s\n", at.url)
+	return nil
+}
+
+// wantedCommands are the callbacks that rules want.
+func wantedCommands(ctx context.Context, at *server, all bool) ([]string, error) {
+	var list []string
+	if all {
+		wanted, err := callbacks.All(ctx, deployment.Sample("bolt:unused"))
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range wanted {
+			list = append(list, w.Rules.Commands()...)
+		}
+		slices.Sort(list)
+		return slices.Compact(list), nil
+	}
+	var opened doctor.Opened
+	if err := at.call(ctx, http.MethodPost, "/doctor/checks", struct{}{}, &opened); err != nil {
+		return nil, err
+	}
+	var state doctor.State
+	if err := at.call(ctx, http.MethodGet, "/doctor/checks/"+opened.CheckID, nil, &state); err != nil {
+		return nil, err
+	}
+	for _, a := range state.Arrivals {
+		if a.Wanted {
+			list = append(list, a.Command)
+		}
+	}
+	slices.Sort(list)
+	return list, nil
+}
