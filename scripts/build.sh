@@ -6,7 +6,8 @@
 #   -arch   processor of the AWS programs; arm64 unless given
 #   -h      show this
 #
-# Without a name it builds every function. It makes
+# Without a name it builds every function. VERSION in the environment is what their
+# -version and GET /healthz say. It makes
 #
 #   build/aws/FUNCTION/bootstrap   for AWS Lambda, provided.al2023
 #   build/tencent/FUNCTION.zip     for Tencent SCF, Go1 on amd64, handler main
@@ -45,6 +46,10 @@ for name in "${names[@]}"; do
 done
 
 export CGO_ENABLED=0 GOOS=linux GOFLAGS=-buildvcs=false
+release=
+if [[ -n ${VERSION-} ]]; then
+  release=" -X github.com/backchannel-im/backchannel/shared/version.Version=$VERSION"
+fi
 programs=$(mktemp -d)
 trap 'rm -rf "$programs"' EXIT
 
@@ -52,7 +57,7 @@ trap 'rm -rf "$programs"' EXIT
 # protocol of a Lambda runtime that is gone, and 2 MB with it.
 compile() {
   mkdir -p "$2"
-  GOARCH=$1 go build -tags lambda.norpc -trimpath -ldflags '-s -w' -o "$2/" "${packages[@]}"
+  GOARCH=$1 go build -tags lambda.norpc -trimpath -ldflags "-s -w$release" -o "$2/" "${packages[@]}"
 }
 
 GOOS='' go build -o "$programs/pack" ./scripts/pack

@@ -20,6 +20,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/backchannel-im/backchannel/shared/version"
 )
 
 // command is one thing that imctl does. Its run gets the arguments after the
@@ -76,6 +78,10 @@ func run(ctx context.Context, args []string, out, errs io.Writer, getenv func(st
 		}
 		return 0
 	}
+	if args[0] == "-version" || args[0] == "--version" || args[0] == "version" {
+		fmt.Fprintln(out, "imctl", version.Version)
+		return 0
+	}
 	for _, c := range commands {
 		if c.name != args[0] {
 			continue
@@ -107,7 +113,7 @@ func help(w io.Writer) {
 	for _, c := range commands {
 		fmt.Fprintf(w, "  %-52s %s\n", c.usage, c.about)
 	}
-	fmt.Fprint(w, "\nimctl COMMAND -h says more.\n")
+	fmt.Fprint(w, "\nimctl COMMAND -h says more, imctl -version the version.\n")
 }
 
 // flags returns the command's flag set, which explains the command with -h.

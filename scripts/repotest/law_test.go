@@ -26,6 +26,7 @@ const (
 var ports = map[string][]string{
 	"shared/fault":       {},
 	"shared/metric":      {},
+	"shared/version":     {},
 	"shared/retry":       {},
 	"shared/kv":          {"shared/metric", "shared/retry", "shared/fault"},
 	"shared/queue":       {"shared/kv", "shared/metric", "shared/retry", "shared/fault"},
@@ -55,7 +56,7 @@ var ports = map[string][]string{
 var edges = map[string][]string{
 	"shared/config":         {},
 	"shared/config/secrets": {"shared/config", "shared/tencentcloud"},
-	"shared/faas":           {"shared/config", "shared/metric", "shared/fault"},
+	"shared/faas":           {"shared/config", "shared/metric", "shared/version", "shared/fault"},
 }
 
 // rulesBelow are rules in a folder of another rule's, whose family they are: they

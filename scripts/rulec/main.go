@@ -15,6 +15,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/backchannel-im/backchannel/shared/version"
 )
 
 // command is one thing that rulec does. Its run gets the arguments after the
@@ -48,6 +50,10 @@ func run(args []string, out, errs io.Writer) int {
 	}
 	if slices.Contains([]string{"-h", "--help", "help"}, args[0]) {
 		help(out)
+		return 0
+	}
+	if args[0] == "-version" || args[0] == "--version" {
+		fmt.Fprintln(out, "rulec", version.Version)
 		return 0
 	}
 	i := slices.IndexFunc(commands, func(c command) bool { return c.name == args[0] })

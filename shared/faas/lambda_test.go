@@ -268,7 +268,7 @@ func TestMetricsOnLambda(t *testing.T) {
 	}
 	found := 0
 	for _, line := range l.Logs() {
-		if line["_aws"] != nil && line["Requests"] == 1.0 && line["function"] == "testfunc" && line["route"] == "/echo/{id...}" && line["status"] == "2xx" {
+		if line["_aws"] != nil && line["Requests"] == 1.0 && line["function"] == "test" && line["route"] == "/echo/{id...}" && line["status"] == "2xx" {
 			found++
 		}
 	}

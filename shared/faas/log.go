@@ -1,6 +1,7 @@
 package faas
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -35,7 +36,9 @@ func flushSometimes(ctx context.Context, function string) {
 
 // flush writes what was counted to the log's own place, stdout.
 func flush(ctx context.Context, function string) {
-	if err := metric.Flush(os.Stdout, function, time.Now()); err != nil {
+	// On Lambda the function is known by the name that its stack gave it.
+	name := cmp.Or(os.Getenv("AWS_LAMBDA_FUNCTION_NAME"), function)
+	if err := metric.Flush(os.Stdout, name, time.Now()); err != nil {
 		slog.WarnContext(ctx, "metrics were not written", "error", err.Error())
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/metric"
+	"github.com/backchannel-im/backchannel/shared/version"
 )
 
 // server is the app's handler with what every deployable does around it: health,
@@ -57,7 +58,8 @@ func (s server) health(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(struct {
 		Status   string `json:"status"`
 		Function string `json:"function"`
-	}{"ok", s.name})
+		Version  string `json:"version"`
+	}{"ok", s.name, version.Version})
 }
 
 // logRequest logs the route's template; the path and the query may hold secrets

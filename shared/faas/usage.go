@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/version"
 )
 
 // onCommandLine listens, or prints what -h or -settings asks for. It returns the
@@ -17,6 +18,10 @@ import (
 func (f *function) onCommandLine(args []string) int {
 	if len(args) == 0 {
 		return f.listen()
+	}
+	if args[0] == "-version" || args[0] == "--version" {
+		fmt.Printf("%s %s\n", f.name, version.Version)
+		return 0
 	}
 	settings, err := f.settings()
 	if err != nil {
@@ -57,6 +62,7 @@ func printUsage(w io.Writer, name string, settings []config.Setting) {
 
   %[1]s            listen on HOST and PORT until SIGINT or SIGTERM
   %[1]s -settings  print the settings below as JSON
+  %[1]s -version   print the version
   %[1]s -h         print this
 
 AWS Lambda and Tencent SCF start it without arguments, and it finds out where it

@@ -12,11 +12,18 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/backchannel-im/backchannel/shared/version"
 )
 
-// Main runs a command until it ends or is interrupted. It exits with 2 after a
+// Main runs a command until it ends or is interrupted, or prints its version when
+// that is asked for. It exits with 2 after a
 // wrong command line, and with 1 after another error.
 func Main(name string, run func(ctx context.Context, args []string, out, errs io.Writer) error) {
+	if len(os.Args) == 2 && (os.Args[1] == "-version" || os.Args[1] == "--version") {
+		fmt.Printf("%s %s\n", name, version.Version)
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

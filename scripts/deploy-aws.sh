@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# Deploy template.yaml with the AWS CLI alone: package, show the change set, deploy,
+# print what to paste where; or take the latest release back.
+#
+# usage: scripts/deploy-aws.sh [flags] plan|deploy|outputs|rollback
+#
+#   plan           package, make a change set, show it, and leave it unexecuted
+#   deploy         the same, then execute it after a question
+#   outputs        print the stack's outputs
+#   rollback       point the alias "live" of every function to the version before
+#
+#   -stack NAME    name of the stack; backchannel unless given
+#   -bucket NAME   S3 bucket for the programs, in the stack's region; plan and deploy need it
+#   -params FILE   lines ParameterName=value, as template.yaml describes them
+#   -yes           execute without a question
+#   -h             show this
+set -euo pipefail
+script=$(realpath "$0")
+cd "$(dirname "$script")/.."
+
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$script"; }
+die() { echo "deploy-aws.sh: $*" >&2; exit 1; }
+
+stack=backchannel bucket='' params='' yes=''
+while [[ ${1-} == -* ]]; do
+  case $1 in
+    -h) usage; exit ;;
+    -stack) stack=${2-}; shift 2 || { usage >&2; exit 2; } ;;
+    -bucket) bucket=${2-}; shift 2 || { usage >&2; exit 2; } ;;
+    -params) params=${2-}; shift 2 || { usage >&2; exit 2; } ;;
+    -yes) yes=1; shift ;;
+    *) echo "deploy-aws.sh: unknown flag $1" >&2; usage >&2; exit 2 ;;
+  esac
+done
+verb=${1-}
+case $verb in
+  plan | deploy | outputs | rollback) ;;
+  *) usage >&2; exit 2 ;;
+esac
+command -v aws > /dev/null || die "the AWS CLI is not installed: https://docs.aws.amazon.com/cli/"
+
+status() {
+  aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].StackStatus' --output text 2> /dev/null || echo NONE
+}
+
+outputs() {
+  aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].Outputs[].[OutputKey,OutputValue,Description]' --output text |
+    while IFS=$'\t' read -r key value about; do printf '%-16s %s\n%-16s %s\n' "$key" "$value" '' "$about"; done
+}
+
+rollback() {
+  local ids id live before
+  ids=$(aws cloudformation list-stack-resources --stack-name "$stack" \
+    --query "StackResourceSummaries[?ResourceType=='AWS::Lambda::Function'].PhysicalResourceId" --output text)
+  [[ -n $ids && $ids != None ]] || die "the stack $stack has no functions"
+  for id in $ids; do
+    live=$(aws lambda get-alias --function-name "$id" --name live --query FunctionVersion --output text)
+    # Versions are numbers that grow; the one before is the largest below the live one.
+    before=$(aws lambda list-versions-by-function --function-name "$id" --query 'Versions[].Version' --output text |
+      tr '\t' '\n' | grep -E '^[0-9]+$' | awk -v live="$live" '$1 + 0 < live + 0' | sort -n | tail -1)
+    if [[ -z $before ]]; then
+      echo "$id: version $live has none before it"
+      continue
+    fi
+    aws lambda update-alias --function-name "$id" --name live --function-version "$before" > /dev/null
+    echo "$id: version $before is in force, instead of $live"
+  done
+  echo "The next deploy puts the newest release into force again."
+}
+
+package() {
+  local is=$1 quota reserved release
+  case $is in
+    ROLLBACK_COMPLETE)
+      die "the stack's first creation failed, and CloudFormation takes nothing else for it but its deletion: read the reason under Events in the console, then: aws cloudformation delete-stack --stack-name $stack" ;;
+    *_IN_PROGRESS) die "the stack is being changed ($is): wait until that has ended" ;;
+    *_FAILED) die "the stack is in the state $is: read the reason under Events in the console and continue or cancel there" ;;
+  esac
+  [[ -n $bucket ]] || die "-bucket is missing: aws s3 mb s3://NAME makes one"
+  [[ -d build/aws ]] || die "build/aws is missing: run scripts/build.sh first"
+  overrides=()
+  if [[ -n $params ]]; then
+    while IFS= read -r line || [[ -n $line ]]; do
+      [[ -z $line || $line == \#* ]] && continue
+      [[ $line == *=* ]] || die "$params: \"$line\" is not ParameterName=value"
+      overrides+=("ParameterKey=${line%%=*},ParameterValue=$(quoted "${line#*=}")")
+    done < "$params"
+  fi
+  reserved=$(sed -n 's/^ReservedCallbacks=//p' "${params:-/dev/null}")
+  if [[ -n $reserved && $reserved != 0 ]]; then
+    quota=$(aws lambda get-account-settings --query AccountLimit.UnreservedConcurrentExecutions --output text)
+    # AWS keeps 100 for functions without a reservation.
+    ((quota - reserved >= 100)) || die "the account has $quota concurrent executions that nobody reserved, and AWS keeps 100 of them: ReservedCallbacks=$reserved does not fit; ask for more under Service Quotas, or leave it 0"
+  fi
+  # A changed parameter must publish new versions as a changed program does.
+  release=$( (find build/aws -type f -exec sha256sum {} + | LC_ALL=C sort; sha256sum template.yaml; cat "${params:-/dev/null}") | sha256sum | cut -c1-64)
+  overrides+=("ParameterKey=Release,ParameterValue=$release")
+  packaged=$(mktemp)
+  trap 'rm -f "$packaged"' EXIT
+  aws cloudformation package --template-file template.yaml --s3-bucket "$bucket" --s3-prefix "$stack" --output-template-file "$packaged" > /dev/null
+}
+
+# quoted escapes the commas that the CLI's shorthand would split at.
+quoted() { printf %s "${1//,/\\,}"; }
+
+changeset() {
+  local is=$1 kind=UPDATE reason
+  if [[ $is == NONE || $is == REVIEW_IN_PROGRESS ]]; then kind=CREATE; fi
+  name="release-$(date -u +%Y%m%d%H%M%S)"
+  aws cloudformation create-change-set --stack-name "$stack" --change-set-name "$name" --change-set-type "$kind" \
+    --template-body "file://$packaged" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "${overrides[@]}" > /dev/null
+  if ! aws cloudformation wait change-set-create-complete --stack-name "$stack" --change-set-name "$name" 2> /dev/null; then
+    reason=$(aws cloudformation describe-change-set --stack-name "$stack" --change-set-name "$name" --query StatusReason --output text)
+    aws cloudformation delete-change-set --stack-name "$stack" --change-set-name "$name" > /dev/null
+    case $reason in
+      *"didn't contain changes"* | *"No updates"*) echo "nothing to deploy"; return 1 ;;
+    esac
+    die "CloudFormation refuses the change set: $reason"
+  fi
+  aws cloudformation describe-change-set --stack-name "$stack" --change-set-name "$name" --output text \
+    --query 'Changes[].ResourceChange.[Action,LogicalResourceId,ResourceType,Replacement]' |
+    while IFS=$'\t' read -r action id type replacement; do
+      if [[ $replacement == True ]]; then type+='  REPLACED'; fi
+      printf '%-8s %-24s %s\n' "$action" "$id" "$type"
+    done
+}
+
+case $verb in
+  outputs) outputs; exit ;;
+  rollback) rollback; exit ;;
+esac
+is=$(status)
+[[ $is != REVIEW_IN_PROGRESS ]] || is=NONE
+package "$is"
+changeset "$is" || { outputs; exit; }
+if [[ $verb == plan ]]; then
+  echo "not executed: change set $name of stack $stack; deploy makes a new one"
+  aws cloudformation delete-change-set --stack-name "$stack" --change-set-name "$name" > /dev/null
+  exit
+fi
+if [[ -z $yes ]]; then
+  read -r -p "execute it? [y/N] " answer
+  [[ $answer == y ]] || { echo "not executed"; exit 1; }
+fi
+aws cloudformation execute-change-set --stack-name "$stack" --change-set-name "$name"
+if [[ $is == NONE ]]; then waited='stack-create-complete'; else waited='stack-update-complete'; fi
+aws cloudformation wait "$waited" --stack-name "$stack" ||
+  die "the deployment failed and was taken back: what stood before stands. The reason is under Events of the stack $stack in the console"
+outputs

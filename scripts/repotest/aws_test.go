@@ -1,0 +1,244 @@
+package repotest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// calledOf finds the calls of AWS services in the sources of a package.
+func calledOf(t *testing.T, dir, receiver string) (names []string) {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+	if err != nil || len(list) == 0 {
+		t.Fatalf("%s: %v", dir, err)
+	}
+	call := regexp.MustCompile(receiver + `\.([A-Z][A-Za-z]+)\(ctx, `)
+	for _, file := range list {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range call.FindAllStringSubmatch(string(b), -1) {
+			names = append(names, m[1])
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// policyOf returns the actions that a managed policy of template.yaml allows.
+func policyOf(t *testing.T, id string) (actions []string) {
+	t.Helper()
+	var document struct {
+		Resources map[string]struct {
+			Properties struct {
+				PolicyDocument struct {
+					Statement []yaml.Node `yaml:"Statement"`
+				} `yaml:"PolicyDocument"`
+			} `yaml:"Properties"`
+		} `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "template.yaml")), &document); err != nil {
+		t.Fatal(err)
+	}
+	statements := document.Resources[id].Properties.PolicyDocument.Statement
+	if len(statements) == 0 {
+		t.Fatalf("template.yaml has no policy %s", id)
+	}
+	for _, s := range statements {
+		var is struct {
+			Action yaml.Node `yaml:"Action"`
+		}
+		if s.Kind != yaml.MappingNode || s.Decode(&is) != nil {
+			continue // a condition's
+		}
+		if is.Action.Kind == yaml.ScalarNode {
+			actions = append(actions, is.Action.Value)
+		}
+		for _, a := range is.Action.Content {
+			actions = append(actions, a.Value)
+		}
+	}
+	slices.Sort(actions)
+	return actions
+}
+
+// TestPoliciesAreWhatIsCalled: each policy allows the calls that the code behind it
+// makes, and none else. A transaction is allowed by the actions that it is made of.
+func TestPoliciesAreWhatIsCalled(t *testing.T) {
+	for id, tt := range map[string]struct {
+		service, dir, receiver string
+	}{
+		"UseState": {"dynamodb", "shared/kv/dynamokv", `client`},
+		"SendJobs": {"sqs", "shared/queue/sqsqueue", `client`},
+	} {
+		var want []string
+		for _, call := range calledOf(t, tt.dir, tt.receiver) {
+			switch call {
+			case "TransactWriteItems":
+				want = append(want, "ConditionCheckItem", "DeleteItem", "PutItem", "UpdateItem")
+			case "SendMessageBatch":
+				want = append(want, "SendMessage")
+			default:
+				want = append(want, call)
+			}
+		}
+		for i, name := range want {
+			want[i] = tt.service + ":" + name
+		}
+		slices.Sort(want)
+		want = slices.Compact(want)
+		if got := policyOf(t, id); !slices.Equal(got, want) {
+			t.Errorf("%s allows %q; %s calls %q", id, got, tt.dir, want)
+		}
+	}
+}
+
+// TestPoliciesFitTheFunctions: a function may use what it links and is given settings
+// for: the table by STATE_URL, the queues by QUEUE_URL.
+func TestPoliciesFitTheFunctions(t *testing.T) {
+	text := read(t, "template.yaml")
+	for _, f := range deployed(t, "template.yaml") {
+		at := strings.Index(text, "CodeUri: build/aws/"+f.Name+"\n")
+		part := text[at:]
+		part = part[strings.Index(part, "      Policies:\n"):]
+		policies, _, _ := strings.Cut(part, "\n\n")
+		for setting, policy := range map[string]string{"STATE_URL": "UseState", "QUEUE_URL": "SendJobs"} {
+			_, given := f.Environment[setting]
+			if strings.Contains(policies, "!Ref "+policy) != given {
+				t.Errorf("%s is given %s: %v; its policies are\n%s", f.Name, setting, given, policies)
+			}
+		}
+	}
+}
+
+// TestAlarmsAreReachable: what alarms on our own metrics name is what programs write.
+func TestAlarmsAreReachable(t *testing.T) {
+	text, metrics := read(t, "template.yaml"), read(t, "shared/metric/metric.go")
+	found := 0
+	for _, m := range regexp.MustCompile(`Namespace: Backchannel\n      MetricName: (\w+)\n`).FindAllStringSubmatch(text, -1) {
+		if found++; !strings.Contains(metrics, `("`+m[1]+`", `) {
+			t.Errorf("an alarm looks at %s, which nobody writes", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile(`MetricName=\\"(\w+)\\"`).FindAllStringSubmatch(text, -1) {
+		if found++; !strings.Contains(metrics, `("`+m[1]+`", `) {
+			t.Errorf("the dashboard shows %s, which nobody writes", m[1])
+		}
+	}
+	if found < 8 {
+		t.Errorf("only %d places found", found)
+	}
+	for _, words := range []string{"callback rule failed", "job is dead"} {
+		if !strings.Contains(text, `$.msg = "`+words+`"`) {
+			t.Errorf("no filter looks for %q", words)
+		}
+	}
+	if !strings.Contains(read(t, "shared/im/callback/dispatch.go"), `"callback rule failed"`) || !strings.Contains(read(t, "shared/queue/ledger.go"), `"job is dead"`) {
+		t.Error("the log says otherwise what the filters of template.yaml look for")
+	}
+}
+
+// awsCLI stands for the AWS CLI: it writes down its arguments, and answers what the
+// test put into files.
+const awsCLI = `#!/usr/bin/env bash
+echo "$*" >> "$FAKE/calls"
+case "$1 $2" in
+  'cloudformation describe-stacks')
+    [[ -f $FAKE/status ]] || exit 255
+    if [[ $* == *Outputs* ]]; then printf 'CallbackUrl\thttps://x.lambda-url.eu-central-1.on.aws/im\tfor IM\n'; else cat "$FAKE/status"; fi ;;
+  'cloudformation package') for a; do [[ ${prev-} == --output-template-file ]] && echo '{}' > "$a"; prev=$a; done ;;
+  'cloudformation wait') [[ ! -f $FAKE/fails-$3 ]] ;;
+  'cloudformation describe-change-set') if [[ $* == *StatusReason* ]]; then cat "$FAKE/reason"; else printf 'Modify\tBundle\tAWS::Lambda::Function\tFalse\n'; fi ;;
+  'cloudformation list-stack-resources') printf 'fn-a\tfn-b' ;;
+  'lambda get-alias') if [[ $* == *fn-a* ]]; then echo 12; else echo 1; fi ;;
+  'lambda list-versions-by-function') if [[ $* == *fn-a* ]]; then printf '$LATEST\t9\t12\t11\t2'; else printf '$LATEST\t1'; fi ;;
+  'lambda get-account-settings') echo 110 ;;
+esac
+`
+
+// TestDeployAWS runs scripts/deploy-aws.sh with a CLI that only writes down.
+func TestDeployAWS(t *testing.T) {
+	dir := t.TempDir()
+	for file, text := range map[string]string{
+		"scripts/deploy-aws.sh": read(t, "scripts/deploy-aws.sh"), "template.yaml": "x: 1\n", "build/aws/bundle/bootstrap": "a program",
+		"bin/aws": awsCLI, "params": "SdkAppId=1400000001\n# a comment\nAllowedOrigins=https://a.example.com,https://b.example.com\n",
+	} {
+		path := filepath.Join(dir, file)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	calls := ""
+	do := func(files map[string]string, args ...string) (string, error) {
+		fake := t.TempDir()
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(fake, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "scripts/deploy-aws.sh"), args...)
+		cmd.Env = append(os.Environ(), "FAKE="+fake, "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		b, _ := os.ReadFile(filepath.Join(fake, "calls"))
+		calls = string(b)
+		return string(out), err
+	}
+	want := func(out string, err error, fails bool, parts ...string) {
+		t.Helper()
+		for _, part := range parts {
+			if !strings.Contains(out, part) {
+				t.Errorf("%q is not in\n%s", part, out)
+			}
+		}
+		if (err != nil) != fails {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+	out, err := do(nil, "-bucket", "b", "-params", filepath.Join(dir, "params"), "plan")
+	want(out, err, false, "Modify   Bundle", "not executed")
+	if strings.Contains(calls, "execute-change-set") || !strings.Contains(calls, "--change-set-type CREATE") || !strings.Contains(calls, "delete-change-set") ||
+		!strings.Contains(calls, `ParameterKey=AllowedOrigins,ParameterValue=https://a.example.com\,https://b.example.com`) {
+		t.Errorf("calls\n%s", calls)
+	}
+	release := regexp.MustCompile(`ParameterKey=Release,ParameterValue=([0-9a-f]{64})`)
+	first := release.FindString(calls)
+	out, err = do(map[string]string{"status": "UPDATE_COMPLETE"}, "-bucket", "b", "-yes", "deploy")
+	want(out, err, false, "CallbackUrl", "for IM")
+	if !strings.Contains(calls, "execute-change-set") || !strings.Contains(calls, "--change-set-type UPDATE") || !strings.Contains(calls, "wait stack-update-complete") {
+		t.Errorf("calls\n%s", calls)
+	}
+	if again := release.FindString(calls); first == "" || again == first {
+		t.Error("other parameters make the same release")
+	}
+	out, err = do(map[string]string{"status": "UPDATE_COMPLETE", "fails-change-set-create-complete": "", "reason": "The submitted information didn't contain changes."}, "-bucket", "b", "deploy")
+	want(out, err, false, "nothing to deploy")
+	out, err = do(map[string]string{"status": "ROLLBACK_COMPLETE"}, "-bucket", "b", "deploy")
+	want(out, err, true, "delete-stack")
+	out, err = do(map[string]string{"status": "UPDATE_COMPLETE", "fails-stack-update-complete": ""}, "-bucket", "b", "-yes", "deploy")
+	want(out, err, true, "taken back")
+	out, err = do(map[string]string{"status": "UPDATE_COMPLETE"}, "plan")
+	want(out, err, true, "-bucket is missing")
+	out, err = do(map[string]string{"status": "UPDATE_COMPLETE"}, "rollback")
+	want(out, err, false, "fn-a: version 11 is in force, instead of 12", "fn-b: version 1 has none before it")
+	if err := os.WriteFile(filepath.Join(dir, "params"), []byte("ReservedCallbacks=50\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err = do(nil, "-bucket", "b", "-params", filepath.Join(dir, "params"), "deploy")
+	want(out, err, true, "110 concurrent executions", "Service Quotas")
+	out, err = do(nil, "destroy")
+	want(out, err, true, "usage:")
+}

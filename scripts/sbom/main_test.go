@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestDependencies: every module that is linked has a licence that is accepted, and
+// is justified in the decision that lists them.
+func TestDependencies(t *testing.T) {
+	modules, err := Modules("../..", "./functions/...", "./scripts/...")
+	if err != nil {
+		t.Fatal(err)
+	}
+	decisions, err := filepath.Glob("../../docs/decisions/*-dependencies.md")
+	if err != nil || len(decisions) != 1 {
+		t.Fatalf("%v %v", decisions, err)
+	}
+	text, err := os.ReadFile(decisions[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range modules {
+		if len(m.Licences) == 0 || m.Sum == "" {
+			t.Errorf("%s: licences %v, sum %q", m.Path, m.Licences, m.Sum)
+		}
+		if !strings.Contains(string(text), "`"+m.Path+"`") {
+			t.Errorf("%s is linked, and %s does not say why", m.Path, decisions[0])
+		}
+	}
+	var one, two bytes.Buffer
+	if write(&one, modules) != nil || write(&two, modules) != nil || !bytes.Equal(one.Bytes(), two.Bytes()) || !json.Valid(one.Bytes()) {
+		t.Error("the document is not the same twice")
+	}
+}
+
+func TestLicences(t *testing.T) {
+	for name, tt := range map[string]struct{ text, want string }{
+		"Apache":   {"Apache License\n                           Version 2.0, January 2004", "Apache-2.0"},
+		"MIT":      {"MIT\n\nPermission is hereby granted, free of charge, to any\nperson obtaining a copy of this", "MIT"},
+		"copyleft": {"GNU AFFERO GENERAL PUBLIC LICENSE\nVersion 3", ""},
+		"nothing":  {"All rights reserved.", ""},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "LICENSE"), []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := licences(dir)
+		if strings.Join(got, " ") != tt.want || (err == nil) != (tt.want != "") {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	if _, err := licences(t.TempDir()); err == nil {
+		t.Error("a module without a licence is accepted")
+	}
+}
