@@ -59,7 +59,7 @@ export class User {
   async open(options = {}) {
     this.context = await browser.newContext();
     this.page = await this.context.newPage();
-    this.page.on("pageerror", (e) => this.errors.push(`${e.message} in "${running.name}"`));
+    this.page.on("pageerror", (e) => this.errors.push(`${e.message} in "${running.name}" of ${this.id}`));
     this.page.on("request", (r) => /^(http:\/\/127\.0\.0\.1[:/]|blob:|data:)/.test(r.url()) || strangers.push(r.url()));
     await this.page.goto(address);
     await this.page.evaluate(

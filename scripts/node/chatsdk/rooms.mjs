@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { alice, bob, check, groupState, pause, rest, User } from "./harness.mjs";
+import { alice, bob, check, groupState, old, pause, rest, User } from "./harness.mjs";
 
 check("a live room is joined by both, and the emulator has them", async () => {
   await alice.must(() => chat.createGroup({ type: "AVChatRoom", name: "Live", groupID: "live" }));
@@ -50,6 +50,30 @@ check("a room mute has IM's code", async () => {
   assert.equal((await bob.text("live", "muted", { group: true })).failed, 10017);
   await rest("group_open_http_svc/forbid_send_msg", { GroupId: "live", Members_Account: ["bob"], MuteTime: 0 });
 });
+check("a recall in a live room reaches the viewers", async () => {
+  const { data } = await alice.text("live", "never mind", { group: true });
+  const { ID } = await bob.received("never mind");
+  assert.equal(ID, data.message.ID);
+  await alice.must((message) => chat.revokeMessage(message), data.message);
+  const list = await bob.wait("MESSAGE_REVOKED", `(list) => list.some((m) => m.ID === ${JSON.stringify(ID)})`);
+  assert.equal(list[0].conversationID, "GROUPlive");
+  assert.ok((await groupState("live")).messages.find((m) => m.body[0].MsgContent.Text === "never mind").recalled);
+}, { lacking: [old.chat31, old.tim] });
+check("a message that the backend takes back disappears from the live room", async () => {
+  await bob.forget();
+  const sent = await rest("group_open_http_svc/send_group_msg", { GroupId: "live", From_Account: "alice", Random: 9100, MsgBody: [{ MsgType: "TIMTextElem", MsgContent: { Text: "spam" } }] });
+  const { ID } = await bob.received("spam");
+  await rest("group_open_http_svc/group_msg_recall", { GroupId: "live", MsgSeqList: [{ MsgSeq: sent.MsgSeq }] });
+  await bob.wait("MESSAGE_REVOKED", `(list) => list.some((m) => m.ID === ${JSON.stringify(ID)})`);
+}, { lacking: [old.chat31, old.tim] });
+check("marked viewers are listed by their mark", async () => {
+  await alice.must(() => chat.markGroupMemberList({ groupID: "live", userIDList: ["bob"], markType: 1000, enableMark: true }));
+  assert.deepEqual((await groupState("live")).members.find((m) => m.userId === "bob").marks, [1000]);
+  const listed = async () => (await alice.must(() => chat.getGroupMemberList({ groupID: "live", filter: 1000 }))).data.memberList.map((m) => m.userID);
+  assert.deepEqual(await listed(), ["bob"]);
+  await alice.must(() => chat.markGroupMemberList({ groupID: "live", userIDList: ["bob"], markType: 1000, enableMark: false }));
+  assert.deepEqual(await listed(), []);
+}, { lacking: [old.chat31, old.tim] });
 check("a broadcast to all rooms arrives", async () => {
   await rest("group_open_http_svc/send_broadcast_msg", { From_Account: "alice", Random: 31337, MsgBody: [{ MsgType: "TIMTextElem", MsgContent: { Text: "to all rooms" } }] });
   await bob.received("to all rooms");

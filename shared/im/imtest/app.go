@@ -121,6 +121,10 @@ type account struct {
 	attributes                     map[string]json.RawMessage // of all-member push
 	tags                           []string
 	kicked                         time.Time // the last time
+
+	settings     map[string]ConversationSetting // by contactKey
+	hidden       map[*Message]bool              // that the user does not want to see any more
+	customStatus string
 }
 
 // blocks reports whether another user is on the account's blacklist.
@@ -140,7 +144,7 @@ func newAccount(id string) *account {
 	return &account{
 		id: id, profile: make(map[string]any), friends: make(map[string]*friend),
 		blocked: make(map[string]time.Time), attributes: make(map[string]json.RawMessage),
-		gone: make(map[string]*Message),
+		gone: make(map[string]*Message), settings: make(map[string]ConversationSetting),
 	}
 }
 

@@ -43,6 +43,7 @@ type c2cSend struct {
 	notToSender           bool // SyncOtherMachine 2
 	noUnread              bool
 	clientTime            int64
+	needReceipt           bool
 	from                  origin
 	byREST                bool
 }
@@ -139,7 +140,7 @@ func (s c2cSend) message(key string, now time.Time) *Message {
 	return &Message{
 		From: s.sender, To: s.receiver, Seq: s.seq, Random: s.random, Time: now.Truncate(time.Second), Key: key,
 		ID: "144115" + key, Body: s.body, Custom: s.custom, Online: s.onlineOnly, ByREST: s.byREST,
-		ClientTime: s.clientTime,
+		ClientTime: s.clientTime, NeedReceipt: s.needReceipt,
 	}
 }
 

@@ -34,6 +34,8 @@ type Client struct {
 	darkness int      // how often it went dark
 	streams  int      // open event streams of a page
 	rooms    []*group // AVChatRooms the device is in, in the order of joining
+	watched  map[string]bool
+	waited   int // how many of its events waited for the login
 
 	events journal[*Event]
 }
@@ -42,7 +44,8 @@ type Client struct {
 type Event struct {
 	// Kind is message, broadcast (to all AVChatRooms), modified, recalled,
 	// notification (of the system), kickedOffline, left (taken out of a group),
-	// destroyed (the group), muted, unmuted, or tip where the device wants tips.
+	// destroyed (the group), muted, unmuted, status (of a user that the device
+	// watches), or tip where the device wants tips.
 	Kind    string   `json:"kind"`
 	GroupID string   `json:"groupId,omitempty"`
 	TopicID string   `json:"topicId,omitempty"` // of a mute; a message has its own
@@ -54,6 +57,9 @@ type Event struct {
 	// rest: by the REST API), or why a user left a group (kicked or banned).
 	Reason string `json:"reason,omitempty"`
 	Tip    *Tip   `json:"tip,omitempty"`
+	// UserID is whose Status is new.
+	UserID string  `json:"userId,omitempty"`
+	Status *Status `json:"status,omitempty"`
 }
 
 // Draft is a message about to be sent.
@@ -69,6 +75,8 @@ type Draft struct {
 	OnlineOnly bool
 	TopicID    string
 	Mentions   []string // UserIDs, or @all
+	// NeedReceipt asks the readers for receipts; see [Client.SendReceipts].
+	NeedReceipt bool
 }
 
 func (d Draft) body() (json.RawMessage, error) {
@@ -119,7 +127,9 @@ func (a *App) Login(userID, sig string, d Device) (*Client, error) {
 	c.token = "c" + a.newID() + a.newID()
 	a.sessions[c.token] = c
 	u.devices = append(u.devices, c)
+	c.waited = len(u.waiting)
 	a.flush(c)
+	a.tellStatus(u)
 	a.mu.Unlock()
 	a.stateChanged(c, "Login", "Register", kicked)
 	return c, nil
@@ -144,6 +154,14 @@ func (a *App) flush(c *Client) {
 		c.push(&Event{Kind: "message", GroupID: m.GroupID, Message: m})
 	}
 	u.waiting = nil
+}
+
+// Waited returns how many of the device's first events are messages that waited for
+// its login.
+func (c *Client) Waited() int {
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	return c.waited
 }
 
 // stateChanged tells the backend of a login or its end (1047/34357).
@@ -172,6 +190,9 @@ func (a *App) unlink(c *Client) {
 		u.devices = slices.DeleteFunc(u.devices, func(x *Client) bool { return x == c })
 	}
 	a.goDark(c)
+	if u := a.accounts[c.userID]; u != nil {
+		a.tellStatus(u)
+	}
 }
 
 // UserID returns who is logged in.
@@ -261,6 +282,7 @@ func (c *Client) Send(groupID string, d Draft) (Sent, error) {
 	s := groupSend{
 		groupID: groupID, topicID: d.TopicID, sender: c.userID, operator: c.userID, random: c.random(d.Random),
 		body: body, custom: d.Custom, priority: d.Priority, onlineOnly: d.OnlineOnly, from: c.from, clientTime: d.ClientTime,
+		needReceipt: d.NeedReceipt,
 	}
 	for _, id := range d.Mentions {
 		if id == "@all" {
@@ -283,7 +305,7 @@ func (c *Client) SendTo(userID string, d Draft) (Sent, error) {
 	}
 	return c.app.sendC2C(c2cSend{
 		sender: c.userID, receiver: userID, random: c.random(d.Random), seq: d.Seq, hasSeq: d.Seq != 0, body: body, custom: d.Custom,
-		onlineOnly: d.OnlineOnly, from: c.from, clientTime: d.ClientTime,
+		onlineOnly: d.OnlineOnly, from: c.from, clientTime: d.ClientTime, needReceipt: d.NeedReceipt,
 	})
 }
 

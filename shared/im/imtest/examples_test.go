@@ -101,6 +101,9 @@ var examples = []example{
 	{"1047/44190", "group_open_attr_http_svc/get_group_attr", `{"GroupId":"live"}`},
 	{"269/85952", "group_open_http_svc/update_group_counter", `{"GroupId":"live","GroupCounter":[{"Key":"likes","Value":5}],"Mode":"Increase"}`},
 	{"1047/53428", "group_open_http_svc/get_group_counter", `{"GroupId":"live","GroupCounterKeys":["likes"]}`},
+	{"1047/50294", "group_open_avchatroom_http_svc/modify_user_info", `{"GroupId":"live","CommandType":1,"MemberList":[{"Member_Account":"bob","Marks":[1000]}]}`},
+	{"1047/49439", "group_open_http_svc/get_group_msg_receipt", `{"GroupId":"team","MsgSeqList":[{"MsgSeq":2}]}`},
+	{"1047/49438", "group_open_http_svc/get_group_msg_receipt_detail", `{"GroupId":"team","MsgSeq":2,"Num":10,"Cursor":"","Flag":0}`},
 	{"1047/53428", "group_open_http_svc/delete_group_counter", `{"GroupId":"live","GroupCounterKeys":["likes"]}`},
 
 	{"1047/49471", "million_group_open_http_svc/create_topic", `{"GroupId":"@TGS#_town","TopicName":"games","TopicId":"@TGS#_town@TOPIC#_games","CustomString":"x"}`},
@@ -169,7 +172,10 @@ func TestExamples(t *testing.T) {
 	for _, e := range examples {
 		delete(missing, e.command)
 		w := newWorld(t)
-		furnish(w)
+		alice, _ := furnish(w)
+		if _, err := alice.Send("team", imtest.Draft{Text: "confirm", NeedReceipt: true}); err != nil {
+			t.Fatal(err)
+		}
 		answer := w.do(e.command, e.body)
 		if s, has := answer["ActionStatus"]; has && s != "OK" {
 			t.Errorf("%s: %v", e.command, answer)

@@ -57,6 +57,7 @@ type group struct {
 	shed              []ShedMessage
 	permissions       map[string]*permissionGroup
 	applicants        []string // who wait for a leader's consent
+	pinned            []pin    // messages at the top, the oldest pin first
 }
 
 type member struct {
@@ -72,9 +73,10 @@ type member struct {
 
 // line is a sequence of messages: a group's or a topic's.
 type line struct {
-	lastSeq uint32
-	history []*Message
-	repeats map[repeatKey]repeated // recent sends, to recognise a repetition
+	lastSeq  uint32
+	history  []*Message
+	receipts receipts               // of messages that need them
+	repeats  map[repeatKey]repeated // recent sends, to recognise a repetition
 	// repeatsKept is how many of them there were after the last clearing.
 	repeatsKept int
 }

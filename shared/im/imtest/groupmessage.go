@@ -22,6 +22,7 @@ type groupSend struct {
 	skipBefore       bool
 	skipAfter        bool
 	clientTime       int64
+	needReceipt      bool
 	from             origin
 	byREST           bool
 
@@ -78,6 +79,7 @@ func (a *App) sendGroup(s groupSend) (Sent, error) {
 	m := &Message{
 		From: s.sender, GroupID: s.groupID, TopicID: s.topicID, Random: s.random, ID: id, Body: s.body, Custom: s.custom,
 		Priority: s.priority, Online: s.onlineOnly && !g.isAVRoom(), ByREST: s.byREST, ClientTime: s.clientTime,
+		NeedReceipt: s.needReceipt && !g.isAVRoom() && g.kind != typeCommunity,
 	}
 	for _, at := range s.mentions {
 		if at.GroupAtAllFlag == 1 {

@@ -36,8 +36,9 @@ func (c *Client) History(groupID, topicID string, before uint32, count int) ([]M
 		return nil, err
 	}
 	list := []Message{}
+	u := a.user(c.userID)
 	for _, m := range slices.Backward(l.history) {
-		if len(list) < min(count, maxHistoryPage) && (before == 0 || m.Seq < before) && g.shows(m, c.userID) {
+		if len(list) < min(count, maxHistoryPage) && (before == 0 || m.Seq < before) && g.shows(m, c.userID) && !u.hidden[m] {
 			list = append(list, m.shown())
 		}
 	}
@@ -59,10 +60,12 @@ func (c *Client) HistoryWith(userID, before string, count int) ([]Message, error
 	}
 	list := []Message{}
 	skipping := before != ""
+	u := a.user(c.userID)
 	for _, m := range a.conversation(c.userID, userID).side(c.userID) {
 		switch {
 		case skipping:
 			skipping = m.Key != before
+		case u.hidden[m]:
 		case len(list) < min(count, maxHistoryPage):
 			list = append(list, m.shown())
 		}

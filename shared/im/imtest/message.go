@@ -28,6 +28,10 @@ type Message struct {
 	Deleted  bool            `json:"deleted,omitempty"`
 	Mentions []string        `json:"mentions,omitempty"`
 	ByREST   bool            `json:"byRest,omitempty"`
+	// NeedReceipt: the sender wants to know who has read it. PeerRead: the receiver
+	// of a one-to-one message has said so.
+	NeedReceipt bool `json:"needReceipt,omitempty"`
+	PeerRead    bool `json:"peerRead,omitempty"`
 	// Version counts the modifications.
 	Version int `json:"version,omitempty"`
 	// ClientTime is MsgClientTime: the send's time on the sender's device, in Unix

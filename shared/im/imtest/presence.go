@@ -18,6 +18,7 @@ type presence struct {
 	devices []*Client
 	joined  time.Time
 	offline bool // the heartbeat was missed
+	marks   []int
 }
 
 // Vanish stops the device's heartbeats without a logout, as a tunnel or a flat
@@ -35,6 +36,9 @@ func (a *App) vanish(c *Client) {
 		return
 	}
 	a.goDark(c)
+	if u := a.accounts[c.userID]; u != nil {
+		a.tellStatus(u)
+	}
 	patience := linkLost
 	if c.platform == "Web" {
 		patience = linkLostWeb
@@ -120,9 +124,13 @@ func (c *Client) Heartbeat() error {
 		a.mu.Unlock()
 		return errLoggedOut
 	}
+	wasDark := c.dark
 	c.dark = false
 	c.lastBeat = a.clock.Now()
 	a.flush(c)
+	if u := a.accounts[c.userID]; wasDark && u != nil {
+		a.tellStatus(u)
+	}
 	var notices []notice
 	for _, id := range sortedKeys(a.groups) {
 		g := a.groups[id]

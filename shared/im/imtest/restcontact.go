@@ -84,7 +84,8 @@ func recentContacts(a *App, in contactsRequest) (object, error) {
 		if c.group != "" {
 			item = object{"Type", 2, "GroupId", c.group}
 		}
-		items = append(items, item.with("MsgTime", c.last.Time.Unix(), "TopFlag", 0))
+		pinned := !u.settings[contactKey(c.peer, c.group)].Pinned.IsZero()
+		items = append(items, item.with("MsgTime", c.last.Time.Unix(), "TopFlag", flag(pinned)))
 	}
 	return ok.with("SessionItem", items, "CompleteFlag", flag(next == 0), "TimeStamp", 0, "StartIndex", next, "TopTimeStamp", 0, "TopStartIndex", 0), nil
 }

@@ -64,7 +64,7 @@ func modifyGroupMemberInfo(a *App, by caller, in modifyMember) (object, error) {
 		return nil, fail(10004, "Role must be Admin or Member")
 	case in.NameCard != nil && len(*in.NameCard) > 50:
 		return nil, fail(10004, "NameCard is over 50 bytes")
-	case in.MsgFlag != nil && !slices.Contains([]string{"AcceptAndNotify", "AcceptNotNotify", "Discard"}, *in.MsgFlag):
+	case in.MsgFlag != nil && !slices.Contains(msgFlags, *in.MsgFlag):
 		return nil, fail(10004, "MsgFlag is unknown")
 	}
 	if err := checkOwnFields(in.AppMemberDefinedData, memberFields); err != nil {

@@ -92,7 +92,10 @@ func getRoomMembers(a *App, in roomMembers) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	ids := slices.DeleteFunc(slices.Clone(g.joinOrder), func(id string) bool { return g.online[id].offline })
+	ids := slices.DeleteFunc(slices.Clone(g.joinOrder), func(id string) bool {
+		p := g.online[id]
+		return p.offline || in.Mark != nil && *in.Mark != 0 && !slices.Contains(p.marks, *in.Mark)
+	})
 	slices.Reverse(ids)
 	most := onlineMost
 	if a.conf.Edition > Pro {
@@ -102,7 +105,11 @@ func getRoomMembers(a *App, in roomMembers) (object, error) {
 	list := []object{}
 	page, next := pageOf(ids, int(min(*in.Timestamp, int64(len(ids)))), onlinePage) // our cursor is the place in the list
 	for _, id := range page {
-		list = append(list, object{"Member_Account", id, "JoinTime", g.online[id].joined.Unix()}.with(a.face(id)...))
+		item := object{"Member_Account", id, "JoinTime", g.online[id].joined.Unix()}.with(a.face(id)...)
+		if marks := g.online[id].marks; len(marks) > 0 {
+			item = item.with("Marks", slices.Clone(marks))
+		}
+		list = append(list, item)
 	}
 	return ok.with("MemberList", list, "NextTimestamp", next), nil
 }

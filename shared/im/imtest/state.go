@@ -30,6 +30,11 @@ type UserState struct {
 	Blocked   []string       `json:"blocked,omitempty"`
 	Tags      []string       `json:"tags,omitempty"`
 	Seen      int            `json:"seen"` // messages that reached a device; see App.Seen
+	// Status is the user's own text.
+	Status string `json:"status,omitempty"`
+	// Settings are what the user set for conversations, by C2C and the other user's
+	// UserID or GROUP and the GroupID, as the client SDK names them.
+	Settings map[string]ConversationSetting `json:"settings,omitempty"`
 }
 
 // GroupState is one group.
@@ -49,6 +54,7 @@ type GroupState struct {
 	Counters     map[string]int64     `json:"counters,omitempty"`
 	Topics       []TopicState         `json:"topics,omitempty"`
 	Messages     []Message            `json:"messages"`
+	Pinned       []uint32             `json:"pinned,omitempty"` // MsgSeq of messages at the top
 	Shed         []ShedMessage        `json:"shed,omitempty"`
 }
 
@@ -67,6 +73,7 @@ type MemberState struct {
 	Joined   time.Time `json:"joined"`
 	Offline  bool      `json:"offline,omitempty"` // in an AVChatRoom, without heartbeat
 	ReadSeq  uint32    `json:"readSeq,omitempty"` // MsgSeq of the last message the member has read
+	Marks    []int     `json:"marks,omitempty"`   // in an AVChatRoom
 }
 
 // TopicState is one topic of a community.
@@ -136,6 +143,20 @@ func (u *account) state() UserState {
 	s := UserState{
 		UserID: u.id, Robot: u.robot, Deleted: u.deleted, Profile: maps.Clone(u.profile), Friends: sortedKeys(u.friends),
 		Blocked: sortedKeys(u.blocked), Tags: slices.Clone(u.tags), Seen: len(u.seen),
+		Status: u.customStatus,
+	}
+	for _, key := range sortedKeys(u.settings) {
+		if s.Settings == nil {
+			s.Settings = make(map[string]ConversationSetting)
+		}
+		peer, group, _ := strings.Cut(key, "\x00")
+		name := "C2C" + peer
+		if group != "" {
+			name = "GROUP" + group
+		}
+		setting := u.settings[key]
+		setting.Marks = slices.Clone(setting.Marks)
+		s.Settings[name] = setting
 	}
 	for _, c := range u.devices {
 		s.Platforms = append(s.Platforms, c.platform)
@@ -154,10 +175,13 @@ func (g *group) state() GroupState {
 	}
 	for _, id := range g.joinOrder {
 		if p := g.online[id]; p != nil {
-			s.Members = append(s.Members, MemberState{UserID: id, Joined: p.joined, Offline: p.offline})
+			s.Members = append(s.Members, MemberState{UserID: id, Joined: p.joined, Offline: p.offline, Marks: slices.Clone(p.marks)})
 		} else if m := g.members[id]; m != nil {
 			s.Members = append(s.Members, MemberState{UserID: id, Role: m.role, NameCard: m.nameCard, Joined: m.joined, ReadSeq: m.readSeq})
 		}
+	}
+	for _, p := range g.pinned {
+		s.Pinned = append(s.Pinned, p.seq)
 	}
 	for _, id := range g.topicOrder {
 		t := g.topics[id]

@@ -10,8 +10,8 @@ import (
 type Tip struct {
 	// What is joined, quit, kicked, banned, admin, notAdmin, owner, profile, muted,
 	// unmuted, attributes or counters, which all members are told; applied, which
-	// leaders are told; invited or accepted, which the new member is told; read,
-	// which the writer of one-to-one messages is told.
+	// leaders are told; invited, accepted or refused, which the user is
+	// told; read and receipts, which the writer of messages is told.
 	What     string            `json:"what"`
 	Operator string            `json:"operator,omitempty"` // who did it
 	Users    []string          `json:"users,omitempty"`    // to whom
@@ -19,6 +19,7 @@ type Tip struct {
 	Seconds  uint32            `json:"seconds,omitempty"`  // of a mute
 	Changed  map[string]string `json:"changed,omitempty"`  // of a profile, by IM's names
 	Until    time.Time         `json:"until,omitzero"`     // messages up to this time are read
+	Receipts []Receipt         `json:"receipts,omitempty"` // of messages that somebody has read
 }
 
 // tip tells the members of a group, on devices that want tips. The caller holds
@@ -98,7 +99,7 @@ func (c *Client) Conversations() []Conversation {
 				if message.Seq <= m.readSeq || g.kind == typeMeeting {
 					break
 				}
-				item.Unread += flag(message.From != u.id && !message.Recalled && !message.Deleted)
+				item.Unread += flag(message.From != u.id && !message.Recalled && !message.Deleted && !u.hidden[message])
 			}
 		} else {
 			item.Unread = a.conversation(u.id, contact.peer).unread[u.id]

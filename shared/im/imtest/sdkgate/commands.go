@@ -2,6 +2,7 @@ package sdkgate
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
@@ -13,21 +14,38 @@ var ordered = map[string]bool{"openim.sendmsg": true, "group_open_http_svc.send_
 // commands are what the SDK asks for, by its own names; those of im_open_status and
 // heartbeats are in gate.go.
 var commands = map[string]func(*request) (fields, error){
-	"im_open_status.wslogout":                           logout,
-	"openim.authkey":                                    answers(fields{"AuthKey": "emulator"}),
-	"im_sdk_config_mgr.fetch_config":                    answers(fields{"Version": 1, "CloudControlConfig": "{}", "ExpiredTime": 86400}),
-	"im_sdk_config_mgr.fetch_imsdk_purchase_bitsv2":     purchases,
-	"recentcontact.get_contact_group":                   answers(fields{"CompleteFlag": 1, "ContactItem": []fields{}, "GroupItem": []fields{}, "NextStartIndex": 0}),
-	"recentcontact.search_contact_group":                answers(fields{"ContactItem": []fields{}, "GroupItem": []fields{}}),
-	"openim.getmsg":                                     answers(fields{"SyncFlag": 2, "Cookie": "", "MsgList": []fields{}, "EventArray": []fields{}}),
-	"sns.pendency_get":                                  answers(fields{"PendencyItem": []fields{}, "StartTime": 0, "CurrentSequence": 0, "UnreadPendencyCount": 0}),
-	"million_group_open_http_svc.get_joined_group_list": answers(fields{"TotalCount": 0, "GroupIdList": []fields{}}),
-	"openim.get_c2c_peer_mute_notifications":            answers(fields{"MuteNotificationsList": []fields{}}),
-	"openim.set_c2c_peer_mute_notifications":            answers(nil),
+	"im_open_status.wslogout":                       logout,
+	"openim.authkey":                                answers(fields{"AuthKey": "emulator"}),
+	"im_sdk_config_mgr.fetch_config":                answers(fields{"Version": 1, "CloudControlConfig": "{}", "ExpiredTime": 86400}),
+	"im_sdk_config_mgr.fetch_imsdk_purchase_bitsv2": purchases,
+	"recentcontact.get_contact_group":               answers(fields{"CompleteFlag": 1, "ContactItem": []fields{}, "GroupItem": []fields{}, "NextStartIndex": 0}),
+	"recentcontact.search_contact_group":            answers(fields{"ContactItem": []fields{}, "GroupItem": []fields{}}),
+	"openim.getmsg":                                 answers(fields{"SyncFlag": 2, "Cookie": "", "MsgList": []fields{}, "EventArray": []fields{}}),
+	"sns.pendency_get":                              answers(fields{"PendencyItem": []fields{}, "StartTime": 0, "CurrentSequence": 0, "UnreadPendencyCount": 0}),
+	"group_open_http_svc.batch_get_group_notify":    answers(fields{"NotifyRspList": []fields{}}), // the gate pushes again what was missed
 
-	"profile.portrait_get_all":          profiles,
-	"profile.portrait_set":              setProfile,
-	"im_open_status.ws_get_user_status": userStatus,
+	"million_group_open_http_svc.get_joined_group_list": joinedGroups(true),
+	"million_group_open_http_svc.create_topic":          passed("million_group_open_http_svc/create_topic"),
+	"million_group_open_http_svc.modify_topic":          passed("million_group_open_http_svc/modify_topic"),
+	"million_group_open_http_svc.destroy_topic":         destroyTopics,
+	"million_group_open_http_svc.get_topic":             topics,
+
+	"openim.get_c2c_peer_mute_notifications": remindersC2C,
+	"openim.set_c2c_peer_mute_notifications": remindC2C,
+	"openim.c2c_msg_read_receipt":            c2cReceipts,
+	"recentcontact.top":                      pinConversations,
+	"recentcontact.mark_contact":             markConversations,
+	"recentcontact.clear_msg":                clearMessages,
+	"openim.delete_c2c_msg_ramble":           hideC2C,
+	"im_msg_db_logic.ws_set_do_not_disturb":  doNotDisturb,
+	"im_msg_db_logic.ws_get_do_not_disturb":  quietTime,
+	"im_open_status.ws_set_custom_status":    setStatus,
+	"im_open_status.ws_get_user_status":      userStatus,
+	"im_open_status.ws_status_subscribe":     watch,
+	"im_open_status.ws_status_unsubscribe":   unwatch,
+
+	"profile.portrait_get_all": profiles,
+	"profile.portrait_set":     setProfile,
 
 	"sns.black_list_get":    passed("sns/black_list_get"),
 	"sns.black_list_add":    passed("sns/black_list_add"),
@@ -58,7 +76,7 @@ var commands = map[string]func(*request) (fields, error){
 	"group_open_http_svc.create_group":                    passed("group_open_http_svc/create_group"),
 	"group_open_http_svc.destroy_group":                   passed("group_open_http_svc/destroy_group"),
 	"group_open_http_svc.change_group_owner":              passed("group_open_http_svc/change_group_owner"),
-	"group_open_http_svc.get_joined_group_list":           joinedGroups,
+	"group_open_http_svc.get_joined_group_list":           joinedGroups(false),
 	"group_open_http_svc.get_group_self_member_info":      selfGroups,
 	"group_open_http_svc.get_group_public_info":           publicGroups,
 	"group_open_http_svc.get_group_member_info":           members,
@@ -71,6 +89,14 @@ var commands = map[string]func(*request) (fields, error){
 	"group_open_http_svc.modify_group_base_info":          passed("group_open_http_svc/modify_group_base_info"),
 	"group_open_http_svc.handle_apply_join_group":         admit,
 	"group_open_http_svc.ban_group_member":                passed("group_open_http_svc/ban_group_member"),
+	"group_open_http_svc.get_group_msg_receipt":           passed("group_open_http_svc/get_group_msg_receipt"),
+	"group_open_http_svc.get_group_msg_receipt_detail":    receiptMembers,
+	"group_open_http_svc.group_msg_receipt":               groupReceipts,
+	"group_open_http_svc.pin_message":                     pinMessage,
+	"group_open_http_svc.get_pinned_messages":             pinnedMessages,
+	"group_open_http_svc.delete_group_ramble_msg_by_seq":  hideGroup,
+	"group_open_http_svc.get_pendency":                    applications,
+	"group_open_avchatroom_http_svc.modify_user_info":     passed("group_open_avchatroom_http_svc/modify_user_info"),
 	"group_open_http_svc.send_group_msg":                  sendGroup,
 	"group_open_http_svc.group_msg_get":                   groupHistory,
 	"group_open_http_svc.msg_read_report":                 readGroup,
@@ -105,24 +131,6 @@ func logout(r *request) (fields, error) {
 
 func purchases(r *request) (fields, error) {
 	return ok(fields{"PurchaseBits": r.gate.o.Features, "ExpiredTime": 86400}), nil
-}
-
-// userStatus tells who is online. That pages are told when it changes is not
-// modelled.
-func userStatus(r *request) (fields, error) {
-	out, err := r.do("openim/query_online_status", r.body)
-	if err != nil {
-		return nil, err
-	}
-	users := []fields{}
-	for _, u := range list(out, "QueryResult") {
-		status := 2 // offline
-		if u["Status"] == "Online" {
-			status = 1
-		}
-		users = append(users, fields{"UserId": u["To_Account"], "StatusType": status, "CustomStatus": ""})
-	}
-	return ok(fields{"UserStatusList": users}), nil
 }
 
 // profileTags are the tags of a profile that the SDK shows.
@@ -173,6 +181,11 @@ func conversations(r *request) (fields, error) {
 			"MsgTime": c.Last.Time.Unix(), "MsgSeq": c.Last.Seq, "LastMsg": fields{"MsgBody": c.Last.Body}, "UnreadMsgCount": c.Unread, "TopFlags": 0,
 			"MsgRandom": c.Last.Random, "LastMsgFlags": 0,
 		}
+		setting := r.client.Setting(c.UserID, c.GroupID)
+		if !setting.Pinned.IsZero() {
+			item["TopFlags"] = 1
+		}
+		with(item, "StandardMark", setting.Marks, "CustomMark", setting.Custom, "MsgRecvOption", max(0, slices.Index(reminders, setting.Flag)))
 		if c.Last.Recalled {
 			item["LastMsgFlags"] = 8
 		}
@@ -219,6 +232,8 @@ type c2cRequest struct {
 	CloudCustomData string
 	MsgClientTime   int64
 	MsgLifeTime     *int64
+	// IsNeedReadReceipt is 1 where the sender wants a receipt.
+	IsNeedReadReceipt int
 }
 
 func sendC2C(r *request) (fields, error) {
@@ -229,7 +244,7 @@ func sendC2C(r *request) (fields, error) {
 	r.sending(in.MsgRandom)
 	sent, err := r.client.SendTo(in.To_Account, imtest.Draft{
 		Body: r.plainMedia(in.MsgBody), Random: in.MsgRandom, Seq: in.MsgSeq, Custom: in.CloudCustomData, ClientTime: in.MsgClientTime,
-		OnlineOnly: in.MsgLifeTime != nil && *in.MsgLifeTime == 0,
+		OnlineOnly: in.MsgLifeTime != nil && *in.MsgLifeTime == 0, NeedReceipt: in.IsNeedReadReceipt == 1,
 	})
 	if err != nil {
 		return nil, err

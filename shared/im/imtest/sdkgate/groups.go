@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
@@ -33,45 +34,65 @@ func (r *request) sdkGroup(g fields) fields {
 	return with(g, "SelfInfo", self, "InfoSeq", 1)
 }
 
+// groupsAtOnce is how many groups a command of the emulator takes.
+const groupsAtOnce = 50
+
 func (r *request) groups(ids []string) ([]fields, error) {
-	if len(ids) == 0 {
-		return []fields{}, nil
-	}
-	out, err := r.do("group_open_http_svc/get_group_info", fields{"GroupIdList": ids})
-	if err != nil {
-		return nil, err
-	}
-	groups := list(out, "GroupInfo")
-	for i, g := range groups {
-		if g["ErrorCode"] == 0.0 {
-			groups[i] = r.sdkGroup(g)
+	groups := []fields{}
+	for some := range slices.Chunk(ids, groupsAtOnce) {
+		out, err := r.do("group_open_http_svc/get_group_info", fields{"GroupIdList": some})
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range list(out, "GroupInfo") {
+			if g["ErrorCode"] == 0.0 {
+				g = r.sdkGroup(g)
+			}
+			groups = append(groups, g)
 		}
 	}
 	return groups, nil
 }
 
-func joinedGroups(r *request) (fields, error) {
-	var in struct{ Limit, Offset int }
-	if err := r.read(&in); err != nil {
-		return nil, err
-	}
-	out, err := r.do("group_open_http_svc/get_joined_group_list", fields{
-		"Member_Account": r.userID, "WithNoActiveGroups": 1, "Limit": min(max(in.Limit, 1), 50), "Offset": in.Offset,
-	})
-	if err != nil {
-		return nil, err
-	}
-	var ids []string
-	for _, item := range list(out, "GroupIdList") {
-		if item["Type"] != "Community" {
-			ids = append(ids, item["GroupId"].(string))
+// joined are the groups that the user is in: communities, or all others.
+func (r *request) joined(communities bool) (ids []string, err error) {
+	for offset := 0; ; offset += groupsAtOnce {
+		out, err := r.do("group_open_http_svc/get_joined_group_list", fields{
+			"Member_Account": r.userID, "WithNoActiveGroups": 1, "Limit": groupsAtOnce, "Offset": offset,
+		})
+		if err != nil {
+			return nil, err
+		}
+		page := list(out, "GroupIdList")
+		for _, item := range page {
+			if (item["Type"] == "Community") == communities {
+				ids = append(ids, item["GroupId"].(string))
+			}
+		}
+		if len(page) < groupsAtOnce {
+			return ids, nil
 		}
 	}
-	groups, err := r.groups(ids)
-	if err != nil {
-		return nil, err
+}
+
+// joinedGroups makes a command that lists groups by pages.
+func joinedGroups(communities bool) func(*request) (fields, error) {
+	return func(r *request) (fields, error) {
+		var in struct{ Limit, Offset int }
+		if err := r.read(&in); err != nil {
+			return nil, err
+		}
+		ids, err := r.joined(communities)
+		if err != nil {
+			return nil, err
+		}
+		total, from := len(ids), min(max(in.Offset, 0), len(ids))
+		groups, err := r.groups(ids[from:min(from+max(in.Limit, 1), total)])
+		if err != nil {
+			return nil, err
+		}
+		return ok(fields{"TotalCount": total, "GroupIdList": groups}), nil
 	}
-	return ok(fields{"TotalCount": out["TotalCount"], "GroupIdList": groups}), nil
 }
 
 type groupIDs struct{ GroupIdList []string } //nolint:revive // IM's spelling
@@ -213,7 +234,7 @@ func admit(r *request) (fields, error) {
 		return nil, err
 	}
 	if in.HandleMsg != "Agree" {
-		return done, nil
+		return done, r.client.Refuse(in.GroupId, in.Applicant_Account)
 	}
 	return done, r.client.Admit(in.GroupId, in.Applicant_Account)
 }
@@ -225,6 +246,7 @@ type groupMsgRequest struct {
 	MsgBody         json.RawMessage
 	CloudCustomData string
 	OnlineOnlyFlag  int
+	NeedReadReceipt int
 	MsgClientTime   int64
 	GroupAtInfo     []struct {
 		GroupAtAllFlag  int
@@ -257,7 +279,7 @@ func sendGroup(r *request) (fields, error) {
 	}
 	d := imtest.Draft{
 		Body: r.plainMedia(in.MsgBody), Random: in.Random, Custom: in.CloudCustomData, Priority: in.priority(), OnlineOnly: in.OnlineOnlyFlag == 1,
-		TopicID: in.TopicId, ClientTime: in.MsgClientTime,
+		TopicID: in.TopicId, ClientTime: in.MsgClientTime, NeedReceipt: in.NeedReadReceipt == 1,
 	}
 	for _, at := range in.GroupAtInfo {
 		if at.GroupAtAllFlag == 1 {

@@ -14,6 +14,8 @@ const (
 	eventProfile      = 6
 	eventC2CMessage   = 9
 	eventC2CNotice    = 10
+	eventRoomRecall   = 20
+	eventStatus       = 27
 )
 
 // Kinds of group tips (MsgBody.OpType).
@@ -31,11 +33,13 @@ const (
 const (
 	noticeApplied   = 1
 	noticeAccepted  = 2
+	noticeRefused   = 3
 	noticeKicked    = 4
 	noticeDismissed = 5
 	noticeInvited   = 7
 	noticeRecalled  = 11
 	noticeBanned    = 21
+	noticeReceipts  = 22
 	noticeCustom    = 255
 )
 
@@ -80,6 +84,8 @@ func (s *session) tell(e *imtest.Event) {
 	case "destroyed":
 		s.notice(e.GroupID, noticeDismissed, "", nil)
 		s.leaveRoom(e.GroupID)
+	case "status":
+		s.push(fields{"Event": eventStatus, "UserStatusList": []fields{statusFields(e.UserID, *e.Status)}})
 	case "tip":
 		s.tellTip(e.GroupID, e.Tip)
 	}
@@ -96,9 +102,28 @@ func (s *session) tellMessage(m *imtest.Message) {
 	}
 }
 
+// topicOf is what names a message's topic.
+func topicOf(m *imtest.Message) []any {
+	if m.TopicID == "" {
+		return nil
+	}
+	return []any{"TopicId", m.TopicID}
+}
+
 func (s *session) tellRecalled(m *imtest.Message) {
+	if room := s.room(m.GroupID); room != nil {
+		item := fields{
+			"GroupId": m.GroupID, "MsgSeq": m.Seq, "MsgRandom": m.Random, "TinyId": tinyIDOf(m.From), "MsgTimeStamp": m.Time.Unix(),
+			"MsgClientTime": clientTime(m),
+		}
+		nick, face := s.client.App().Face(m.From)
+		tip := with(s.groupTip(m.GroupID, fields{"RevokeMsgList": []fields{item}}),
+			"Event", eventRoomRecall, "From_Account", m.From, "revokerInfo", fields{"UserId": m.From, "NickName": nick, "FaceUrl": face})
+		room.add(tip, false)
+		return
+	}
 	if m.GroupID != "" {
-		s.notice(m.GroupID, noticeRecalled, "", fields{"revokedInfos": []fields{{"MsgSeq": m.Seq, "GroupId": m.GroupID}}})
+		s.notice(m.GroupID, noticeRecalled, "", fields{"revokedInfos": []fields{with(fields{"MsgSeq": m.Seq, "GroupId": m.GroupID}, topicOf(m)...)}})
 		return
 	}
 	s.push(fields{"Event": eventC2CNotice, "C2cNotifyMsgArray": []fields{{
@@ -137,6 +162,10 @@ func (s *session) tellTip(groupID string, t *imtest.Tip) {
 		s.pushNotice(groupID, noticeApplied, t.Operator, nil)
 	case "accepted":
 		s.pushNotice(groupID, noticeAccepted, t.Operator, nil)
+	case "refused":
+		s.pushNotice(groupID, noticeRefused, t.Operator, nil)
+	case "receipts":
+		s.tellReceipts(groupID, t)
 	case "invited":
 		s.pushNotice(groupID, noticeInvited, t.Operator, nil)
 	case "read":

@@ -16,10 +16,11 @@ const nodeFolder = "../../../../scripts/node"
 // sdkFiles are the files of scripts/node/chatsdk, in the sets that run beside each
 // other, each with an emulator and a browser of its own.
 var sdkFiles = map[string][]string{
-	"people":  {"c2c", "media"},
-	"groups":  {"groups", "logins", "histories"},
-	"rooms":   {"rooms", "verdicts"},
-	"network": {"network"},
+	"people":   {"c2c", "media"},
+	"settings": {"settings", "communities"},
+	"groups":   {"groups", "logins", "histories"},
+	"rooms":    {"rooms", "verdicts"},
+	"network":  {"network"},
 }
 
 // TestOfficialSDK: the SDK from npm, in a browser, logs in, chats, manages groups

@@ -17,6 +17,7 @@ const (
 	keptPushes = 1000
 	keptSends  = 1000
 	keptPolls  = 500
+	keptUnread = 100 // of one conversation, at login
 )
 
 // session is a login of a page: it outlives the socket, which the SDK opens anew
@@ -132,7 +133,11 @@ func (s *session) room(groupID string) *poll {
 
 // pump passes on what IM tells the device, until the login ends.
 func (s *session) pump() {
-	for n := 0; ; {
+	n := s.client.Waited()
+	for _, m := range s.unreadAtLogin() {
+		s.tellMessage(&m)
+	}
+	for {
 		events, more := s.client.EventsSince(n)
 		n += len(events)
 		for i := range events {
@@ -144,6 +149,24 @@ func (s *session) pump() {
 		}
 		<-more
 	}
+}
+
+// unreadAtLogin are the one-to-one messages that the user has not read, the oldest
+// first, whether an earlier login received them or they waited for this one: the SDK
+// counts what it is pushed. Those of groups are counted in the list of conversations.
+func (s *session) unreadAtLogin() (list []imtest.Message) {
+	for _, c := range s.client.Conversations() {
+		if c.UserID == "" || c.Unread == 0 {
+			continue
+		}
+		page, _ := s.client.HistoryWith(c.UserID, "", keptUnread)
+		page = slices.DeleteFunc(page, func(m imtest.Message) bool { return m.From != c.UserID || m.Recalled })
+		page = page[:min(len(page), c.Unread)]
+		slices.Reverse(page)
+		list = append(list, page...)
+	}
+	slices.SortStableFunc(list, func(x, y imtest.Message) int { return x.Time.Compare(y.Time) })
+	return list
 }
 
 // poll is what an AVChatRoom's long poll has for a page.

@@ -3,6 +3,8 @@ package sdkgate
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 )
@@ -34,11 +36,14 @@ func (s *session) c2cMessage(m *imtest.Message) fields {
 		"MsgClientTime": clientTime(m), "MsgKey": m.Key, "MsgBody": m.Body, "CloudCustomData": m.Custom, "TinyId": tinyIDOf(m.From),
 		"From_AccountNick": nick, "From_AccountHeadurl": face, "IsPeerRead": 0, "MsgFlagBits": 0,
 	}
-	if m.From == s.userID && !s.client.PeerReadTime(m.To).Before(m.Time) {
+	if m.From == s.userID && m.PeerRead || m.From == s.userID && !s.client.PeerReadTime(m.To).Before(m.Time) {
 		out["IsPeerRead"] = 1
 	}
 	if m.Recalled {
 		out["MsgFlagBits"] = 8
+	}
+	if m.NeedReceipt {
+		out["IsNeedReadReceipt"] = 1
 	}
 	return modified(out, m)
 }
@@ -66,7 +71,10 @@ func (s *session) groupMessage(m *imtest.Message) fields {
 		"GroupInfo": s.groupInfo(m.GroupID, m.From),
 	}
 	if m.TopicID != "" {
-		out["TopicId"] = m.TopicID
+		out["ToGroupId"] = m.TopicID
+	}
+	if m.NeedReceipt {
+		out["NeedReadReceipt"] = 1
 	}
 	if len(m.Mentions) > 0 {
 		list := make([]fields, len(m.Mentions))
@@ -124,6 +132,15 @@ func (r *request) do(command string, body any) (fields, error) {
 		return nil, err
 	}
 	return out, nil
+}
+
+// numberText is a number that the SDK may write as a text.
+type numberText uint32
+
+func (n *numberText) UnmarshalJSON(b []byte) error {
+	v, err := strconv.ParseUint(strings.Trim(string(b), `"`), 10, 32)
+	*n = numberText(v)
+	return err
 }
 
 // list returns an array of objects in an answer.

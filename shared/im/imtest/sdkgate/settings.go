@@ -1,0 +1,419 @@
+package sdkgate
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+)
+
+// What users set for themselves, status, receipts, pinned messages, topics and
+// applications: the SDK's commands on one side, the emulator's Client on the other.
+
+// contactItem names a conversation in a request: a user's, or a group's by either
+// spelling.
+type contactItem struct {
+	Type       int
+	To_Account string //nolint:revive // IM's spelling
+	ToGroupId  string //nolint:revive // IM's spelling
+	ToGroupid  string
+	GroupId    string //nolint:revive // IM's spelling
+}
+
+const groupContact = 2
+
+// names returns the user or the group of the conversation.
+func (c contactItem) names() (userID, groupID string) {
+	if c.Type != groupContact {
+		return c.To_Account, ""
+	}
+	for _, id := range []string{c.ToGroupId, c.ToGroupid, c.GroupId, c.To_Account} {
+		if id != "" {
+			return "", id
+		}
+	}
+	return "", ""
+}
+
+func (c contactItem) fields() fields {
+	userID, groupID := c.names()
+	if groupID != "" {
+		return fields{"Type": groupContact, "ToGroupId": groupID, "GroupId": groupID}
+	}
+	return fields{"Type": 1, "To_Account": userID}
+}
+
+const unpin = 2 // RecentContactItem's OperationType; 1 pins
+
+// pinConversations keeps conversations at the top of the list, or no longer.
+func pinConversations(r *request) (fields, error) {
+	var in struct {
+		OperationType     int
+		RecentContactItem []contactItem
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	now := r.gate.emulator.Clock().Now()
+	for _, item := range in.RecentContactItem {
+		userID, groupID := item.names()
+		if err := r.client.Set(userID, groupID, func(s *imtest.ConversationSetting) {
+			s.Pinned = now
+			if in.OperationType == unpin {
+				s.Pinned = time.Time{}
+			}
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return done, nil
+}
+
+// Kinds of MarkItem.OptType.
+const (
+	optMarks  = 1
+	optCustom = 2
+	optBoth   = 3
+)
+
+// markConversations sets standard marks and custom data.
+func markConversations(r *request) (fields, error) {
+	var in struct {
+		MarkItem []struct {
+			OptType            int
+			ContactItem        contactItem
+			SetMark, ClearMark []int
+			CustomMark         string
+		}
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	results := []fields{}
+	for _, item := range in.MarkItem {
+		userID, groupID := item.ContactItem.names()
+		err := r.client.Set(userID, groupID, func(s *imtest.ConversationSetting) {
+			if item.OptType == optMarks || item.OptType == optBoth {
+				s.Marks = append(slices.DeleteFunc(s.Marks, func(m int) bool { return slices.Contains(item.ClearMark, m) }), item.SetMark...)
+			}
+			if item.OptType == optCustom || item.OptType == optBoth {
+				s.Custom = item.CustomMark
+			}
+		})
+		results = append(results, fields{"ResultCode": imtest.Code(err), "ResultInfo": infoOf(err), "ContactItem": item.ContactItem.fields()})
+	}
+	return ok(fields{"ResultItem": results}), nil
+}
+
+// reminders are the flags of ConversationSetting by the SDK's numbers.
+var reminders = []string{"AcceptAndNotify", "Discard", "AcceptNotNotify"}
+
+// remindC2C sets how the user is told of one-to-one messages.
+func remindC2C(r *request) (fields, error) {
+	var in struct {
+		Peer_Account       []string //nolint:revive // IM's spelling
+		Mute_Notifications int      //nolint:revive // IM's spelling
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	if in.Mute_Notifications < 0 || in.Mute_Notifications >= len(reminders) {
+		return nil, &imtest.Error{Code: 90001, Info: "Mute_Notifications is 0 to 2"}
+	}
+	failed := []fields{}
+	for _, id := range in.Peer_Account {
+		if err := r.client.Set(id, "", func(s *imtest.ConversationSetting) {
+			s.Flag = reminders[in.Mute_Notifications]
+			if in.Mute_Notifications == 0 {
+				s.Flag = ""
+			}
+		}); err != nil {
+			failed = append(failed, fields{"To_Account": id, "ErrorCode": imtest.Code(err), "ErrorInfo": infoOf(err)})
+		}
+	}
+	return ok(fields{"errorList": failed}), nil
+}
+
+// remindersC2C tells the page what remindC2C kept.
+func remindersC2C(r *request) (fields, error) {
+	var in struct {
+		Peer_Account []string //nolint:revive // IM's spelling
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	list := []fields{}
+	for _, id := range in.Peer_Account {
+		if n := slices.Index(reminders, r.client.Setting(id, "").Flag); n > 0 {
+			list = append(list, fields{"Peer_Account": id, "Mute_Notifications": n})
+		}
+	}
+	return ok(fields{"MuteNotificationsList": list}), nil
+}
+
+// clearMessages takes everything off the user's own history of a conversation.
+func clearMessages(r *request) (fields, error) {
+	var in contactItem
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	return done, r.client.Clear(in.names())
+}
+
+// hideC2C and hideGroup take messages off the user's own history.
+func hideC2C(r *request) (fields, error) {
+	var in struct {
+		To_Account string //nolint:revive // IM's spelling
+		MsgKeyList []string
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	return done, r.client.HideFrom(in.To_Account, in.MsgKeyList...)
+}
+
+func hideGroup(r *request) (fields, error) {
+	var in struct {
+		groupRequest
+		Seqs []numberText
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	seqs := make([]uint32, len(in.Seqs))
+	for i, n := range in.Seqs {
+		seqs[i] = uint32(n)
+	}
+	return done, r.client.Hide(in.GroupId, in.TopicId, seqs...)
+}
+
+// setStatus sets the user's own text.
+func setStatus(r *request) (fields, error) {
+	var in struct{ CustomStatus string }
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	return done, r.client.SetStatus(in.CustomStatus)
+}
+
+type toAccounts struct {
+	To_Account []string //nolint:revive // IM's spelling
+}
+
+// noSuchUser is the code of a user whose status nobody knows.
+const noSuchUser = 70107
+
+func userStatus(r *request) (fields, error) {
+	var in toAccounts
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	found, unknown := []fields{}, []fields{}
+	for _, id := range in.To_Account {
+		if status, is := r.client.StatusOf(id); is {
+			found = append(found, statusFields(id, status))
+		} else {
+			unknown = append(unknown, fields{"To_Account": id, "ErrorCode": noSuchUser, "ErrorInfo": "the user is not imported"})
+		}
+	}
+	return ok(fields{"successUserList": found, "failureUserList": unknown}), nil
+}
+
+// statusFields writes a status: the SDK reads the user's own text as base64.
+func statusFields(id string, s imtest.Status) fields {
+	return fields{"To_Account": id, "StatusType": s.Type, "CustomStatus": base64.StdEncoding.EncodeToString([]byte(s.Custom))}
+}
+
+func watch(r *request) (fields, error) {
+	var in toAccounts
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	unknown := []fields{}
+	known := slices.DeleteFunc(slices.Clone(in.To_Account), func(id string) bool {
+		_, is := r.client.StatusOf(id)
+		if !is {
+			unknown = append(unknown, fields{"To_Account": id, "ErrorCode": noSuchUser, "ErrorInfo": "the user is not imported"})
+		}
+		return !is
+	})
+	if err := r.client.Watch(known...); err != nil {
+		return nil, err
+	}
+	return ok(fields{"failureUserList": unknown}), nil
+}
+
+func unwatch(r *request) (fields, error) {
+	var in toAccounts
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	r.client.Unwatch(in.To_Account...)
+	return ok(fields{"failureUserList": []fields{}}), nil
+}
+
+// doNotDisturb keeps when the user wants no notifications; it is the page's own
+// setting and changes nothing in the emulator.
+func doNotDisturb(r *request) (fields, error) {
+	var in struct{ StartTime, EndTime, IsRepeated, Level int }
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	r.gate.mu.Lock()
+	defer r.gate.mu.Unlock()
+	r.gate.quiet[quietKey{r.client.App().Config().SDKAppID, r.userID}] = fields{"StartTime": in.StartTime, "EndTime": in.EndTime, "IsRepeated": in.IsRepeated, "Level": in.Level}
+	return done, nil
+}
+
+// quietTime tells the page what doNotDisturb kept.
+func quietTime(r *request) (fields, error) {
+	r.gate.mu.Lock()
+	defer r.gate.mu.Unlock()
+	return ok(r.gate.quiet[quietKey{r.client.App().Config().SDKAppID, r.userID}]), nil
+}
+
+// Receipts.
+
+func groupReceipts(r *request) (fields, error) {
+	var in struct {
+		groupRequest
+		MsgSeqList []struct{ MsgSeq uint32 }
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	seqs := make([]uint32, len(in.MsgSeqList))
+	for i, m := range in.MsgSeqList {
+		seqs[i] = m.MsgSeq
+	}
+	return done, r.client.SendReceipts(in.GroupId, in.TopicId, seqs...)
+}
+
+func c2cReceipts(r *request) (fields, error) {
+	var in struct {
+		Peer_Account string //nolint:revive // IM's spelling
+		C2CMsgInfo   []struct {
+			MsgSeq, MsgRandom uint32
+			MsgTime           int64
+		}
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(in.C2CMsgInfo))
+	for i, m := range in.C2CMsgInfo {
+		keys[i] = fmt.Sprintf("%d_%d_%d", m.MsgSeq, m.MsgRandom, m.MsgTime)
+	}
+	return done, r.client.SendReceiptsTo(in.Peer_Account, keys...)
+}
+
+func receiptMembers(r *request) (fields, error) {
+	out, err := r.do("group_open_http_svc/get_group_msg_receipt_detail", r.body)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"ReadList", "UnreadList"} {
+		if out[name] == nil {
+			out[name] = []fields{}
+		}
+	}
+	return with(out, "isCompleted", out["IsFinish"]), nil
+}
+
+// tellReceipts tells the sender of messages who has read them.
+func (s *session) tellReceipts(groupID string, t *imtest.Tip) {
+	if groupID == "" {
+		return // how the SDK is told of one-to-one receipts is not known; the history has them
+	}
+	items := make([]fields, len(t.Receipts))
+	for i, r := range t.Receipts {
+		m := r.Message
+		items[i] = fields{
+			"GroupId": groupID, "MsgSeq": m.Seq, "MsgRandom": m.Random, "TinyId": tinyIDOf(m.From), "MsgTimeStamp": m.Time.Unix(),
+			"MsgClientTime": clientTime(&m), "ReadNum": r.Read, "UnreadNum": r.Unread,
+		}
+	}
+	s.pushNotice(groupID, noticeReceipts, t.Operator, fields{"readReceiptList": items})
+}
+
+// Pinned messages.
+
+func pinMessage(r *request) (fields, error) {
+	var in struct {
+		groupRequest
+		MsgSeq         uint32
+		Pinner_Account string //nolint:revive // IM's spelling
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	return done, r.client.PinMessage(in.GroupId, in.MsgSeq, in.Pinner_Account != "")
+}
+
+func pinnedMessages(r *request) (fields, error) {
+	var in groupRequest
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	pinned, err := r.client.PinnedMessages(in.GroupId)
+	if err != nil {
+		return nil, err
+	}
+	messages := make([]fields, len(pinned))
+	for i, p := range pinned {
+		messages[i] = with(r.groupMessage(&p.Message), "Pinner_Account", p.By)
+	}
+	return ok(fields{"pinnedMessageList": messages}), nil
+}
+
+// Topics.
+
+func topics(r *request) (fields, error) {
+	var in struct {
+		groupRequest
+		TopicIdList []string //nolint:revive // IM's spelling
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	out, err := r.do("million_group_open_http_svc/get_topic", fields{"GroupId": in.GroupId, "TopicIdList": in.TopicIdList, "From_Account": r.userID})
+	if err != nil {
+		return nil, err
+	}
+	list := list(out, "TopicAndSelfInfo")
+	for _, t := range list {
+		if info, is := t["TopicInfo"].(fields); is {
+			info["ShutUpAllMember"] = info["MuteAllMember"]
+			id, _ := info["TopicId"].(string)
+			if page, _ := r.client.History(in.GroupId, id, 0, 1); len(page) > 0 {
+				info["LastMsg"] = r.groupMessage(&page[0])
+			}
+		}
+		if self, is := t["SelfInfo"].(fields); is {
+			self["MsgFlag"] = "AcceptAndNotify"
+		}
+	}
+	return ok(fields{"TopicAndSelfInfo": list}), nil
+}
+
+func destroyTopics(r *request) (fields, error) {
+	out, err := r.do("million_group_open_http_svc/destroy_topic", r.body)
+	if err != nil {
+		return nil, err
+	}
+	return with(out, "resultList", out["DestroyResultItem"]), nil
+}
+
+// applications lists who waits for the user's consent.
+func applications(r *request) (fields, error) {
+	items := []fields{}
+	for _, a := range r.client.Applications() {
+		items = append(items, fields{
+			"GroupId": a.GroupID, "GroupName": a.GroupName, "Applicant_Account": a.UserID, "From_Account": a.UserID, "ApplyInviteMsg": "",
+			"Authentication": a.UserID, "HandleResult": 0, "Handled": 0, "AddTime": r.now(),
+		})
+	}
+	return ok(fields{"pendencyList": items, "nextStartTime": 0}), nil
+}

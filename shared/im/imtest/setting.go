@@ -1,0 +1,386 @@
+package imtest
+
+import (
+	"slices"
+	"time"
+)
+
+// What users set for themselves: of conversations, of single messages that they do
+// not want to see any more, and their status.
+
+// ConversationSetting is what a user set for one conversation.
+type ConversationSetting struct {
+	Pinned time.Time `json:"pinned,omitzero"` // at the top of the list, since when
+	// Flag is how the user is told of new messages: AcceptAndNotify, AcceptNotNotify
+	// or Discard; "" is the first. Of a group it is the member's MsgFlag instead.
+	Flag   string `json:"flag,omitempty"`
+	Marks  []int  `json:"marks,omitempty"`  // the standard marks, 0 to 63
+	Custom string `json:"custom,omitempty"` // custom data of the conversation
+}
+
+func (s ConversationSetting) isZero() bool {
+	return s.Pinned.IsZero() && s.Flag == "" && len(s.Marks) == 0 && s.Custom == ""
+}
+
+// msgFlags are how a user may be told of messages.
+var msgFlags = []string{"AcceptAndNotify", "AcceptNotNotify", "Discard"}
+
+// Limits of conversation settings.
+const (
+	maxConversationMark = 63
+	maxConversationData = 256 // bytes of custom data
+)
+
+// Setting returns what the user set for the conversation with another user, or of a
+// group: one of both is "".
+func (c *Client) Setting(userID, groupID string) ConversationSetting {
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	if u := c.app.user(c.userID); u != nil {
+		s := u.settings[contactKey(userID, groupID)]
+		s.Marks = slices.Clone(s.Marks)
+		return s
+	}
+	return ConversationSetting{}
+}
+
+// Set changes what the user set for a conversation. It fails where there is no such
+// user or the user is not in the group.
+func (c *Client) Set(userID, groupID string, change func(*ConversationSetting)) error {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.user(c.userID)
+	switch {
+	case c.gone || u == nil:
+		return errLoggedOut
+	case (userID == "") == (groupID == ""):
+		return fail(50001, "a conversation is with a user or of a group")
+	case userID != "" && a.user(userID) == nil:
+		return fail(50003, "the user is not imported")
+	case groupID != "" && (a.groups[groupID] == nil || !a.groups[groupID].present(c.userID)):
+		return fail(10007, "not in the group")
+	}
+	key := contactKey(userID, groupID)
+	s := u.settings[key]
+	s.Marks = slices.Clone(s.Marks)
+	change(&s)
+	for _, mark := range s.Marks {
+		if mark < 0 || mark > maxConversationMark {
+			return fail(50001, "a mark is 0 to 63")
+		}
+	}
+	slices.Sort(s.Marks)
+	s.Marks = slices.Compact(s.Marks)
+	switch {
+	case len(s.Custom) > maxConversationData:
+		return fail(50001, "the custom data is over 256 bytes")
+	case s.Flag != "" && !slices.Contains(msgFlags, s.Flag):
+		return fail(50001, "the flag is AcceptAndNotify, AcceptNotNotify or Discard")
+	case s.isZero():
+		delete(u.settings, key)
+	default:
+		u.settings[key] = s
+	}
+	return nil
+}
+
+// Hide takes messages of a group or topic off the user's own history.
+func (c *Client) Hide(groupID, topicID string, seqs ...uint32) error {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g, err := a.existing(groupID)
+	switch {
+	case c.gone:
+		return errLoggedOut
+	case err != nil:
+		return err
+	case !g.present(c.userID):
+		return errNotAllowed
+	}
+	l, err := g.lineOf(topicID)
+	if err != nil {
+		return err
+	}
+	u := a.user(c.userID)
+	for _, seq := range seqs {
+		if m := l.find(seq); m != nil {
+			u.hide(m)
+		}
+	}
+	return nil
+}
+
+// HideFrom takes one-to-one messages off the user's own history, by their MsgKey.
+func (c *Client) HideFrom(userID string, keys ...string) error {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.gone {
+		return errLoggedOut
+	}
+	if err := a.checkPair(c.userID, userID); err != nil {
+		return err
+	}
+	u := a.user(c.userID)
+	for _, key := range keys {
+		if m := a.conversation(c.userID, userID).find(key); m != nil {
+			u.hide(m)
+		}
+	}
+	return nil
+}
+
+// Clear takes everything off the user's own history with another user, or of a group.
+func (c *Client) Clear(userID, groupID string) error {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c.gone {
+		return errLoggedOut
+	}
+	u := a.user(c.userID)
+	if groupID == "" {
+		if err := a.checkPair(c.userID, userID); err != nil {
+			return err
+		}
+		conv := a.conversation(c.userID, userID)
+		for _, m := range conv.side(c.userID) {
+			u.hide(m)
+		}
+		conv.unread[c.userID] = 0
+		return nil
+	}
+	g, err := a.existing(groupID)
+	switch {
+	case err != nil:
+		return err
+	case g.members[c.userID] == nil:
+		return errNotAllowed
+	}
+	for _, m := range g.line.history {
+		u.hide(m)
+	}
+	g.members[c.userID].readSeq = g.line.lastSeq
+	return nil
+}
+
+// hide notes that a user does not want to see a message any more. The caller holds
+// the lock.
+func (u *account) hide(m *Message) {
+	if u.hidden == nil {
+		u.hidden = make(map[*Message]bool)
+	}
+	u.hidden[m] = true
+}
+
+// Status is what others see of a user.
+type Status struct {
+	Type   int // 1 online, 2 offline, 3 not logged in
+	Custom string
+}
+
+// The values of Status.Type.
+const (
+	statusOnline = 1 + iota
+	statusOffline
+	statusNotLoggedIn
+)
+
+// maxStatus bounds a user's own text, in bytes.
+const maxStatus = 255
+
+// status returns a user's status. The caller holds the lock.
+func (u *account) status() Status {
+	s := Status{Type: statusNotLoggedIn}
+	for _, c := range u.devices {
+		s.Type = statusOffline
+		if !c.dark {
+			return Status{Type: statusOnline, Custom: u.customStatus}
+		}
+	}
+	return s
+}
+
+// StatusOf returns another user's status, and whether there is such a user.
+func (c *Client) StatusOf(userID string) (Status, bool) {
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	u := c.app.user(userID)
+	if u == nil {
+		return Status{}, false
+	}
+	return u.status(), true
+}
+
+// SetStatus changes the user's own text, which those who watch the user are told.
+func (c *Client) SetStatus(custom string) error {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.user(c.userID)
+	switch {
+	case c.gone || u == nil:
+		return errLoggedOut
+	case len(custom) > maxStatus:
+		return fail(70000, "the status is over 255 bytes")
+	}
+	u.customStatus = custom
+	a.tellStatus(u)
+	return nil
+}
+
+// maxWatched is how many users a device watches.
+const maxWatched = 200
+
+// Watch has the device told when other users' status changes: events of kind status.
+func (c *Client) Watch(userIDs ...string) error {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case c.gone:
+		return errLoggedOut
+	case len(c.watched)+len(userIDs) > maxWatched:
+		return fail(70000, "over 200 users")
+	}
+	if c.watched == nil {
+		c.watched = make(map[string]bool)
+	}
+	for _, id := range userIDs {
+		c.watched[id] = true
+	}
+	return nil
+}
+
+// Unwatch ends Watch for users, without any for all.
+func (c *Client) Unwatch(userIDs ...string) {
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	for _, id := range userIDs {
+		delete(c.watched, id)
+	}
+	if len(userIDs) == 0 {
+		clear(c.watched)
+	}
+}
+
+// tellStatus tells who watches a user. The caller holds the lock.
+func (a *App) tellStatus(u *account) {
+	status := u.status()
+	for _, c := range a.sessions {
+		if c.watched[u.id] && !c.dark && c.userID != u.id {
+			c.push(&Event{Kind: "status", UserID: u.id, Status: &status})
+		}
+	}
+}
+
+// PinnedMessage is a message at the top of a group.
+type PinnedMessage struct {
+	Message Message
+	By      string
+}
+
+// maxPinned is how many messages a group has at its top.
+const maxPinned = 10
+
+type pin struct {
+	seq uint32
+	by  string
+}
+
+// PinMessage puts a group's message to its top, or takes it away. Leaders may; in a
+// Work group everybody.
+func (c *Client) PinMessage(groupID string, seq uint32, on bool) error {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g, err := a.membered(groupID)
+	switch {
+	case c.gone:
+		return errLoggedOut
+	case err != nil:
+		return err
+	}
+	if err := editing(c, g, userFields{}); err != nil {
+		return err
+	}
+	m := g.line.find(seq)
+	if m == nil || m.Recalled || m.Deleted {
+		return fail(10030, "there is no such message")
+	}
+	g.pinned = slices.DeleteFunc(g.pinned, func(p pin) bool { return p.seq == seq })
+	if on {
+		if len(g.pinned) >= maxPinned {
+			return fail(10071, "over 10 pinned messages")
+		}
+		g.pinned = append(g.pinned, pin{seq, c.userID})
+	}
+	return nil
+}
+
+// PinnedMessages are the messages at the top of a group, the latest pin first.
+func (c *Client) PinnedMessages(groupID string) ([]PinnedMessage, error) {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g, err := a.membered(groupID)
+	switch {
+	case c.gone:
+		return nil, errLoggedOut
+	case err != nil:
+		return nil, err
+	case !g.present(c.userID):
+		return nil, errNotAllowed
+	}
+	var list []PinnedMessage
+	for _, p := range slices.Backward(g.pinned) {
+		if m := g.line.find(p.seq); m != nil && !m.Recalled && !m.Deleted {
+			list = append(list, PinnedMessage{*m, p.by})
+		}
+	}
+	return list, nil
+}
+
+// Application is a user's wish to join a group.
+type Application struct {
+	GroupID, GroupName, UserID string
+}
+
+// Applications are those that wait for this user's consent.
+func (c *Client) Applications() []Application {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []Application
+	for _, id := range sortedKeys(a.groups) {
+		if g := a.groups[id]; g.leads(c.userID) {
+			for _, userID := range g.applicants {
+				list = append(list, Application{id, g.name, userID})
+			}
+		}
+	}
+	return list
+}
+
+// Refuse turns an applicant away. Only a leader of the group may.
+func (c *Client) Refuse(groupID, userID string) error {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	g, err := a.existing(groupID)
+	switch {
+	case err != nil:
+		return err
+	case c.gone:
+		return errLoggedOut
+	case !g.leads(c.userID):
+		return fail(10007, "only the group's leaders turn people away")
+	case !slices.Contains(g.applicants, userID):
+		return fail(10004, "no such application")
+	}
+	g.applicants = slices.DeleteFunc(g.applicants, func(x string) bool { return x == userID })
+	a.tipUser(userID, g, Tip{What: "refused", Operator: c.userID, Users: []string{userID}})
+	return nil
+}
