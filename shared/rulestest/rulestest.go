@@ -39,6 +39,7 @@ const (
 type Options struct {
 	Callbacks []string        // that IM sends; nil: all
 	Unknowns  imtest.Unknowns // what the documentation of IM leaves open
+	Retry     bool            // IM retries after-callbacks that fail
 }
 
 // World is an emulated IM and a queue.
@@ -66,7 +67,7 @@ func New(t testing.TB, clock *kvtest.Clock, o Options) *World {
 	t.Cleanup(emulator.Close)
 	w.App = emulator.AddApp(imtest.AppConfig{
 		SDKAppID: AppID, Key: Key, RatePerAPI: -1, RoomRate: -1,
-		CallbackURL: callbacks, CallbackToken: Token, CallbackTimeout: time.Minute, Callbacks: o.Callbacks,
+		CallbackURL: callbacks, CallbackToken: Token, CallbackTimeout: time.Minute, Callbacks: o.Callbacks, RetryCallbacks: o.Retry,
 		Unknowns: o.Unknowns,
 	})
 	w.rest = w.HTTP(emulator)
@@ -96,7 +97,13 @@ func (w *World) HTTP(h http.Handler) string {
 // have a minute of real time, since the machine of a test may be busy.
 func (w *World) Serve(mux *callback.Mux) {
 	w.Helper()
-	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: AppID, Token: Token, Mux: mux, Now: w.Clock.Now, Deadline: time.Minute})
+	w.ServeWith(mux, nil)
+}
+
+// ServeWith is Serve with what keeps callbacks that a rule failed on.
+func (w *World) ServeWith(mux *callback.Mux, keep func(context.Context, callback.Deferred) error) {
+	w.Helper()
+	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: AppID, Token: Token, Mux: mux, Now: w.Clock.Now, Deadline: time.Minute, Defer: keep})
 	w.Must(err)
 	w.endpoint.Store(endpoint)
 }

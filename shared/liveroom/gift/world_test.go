@@ -25,6 +25,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
 	"github.com/backchannel-im/backchannel/shared/liveroom/gift"
+	"github.com/backchannel-im/backchannel/shared/liveroom/lottery"
 	"github.com/backchannel-im/backchannel/shared/liveroom/outbox"
 	"github.com/backchannel-im/backchannel/shared/liveroom/wallet"
 	"github.com/backchannel-im/backchannel/shared/queue"
@@ -45,6 +46,7 @@ type world struct {
 	store kv.Store
 	gate  *api.Gate
 	stats *roomstats.Stats // nil: counts alone
+	rules *callback.Mux    // nil: no rule is repeated by a job
 
 	mu     sync.Mutex
 	rooms  map[string]liveroom.Room
@@ -60,7 +62,10 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 func newWorldOf(tb testing.TB, t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 	tb.Helper()
 	w := &world{
-		World: rulestest.New(tb, clock, rulestest.Options{Callbacks: []string{"Group.CallbackBeforeSendMsg", "Group.CallbackAfterSendMsg"}}), t: t,
+		World: rulestest.New(tb, clock, rulestest.Options{Retry: true, Callbacks: []string{
+			"Group.CallbackBeforeSendMsg", "Group.CallbackAfterSendMsg", "Group.CallbackAfterNewMemberJoin", "Group.CallbackAfterMemberExit",
+			"Group.CallbackOnMemberStateChange", "State.StateChange",
+		}}), t: t,
 		store: store, rooms: map[string]liveroom.Room{}, kicked: map[string]bool{}, counts: map[string]gift.Count{},
 	}
 	users, err := usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)
@@ -150,6 +155,9 @@ type process struct {
 	out    *outbox.Outbox
 	gifts  *gift.Gifts
 	routes http.Handler
+
+	mortal    kv.Store // that the process lives on
+	lotteries *lottery.Lotteries
 }
 
 // process starts a process over a store, which may be mortal.
@@ -165,6 +173,9 @@ func (w *world) processWith(store kv.Store, coins *wallet.Accounts) *process {
 	p.gifts = gift.New(gift.Config{
 		Store: store, Jobs: p.ledger, Ledger: p.wallet, Rooms: w, Out: p.out, Tally: w.tally, Format: isGift, Notifier: rulestest.Admin, Now: w.Clock.Now,
 	})
+	p.mortal = store
+	p.lotteries = lottery.New(lottery.Config{Store: store, Jobs: p.ledger, Rooms: w, Out: p.out, Admin: rulestest.Admin, Now: w.Clock.Now})
+	p.handleDeferred()
 	mux := http.NewServeMux()
 	p.gifts.Routes(mux, w.gate, []string{"https://app.example"})
 	wallet.Routes(mux, p.wallet, w.gate, nil)
