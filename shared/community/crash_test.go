@@ -128,9 +128,9 @@ func TestAdoptionDies(t *testing.T) {
 			Base: callback.Base{CallbackCommand: "Group.CallbackAfterCreateGroup"}, GroupID: prefix + name, Owner: "bob", Operator: "bob",
 			Type: "Community", Name: "Club", EventTime: callback.Millis(w.Clock.Now().UnixMilli()),
 		}
-		return func(next *process) {
+		return func(*process) {
 			w.conf.Adopt = "@TGS#_"
-			next = w.process(w.store)
+			next := w.process(w.store)
 			w.Heard(heard) // IM's retry
 			next.work()
 			next.inStep(name)

@@ -30,8 +30,7 @@ func testWay(w *world) {
 	p := w.process(w.store)
 	w.logins("ann", "bob", "cat")
 	const body = `{"to":{"users":["ann","bob"]},"title":"Season 3","text":"It begins.","attachments":[{"itemId":"gem","count":5}]}`
-	var dry struct{ Plan mail.Plan }
-	dry = into[struct{ Plan mail.Plan }](p, p.do(server, "POST", "/mail?dryRun=1", body))
+	dry := into[struct{ Plan mail.Plan }](p, p.do(server, "POST", "/mail?dryRun=1", body))
 	if dry.Plan.By != "batchsendmsg" || dry.Plan.Calls != 1 || dry.Plan.Cost.Messages != 2 {
 		w.Errorf("plan %+v", dry.Plan)
 	}
