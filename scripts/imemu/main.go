@@ -32,6 +32,9 @@ import (
 // published sample key that scripts/dev uses as well.
 var developmentApp = app{id: 1400000000, secret: wiring.DevelopmentSecret}
 
+// maxFeatures is how many binary digits the web SDK reads.
+const maxFeatures = 64
+
 // stopTime is how long requests that are under way may take when it stops.
 const stopTime = 5 * time.Second
 
@@ -71,6 +74,7 @@ type options struct {
 	origins                          []string
 	seed                             uint64
 	webLogins                        int
+	features                         string
 	manual, control                  bool
 }
 
@@ -92,6 +96,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	})
 	flags.Uint64Var(&o.seed, "seed", 0, "`number` that random choices come from; the same again, the same choices")
 	flags.IntVar(&o.webLogins, "web-logins", 1, "`number` of pages that one user is logged in on at once, 1 to 10; one more kicks the first")
+	flags.StringVar(&o.features, "features", "", "what the apps have bought, as the web SDK reads it: binary `digits`; without it everything, 0 is nothing")
 	flags.BoolVar(&o.manual, "manual-clock", false, "time stands still until POST /emulator/clock moves it")
 	flags.BoolVar(&o.control, "control", false, "serve /emulator/ on an address beyond loopback too: whoever reaches it is in charge")
 	flags.Usage = func() {
@@ -103,6 +108,9 @@ func parse(args []string, errs io.Writer) (options, error) {
 	}
 	if o.webLogins < 1 || o.webLogins > 10 {
 		return o, server.Usage("-web-logins %d: use 1 to 10, as in IM's console", o.webLogins)
+	}
+	if strings.Trim(o.features, "01") != "" || len(o.features) > maxFeatures {
+		return o, server.Usage("-features %q: use up to 64 binary digits", o.features)
 	}
 	for _, s := range apps {
 		a, err := parseApp(s)
@@ -139,7 +147,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	emu := imtest.NewServer(imtest.Options{
 		Clock: clock, Seed: o.seed, Origins: o.origins, Control: o.control || listener.Addr().(*net.TCPAddr).IP.IsLoopback(),
 	})
-	sdkgate.Mount(emu, sdkgate.Options{})
+	sdkgate.Mount(emu, sdkgate.Options{Features: o.features})
 	server := &http.Server{Handler: loopback.Only(emu, o.origins...), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
 	ended := make(chan error, 1)
 	base := "http://" + listener.Addr().String()
@@ -151,6 +159,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	go func() { ended <- server.Serve(listener) }()
 	fmt.Fprintf(out, "ready  emulator: %s  pages: %s/client/  controls: %s/emulator/  chat SDK: %s/ws\n", base, base, base, strings.Replace(base, "http", "ws", 1))
+	fmt.Fprintln(out, "kept on disk: nothing; users, messages, uploads and snapshots are in memory and end with this program")
 	for _, a := range o.apps {
 		domain := base
 		if a.dataCentre != "" {

@@ -25,17 +25,13 @@ type App struct {
 	verifier *usersig.Signer
 
 	// mu guards everything below. It is never held while a callback is sent.
-	mu             sync.Mutex
-	rng            *rand.Rand
-	rates          map[string]*slidingWindow
-	accounts       map[string]*account
-	groups         map[string]*group
-	conversations  map[string]*conversation
-	sessions       map[string]*Client // by token
-	sweeping       bool               // a check of heartbeats is due
-	pushes         map[uint32]push    // by MsgRandom
-	pushNames      map[string]string
-	broadcasts     line
+	mu    sync.Mutex
+	rng   *rand.Rand
+	rates map[string]*slidingWindow
+	holdings
+	snapshots      map[string]*snapshot // by name
+	sessions       map[string]*Client   // by token
+	sweeping       bool                 // a check of heartbeats is due
 	broadcastTimes slidingWindow
 	batched        slidingWindow // receivers of batchsendmsg
 	named          int           // ids the server made
@@ -59,6 +55,7 @@ func newApp(s *Server, conf AppConfig) *App {
 		BlockC2COnFailure: conf.BlockC2COnFailure, BlockGroupOnFailure: conf.BlockGroupOnFailure,
 	})
 	a.post = newPostman(a)
+	a.snapshots = make(map[string]*snapshot)
 	a.empty()
 	return a
 }
@@ -66,6 +63,7 @@ func newApp(s *Server, conf AppConfig) *App {
 // empty makes the app as new: nothing in it but its admins. The caller holds the
 // lock, unless nobody else knows the app.
 func (a *App) empty() {
+	a.named = 0
 	a.rng = rand.New(rand.NewPCG(a.seed, 2))
 	a.rates = make(map[string]*slidingWindow)
 	a.accounts = make(map[string]*account)
@@ -75,7 +73,6 @@ func (a *App) empty() {
 	a.pushes = make(map[uint32]push)
 	a.pushNames = make(map[string]string)
 	a.broadcasts, a.broadcastTimes, a.batched = line{}, slidingWindow{}, slidingWindow{}
-	a.named = 0
 	for _, admin := range a.conf.Admins {
 		a.accounts[admin] = newAccount(admin)
 	}
@@ -83,8 +80,11 @@ func (a *App) empty() {
 
 // Reset deletes the app's accounts, groups, messages, REST calls and callbacks,
 // pending ones included. It logs every device out and ends all misbehaviour. The
-// console's settings and the clock stay.
-func (a *App) Reset() {
+// console's settings, the clock and the snapshots stay.
+func (a *App) Reset() { a.resetTo(nil) }
+
+// resetTo is Reset, to a copy of contents if they are not nil.
+func (a *App) resetTo(c *holdings) {
 	a.chaos.reset()
 	a.post.reset()
 	a.calls.clear()
@@ -95,7 +95,12 @@ func (a *App) Reset() {
 		c.gone, c.dark = true, true
 		c.events.end()
 	}
+	named := a.named
 	a.empty()
+	if c != nil {
+		a.holdings = c.copied()
+		a.named = named // ids are not used again
+	}
 }
 
 // Config returns how the app was made.
@@ -125,6 +130,7 @@ type account struct {
 	settings     map[string]ConversationSetting // by contactKey
 	hidden       map[*Message]bool              // that the user does not want to see any more
 	customStatus string
+	quiet        QuietTime
 }
 
 // blocks reports whether another user is on the account's blacklist.

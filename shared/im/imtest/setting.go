@@ -85,6 +85,32 @@ func (c *Client) Set(userID, groupID string, change func(*ConversationSetting)) 
 	return nil
 }
 
+// QuietTime is when a user wants no notifications, as the page says it.
+type QuietTime struct{ Start, End, Repeated, Level int }
+
+// SetQuiet keeps when the user wants no notifications. It changes nothing else.
+func (c *Client) SetQuiet(q QuietTime) error {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.user(c.userID)
+	if c.gone || u == nil {
+		return errLoggedOut
+	}
+	u.quiet = q
+	return nil
+}
+
+// Quiet returns what SetQuiet kept.
+func (c *Client) Quiet() QuietTime {
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	if u := c.app.user(c.userID); u != nil {
+		return u.quiet
+	}
+	return QuietTime{}
+}
+
 // Hide takes messages of a group or topic off the user's own history.
 func (c *Client) Hide(groupID, topicID string, seqs ...uint32) error {
 	a := c.app

@@ -70,12 +70,6 @@ type gate struct {
 	mu       sync.Mutex
 	sockets  map[*socket]bool
 	sessions map[string]*session // by a2
-	quiet    map[quietKey]fields // when users want no notifications
-}
-
-type quietKey struct {
-	app    uint32
-	userID string
 }
 
 // Mount serves the gate at /ws of the emulator's address, and its upload store at
@@ -93,7 +87,7 @@ func Mount(emulator *imtest.Server, o Options) {
 	if o.MediaFileBytes == 0 {
 		o.MediaFileBytes = mediaFileBytes
 	}
-	g := &gate{emulator: emulator, o: o, sockets: make(map[*socket]bool), sessions: make(map[string]*session), quiet: make(map[quietKey]fields)}
+	g := &gate{emulator: emulator, o: o, sockets: make(map[*socket]bool), sessions: make(map[string]*session)}
 	g.media = newMedia(o, g.allowed)
 	emulator.Handle("/media/{key}/{name}", g.media)
 	emulator.Handle("/media/{key}/{size}/{name}", g.media)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest/sdkgate"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 )
@@ -21,6 +22,7 @@ var sdkFiles = map[string][]string{
 	"groups":   {"groups", "logins", "histories"},
 	"rooms":    {"rooms", "verdicts"},
 	"network":  {"network"},
+	"edition":  {"edition"},
 }
 
 // TestOfficialSDK: the SDK from npm, in a browser, logs in, chats, manages groups
@@ -64,7 +66,12 @@ func testSDK(t *testing.T, version string) {
 	}
 	outcomes := make(map[string]chan outcome)
 	for set, files := range sdkFiles {
-		w := newWorld(t, sdkgate.Options{MediaFileBytes: 2 << 20})
+		o := sdkgate.Options{MediaFileBytes: 2 << 20}
+		logins := 1
+		if set == "edition" {
+			o.Features, logins = "0", 3
+		}
+		w := newWorld(t, o, func(c *imtest.AppConfig) { c.WebLogins = logins })
 		cmd := exec.CommandContext(t.Context(), "node", append([]string{"chatsdk.mjs", w.web.URL, strconv.Itoa(appID), key, version}, files...)...)
 		cmd.Dir = nodeFolder
 		ended := make(chan outcome, 1)

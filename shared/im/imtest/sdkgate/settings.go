@@ -254,24 +254,22 @@ func unwatch(r *request) (fields, error) {
 	return ok(fields{"failureUserList": []fields{}}), nil
 }
 
-// doNotDisturb keeps when the user wants no notifications; it is the page's own
-// setting and changes nothing in the emulator.
+// doNotDisturb keeps when the user wants no notifications.
 func doNotDisturb(r *request) (fields, error) {
 	var in struct{ StartTime, EndTime, IsRepeated, Level int }
 	if err := r.read(&in); err != nil {
 		return nil, err
 	}
-	r.gate.mu.Lock()
-	defer r.gate.mu.Unlock()
-	r.gate.quiet[quietKey{r.client.App().Config().SDKAppID, r.userID}] = fields{"StartTime": in.StartTime, "EndTime": in.EndTime, "IsRepeated": in.IsRepeated, "Level": in.Level}
-	return done, nil
+	return done, r.client.SetQuiet(imtest.QuietTime{Start: in.StartTime, End: in.EndTime, Repeated: in.IsRepeated, Level: in.Level})
 }
 
 // quietTime tells the page what doNotDisturb kept.
 func quietTime(r *request) (fields, error) {
-	r.gate.mu.Lock()
-	defer r.gate.mu.Unlock()
-	return ok(r.gate.quiet[quietKey{r.client.App().Config().SDKAppID, r.userID}]), nil
+	q := r.client.Quiet()
+	if q == (imtest.QuietTime{}) {
+		return done, nil
+	}
+	return ok(fields{"StartTime": q.Start, "EndTime": q.End, "IsRepeated": q.Repeated, "Level": q.Level}), nil
 }
 
 // Receipts.
