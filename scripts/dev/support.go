@@ -21,7 +21,7 @@ import (
 
 // The fake Zendesk account that the bundle makes tickets at.
 const (
-	zendeskClient     = "dev-client"
+	zendeskClient     = wiring.DevelopmentDeskClient
 	zendeskSecret     = wiring.DevelopmentDeskSecret
 	zendeskGroupField = 360000000001
 	zendeskHookSecret = wiring.DevelopmentHookSecret

@@ -20,6 +20,10 @@ const (
 	edge     kind = "edge"      // platforms and settings
 	testOnly kind = "test-only" // what only tests import
 	script   kind = "script"    // everything that is not deployed
+
+	// files of what runs on somebody else's platform or in a browser; they import
+	// nothing of ours
+	integration kind = "integration"
 )
 
 // ports and what each may import of the others.
@@ -116,6 +120,8 @@ func kindOf(pkg string) kind {
 		return client
 	case strings.HasPrefix(pkg, "functions/"):
 		return function
+	case strings.HasPrefix(pkg, "integrations/"):
+		return integration
 	case pkg == "shared/wiring", strings.HasPrefix(pkg, "shared/wiring/"):
 		return wiring
 	case strings.HasPrefix(pkg, "shared/") && strings.Count(pkg, "/") == 1, slices.Contains(rulesBelow, pkg):
@@ -139,7 +145,7 @@ func mayImport(from, to string) bool {
 		// Its port, and what that is made of.
 		return of == port || of == client || strings.HasPrefix(from, to+"/")
 	case wiring:
-		return of == wiring || of == adapter || of == client || of == rule || of == port || of == edge
+		return of == wiring || of == adapter || of == client || of == rule || of == port || of == edge || of == integration
 	case function:
 		return of == wiring || of == adapter || of == rule || of == port || of == edge
 	case testOnly:

@@ -8,7 +8,8 @@ const (
 	DevelopmentKey    = "dev-api-key"
 	// DevelopmentKeyHash is DevelopmentKey as API_KEYS holds it.
 	DevelopmentKeyHash = "6e1e4e1b8f8b36d08901cdb51b97841dfe20f5efd2fd2fd00768971408c46274"
-	// The secrets of scripts/dev's fake Zendesk.
+	// What scripts/dev's fake Zendesk knows its OAuth client by, and its secrets.
+	DevelopmentDeskClient = "dev-client"
 	DevelopmentDeskSecret = "dev-client-secret"
 	DevelopmentHookSecret = "dev-webhook-secret"
 	// Keys of CSS, for callbacks, for streams that are pushed and for those that are

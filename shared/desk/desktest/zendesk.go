@@ -34,6 +34,9 @@ type Zendesk struct {
 	mux  *http.ServeMux
 	keys map[string]remembered // by Idempotency-Key
 	ups  map[string]File       // uploads by token
+
+	things map[string][]thing // webhooks and triggers, by kind
+	made   int                // of both
 }
 
 // remembered is the first answer to an Idempotency-Key.
@@ -50,7 +53,8 @@ var _ Fake = (*Zendesk)(nil)
 
 // NewZendesk returns an account without tickets.
 func NewZendesk(conf ZendeskConfig) *Zendesk {
-	z := &Zendesk{account: newAccount(conf.Now), conf: conf, mux: http.NewServeMux(), keys: make(map[string]remembered), ups: make(map[string]File)}
+	z := &Zendesk{account: newAccount(conf.Now), conf: conf, mux: http.NewServeMux(), keys: make(map[string]remembered), ups: make(map[string]File), things: map[string][]thing{"webhook": {}, "trigger": {}}}
+	z.admin()
 	z.mux.HandleFunc("POST /oauth/tokens", z.login)
 	z.mux.HandleFunc("POST /api/v2/tickets.json", z.admitted("create", z.create))
 	z.mux.HandleFunc("GET /api/v2/tickets.json", z.admitted("find", z.find))

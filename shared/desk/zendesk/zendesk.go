@@ -7,6 +7,7 @@
 package zendesk
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -43,6 +44,8 @@ type Config struct {
 	// GroupField is the id of the custom ticket field, of type text, that is
 	// told the group.
 	GroupField int64
+	// Scope is what the OAuth client may do; "": read and write tickets.
+	Scope string
 
 	Transport http.RoundTripper // nil: http.DefaultTransport
 	Now       func() time.Time  // nil: time.Now
@@ -95,7 +98,7 @@ func (d *Desk) login(ctx context.Context) (desk.Token, error) {
 	}
 	_, err := d.do(ctx, d.client.Plain, call, map[string]any{
 		"grant_type": "client_credentials", "client_id": d.conf.ClientID, "client_secret": d.conf.ClientSecret,
-		"scope": "tickets:read tickets:write", "expires_in": int(tokenLife.Seconds()),
+		"scope": cmp.Or(d.conf.Scope, "tickets:read tickets:write"), "expires_in": int(tokenLife.Seconds()),
 	}, &out)
 	if err == nil && out.AccessToken == "" {
 		err = d.client.Unreadable(call)
@@ -119,8 +122,12 @@ func (d *Desk) do(ctx context.Context, send func(context.Context, desk.Call) (de
 	switch {
 	case err != nil:
 		return a, err
+	case a.Status == http.StatusNoContent && out == nil:
+		return a, nil
 	case a.Status != http.StatusOK && a.Status != http.StatusCreated:
 		return a, d.refusal(call, a)
+	case out == nil:
+		return a, nil
 	case json.Unmarshal(a.Body, out) != nil:
 		return a, d.client.Unreadable(call)
 	}

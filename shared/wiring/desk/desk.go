@@ -47,6 +47,7 @@ func read(s *wiring.Settings) wiring.Open {
 	}, "dissolve", "keep") == "keep"
 
 	readLife(s, &d.conf)
+	chatPage := readPage(s)
 
 	atZendesk, atSalesforce := readZendesk(s.Reader, d), readSalesforce(s.Reader, d)
 	switch {
@@ -76,6 +77,7 @@ func read(s *wiring.Settings) wiring.Open {
 			doors := d.doors
 			doors.Gate, doors.Keeper = gate, idem.New(h.Store, nil)
 			tickets.Routes(mux, doors)
+			chatPage.routes(mux)
 		})
 		return nil
 	}
