@@ -178,8 +178,10 @@ func TestDefinitions(t *testing.T) {
 	}
 	var d struct {
 		Trigger struct {
-			Conditions struct{ All, Any []struct{ Field, Operator string } }
-			Actions    []struct {
+			Conditions struct {
+				All, Any []struct{ Field, Operator string }
+			}
+			Actions []struct {
 				Field string
 				Value []string
 			}
