@@ -87,12 +87,46 @@ func (h *Hook) Post(ctx context.Context, key string, body []byte) (status int, a
 	defer res.Body.Close()
 	answer, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if verdict := verdict(res.StatusCode); verdict != nil {
+		if after := readRetryAfter(res.Header.Get("Retry-After"), now()); after > 0 {
+			verdict = &delayed{verdict, after}
+		}
 		return res.StatusCode, answer, verdict
 	}
 	if err != nil {
 		return res.StatusCode, nil, fmt.Errorf("the hook's answer could not be read: %w", err)
 	}
 	return res.StatusCode, answer, nil
+}
+
+// delayed is an answer that says when to repeat the request.
+type delayed struct {
+	error
+	after time.Duration
+}
+
+func (d *delayed) Unwrap() error { return d.error }
+
+// RetryAfter returns how long the server has asked to wait by the header Retry-After,
+// at most an hour; 0 where it has not.
+func RetryAfter(err error) time.Duration {
+	if d, is := errors.AsType[*delayed](err); is {
+		return d.after
+	}
+	return 0
+}
+
+// maxRetryAfter bounds what a server may ask for.
+const maxRetryAfter = time.Hour
+
+// readRetryAfter reads seconds or a date (RFC 9110, 10.2.3).
+func readRetryAfter(text string, now time.Time) time.Duration {
+	after := time.Duration(0)
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		after = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		after = at.Sub(now)
+	}
+	return min(max(after, 0), maxRetryAfter)
 }
 
 func signature(key, timestamp string, body []byte) string {

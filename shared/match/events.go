@@ -29,6 +29,7 @@ func (t *Teams) Register(m *callback.Mux) {
 	callback.After(m, name, func(ctx context.Context, e *callback.GroupAfterFull) error {
 		return t.hint(ctx, order{GroupID: e.GroupID, Full: true})
 	})
+	callback.After(m, name, t.away)
 }
 
 // hint has a team looked at. IM tells of every group there is, so what has no

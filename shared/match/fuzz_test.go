@@ -127,7 +127,7 @@ func FuzzTeam(f *testing.F) {
 				if a == refused {
 					taken = slices.DeleteFunc(taken, func(id string) bool { return id == tm.Start.ID })
 				}
-				tm.answered(a, doubt, now, conf)
+				tm.answered(a, 0, doubt, now, conf)
 				if !tm.Start.Next.After(now) {
 					t.Errorf("%+v: the next call is not later", tm)
 				}

@@ -49,3 +49,22 @@ func (h *Hook) Start(ctx context.Context, s Start) error {
 	_, _, err = (*hook.Hook)(h).Post(ctx, s.ID, body)
 	return err
 }
+
+// release is a start that the hook is to take back, if it took it.
+type release struct {
+	Release bool `json:"release"` // true
+	Start
+}
+
+// Release tells the hook that nobody will play a match whose start it may have taken:
+// a POST of the start with "release":true, whose Idempotency-Key is the start's ID
+// followed by /release. A server that knows no such start remembers that it never
+// will be.
+func (h *Hook) Release(ctx context.Context, s Start) error {
+	body, err := json.Marshal(release{true, s})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	_, _, err = (*hook.Hook)(h).Post(ctx, s.ID+"/release", body)
+	return err
+}

@@ -128,6 +128,12 @@ func (s *sight) settle(ctx context.Context) error {
 				return err
 			}
 			seen = true
+		case s.Status == Ended && s.Gone:
+			if err := s.conf.Hook.Release(ctx, *s.Release); err != nil && !errors.Is(err, ErrRefused) {
+				slog.WarnContext(ctx, "the hook was not told of a start that nobody plays; the agenda comes to it again", "error", err.Error())
+				return nil
+			}
+			s.Release = nil
 		case s.Status == Ended:
 			if err := s.conf.IM.DestroyGroup(ctx, s.groupID); err != nil && !im.Lasting(err) {
 				return err
@@ -138,6 +144,10 @@ func (s *sight) settle(ctx context.Context) error {
 				return err
 			}
 			s.hear()
+		case s.Closed != s.closing() && seen:
+			if err := s.close(ctx); err != nil {
+				return err
+			}
 		case seen:
 			return nil
 		default:
@@ -158,6 +168,26 @@ func (s *sight) settle(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// close has IM let nobody join the group of a match that has started. Whoever is there
+// by another way is seen at the next look.
+func (s *sight) close(ctx context.Context) error {
+	option := im.FreeAccess
+	if s.closing() {
+		option = im.DisableApply
+	}
+	err := s.conf.IM.ModifyGroup(ctx, s.groupID, im.GroupChange{ApplyJoin: option})
+	if im.Lasting(err) && !errors.Is(err, im.CodeGroupGone) {
+		slog.ErrorContext(ctx, "a team's group cannot be closed to newcomers", "error", err.Error())
+		err = nil
+	}
+	if errors.Is(err, im.CodeGroupGone) {
+		s.vanish()
+		return nil
+	}
+	s.Closed = s.closing()
+	return err
 }
 
 // make makes the team's group. Nobody can have guessed its id, so a group of that

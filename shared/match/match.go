@@ -35,6 +35,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/generation"
 	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
@@ -83,11 +84,15 @@ type IM interface {
 	DeleteGroupMembers(ctx context.Context, groupID string, ids []string, reason string, silence bool) (done int, err error)
 	ChangeGroupOwner(ctx context.Context, groupID, userID string) error
 	DestroyGroup(ctx context.Context, groupID string) error
+	ModifyGroup(ctx context.Context, groupID string, g im.GroupChange) error
+	JoinedGroups(ctx context.Context, userID string, offset int) (groupIDs []string, next int, err error)
+	QueryOnlineStatus(ctx context.Context, ids []string) (states []im.OnlineStatus, failed []im.ItemResult, err error)
 }
 
-// Sender sends a message to a group once, however often it is asked to for the
-// same event; [*once.Sender] does.
+// Sender sends a message to a group or a user once, however often it is asked to for
+// the same event; [*once.Sender] does.
 type Sender interface {
+	C2C(ctx context.Context, event string, m im.C2CMsg) (im.C2CSent, error)
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
 }
 
@@ -113,6 +118,12 @@ type Config struct {
 	Wait   time.Duration // how long a team may wait for its members before it is dissolved
 	Life   time.Duration // how long after its start it is dissolved, unless a server ends it
 	GiveUp time.Duration // how long the hook is called for a start
+	// Grace is how long a player may be without connection before the player is taken
+	// out of a team that has not started; 0 means one minute.
+	Grace time.Duration
+
+	// Signer signs PrivateMapKeys for the voice of teams; nil: there are none.
+	Signer *usersig.Signer
 
 	Now func() time.Time // nil: time.Now
 }
@@ -141,11 +152,15 @@ func New(conf Config) *Teams {
 	if conf.Now == nil {
 		conf.Now = time.Now
 	}
+	if conf.Grace == 0 {
+		conf.Grace = time.Minute
+	}
 	t := &Teams{conf: conf, store: conf.Store, lives: generation.New(conf.Store, conf.Now), now: conf.Now}
 	t.process = process.New(Looks, conf.Store, conf.Jobs, conf.Now, t.lookDue)
 	if conf.Jobs != nil {
 		conf.Jobs.Handle(lookKind, t.job(t.lookOnly))
 		conf.Jobs.Handle(startKind, t.job(t.start))
+		conf.Jobs.Handle(lostKind, t.lostJob)
 	}
 	return t
 }

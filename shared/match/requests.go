@@ -1,6 +1,7 @@
 package match
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -22,6 +23,10 @@ type Asked struct {
 	Mode    string // of the match, for the hook and for those who look for a team; one line, may be ""
 	Size    int    // members it takes, MinSize to MaxSize
 	Captain string // its first member
+	Private bool   // only invited users see it and join
+	// ReadyCheck has the team start when all of its members are ready, not when it is
+	// full.
+	ReadyCheck bool
 }
 
 // View is a team as its members see it.
@@ -32,13 +37,20 @@ type View struct {
 	Status  Status   `json:"status"`
 	Captain string   `json:"captain"`
 	Members []Member `json:"members"`
-	StartID string   `json:"startId,omitempty"` // where it starts or has started
+	Private bool     `json:"private"`
+	// Ready are the members who are ready; a team with ReadyCheck starts when all are.
+	Ready      []string `json:"ready"`
+	ReadyCheck bool     `json:"readyCheck"`
+	StartID    string   `json:"startId,omitempty"` // where it starts or has started
 }
 
 func (s *sight) view() View {
-	v := View{s.groupID, s.Mode, s.Size, s.Status.shown(), s.Captain, s.Members, ""}
+	v := View{s.groupID, s.Mode, s.Size, s.Status.shown(), s.Captain, s.Members, s.Private, s.Ready, s.Check, ""}
 	if v.Members == nil {
 		v.Members = []Member{}
+	}
+	if v.Ready == nil {
+		v.Ready = []string{}
 	}
 	if s.Start != nil {
 		v.StartID = s.Start.ID
@@ -64,7 +76,11 @@ func (t *Teams) Create(ctx context.Context, caller api.Caller, name string, aske
 	if err := asked.check(caller); err != nil {
 		return View{}, err
 	}
-	hash := digest(fmt.Sprint(asked.Size), asked.Mode, asked.Captain)
+	parts := []string{fmt.Sprint(asked.Size), asked.Mode, asked.Captain}
+	if asked.Private || asked.ReadyCheck {
+		parts = append(parts, fmt.Sprint(asked.Private, asked.ReadyCheck))
+	}
+	hash := digest(parts...)
 	groupID, err := t.idOf(ctx, caller, name)
 	if err != nil {
 		return View{}, err
@@ -72,8 +88,13 @@ func (t *Teams) Create(ctx context.Context, caller api.Caller, name string, aske
 	for range tries {
 		s, err := t.load(ctx, groupID)
 		if err == nil && s.none() {
+			// The list comes before the team; who reads it passes over what is not there.
+			if err := t.list(ctx, groupID, asked.Mode); err != nil {
+				return View{}, err
+			}
 			s.team = team{
 				Asked: hash, Mode: asked.Mode, Size: asked.Size, Captain: asked.Captain, Status: Making, Until: t.now().Add(t.conf.Wait),
+				Private: asked.Private, Check: asked.ReadyCheck,
 			}
 			err = s.save(ctx)
 		}
@@ -176,7 +197,12 @@ func (t *Teams) View(ctx context.Context, caller api.Caller, groupID string) (Vi
 	switch {
 	case err != nil:
 		return View{}, err
-	case caller.Server == "" && s.Status != Open && !s.has(caller.UserID):
+	case caller.Server != "" || s.has(caller.UserID):
+	case s.Private:
+		if invited, err := t.invited(ctx, groupID, caller.UserID); err != nil || !invited {
+			return View{}, cmp.Or(err, error(errNoTeam))
+		}
+	case s.Status != Open:
 		return View{}, errNoTeam
 	}
 	return s.view(), nil
@@ -197,7 +223,12 @@ func (t *Teams) Join(ctx context.Context, caller api.Caller, groupID string, use
 		return View{}, errNotYours
 	case !slices.ContainsFunc(userIDs, func(id string) bool { return !s.has(id) }):
 		return s.view(), nil
-	case s.Status != Open && s.Status != Starting && s.Status != Failed:
+	case s.Private && himself && caller.Server == "":
+		if invited, err := t.invited(ctx, groupID, caller.UserID); err != nil || !invited {
+			return View{}, cmp.Or(err, error(errNoTeam))
+		}
+	}
+	if s.Status != Open && s.Status != Starting && s.Status != Failed {
 		return View{}, errClosed
 	}
 	if himself || caller.Server != "" {

@@ -33,11 +33,17 @@ func (t *Teams) Routes(mux *http.ServeMux, gate *api.Gate, origins []string) {
 		do           func(ctx context.Context, c api.Caller, r *http.Request) (any, error)
 	}{
 		{http.MethodPost, "/teams", http.StatusCreated, d.create},
+		{http.MethodGet, "/teams", http.StatusOK, t.listed},
 		{http.MethodGet, "/teams/{id}", http.StatusOK, t.view},
 		{http.MethodDelete, "/teams/{id}", http.StatusOK, t.dissolve},
 		{http.MethodPost, "/teams/{id}/members", http.StatusOK, d.join},
 		{http.MethodDelete, "/teams/{id}/members/{user}", http.StatusOK, t.leave},
 		{http.MethodPut, "/teams/{id}/captain", http.StatusOK, d.passOn},
+		{http.MethodPost, "/teams/{id}/ready", http.StatusOK, t.ready},
+		{http.MethodPost, "/teams/{id}/invitations", http.StatusCreated, d.invite},
+		{http.MethodDelete, "/teams/{id}/invitations/{user}", http.StatusOK, t.uninvite},
+		{http.MethodPost, "/teams/{id}/media", http.StatusOK, t.media},
+		{http.MethodPost, "/channels", http.StatusCreated, t.channel},
 	} {
 		methods[route.path] = append(methods[route.path], route.method)
 		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", gate.Any(func(w http.ResponseWriter, r *http.Request) error {
@@ -100,11 +106,14 @@ func readAsked(r *http.Request, c api.Caller) (Asked, error) {
 		Mode    string `json:"mode"`
 		Size    int    `json:"size"`
 		Captain string `json:"captain"`
+
+		Private    bool `json:"private"`
+		ReadyCheck bool `json:"readyCheck"`
 	}
 	if err := api.Decode(r, &in); err != nil {
 		return Asked{}, err
 	}
-	a := Asked{Mode: in.Mode, Size: in.Size, Captain: cmp.Or(in.Captain, c.UserID)}
+	a := Asked{in.Mode, in.Size, cmp.Or(in.Captain, c.UserID), in.Private, in.ReadyCheck}
 	return a, a.check(c)
 }
 

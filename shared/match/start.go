@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
+	"github.com/backchannel-im/backchannel/shared/hook"
 	"github.com/backchannel-im/backchannel/shared/retry"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
@@ -55,7 +57,7 @@ func (t *Teams) start(ctx context.Context, o order) error {
 	if err != nil {
 		slog.WarnContext(ctx, "a match was not started", "error", err.Error())
 	}
-	if s, err = t.note(ctx, s, answerOf(err), doubt); err != nil || s == nil {
+	if s, err = t.note(ctx, s, answerOf(err), hook.RetryAfter(err), doubt); err != nil || s == nil {
 		return err
 	}
 	if err := s.settle(ctx); err != nil && !errors.Is(err, kv.ErrConflict) {
@@ -69,7 +71,7 @@ func (t *Teams) start(ctx context.Context, o order) error {
 
 // note writes down what the hook answered to a call, whatever has become of the
 // team meanwhile. It returns nil if that is no matter any more.
-func (t *Teams) note(ctx context.Context, called *sight, a answer, doubt bool) (*sight, error) {
+func (t *Teams) note(ctx context.Context, called *sight, a answer, after time.Duration, doubt bool) (*sight, error) {
 	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	for range tries {
@@ -81,7 +83,7 @@ func (t *Teams) note(ctx context.Context, called *sight, a answer, doubt bool) (
 			return nil, nil
 		}
 		// Where the lease has ended, another call may have been taken meanwhile.
-		s.answered(a, doubt || !s.Start.Next.Equal(called.Start.Next), s.now(), s.conf)
+		s.answered(a, after, doubt || !s.Start.Next.Equal(called.Start.Next), s.now(), s.conf)
 		s.tell(s.groupID)
 		if err := s.save(ctx); !errors.Is(err, kv.ErrConflict) {
 			return s, err

@@ -50,14 +50,21 @@ type team struct {
 	Status  Status    `json:"status"`
 	Refused string    `json:"refused,omitempty"` // why it was never made
 	Gone    bool      `json:"gone,omitempty"`    // nothing is left of it in IM
+	Private bool      `json:"private,omitempty"` // only invited users see it and join
+	Check   bool      `json:"check,omitempty"`   // it starts when all of its members are ready
+	Closed  bool      `json:"closed,omitempty"`  // IM lets nobody join the group
 	Until   time.Time `json:"until"`             // when it ends, if nothing else happens
 	Guard   time.Time `json:"guard"`             // where its entry is on the agenda
 
 	Captain string   `json:"captain"`
 	Members []Member `json:"members"` // in the order in which they joined
+	Ready   []string `json:"ready,omitempty"`
 
 	Rounds int    `json:"rounds,omitempty"` // starts so far
 	Start  *start `json:"start,omitempty"`  // the last of them, unless the team was opened again
+
+	// Release is a start of a team that is over, which the hook may have taken.
+	Release *Start `json:"release,omitempty"`
 
 	Told   told    `json:"told"`
 	Notice *notice `json:"notice,omitempty"` // to be sent next
@@ -75,6 +82,7 @@ type told struct {
 	Status  Status   `json:"status"`
 	Captain string   `json:"captain"`
 	Members []string `json:"members"`
+	Ready   []string `json:"ready,omitempty"`
 }
 
 // notice tells a team what it is now, and who came and went since the last one.
@@ -90,6 +98,7 @@ type notice struct {
 	Members []string `json:"members"`
 	Joined  []string `json:"joined,omitempty"`
 	Left    []string `json:"left,omitempty"`
+	Ready   []string `json:"ready,omitempty"`
 	StartID string   `json:"startId,omitempty"` // where it starts or has started
 }
 
@@ -113,7 +122,17 @@ func (tm *team) has(userID string) bool {
 }
 
 // over reports whether nothing is left to do, ever.
-func (tm *team) over() bool { return tm.Status == Ended && tm.Gone }
+func (tm *team) over() bool { return tm.Status == Ended && tm.Gone && tm.Release == nil }
+
+// closing reports whether nobody may join the group, because its match has started.
+func (tm *team) closing() bool {
+	return !tm.Foreign && (tm.Status == Started || tm.Status == GivenUp)
+}
+
+// allReady reports whether nobody's consent is missing.
+func (tm *team) allReady() bool {
+	return !tm.Check || !slices.ContainsFunc(tm.Members, func(m Member) bool { return !slices.Contains(tm.Ready, m.UserID) })
+}
 
 // pending reports whether there is something to do now.
 func (tm *team) pending() bool {
@@ -121,9 +140,9 @@ func (tm *team) pending() bool {
 	case Making, Starting, Calling:
 		return true
 	case Ended:
-		return !tm.Gone
+		return !tm.over()
 	}
-	return tm.Notice != nil
+	return tm.Notice != nil || tm.Closed != tm.closing()
 }
 
 // lookAt is when somebody has to look at the team again, whatever else happens.
@@ -154,6 +173,7 @@ func earlier(a, b time.Time) time.Time {
 func (tm *team) see(groupID string, g group, now time.Time, wait time.Duration) {
 	tm.Members, tm.Captain = g.members, g.captain
 	in := ids(tm.Members)
+	tm.Ready = slices.DeleteFunc(tm.Ready, func(id string) bool { return !slices.Contains(in, id) })
 	if tm.Start != nil && (tm.Status == Starting || tm.Status == Failed) && !slices.Equal(in, tm.Start.Members) {
 		tm.Status, tm.Start, tm.Until = Open, nil, now.Add(wait)
 	}
@@ -161,7 +181,7 @@ func (tm *team) see(groupID string, g group, now time.Time, wait time.Duration) 
 	case tm.Status == Starting, tm.Status == Calling: // the hook decides, or time does
 	case !tm.Until.After(now) && !tm.Foreign:
 		tm.end()
-	case tm.Status == Open && len(in) >= tm.Size:
+	case tm.Status == Open && len(in) >= tm.Size && tm.allReady():
 		tm.Status = Starting
 		tm.Rounds++
 		tm.Start = &start{Start: Start{
@@ -182,7 +202,13 @@ func (tm *team) name(groupID string) string {
 }
 
 // end ends the team. What is left of it in IM has to go.
-func (tm *team) end() { tm.Status, tm.Notice, tm.Gone = Ended, nil, tm.Foreign }
+func (tm *team) end() {
+	if tm.Start != nil && (tm.Status == Calling || tm.Status == GivenUp) {
+		start := tm.Start.Start
+		tm.Release = &start
+	}
+	tm.Status, tm.Notice, tm.Gone = Ended, nil, tm.Foreign
+}
 
 // vanish ends the team because its group is gone.
 func (tm *team) vanish() {
@@ -192,7 +218,8 @@ func (tm *team) vanish() {
 
 // answered takes in what the hook said to a call. doubt: an earlier call may have
 // been taken.
-func (tm *team) answered(a answer, doubt bool, now time.Time, c Config) {
+// after is how long the hook has asked to wait.
+func (tm *team) answered(a answer, after time.Duration, doubt bool, now time.Time, c Config) {
 	late := !tm.Start.At.Add(c.GiveUp).After(now)
 	switch {
 	case a == accepted:
@@ -204,7 +231,7 @@ func (tm *team) answered(a answer, doubt bool, now time.Time, c Config) {
 	case a == notNow && !doubt:
 		tm.Status = Starting
 	}
-	tm.Start.Next = now.Add(pause(now.Sub(tm.Start.At)))
+	tm.Start.Next = now.Add(max(pause(now.Sub(tm.Start.At)), min(after, c.GiveUp)))
 }
 
 // pause is how long to wait after a call in vain: half as long as the start has
@@ -217,12 +244,13 @@ func pause(waited time.Duration) time.Duration {
 func (tm *team) tell(groupID string) {
 	in := ids(tm.Members)
 	if tm.Notice != nil || tm.Status == Ended ||
-		tm.Status.shown() == tm.Told.Status && tm.Captain == tm.Told.Captain && slices.Equal(in, tm.Told.Members) {
+		tm.Status.shown() == tm.Told.Status && tm.Captain == tm.Told.Captain && slices.Equal(in, tm.Told.Members) && slices.Equal(tm.Ready, tm.Told.Ready) {
 		return
 	}
 	tm.Notice = &notice{
 		Type: "team", GroupID: groupID, Seq: tm.Told.Seq + 1, Status: tm.Status.shown(), Mode: tm.Mode, Size: tm.Size,
 		Captain: tm.Captain, Members: in, Joined: without(in, tm.Told.Members), Left: without(tm.Told.Members, in),
+		Ready: slices.Clone(tm.Ready),
 	}
 	if tm.Start != nil {
 		tm.Notice.StartID = tm.Start.ID
@@ -232,7 +260,7 @@ func (tm *team) tell(groupID string) {
 // hear notes that the notice was sent.
 func (tm *team) hear() {
 	n := tm.Notice
-	tm.Told, tm.Notice = told{n.Seq, n.Status, n.Captain, n.Members}, nil
+	tm.Told, tm.Notice = told{n.Seq, n.Status, n.Captain, n.Members, n.Ready}, nil
 }
 
 // without returns the ids that are not among the others.

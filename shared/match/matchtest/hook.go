@@ -26,6 +26,7 @@ type Start struct {
 	Captain string   `json:"captain"`
 	Members []string `json:"members"`
 	At      string   `json:"at"`
+	Release bool     `json:"release"` // nobody plays it: taken back
 }
 
 // Fault is what happens to one call.
@@ -33,6 +34,8 @@ type Fault struct {
 	Lost   bool // done, then the connection is cut
 	Status int  // answered with this status; not done unless Worked
 	Worked bool
+
+	RetryAfter string // header of the answer
 }
 
 // Hook starts matches, each once. It is safe for concurrent use.
@@ -42,6 +45,7 @@ type Hook struct {
 
 	mu       sync.Mutex
 	starts   []Start
+	released map[string]bool
 	bodies   map[string]string // of all calls that were believed, by Idempotency-Key
 	faults   []Fault
 	loseEach bool
@@ -51,7 +55,7 @@ type Hook struct {
 
 // NewHook returns a hook that believes what is signed with the key.
 func NewHook(key string, now func() time.Time) *Hook {
-	return &Hook{key: key, now: now, bodies: make(map[string]string)}
+	return &Hook{key: key, now: now, bodies: make(map[string]string), released: make(map[string]bool)}
 }
 
 // Fail makes the next calls go wrong, one fault each.
@@ -80,6 +84,13 @@ func (h *Hook) Starts() []Start {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.starts)
+}
+
+// Released returns whether a start was taken back.
+func (h *Hook) Released(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.released[id]
 }
 
 // Calls returns how many calls there were that were believed.
@@ -112,7 +123,12 @@ func (h *Hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var s Start
 	key := r.Header.Get("Idempotency-Key")
-	if err := json.Unmarshal(body, &s); err != nil || r.Method != http.MethodPost || s.ID == "" || s.ID != key {
+	err = json.Unmarshal(body, &s)
+	own := s.ID
+	if s.Release {
+		own += "/release"
+	}
+	if err != nil || r.Method != http.MethodPost || s.ID == "" || own != key {
 		h.problems = append(h.problems, fmt.Sprintf("not a start under its own key: %s", body))
 		http.Error(w, "not a start", http.StatusBadRequest)
 		return
@@ -132,7 +148,10 @@ func (h *Hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case h.loseEach && !known:
 		f.Lost = true
 	}
-	if f.Status == 0 || f.Worked {
+	if s.Release && (f.Status == 0 || f.Worked) {
+		h.released[s.ID] = true
+		h.starts = slices.DeleteFunc(h.starts, func(other Start) bool { return other.ID == s.ID })
+	} else if (f.Status == 0 || f.Worked) && !h.released[s.ID] {
 		if !slices.ContainsFunc(h.starts, func(other Start) bool { return other.ID == s.ID }) {
 			h.starts = append(h.starts, s)
 		}
@@ -141,6 +160,9 @@ func (h *Hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case f.Lost:
 		panic(http.ErrAbortHandler)
 	case f.Status != 0:
+		if f.RetryAfter != "" {
+			w.Header().Set("Retry-After", f.RetryAfter)
+		}
 		w.WriteHeader(f.Status)
 	default:
 		w.WriteHeader(http.StatusAccepted)

@@ -63,6 +63,10 @@ func readConfig(s *wiring.Settings) (conf match.Config) {
 	conf.GiveUp = s.Duration(config.Setting{
 		Name: "MATCH_GIVE_UP", Meaning: "time for which a request to MATCH_HOOK_URL is retried until your server starts or refuses the match", Format: "a duration, such as 10m", Default: "10m",
 	}, time.Minute, time.Hour)
+	conf.Grace = s.Duration(config.Setting{
+		Name: "MATCH_GRACE", Meaning: "time that a player may be without connection before the player is taken out of a team that has not started", Format: "a duration, such as 60s", Default: "60s",
+	}, time.Second, time.Hour)
+	conf.Signer = s.Signer()
 	conf.AnyGroup = s.Bool(config.Setting{
 		Name: "MATCH_ANY_GROUP", Meaning: "1 also starts full groups of 2 to 100 members that were not created as teams", Format: "1 or 0", Default: "0",
 	})
