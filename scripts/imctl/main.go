@@ -41,6 +41,7 @@ var commands = []command{
 	{"bot", "bot ensure ROBOT [-nick NICK] [-face URL] [-about TEXT]", "make a chatbot's account", bot},
 	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "look after jobs that wait or were laid aside", jobs},
 	{"webhooks", "webhooks [-url URL] [-all]", "print what to enter and tick in IM's console", webhooks},
+	{"user", "user export|erase USERID [-yes]", "hand out or delete what the store keeps of a user", user},
 	{"rules", "rules [stage URL | promote | rollback]", "put the word filter's rule sets into force", rules},
 	{"zendesk", "zendesk install|status|remove|app [-zendesk URL] -url URL [-yes]", "make Zendesk tell the bundle of tickets, and its app", runZendesk},
 	{"lottery", "lottery verify FILE", "recompute the draw of a live room's lottery from public data", verifyLottery},

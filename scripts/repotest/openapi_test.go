@@ -170,6 +170,11 @@ func TestOpenAPI(t *testing.T) {
 		r.Method = http.MethodDelete
 		return r
 	}
+	eraseOf := func(userID string) *http.Request {
+		r := kit.Get("/users/"+userID+"/records", kit.Key)
+		r.Method = http.MethodDelete
+		return r
+	}
 	bad := func(path string) *http.Request { return kit.Post(path, "", "no JSON") }
 	large := kit.Post("/usersig", kit.Key, `{"userID":"`+strings.Repeat("x", 80<<10)+`"}`)
 	text := kit.Post("/usersig", kit.Key, `{"userID":"alice"}`)
@@ -445,6 +450,10 @@ func TestOpenAPI(t *testing.T) {
 		{"/moderation/results", opinion(`{"DataId":"ab-0","Suggestion":"Block"}`), 200},
 		{"/moderation/results", opinion(`{}`), 400},
 		{"/moderation/results", bad("/moderation/results"), 401},
+		{"/users/{userID}/records", kit.Get("/users/alice/records", kit.Key), 200},
+		{"/users/{userID}/records", kit.Get("/users/alice/records?after=x", kit.Key), 400},
+		{"/users/{userID}/records", kit.Get("/users/alice/records", ""), 401},
+		{"/users/{userID}/records", eraseOf("nobody-in-particular"), 200},
 		{"/doctor/checks", kit.Post("/doctor/checks", kit.Key, `{}`), 201},
 		{"/doctor/checks", kit.Post("/doctor/checks", kit.Key, `{"deep":true}`), 400},
 		{"/doctor/checks", kit.Post("/doctor/checks", "", `{}`), 401},

@@ -16,6 +16,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/schedule"
+	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
 // Timetable is what a program does every minute, with the store and the queue
@@ -41,6 +42,7 @@ type Program struct {
 	observe func(callback.Exchange)
 	watch   func(store kv.Store) callback.Watcher
 	doctor  func(routes *http.ServeMux, gate *api.Gate, conf doctor.Config)
+	users   func(routes *http.ServeMux, gate *api.Gate, store kv.Store)
 }
 
 // entrance is the callback endpoint.
@@ -99,12 +101,16 @@ func Clock(minute Timetable, e Engines) Program {
 	return Program{engines: e, store: Required, queue: Required, minute: minute}
 }
 
-// Bundle is everything behind one URL. observe sees every callback; nil: nobody
+// Bundle is everything behind one URL. records is where features keep records of a
+// user. observe sees every callback; nil: nobody
 // does.
-func Bundle(all []Feature, minute Timetable, e Engines, observe func(callback.Exchange)) Program {
+func Bundle(all []Feature, records []userdata.Source, minute Timetable, e Engines, observe func(callback.Exchange)) Program {
 	return Program{
 		features: all, engines: e, store: Required, queue: Optional, callers: Users, gate: readGate,
 		answers: true, door: readDoor, routes: true, work: work, minute: minute, observe: observe, watch: watch, doctor: doctor.Routes,
+		users: func(routes *http.ServeMux, gate *api.Gate, store kv.Store) {
+			userdata.Routes(routes, gate, store, records)
+		},
 	}
 }
 
@@ -238,6 +244,9 @@ func (p Program) serve(app *faas.App, h *House, q queue.Queue, door entrance) er
 	}
 	if p.doctor != nil {
 		p.doctor(routes, h.Gate, doctor.Config{Store: h.Store, Jobs: h.Jobs, SDKAppID: sdkAppID, Wanted: wanted})
+	}
+	if p.users != nil {
+		p.users(routes, h.Gate, h.Store)
 	}
 	if p.routes {
 		for _, add := range h.routes {

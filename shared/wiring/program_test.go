@@ -120,7 +120,7 @@ func TestJobsOfThisMachine(t *testing.T) {
 		"its own function": {wiring.Alone(f, engines), false},
 		"router":           {wiring.Router(all, engines), false},
 		"worker":           {wiring.Worker(all, engines), true},
-		"bundle":           {wiring.Bundle(all, nil, engines, nil), true},
+		"bundle":           {wiring.Bundle(all, nil, nil, engines, nil), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			app, err := build(t, tt.program, t.TempDir(), env)

@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/minute"
 	"github.com/backchannel-im/backchannel/shared/wiring/moderation"
 	"github.com/backchannel-im/backchannel/shared/wiring/roomstats"
+	"github.com/backchannel-im/backchannel/shared/wiring/users"
 	"github.com/backchannel-im/backchannel/shared/wiring/virgil"
 )
 
@@ -55,5 +56,5 @@ func All() []wiring.Feature {
 // Bundle is all features behind one URL: what the function of that name deploys,
 // and what scripts/dev serves. observe sees every callback; nil: nobody does.
 func Bundle(e wiring.Engines, observe func(callback.Exchange)) wiring.Program {
-	return wiring.Bundle(All(), minute.Table, e, observe)
+	return wiring.Bundle(All(), users.Sources, minute.Table, e, observe)
 }

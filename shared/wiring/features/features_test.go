@@ -11,6 +11,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/wiring"
 	"github.com/backchannel-im/backchannel/shared/wiring/features"
+	"github.com/backchannel-im/backchannel/shared/wiring/users"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
@@ -82,6 +83,23 @@ func TestLists(t *testing.T) {
 			if f.Name == other.Name || f.Function == other.Function {
 				t.Errorf("%s and %s have a name in common", f.Name, other.Name)
 			}
+		}
+	}
+}
+
+// TestUserRecords: every feature says where it keeps records of a user, so that none
+// is forgotten when one asks to be erased.
+func TestUserRecords(t *testing.T) {
+	known := map[string]bool{}
+	for _, s := range users.Sources {
+		known[s.Feature] = true
+		if h := s.Of("alice"); len(h.Places) == 0 && h.Elsewhere == "" && s.Feature != "virgil" {
+			t.Errorf("%s says nothing of a user", s.Feature)
+		}
+	}
+	for _, f := range features.All() {
+		if !known[f.Name] {
+			t.Errorf("shared/wiring/users does not say where %s keeps records of a user", f.Name)
 		}
 	}
 }

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/backchannel-im/backchannel/shared/userdata"
+)
+
+const userHelp = `
+For a user who asks what is kept of him or wants it gone. export prints the store's
+records of a user, a JSON document a line; erase deletes them, and names what stays
+and why: books of account, bans, what belongs to rooms or to a desk. Both ask the
+bundle; beside split functions, run a bundle with the same STATE_URL.
+
+What IM itself keeps goes with the account: delete it in IM's console, or by REST's
+account_delete.
+
+  imctl user export alice > alice.jsonl
+  imctl user erase alice -yes`
+
+func user(ctx context.Context, t *tool, args []string) error {
+	f := t.flags(userHelp)
+	at := t.serverFlags(f)
+	yes := f.Bool("yes", false, "erase without a question, which imctl does not ask")
+	rest, err := t.parse(f, args, 2, 2)
+	if err != nil {
+		return err
+	}
+	path := "/users/" + url.PathEscape(rest[1]) + "/records"
+	switch rest[0] {
+	case "export":
+		return exportUser(ctx, t, at, path)
+	case "erase":
+		if !*yes {
+			return misuse("erasing cannot be undone: look at imctl user export " + rest[1] + " first, then add -yes")
+		}
+		return eraseUser(ctx, t, at, path)
+	}
+	fmt.Fprintf(t.errs, "usage: imctl %s\n", t.usage)
+	return errUsage
+}
+
+func exportUser(ctx context.Context, t *tool, at *server, path string) error {
+	enc := json.NewEncoder(t.out)
+	enc.SetEscapeHTML(false)
+	for after, pages := "", 0; ; pages++ {
+		var page userdata.Page
+		if err := at.call(ctx, http.MethodGet, path+"?limit=100&after="+url.QueryEscape(after), nil, &page); err != nil {
+			return err
+		}
+		for _, r := range page.Records {
+			if err := enc.Encode(r); err != nil {
+				return err
+			}
+		}
+		if after = page.Next; after == "" {
+			return nil
+		}
+	}
+}
+
+func eraseUser(ctx context.Context, t *tool, at *server, path string) error {
+	total := 0
+	for range 1000 {
+		var done userdata.Erased
+		if err := at.call(ctx, http.MethodDelete, path, nil, &done); err != nil {
+			return fmt.Errorf("%w; %d records were erased, the same command goes on", err, total)
+		}
+		total += done.Erased
+		if done.More {
+			continue
+		}
+		fmt.Fprintf(t.out, "%d records erased\n", total)
+		for _, k := range done.Kept {
+			fmt.Fprintf(t.out, "stays, %s: %s\n", k.Feature, k.Why)
+		}
+		return nil
+	}
+	return errors.New("records of the user are written faster than they are erased; is the user still online?")
+}
