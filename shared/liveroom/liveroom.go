@@ -95,7 +95,10 @@ type Config struct {
 
 	// Grace is how long after the end of a stream a room is paused, unless the
 	// stream has started again.
-	Grace   time.Duration
+	Grace time.Duration
+	// Streams is asked for the state of streams of which events came late or not at
+	// all; nil: nobody is.
+	Streams Streams
 	Media   Media
 	History History
 
@@ -132,6 +135,7 @@ func New(conf Config) *Rooms {
 	r.broadcasts = process.New(Broadcasts, conf.Store, conf.Jobs, conf.Now, r.continueBroadcast)
 	if conf.Jobs != nil {
 		conf.Jobs.Handle(checkKind, r.checkJob)
+		conf.Jobs.Handle(watchKind, r.watchJob)
 	}
 	if conf.Outbox != nil {
 		conf.Outbox.Handle(eventKind, r.eventEnded)

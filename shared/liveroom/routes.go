@@ -3,6 +3,7 @@ package liveroom
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -398,8 +399,11 @@ func (x *routes) cssEvents(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 	defer cancel()
 	e, err := x.readEvent(r)
-	if err == nil {
+	switch {
+	case err == nil:
 		err = x.OnStream(ctx, e)
+	case errors.Is(err, errExpired):
+		x.tooLate(ctx, e)
 	}
 	if err != nil {
 		return err

@@ -39,8 +39,8 @@ type Media struct {
 	PlayKey     string // "": the play domain does not check URLs
 }
 
-// appName is the first part of a stream's path, CSS's own default.
-const appName = "live"
+// StreamApp is the first part of a stream's path, CSS's own default.
+const StreamApp = "live"
 
 // codes writes bytes as letters and digits.
 var codes = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -140,14 +140,14 @@ func (r *Rooms) Access(ctx context.Context, caller api.Caller, roomID, role stri
 		}
 	}
 	if role == Anchor && m.PushDomain != "" {
-		a.PushURL = "rtmp://" + m.PushDomain + "/" + appName + "/" + stream + "?" + signed(m.PushKey, stream, ends)
+		a.PushURL = "rtmp://" + m.PushDomain + "/" + StreamApp + "/" + stream + "?" + signed(m.PushKey, stream, ends)
 	}
 	if m.PlayDomain != "" {
 		query := ""
 		if m.PlayKey != "" {
 			query = "?" + signed(m.PlayKey, stream, ends)
 		}
-		path := "://" + m.PlayDomain + "/" + appName + "/" + stream
+		path := "://" + m.PlayDomain + "/" + StreamApp + "/" + stream
 		a.PlayURLs = &PlayURLs{"rtmp" + path + query, "https" + path + ".flv" + query, "https" + path + ".m3u8" + query}
 	}
 	return a, nil
@@ -261,7 +261,7 @@ func (r *Rooms) OnStream(ctx context.Context, e cssEvent) error {
 	if !aliased {
 		roomID = e.StreamID
 	}
-	sequence := strings.Trim(string(e.Sequence), `"`)
+	sequence := sequenceOf(e)
 	_, err := r.change(ctx, roomID, func(s *seen) ([]kv.Write, error) {
 		if s.Room.Closed || aliased && s.Room.Generation != generation || e.EventTime < s.CreatedAt.Unix() {
 			return nil, errNoNews // of an earlier room of this id, or too late
@@ -285,10 +285,19 @@ func (r *Rooms) OnStream(ctx context.Context, e cssEvent) error {
 		write, err := r.later(ctx, s, r.now().Add(r.conf.Grace), task{Stream: sequence, Order: s.Orders})
 		return []kv.Write{write}, err
 	})
-	if errors.Is(err, errNoNews) || is(err, fault.NotFound) {
+	switch {
+	case is(err, fault.NotFound):
 		return nil
+	case err != nil && !errors.Is(err, errNoNews):
+		return err
+	case *e.EventType == streamStarted:
+		// Also where it says nothing new: CSS repeats what a process died on.
+		return r.ask(ctx, doubt{StreamID: e.StreamID, EventType: streamEnded, Sequence: sequence, Round: 1}, time.Unix(e.EventTime, 0).Add(watchEvery))
 	}
-	return err
+	return nil
 }
+
+// sequenceOf returns an event's sequence, which is text or a number.
+func sequenceOf(e cssEvent) string { return strings.Trim(string(e.Sequence), `"`) }
 
 var errNoNews = errors.New("liveroom: the event says nothing new")

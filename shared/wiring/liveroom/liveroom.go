@@ -5,6 +5,7 @@ package liveroom
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
@@ -13,10 +14,12 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/liveroom/css"
 	"github.com/backchannel-im/backchannel/shared/liveroom/gift"
 	"github.com/backchannel-im/backchannel/shared/liveroom/lottery"
 	"github.com/backchannel-im/backchannel/shared/liveroom/wallet"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
+	"github.com/backchannel-im/backchannel/shared/tencentcloud"
 	"github.com/backchannel-im/backchannel/shared/wiring"
 	counters "github.com/backchannel-im/backchannel/shared/wiring/roomstats"
 )
@@ -92,6 +95,7 @@ func readConfig(s *wiring.Settings) (conf liveroom.Config) {
 	m.PushKey = s.Text(config.Setting{
 		Name: "CSS_PUSH_KEY", Meaning: "authentication key of CSS_PUSH_DOMAIN", Format: "text, as in CSS's console", Secret: true, Required: m.PushDomain != "",
 	})
+	conf.Streams = readStreams(s, m.PushDomain)
 	m.PlayDomain = s.Text(config.Setting{
 		Name: "CSS_PLAY_DOMAIN", Meaning: "domain that CSS plays streams at; viewers get no play URLs without this setting", Format: "a host name",
 	})
@@ -151,4 +155,34 @@ func members(stats *roomstats.Stats) func(ctx context.Context, room liveroom.Roo
 		got, next, err := list(ctx, room.RoomID, after, limit)
 		return append([]roomstats.Member{}, got...), next, err
 	}
+}
+
+// readStreams reads the API of CSS, which tells the state of streams. It is nil
+// without an account.
+func readStreams(s *wiring.Settings, domain string) liveroom.Streams {
+	id := config.Setting{
+		Name: "CSS_SECRET_ID", Meaning: "Tencent Cloud SecretId that may call live:DescribeLiveStreamState, for the state of streams of which callbacks came late or never; nobody is asked without this setting",
+		Format: "a SecretId of Tencent Cloud",
+	}
+	c := css.Config{Domain: domain, App: liveroom.StreamApp, Account: tencentcloud.Account{SecretID: s.Text(id)}}
+	on := c.Account.SecretID != ""
+	c.Account.SecretKey = s.Text(config.Setting{
+		Name: "CSS_SECRET_KEY", Meaning: "Tencent Cloud SecretKey that belongs to CSS_SECRET_ID", Format: "a SecretKey of Tencent Cloud", Secret: true, Required: on,
+	})
+	c.URL = s.URL(config.Setting{
+		Name: "CSS_API_URL", Meaning: "endpoint of CSS's API", Format: "https://HOST", Default: "https://live.tencentcloudapi.com",
+	})
+	switch {
+	case !on || c.Account.SecretKey == "" || c.URL == "":
+		return nil
+	case domain == "":
+		s.Fault("CSS_PUSH_DOMAIN", "required, since %s is given", id.Name)
+		return nil
+	}
+	streams, err := css.New(c)
+	if err != nil {
+		s.Fault("CSS_API_URL", "%s", strings.TrimPrefix(err.Error(), "css: "))
+		return nil
+	}
+	return streams
 }
