@@ -1,6 +1,7 @@
 // Command imctl is the operator's and developer's tool: it sends callbacks as
 // IM would, records and replays them, imports users, makes chatbots,
-// looks after jobs, puts rule sets into force, and verifies lotteries.
+// looks after jobs, puts rule sets into force, sends mail to players, and verifies
+// lotteries.
 //
 //	go run ./scripts/imctl COMMAND [flags] [arguments]
 //
@@ -44,6 +45,7 @@ var commands = []command{
 	{"user", "user export|erase USERID [-yes]", "hand out or delete what the store keeps of a user", user},
 	{"rules", "rules [stage URL | promote | rollback]", "put the word filter's rule sets into force", rules},
 	{"zendesk", "zendesk install|status|remove|app [-zendesk URL] -url URL [-yes]", "make Zendesk tell the bundle of tickets, and its app", runZendesk},
+	{"mail", "mail send|plan|status|pause|resume|cancel [flags] [ID]", "send mail to players, with a progress bar", runMail},
 	{"lottery", "lottery verify FILE", "recompute the draw of a live room's lottery from public data", verifyLottery},
 }
 

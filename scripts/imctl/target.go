@@ -151,20 +151,31 @@ func (t *tool) serverFlags(f *flag.FlagSet) *server {
 // call calls one of our own routes, with a body unless that is nil, and decodes
 // the answer.
 func (s *server) call(ctx context.Context, method, path string, body, into any) error {
+	if body == nil {
+		return s.ask(ctx, method, path, "", "", nil, into)
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	return s.ask(ctx, method, path, "", "application/json", b, into)
+}
+
+// ask is call with a body of a type, and an Idempotency-Key unless that is empty.
+func (s *server) ask(ctx context.Context, method, path, name, contentType string, body []byte, into any) error {
 	var sent io.Reader
 	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		sent = bytes.NewReader(b)
+		sent = bytes.NewReader(body)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(s.url, "/")+path, sent)
 	if err != nil {
 		return err
 	}
 	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", contentType)
+	}
+	if name != "" {
+		r.Header.Set("Idempotency-Key", name)
 	}
 	key := s.getenv("API_KEY")
 	if key == "" && isLocal(s.url) {

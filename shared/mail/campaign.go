@@ -341,11 +341,15 @@ func unique(users []string) []string {
 	return list
 }
 
-// DryRun returns the plan of a mail, and stores nothing.
-func (m *Mails) DryRun(ctx context.Context, in NewMail) (Plan, error) {
+// DryRun returns the plan of a mail, and stores nothing. recipients is how many a file
+// has.
+func (m *Mails) DryRun(ctx context.Context, in NewMail, recipients int) (Plan, error) {
 	_, p, _, err := m.prepare(ctx, in)
 	if err != nil {
 		return Plan{}, err
+	}
+	if in.To.File {
+		p.Total = recipients
 	}
 	return planOf(p.By, p.Total), nil
 }

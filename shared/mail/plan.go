@@ -31,8 +31,8 @@ const (
 
 // Units of the store that a step takes, as shared/mail/units_test.go counts them.
 const (
-	unitsCampaign = 30 // a campaign's own records, its guard and its job
-	unitsChunk    = 20 // a chunk of recipients beside their inboxes
+	unitsCampaign = 38 // a campaign's own records, its guard, its job and the sender's lease
+	unitsChunk    = 8  // a chunk of recipients beside their inboxes
 )
 
 // planOf plans a mail to a number of recipients; of a mail to everyone it is 0.
@@ -54,7 +54,7 @@ func planOf(by string, recipients int) Plan {
 			p.Seconds = (time.Duration(last/callsPerWindow)*window + time.Duration(last%callsPerWindow)*im.BatchSize*perRecipient).Seconds()
 		}
 	}
-	p.Cost = Cost{Writes: writes, Reads: writes / 4, Messages: recipients}
+	p.Cost = Cost{Writes: writes, Reads: writes, Messages: recipients}
 	p.Cost.USD = math.Round((float64(p.Cost.Writes)*usdPerMillionWrites+float64(p.Cost.Reads)*usdPerMillionReads)/1e6*1e4) / 1e4
 	return p
 }

@@ -180,7 +180,13 @@ func (x *routes) send(ctx context.Context, c api.Caller, r *http.Request) (any, 
 		return nil, err
 	}
 	if dry {
-		plan, err := x.DryRun(ctx, in)
+		recipients := 0
+		if text := r.URL.Query().Get("recipients"); text != "" {
+			if recipients, err = strconv.Atoi(text); err != nil || recipients < 0 || recipients > 1e9 || !in.To.File {
+				return nil, fault.New(fault.Invalid, "recipients is the number of recipients in the file of a mail to a file")
+			}
+		}
+		plan, err := x.DryRun(ctx, in, recipients)
 		return status{http.StatusOK, map[string]Plan{"plan": plan}}, err
 	}
 	key, err := api.IdempotencyKey(r)
