@@ -75,6 +75,9 @@ var rulesBelow = []string{
 	"shared/moderation/strikes",
 	"shared/liveroom/gift",
 	"shared/liveroom/lottery",
+	"shared/community/mark",
+	"shared/community/thread",
+	"shared/community/voice",
 }
 
 // foreign lists who may import code from outside beside the adapters, and what.

@@ -193,10 +193,10 @@ func wake(ctx context.Context, p *process.Process, id string) {
 
 func newOp() string { return kv.NewOp("community") }
 
-// hold takes a lease that lives in a partition under a key. It returns a context
+// Hold takes a lease that lives in a partition under a key. It returns a context
 // that ends before the lease does, and what gives the lease back. Where another has
 // it, the error is a [queue.Later].
-func (c *Communities) hold(ctx context.Context, partition, key string) (_ context.Context, release func(), err error) {
+func (c *Communities) Hold(ctx context.Context, partition, key string) (_ context.Context, release func(), err error) {
 	now := c.now()
 	cond := kv.Absent()
 	item, err := c.store.Get(ctx, partition, key)

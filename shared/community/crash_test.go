@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/community/thread"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
@@ -255,6 +257,111 @@ func TestMemberDies(t *testing.T) {
 			}
 			if isIn(next, prefix+name, "cat") == strings.Contains(kicked.text, "kick") {
 				w.Errorf("in %v, and %s", isIn(next, prefix+name, "cat"), kicked.text)
+			}
+		}
+	})
+}
+
+// TestThreadDies: a sub-channel of each form is made while a member leaves and another
+// joins. In the end it is there once, with exactly the community's members, whoever
+// died where.
+func TestThreadDies(t *testing.T) {
+	for _, form := range []string{"topic", "group"} {
+		t.Run(form, func(t *testing.T) {
+			eachDeath(t, func(w *world, dying *process, name string) func(*process) {
+				before := w.process(w.store)
+				before.opens(name)
+				cl := before.enters(name, "bob", "cat", "dan")
+				general := before.channel(name, "general")
+				before.says(cl[0], general, "question")
+				before.work()
+				w.process(dying.mortal)
+				body := fmt.Sprintf(`{"name":"answers","channelId":%q,"msgSeq":1,"form":%q}`, general.ChannelID, form)
+				ask := func(p *process) reply {
+					return p.do("bob", "POST", "/communities/"+name+"/threads", body, "thread-"+name)
+				}
+				w.App.FailNext("group_open_http_svc/create_group", imtest.Fault{LoseAnswer: true})
+				w.App.FailNext("group_open_http_svc/add_group_member", imtest.Fault{LoseAnswer: true})
+				dying.last(func() {
+					ask(dying)
+					w.Must(cl[2].Quit(prefix + name))
+				})
+				at := callback.Millis(w.Clock.Now().UnixMilli())
+				left := &callback.GroupAfterMemberExit{
+					Base: callback.Base{CallbackCommand: "Group.CallbackAfterMemberExit"}, GroupID: prefix + name, Type: "Community", ExitType: "Quit",
+					Operator: "dan", ExitMembers: []callback.Member{{UserID: "dan"}}, EventTime: at,
+				}
+				first := true
+				return func(next *process) {
+					w.Heard(left) // IM's retry
+					if first {
+						first = false
+						w.Advance(time.Second)
+						next.enters(name, "eve")
+					}
+					a := next.until(func() reply { return ask(next) })
+					if a.status != http.StatusCreated {
+						w.Errorf("%d %s", a.status, a.text)
+						return
+					}
+					next.minutes(2)
+					th := into[thread.Thread](next, next.do("bob", "GET", "/communities/"+name+"/threads/"+into[thread.Thread](next, a).ThreadID, ``))
+					if !th.Done || form == "group" && !slices.Equal(w.members(prefix+name), w.members(th.GroupID)) {
+						w.Errorf("%+v: in the community %q, in the sub-channel %q", th, w.members(prefix+name), w.members(th.GroupID))
+					}
+					list := next.do("bob", "GET", "/communities/"+name+"/threads", ``)
+					if !strings.Contains(list.text, `"count":1`) {
+						w.Errorf("%s", list.text)
+					}
+					if s, _ := next.custom(general, 1)["thread"].(map[string]any); s["threadId"] != th.ThreadID {
+						w.Errorf("the parent message shows %v", s)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestMarksDie: a reaction, an edit and a message in a sub-channel, with answers of IM
+// lost. If the store has it, the message shows it.
+func TestMarksDie(t *testing.T) {
+	eachDeath(t, func(w *world, dying *process, name string) func(*process) {
+		before := w.process(w.store)
+		before.opens(name)
+		bob := before.enters(name, "bob")[0]
+		general := before.channel(name, "general")
+		before.says(bob, general, "question")
+		th := before.thread("bob", name, fmt.Sprintf(`{"name":"answers","channelId":%q,"msgSeq":1}`, general.ChannelID), "thread-"+name)
+		before.later(2)
+		w.process(dying.mortal)
+		w.App.FailNext("openim/modify_group_msg", imtest.Fault{LoseAnswer: true})
+		edited := `{"msgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"answer?"}}]}`
+		status := 0
+		dying.last(func() {
+			dying.do("bob", "PUT", messagePath(name, general, 1, "/reactions/smile"), ``)
+			status = dying.do("ann", "PATCH", messagePath(name, general, 1, ""), edited).status
+			dying.says(bob, as(th), "an answer")
+		})
+		sent := &callback.GroupAfterSendMsg{
+			Base: callback.Base{CallbackCommand: "Group.CallbackAfterSendMsg"}, GroupID: th.GroupID, TopicID: th.TopicID, Type: "Community", From: "bob",
+			MsgSeq: 1, MsgTime: callback.Seconds(w.Clock.Now().Unix()),
+		}
+		return func(next *process) {
+			w.Heard(sent) // IM's retry
+			next.later(3)
+			next.minutes(2)
+			list := next.do("bob", "GET", messagePath(name, general, 1, "/reactions"), ``)
+			values := next.custom(general, 1)
+			if has := strings.Contains(list.text, "smile"); has != (values["reaction"] != nil) {
+				w.Errorf("we say %s, the message %v", list.text, values)
+			}
+			// An edit that was answered holds; one that was not may.
+			body := string(next.message(general, 1).Body)
+			if shown := values["isEdited"] == true; shown != strings.Contains(body, "answer?") || status == http.StatusOK && !shown {
+				w.Errorf("answered %d, and the message is %s with %v", status, body, values)
+			}
+			if s := values["thread"].(map[string]any); s["count"] != 1.0 {
+				w.Errorf("%v", s)
 			}
 		}
 	})

@@ -38,6 +38,8 @@ const ownTopics = "t-"
 const (
 	privatePrefix = "bcp-"
 	threadPrefix  = communityPrefix + "bct-"
+	// VoicePrefix is how the names of TRTC's rooms begin that are voice channels.
+	VoicePrefix = "bcv-"
 )
 
 // Create makes a community with its group and the template's channels. The same

@@ -431,6 +431,9 @@ func (c *Communities) topicCreated(ctx context.Context, e *callback.TopicAfterCr
 
 // joined hears of new members.
 func (c *Communities) joined(ctx context.Context, e *callback.GroupAfterNewMemberJoin) error {
+	if strings.HasPrefix(e.GroupID, threadPrefix) {
+		return nil // of a sub-channel, which follows the community
+	}
 	v, err := c.view(ctx, e.GroupID)
 	if err != nil || v == nil {
 		return err
@@ -490,6 +493,9 @@ func (c *Communities) welcome(ctx context.Context, v *view, userID string, at in
 // exited hears of users who left or were removed. A user who is back by now stays in
 // everything.
 func (c *Communities) exited(ctx context.Context, e *callback.GroupAfterMemberExit) error {
+	if strings.HasPrefix(e.GroupID, threadPrefix) {
+		return nil // of a sub-channel, which follows the community
+	}
 	v, err := c.view(ctx, e.GroupID)
 	if err != nil || v == nil {
 		return err

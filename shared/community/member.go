@@ -290,6 +290,12 @@ func (c *Communities) inside(ctx context.Context, is Community, caller api.Calle
 	return public(err)
 }
 
+// Inside lets servers and members pass. Errors are of the codes Forbidden and
+// Unavailable.
+func (c *Communities) Inside(ctx context.Context, is Community, caller api.Caller) error {
+	return c.inside(ctx, is, caller)
+}
+
 // Allowed lets servers pass, and members whose role, or having none, has a
 // permission. Errors are of the codes Forbidden and Unavailable.
 func (c *Communities) Allowed(ctx context.Context, is Community, caller api.Caller, p Permission) error {

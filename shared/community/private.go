@@ -60,7 +60,7 @@ func (c *Communities) forgetBinding(groupID string) {
 // BindingOf returns what a group belongs to, nil for a group of another's. The
 // names of our groups tell them apart, so that others cost nothing.
 func (c *Communities) BindingOf(ctx context.Context, groupID string) (*Binding, error) {
-	if !strings.HasPrefix(groupID, privatePrefix) && !strings.HasPrefix(groupID, threadPrefix) {
+	if !strings.HasPrefix(groupID, privatePrefix) && !strings.HasPrefix(groupID, threadPrefix) && !strings.HasPrefix(groupID, VoicePrefix) {
 		return nil, nil
 	}
 	now := c.now()

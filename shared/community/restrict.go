@@ -313,7 +313,7 @@ func (c *Communities) settleMember(ctx context.Context, id string) error {
 		}
 		return err
 	}
-	ctx, release, err := c.hold(ctx, s.partitionOfMember(userID), handPrefix+userID)
+	ctx, release, err := c.Hold(ctx, s.partitionOfMember(userID), handPrefix+userID)
 	if err != nil {
 		return err
 	}

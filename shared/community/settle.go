@@ -22,7 +22,7 @@ func (c *Communities) settle(ctx context.Context, id string) error {
 	if c.conf.IM == nil {
 		return errNoIM
 	}
-	ctx, release, err := c.hold(ctx, partitionOf(id), handItem)
+	ctx, release, err := c.Hold(ctx, partitionOf(id), handItem)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,11 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/community"
+	"github.com/backchannel-im/backchannel/shared/community/mark"
+	"github.com/backchannel-im/backchannel/shared/community/thread"
+	"github.com/backchannel-im/backchannel/shared/community/voice"
 	"github.com/backchannel-im/backchannel/shared/idem"
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/once"
@@ -27,6 +31,11 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/rulestest"
+)
+
+const (
+	voiceTimeout = time.Minute
+	eventKey     = "what TRTC signs its events with"
 )
 
 const apiKey = "an API key for these tests"
@@ -41,9 +50,9 @@ type world struct {
 	conf  community.Config
 }
 
-func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
+func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock, o rulestest.Options) *world {
 	t.Helper()
-	w := &world{World: rulestest.New(t, clock, rulestest.Options{}), T: t, store: store}
+	w := &world{World: rulestest.New(t, clock, o), T: t, store: store}
 	var err error
 	w.users, err = usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)
 	w.Must(err)
@@ -62,15 +71,16 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 }
 
 // onBolt is a world in a file.
-func onBolt(t *testing.T) *world {
+func onBolt(t *testing.T) *world { return onBoltWith(t, kvtest.NewClock(), rulestest.Options{}) }
+
+func onBoltWith(t *testing.T, clock *kvtest.Clock, o rulestest.Options) *world {
 	t.Helper()
-	clock := kvtest.NewClock()
 	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{Now: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	return newWorld(t, store, clock)
+	return newWorld(t, store, clock, o)
 }
 
 // process is one process of ours.
@@ -78,6 +88,9 @@ type process struct {
 	*world
 	mortal      kv.Store // what it was started over
 	communities *community.Communities
+	marks       *mark.Marks
+	threads     *thread.Threads
+	voice       *voice.Voice
 	ledger      *queue.Ledger
 	routes      http.Handler
 }
@@ -91,12 +104,26 @@ func (w *world) process(store kv.Store, companions ...community.Companion) *proc
 	conf := w.conf
 	conf.Store, conf.Jobs, conf.IM, conf.Sends = store, p.ledger, client, once.New(store, client, w.Clock.Now)
 	p.communities = community.New(conf)
+	p.marks = mark.New(mark.Config{Store: store, Jobs: p.ledger, IM: client, Communities: p.communities, Judge: judge, Now: w.Clock.Now})
+	p.threads = thread.New(thread.Config{
+		Store: store, Jobs: p.ledger, IM: client, Admin: rulestest.Admin, Communities: p.communities, Marks: p.marks, Now: w.Clock.Now,
+	})
+	p.voice = voice.New(voice.Config{
+		Store: store, Communities: p.communities, Timeout: voiceTimeout, Signer: w.users, TTL: time.Hour, EventKey: eventKey, Now: w.Clock.Now,
+	})
+	p.communities.Attach(p.threads, p.voice)
 	p.communities.Attach(companions...)
 	rules := callback.NewMux()
 	p.communities.Register(rules)
+	p.marks.Register(rules)
+	p.threads.Register(rules)
 	w.Serve(rules)
 	mux := http.NewServeMux()
-	p.communities.Routes(mux, community.RoutesConfig{Gate: w.gate, Keeper: idem.New(store, w.Clock.Now)})
+	routes := community.RoutesConfig{Gate: w.gate, Keeper: idem.New(store, w.Clock.Now)}
+	p.communities.Routes(mux, routes)
+	p.marks.Routes(mux, routes)
+	p.threads.Routes(mux, routes)
+	p.voice.Routes(mux, routes)
 	p.routes = api.Routes(mux)
 	return p
 }
@@ -123,6 +150,9 @@ func (p *process) minutes(n int) {
 		p.Must(community.Looks.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 		p.Must(community.Members.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 		p.Must(community.Invites.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
+		p.Must(mark.Checks.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
+		p.Must(thread.Copies.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
+		p.Must(thread.Follows.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 		if i%3 == 0 {
 			_, err := p.ledger.Sweep(p.Context())
 			p.Must(err)
@@ -176,6 +206,14 @@ func (p *process) do(user, method, path, body string, header ...string) reply {
 	_ = json.Unmarshal(w.Body.Bytes(), &failed)
 	a.code = failed.Error.Code
 	return a
+}
+
+// judge is a word filter.
+func judge(_ context.Context, _, _, _ string, body im.MsgBody) (string, error) {
+	if strings.Contains(body.PlainText(), "casino") {
+		return "this is not allowed here", nil
+	}
+	return "", nil
 }
 
 const prefix = "@TGS#_"

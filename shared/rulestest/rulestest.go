@@ -40,6 +40,8 @@ type Options struct {
 	Callbacks []string        // that IM sends; nil: all
 	Unknowns  imtest.Unknowns // what the documentation of IM leaves open
 	Retry     bool            // IM retries after-callbacks that fail
+	// OnREST hears the path of each call of IM's REST API before it is carried out.
+	OnREST func(path string)
 }
 
 // World is an emulated IM and a queue.
@@ -70,7 +72,12 @@ func New(t testing.TB, clock *kvtest.Clock, o Options) *World {
 		CallbackURL: callbacks, CallbackToken: Token, CallbackTimeout: time.Minute, Callbacks: o.Callbacks, RetryCallbacks: o.Retry,
 		Unknowns: o.Unknowns,
 	})
-	w.rest = w.HTTP(emulator)
+	w.rest = w.HTTP(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) {
+		if o.OnREST != nil {
+			o.OnREST(r.URL.Path)
+		}
+		emulator.ServeHTTP(res, r)
+	}))
 	var err error
 	w.Users, err = usersig.NewSignerAt(AppID, Key, clock.Now)
 	w.Must(err)

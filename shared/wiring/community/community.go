@@ -5,13 +5,20 @@ package community
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/community"
+	"github.com/backchannel-im/backchannel/shared/community/mark"
+	"github.com/backchannel-im/backchannel/shared/community/thread"
+	"github.com/backchannel-im/backchannel/shared/community/voice"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/idem"
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
+	"github.com/backchannel-im/backchannel/shared/moderation"
 	"github.com/backchannel-im/backchannel/shared/wiring"
+	moderating "github.com/backchannel-im/backchannel/shared/wiring/moderation"
 )
 
 // Feature is communities.
@@ -24,23 +31,56 @@ var Feature = wiring.Feature{
 func read(s *wiring.Settings) wiring.Open {
 	client, origins := s.IM(), s.Origins()
 	conf, forwarded := readConfig(s), s.Forwarded
-	return func(_ context.Context, h *wiring.House) error {
+	passages, voices := moderating.Passages(s), readVoice(s)
+	return func(ctx context.Context, h *wiring.House) error {
 		if h.Jobs == nil && !forwarded {
 			return nil // without a queue there are no communities
 		}
 		conf.Store, conf.Jobs = h.Store, h.Jobs
 		conf.IM, conf.Sends = client, once.New(h.Store, client, nil)
+		filter, err := passages(ctx, h)
+		if err != nil {
+			return err
+		}
+		edits := judge{filter}.edit
 		communities := community.New(conf)
+		marks := mark.New(mark.Config{Store: h.Store, Jobs: h.Jobs, IM: client, Communities: communities, Judge: edits})
+		threads := thread.New(thread.Config{Store: h.Store, Jobs: h.Jobs, IM: client, Admin: conf.Admin, Communities: communities, Marks: marks})
+		speaking := voices
+		speaking.Store, speaking.Communities = h.Store, communities
+		voice := voice.New(speaking)
+		communities.Attach(threads, voice)
 		h.Callbacks(communities.Register)
+		h.Callbacks(marks.Register)
+		h.Callbacks(threads.Register)
 		if h.Jobs == nil {
 			return nil
 		}
 		h.Routes(func(mux *http.ServeMux, gate *api.Gate) {
 			routes := community.RoutesConfig{Gate: gate, Keeper: idem.New(h.Store, nil), Origins: origins}
 			communities.Routes(mux, routes)
+			marks.Routes(mux, routes)
+			threads.Routes(mux, routes)
+			voice.Routes(mux, routes)
 		})
 		return nil
 	}
+}
+
+// judge has edits pass the filter that messages pass: IM asks nobody about a message
+// that is modified.
+type judge struct{ filter *moderation.Filter }
+
+func (j judge) edit(ctx context.Context, groupID, topicID, from string, body im.MsgBody) (string, error) {
+	text := body.PlainText()
+	if text == "" {
+		return "", nil
+	}
+	shown, ok := j.filter.Passage(ctx, moderation.Passage{From: from, GroupID: groupID, GroupType: im.Community, TopicID: topicID, Text: text})
+	if !ok || shown != text {
+		return "the text has words in it that are not allowed here", nil
+	}
+	return "", nil
 }
 
 // defaultChannels are those of a new server, as the guide has them: four channels in
@@ -92,6 +132,21 @@ func readConfig(s *wiring.Settings) (conf community.Config) {
 	conf.PermissionGroups = s.Bool(config.Setting{
 		Name: "COMMUNITY_PERMISSION_GROUPS", Meaning: "1 has IM's permission groups mirror the roles of new communities; IM's role Admin is switched off in them",
 		Format: "1 or 0", Default: "0",
+	})
+	return conf
+}
+
+func readVoice(s *wiring.Settings) (conf voice.Config) {
+	conf.Timeout = s.Duration(config.Setting{
+		Name: "VOICE_TIMEOUT", Meaning: "time without a heartbeat after which a user's place in a voice channel ends", Format: "a duration, such as 60s", Default: "60s",
+	}, 3*time.Second, time.Hour)
+	conf.Signer = s.Signer()
+	conf.TTL = s.Duration(config.Setting{
+		Name: "VOICE_KEY_TTL", Meaning: "time for which a PrivateMapKey of a voice channel is valid; a user who is kicked may listen until then", Format: "a duration, such as 1h", Default: "1h",
+	}, time.Minute, 24*time.Hour)
+	conf.EventKey = s.Text(config.Setting{
+		Name: "TRTC_CALLBACK_KEY", Meaning: "key that TRTC signs its event callbacks with; voice channels hear of no rooms without this setting",
+		Format: "text, as in the callback settings of TRTC's console", Secret: true,
 	})
 	return conf
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 
 	"github.com/backchannel-im/backchannel/shared/community"
+	"github.com/backchannel-im/backchannel/shared/community/mark"
+	"github.com/backchannel-im/backchannel/shared/community/thread"
 	"github.com/backchannel-im/backchannel/shared/credential"
 	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/doctor"
@@ -27,6 +29,9 @@ var Processes = []process.Name{
 	community.Looks,
 	community.Members,
 	community.Invites,
+	mark.Checks,
+	thread.Copies,
+	thread.Follows,
 	desk.Requests,
 	desk.Closings,
 	liveroom.Looks,

@@ -1,0 +1,167 @@
+package mark
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/community"
+	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im"
+)
+
+// Routes adds the routes of marks.
+func (m *Marks) Routes(mux *http.ServeMux, conf community.RoutesConfig) {
+	const ok, message = http.StatusOK, "/communities/{id}/channels/{channelId}/messages/{msgSeq}"
+	community.Mount(
+		mux, conf,
+		community.Route{Method: http.MethodPatch, Path: message, Status: ok, Do: m.patch},
+		community.Route{Method: http.MethodPut, Path: message + "/reactions/{emoji}", Status: ok, Do: m.react(true)},
+		community.Route{Method: http.MethodDelete, Path: message + "/reactions/{emoji}", Status: ok, Do: m.react(false)},
+		community.Route{Method: http.MethodGet, Path: message + "/reactions", Status: ok, Do: m.getReactions},
+		community.Route{Method: http.MethodPut, Path: message + "/pin", Status: ok, Do: m.pin(true)},
+		community.Route{Method: http.MethodDelete, Path: message + "/pin", Status: ok, Do: m.pin(false)},
+		community.Route{Method: http.MethodGet, Path: "/communities/{id}/channels/{channelId}/pins", Status: ok, Do: m.getPins},
+	)
+}
+
+func seqOf(r *http.Request) (uint32, error) {
+	seq, err := strconv.ParseUint(r.PathValue("msgSeq"), 10, 32)
+	if err != nil || seq == 0 {
+		return 0, fault.New(fault.Invalid, "the path names a message by its MsgSeq, a number from 1 on")
+	}
+	return uint32(seq), nil
+}
+
+type reactionsAnswer struct {
+	Reactions []Reaction `json:"reactions"`
+}
+
+func (m *Marks) react(on bool) func(context.Context, api.Caller, *http.Request) (any, error) {
+	return func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		seq, err := seqOf(r)
+		if err != nil {
+			return nil, err
+		}
+		list, err := m.React(ctx, c, r.PathValue("id"), r.PathValue("channelId"), seq, r.PathValue("emoji"), on)
+		return reactionsAnswer{list}, err
+	}
+}
+
+func (m *Marks) getReactions(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	seq, err := seqOf(r)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := m.visible(ctx, c, r.PathValue("id"), r.PathValue("channelId"), seq)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := m.Ensure(ctx, ref); err != nil {
+		return nil, err
+	}
+	list, err := m.reactions(ctx, ref)
+	return reactionsAnswer{list}, community.Public(err)
+}
+
+func (m *Marks) patch(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	seq, err := seqOf(r)
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		MsgBody json.RawMessage `json:"msgBody"`
+	}
+	if err := api.Decode(r, &in); err != nil {
+		return nil, err
+	}
+	body, err := bodyOf(in.MsgBody)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.Edit(ctx, c, r.PathValue("id"), r.PathValue("channelId"), seq, body); err != nil {
+		return nil, err
+	}
+	return struct {
+		MsgSeq   uint32     `json:"msgSeq"`
+		MsgBody  im.MsgBody `json:"msgBody"`
+		IsEdited bool       `json:"isEdited"`
+	}{seq, body, true}, nil
+}
+
+// bodyOf reads a list of IM's message elements that fits into a message together with
+// our field.
+func bodyOf(raw json.RawMessage) (im.MsgBody, error) {
+	var body im.MsgBody
+	bad := fault.New(fault.Invalid, `msgBody is a list of IM's message elements, {"MsgType","MsgContent"}, of at most %d bytes`, im.MaxMessage-MaxField)
+	if len(raw) > im.MaxMessage-MaxField || json.Unmarshal(raw, &body) != nil || len(body) == 0 {
+		return nil, bad
+	}
+	for _, e := range body {
+		var content map[string]any
+		if e.MsgType == "" || json.Unmarshal(e.MsgContent, &content) != nil || content == nil {
+			return nil, bad
+		}
+	}
+	return body, nil
+}
+
+type pinned struct {
+	MsgSeq uint32 `json:"msgSeq"`
+}
+
+type pinsAnswer struct {
+	Pins []pinned `json:"pins"`
+	Next string   `json:"next,omitempty"`
+}
+
+func pinsOf(seqs []uint32) pinsAnswer {
+	a := pinsAnswer{Pins: []pinned{}}
+	for _, seq := range seqs {
+		a.Pins = append(a.Pins, pinned{seq})
+	}
+	return a
+}
+
+func (m *Marks) pin(on bool) func(context.Context, api.Caller, *http.Request) (any, error) {
+	return func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		seq, err := seqOf(r)
+		if err != nil {
+			return nil, err
+		}
+		pins, err := m.Pin(ctx, c, r.PathValue("id"), r.PathValue("channelId"), seq, on)
+		return pinsOf(pins), err
+	}
+}
+
+// getPins lists the pinned messages of a channel, the newest pin first.
+func (m *Marks) getPins(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+	page, err := api.ReadPage(r)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := m.visible(ctx, c, r.PathValue("id"), r.PathValue("channelId"), 0)
+	if err != nil {
+		return nil, err
+	}
+	pins, err := m.conf.Communities.Pins(ctx, ref.Community, ref.Channel)
+	if err != nil {
+		return nil, err
+	}
+	if page.After != "" {
+		at := -1
+		for i, seq := range pins {
+			if strconv.FormatUint(uint64(seq), 10) == page.After {
+				at = i
+			}
+		}
+		pins = pins[at+1:]
+	}
+	a := pinsOf(pins[:min(page.Limit, len(pins))])
+	if len(pins) > page.Limit {
+		a.Next = strconv.FormatUint(uint64(pins[page.Limit-1]), 10)
+	}
+	return a, nil
+}
