@@ -292,7 +292,7 @@ func testSurveyByMessage(w *world) {
 	p.advance(time.Second)
 	p.says("jane", group, " 2 ")
 	p.work()
-	if got := w.at(id); got.Rating != 5 || len(got.Notes) != 1 {
+	if got := w.at(id); got.Rating != 5 || len(got.Notes) != 2 {
 		w.Errorf("%+v", got)
 	}
 	if got := p.status("jane", id); got != "solved" && got != "closed" {
@@ -361,12 +361,17 @@ func testLongTranscript(w *world) {
 	calls := 0
 	w.history = func(q im.GroupHistoryQuery) (page im.GroupHistoryPage) {
 		calls++
+		const before = 1_795_977_529 // numbers begin anywhere
 		newest := q.Newest
-		if newest == 0 || newest > longTranscript {
-			newest = longTranscript
+		if newest == 0 || newest > before+longTranscript {
+			newest = before + longTranscript
 		}
-		for seq := newest; seq > 0 && newest-seq < uint32(q.Limit); seq-- {
-			page.Messages = append(page.Messages, im.GroupHistoryMsg{From: "jane", MsgSeq: seq, MsgTime: 1, Body: im.Text(line(seq))})
+		for seq := newest; seq > before && newest-seq < 20; seq-- {
+			page.Messages = append(page.Messages, im.GroupHistoryMsg{From: "jane", MsgSeq: seq, MsgTime: int64(seq), Body: im.Text(line(seq - before))})
+		}
+		if newest > before+20 {
+			q.Newest = newest - 20
+			page.Next = &q
 		}
 		return page
 	}
@@ -387,14 +392,18 @@ func testLongTranscript(w *world) {
 		w.Errorf("%d other notes", len(others))
 	}
 	var text strings.Builder
-	parts := 0
+	var files []desktest.File
 	for _, n := range notes {
-		for _, f := range n.Files {
-			parts++
-			text.WriteString(f.Text)
-			if len(f.Text) > 2<<20 {
-				w.Errorf("a part of %d bytes", len(f.Text))
-			}
+		files = append(files, n.Files...)
+	}
+	if len(notes) > 1 { // files of a case, which people sort by their names
+		slices.SortFunc(files, func(a, b desktest.File) int { return strings.Compare(a.Name, b.Name) })
+	}
+	parts := len(files)
+	for _, f := range files {
+		text.WriteString(f.Text)
+		if len(f.Text) > 2<<20 {
+			w.Errorf("a part of %d bytes", len(f.Text))
 		}
 	}
 	lines := strings.Split(strings.TrimSpace(text.String()), "\n")

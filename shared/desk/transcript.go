@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -75,10 +76,12 @@ type progress struct {
 	Next  uint32 `json:"next"`           // first message that is in no transcript yet
 	Round int    `json:"round"`          // the last one that is done
 
-	// Of the transcript that is being made, from its second part on.
-	Last     uint32   `json:"last,omitempty"` // its last message
+	// Of the transcript that is being made, from its second part on. It is read from its
+	// end, as IM reads history, since nobody says where a group's numbers begin.
+	Last     uint32   `json:"last,omitempty"`   // its last message
+	Cursor   uint32   `json:"cursor,omitempty"` // the last one that is not read yet
 	Part     int      `json:"part,omitempty"`
-	Files    []string `json:"files,omitempty"`
+	Files    []string `json:"files,omitempty"` // in the order of what is in them
 	Messages int      `json:"messages,omitempty"`
 }
 
@@ -172,25 +175,23 @@ func (t *Tickets) advance(ctx context.Context, r recording, p *progress) (refuse
 	if p.Made != r.Made || p.Next == 0 {
 		p.Made, p.Next = r.Made, 1 // another group, whose messages are numbered anew
 	}
-	if p.Last == 0 {
-		if err := t.askSurvey(ctx, r); err != nil { // the first look at this round
-			return false, false, err
-		}
-		if p.Last, err = t.newest(ctx, r.GroupID); err != nil {
+	if p.Last == 0 { // the first look at this round
+		if err := t.askSurvey(ctx, r); err != nil {
 			return false, false, err
 		}
 	}
-	part, err := t.readPart(ctx, r, p.Next, p.Last)
+	part, err := t.readPart(ctx, r, p.Next, p.Cursor)
 	if err != nil {
 		return false, false, err
 	}
+	p.Last = max(p.Last, part.newest, p.Next-1)
 	if part.back != nil { // he came back while nobody looked
 		if err := t.enqueue(ctx, entry{Said: part.back}); err != nil {
 			return false, false, err
 		}
 	}
 	p.Messages += part.messages
-	done = part.next > p.Last
+	done = part.cursor == 0
 	n := Note{Key: fmt.Sprintf("transcript-%d", r.Round), Title: "Chat transcript"}
 	head := fmt.Sprintf("Transcript of the chat with %s, %d messages. Times are UTC.", r.UserID, p.Messages)
 	switch {
@@ -199,26 +200,26 @@ func (t *Tickets) advance(ctx context.Context, r recording, p *progress) (refuse
 	case part.messages > 0:
 		p.Part++
 		handle, err := t.conf.Desk.AddFile(ctx, r.TicketID, File{
-			Key: fmt.Sprintf("%s-%d", n.Key, p.Part), Name: fmt.Sprintf("%s-part-%d.txt", n.Key, p.Part), Text: part.text,
+			Key: fmt.Sprintf("%s-%d", n.Key, p.Part), Name: n.Key + "-" + part.from.UTC().Format("20060102-150405") + fmt.Sprintf("-%d.txt", p.Part), Text: part.text,
 		})
 		if err != nil {
 			return t.refusal(ctx, p, r, err)
 		}
-		p.Files = append(p.Files, handle)
+		p.Files = append([]string{handle}, p.Files...)
 		fallthrough
 	default:
 		n.Text, n.Files = head, p.Files
 	}
-	p.Next = part.next
+	p.Cursor = part.cursor
 	if !done {
 		return false, false, nil
 	}
-	if p.Messages > 0 {
+	if p.Messages > 0 || r.Round == 1 { // the first tells even that nobody wrote
 		if err := t.conf.Desk.AddNote(ctx, r.TicketID, n); err != nil {
 			return t.refusal(ctx, p, r, err)
 		}
 	}
-	*p = progress{Made: p.Made, Next: p.Next, Round: r.Round}
+	*p = progress{Made: p.Made, Next: p.Last + 1, Round: r.Round}
 	return false, true, nil
 }
 
@@ -233,66 +234,63 @@ func (t *Tickets) refusal(ctx context.Context, p *progress, r recording, err err
 	return errors.Is(err, ErrRefused), true, nil
 }
 
-// newest returns the number of a group's last message, 0 without one or without
-// the group.
-func (t *Tickets) newest(ctx context.Context, groupID string) (uint32, error) {
-	page, err := t.conf.IM.GroupHistory(ctx, im.GroupHistoryQuery{GroupID: groupID, Limit: 1})
-	if errors.Is(err, im.CodeGroupGone) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	var last uint32
-	for _, m := range page.Messages {
-		last = max(last, m.MsgSeq)
-	}
-	return last, nil
-}
-
 // part is a piece of a transcript.
 type part struct {
 	text     string
 	messages int
-	next     uint32 // the message after it
-	back     *said  // the first message of the requester after the end of the round
+	from     time.Time // of its first message
+	newest   uint32    // its last message
+	cursor   uint32    // the message before it, 0 if it begins where the transcript does
+	back     *said     // the first message of the requester after the end of the round
 }
 
-const historyPage = 20 // messages, the most that IM answers
-
-// readPart reads messages in their order, as IM has them: masked, edited and
-// recalled ones as their readers see them.
-func (t *Tickets) readPart(ctx context.Context, r recording, from, last uint32) (p part, err error) {
-	var text strings.Builder
-	for p.next = from; p.next <= last && text.Len() < partText && p.messages < partMessages; {
-		newest := min(p.next+historyPage-1, last)
-		page, err := t.conf.IM.GroupHistory(ctx, im.GroupHistoryQuery{GroupID: r.GroupID, Limit: historyPage, Newest: newest})
+// readPart reads messages from one on backwards, 0 for the newest, down to the floor,
+// as IM has them: masked, edited and recalled ones as their readers see them.
+func (t *Tickets) readPart(ctx context.Context, r recording, floor, cursor uint32) (p part, err error) {
+	var lines []string
+	size := 0
+	for q := (&im.GroupHistoryQuery{GroupID: r.GroupID, Newest: cursor}); q != nil; {
+		page, err := t.conf.IM.GroupHistory(ctx, *q)
 		if errors.Is(err, im.CodeGroupGone) {
-			p.next = last + 1 // with all that was said in it
-			break
+			break // with all that was said in it
 		}
 		if err != nil {
 			return part{}, err
 		}
-		for i := len(page.Messages) - 1; i >= 0; i-- {
-			m := page.Messages[i]
-			if m.MsgSeq < p.next || m.MsgSeq > newest || strings.HasPrefix(m.CloudCustomData, ourMark) {
+		ended := page.Next == nil
+		for _, m := range page.Messages {
+			if m.MsgSeq < floor {
+				ended = true
+				break
+			}
+			p.newest = max(p.newest, m.MsgSeq)
+			if strings.HasPrefix(m.CloudCustomData, ourMark) {
 				continue
 			}
-			writeLine(&text, m)
-			p.messages++
-			if at := time.Unix(m.MsgTime, 0); m.From == r.UserID && p.back == nil && at.After(r.Ended) {
-				p.back = saidBy(r.TicketID, r.Made, m.MsgSeq, at, m.Body)
+			line := lineOf(m)
+			lines = append(lines, line)
+			size += len(line)
+			p.from = time.Unix(m.MsgTime, 0)
+			if m.From == r.UserID && p.from.After(r.Ended) {
+				p.back = saidBy(r.TicketID, r.Made, m.MsgSeq, p.from, m.Body)
 			}
 		}
-		p.next = newest + 1
+		if q = page.Next; ended {
+			break
+		}
+		if size >= partText || len(lines) >= partMessages {
+			p.cursor = q.Newest
+			break
+		}
 	}
-	p.text = text.String()
+	slices.Reverse(lines)
+	p.text, p.messages = strings.Join(lines, ""), len(lines)
 	return p, nil
 }
 
-// writeLine writes a message as one line, its further lines indented.
-func writeLine(w *strings.Builder, m im.GroupHistoryMsg) {
+// lineOf writes a message as one line, its further lines indented.
+func lineOf(m im.GroupHistoryMsg) string {
+	w := new(strings.Builder)
 	fmt.Fprintf(w, "[%s] %s: ", time.Unix(m.MsgTime, 0).UTC().Format("2006-01-02 15:04:05"), m.From)
 	switch {
 	case m.Placeholder != 0:
@@ -310,6 +308,7 @@ func writeLine(w *strings.Builder, m im.GroupHistoryMsg) {
 		w.WriteString(strings.ReplaceAll(describe(e), "\n", "\n    "))
 	}
 	w.WriteString("\n")
+	return w.String()
 }
 
 // describe says what an element holds: its text, or what it is with a link.

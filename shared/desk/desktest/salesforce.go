@@ -1,6 +1,7 @@
 package desktest
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/hmac"
 	"crypto/rand"
@@ -39,6 +40,8 @@ type SalesforceConfig struct {
 	KeyField, GroupField string
 
 	HMACKey string // of what the org sends
+	// FirstCase is the number in the first case's id; 0 means 1.
+	FirstCase int
 	Now     func() time.Time
 }
 
@@ -263,7 +266,7 @@ func (s *Salesforce) upsert(r *http.Request, body []byte) answer {
 		return answer{status: 200, body: upserted(t.ID, false)}
 	}
 	// 15 characters of id and 3 that make up for lost case.
-	t.ID = fmt.Sprintf("500xx%010dAAC", len(s.tickets)+1)
+	t.ID = fmt.Sprintf("500xx%010dAAC", cmp.Or(s.conf.FirstCase, 1)+len(s.tickets))
 	s.tickets = append(s.tickets, &t)
 	return answer{status: 201, body: upserted(t.ID, true)}
 }
