@@ -42,7 +42,7 @@ type SalesforceConfig struct {
 	HMACKey string // of what the org sends
 	// FirstCase is the number in the first case's id; 0 means 1.
 	FirstCase int
-	Now     func() time.Time
+	Now       func() time.Time
 }
 
 // Salesforce is a fake of the REST API's Case, of its logins, and of what a
