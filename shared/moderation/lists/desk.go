@@ -11,12 +11,11 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 )
 
 // Standing returns what is in force.
-func (l *Lists) Standing(ctx context.Context) (Standing, error) {
-	s, _, err := read(ctx, l.store)
+func (l *Of[T]) Standing(ctx context.Context) (Standing, error) {
+	s, _, err := l.read(ctx)
 	return s, err
 }
 
@@ -24,7 +23,7 @@ func (l *Lists) Standing(ctx context.Context) (Standing, error) {
 // percent, in place of another. It fetches and opens the image first. For the
 // candidate that is there it changes the share: a larger one takes rooms in
 // and lets none go.
-func (l *Lists) Stage(ctx context.Context, r Ref, share int, by string) (Standing, error) {
+func (l *Of[T]) Stage(ctx context.Context, r Ref, share int, by string) (Standing, error) {
 	if share < 1 || share > 100 {
 		return Standing{}, fault.New(fault.Invalid, "share is a percentage of the rooms, 1 to 100")
 	}
@@ -32,7 +31,7 @@ func (l *Lists) Stage(ctx context.Context, r Ref, share int, by string) (Standin
 	if err != nil {
 		return Standing{}, fault.Wrap(err, fault.Invalid, "%v", err)
 	}
-	list, err := wordlist.Open(image)
+	list, err := l.kind.Open(image)
 	if err != nil {
 		return Standing{}, fault.Wrap(err, fault.Invalid, "this is no image that can be loaded: %v", err)
 	}
@@ -43,14 +42,14 @@ func (l *Lists) Stage(ctx context.Context, r Ref, share int, by string) (Standin
 		case s.Candidate != nil && s.Candidate.SHA256 == r.SHA256:
 			s.Candidate.Share, s.Candidate.URL = share, r.URL
 		default:
-			s.Candidate = &Release{Ref: r, Version: list.Version(), Share: share, At: l.now().UTC(), By: by}
+			s.Candidate = &Release{Ref: r, Version: l.kind.Version(list), Share: share, At: l.now().UTC(), By: by}
 		}
 		return nil
 	})
 }
 
 // Promote puts the candidate with this checksum into force for all.
-func (l *Lists) Promote(ctx context.Context, sum string) (Standing, error) {
+func (l *Of[T]) Promote(ctx context.Context, sum string) (Standing, error) {
 	return l.change(ctx, func(s *Standing) error {
 		switch {
 		case s.Active != nil && s.Active.SHA256 == sum:
@@ -71,7 +70,7 @@ func (l *Lists) Promote(ctx context.Context, sum string) (Standing, error) {
 // Rollback takes the image with this checksum out of force: the candidate is
 // gone; for the active one the one before it returns, in the end the list that
 // the functions were deployed with. Out of force already is well.
-func (l *Lists) Rollback(ctx context.Context, sum string) (Standing, error) {
+func (l *Of[T]) Rollback(ctx context.Context, sum string) (Standing, error) {
 	return l.change(ctx, func(s *Standing) error {
 		switch {
 		case s.Candidate != nil && s.Candidate.SHA256 == sum:
@@ -88,9 +87,9 @@ func (l *Lists) Rollback(ctx context.Context, sum string) (Standing, error) {
 
 // change commits what an order makes of the standing. Orders at the same time
 // follow each other.
-func (l *Lists) change(ctx context.Context, order func(*Standing) error) (Standing, error) {
+func (l *Of[T]) change(ctx context.Context, order func(*Standing) error) (Standing, error) {
 	for {
-		s, rev, err := read(ctx, l.store)
+		s, rev, err := l.read(ctx)
 		if err != nil {
 			return s, err
 		}
@@ -105,21 +104,21 @@ func (l *Lists) change(ctx context.Context, order func(*Standing) error) (Standi
 		if rev != "" {
 			put.If = kv.Rev(rev)
 		}
-		if err := l.store.Commit(ctx, partition, kv.NewOp("lists"), put); !errors.Is(err, kv.ErrConflict) {
+		if err := l.store.Commit(ctx, l.kind.Partition, kv.NewOp("lists"), put); !errors.Is(err, kv.ErrConflict) {
 			return s, err
 		}
 	}
 }
 
-// Routes adds GET /moderation/lists and POST /moderation/lists/candidate,
-// /promote and /rollback, for servers alone. All answer the standing, the URLs
+// Routes adds GET of the kind's path, and POST of /candidate, /promote and
+// /rollback below it, for servers alone. All answer the standing, the URLs
 // without their queries; all may be repeated.
-func (l *Lists) Routes(mux *http.ServeMux, gate *api.Gate) {
-	mux.Handle("GET /moderation/lists", gate.Server(func(w http.ResponseWriter, r *http.Request) error {
+func (l *Of[T]) Routes(mux *http.ServeMux, gate *api.Gate) {
+	mux.Handle("GET "+l.kind.Path, gate.Server(func(w http.ResponseWriter, r *http.Request) error {
 		s, err := l.Standing(r.Context())
 		return answer(w, s, err)
 	}))
-	mux.Handle("POST /moderation/lists/candidate", gate.Server(func(w http.ResponseWriter, r *http.Request) error {
+	mux.Handle("POST "+l.kind.Path+"/candidate", gate.Server(func(w http.ResponseWriter, r *http.Request) error {
 		var order struct {
 			Image string `json:"image"`
 			Share int    `json:"share"`
@@ -134,11 +133,11 @@ func (l *Lists) Routes(mux *http.ServeMux, gate *api.Gate) {
 		s, err := l.Stage(r.Context(), ref, order.Share, api.CallerFrom(r.Context()).Server)
 		return answer(w, s, err)
 	}))
-	mux.Handle("POST /moderation/lists/promote", l.order(gate, l.Promote))
-	mux.Handle("POST /moderation/lists/rollback", l.order(gate, l.Rollback))
+	mux.Handle("POST "+l.kind.Path+"/promote", l.order(gate, l.Promote))
+	mux.Handle("POST "+l.kind.Path+"/rollback", l.order(gate, l.Rollback))
 }
 
-func (l *Lists) order(gate *api.Gate, do func(ctx context.Context, sum string) (Standing, error)) http.Handler {
+func (l *Of[T]) order(gate *api.Gate, do func(ctx context.Context, sum string) (Standing, error)) http.Handler {
 	return gate.Server(func(w http.ResponseWriter, r *http.Request) error {
 		var order struct {
 			SHA256 string `json:"sha256"`

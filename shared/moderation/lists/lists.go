@@ -46,25 +46,30 @@ const (
 )
 
 // Lists says which list judges a conversation. It is safe for concurrent use.
-type Lists struct {
+type Lists = Of[wordlist.List]
+
+// Of says which image of some other kind serves a conversation: what is said here
+// of lists holds for whatever an image opens as. It is safe for concurrent use.
+type Of[T any] struct {
 	store kv.Store
-	base  *wordlist.List
+	base  *T
+	kind  Kind[T]
 	fetch func(ctx context.Context, r Ref) (string, error)
 	now   func() time.Time
 
-	serving atomic.Pointer[serving]
+	serving atomic.Pointer[serving[T]]
 	mu      sync.Mutex
 	look    *look // the one under way, or nil
 	retryAt time.Time
 }
 
 // serving is what an instance judges by. It never changes.
-type serving struct {
+type serving[T any] struct {
 	read              time.Time // when the store said so
-	active, candidate *wordlist.List
+	active, candidate *T
 	share             int    // of rooms that the candidate judges, in percent
 	salt              string // so that each candidate meets other rooms
-	opened            map[string]*wordlist.List
+	opened            map[string]*T
 	unfit             map[string]bool // checksums that this program cannot open
 }
 
@@ -85,23 +90,40 @@ type Config struct {
 	Now   func() time.Time // nil for time.Now
 }
 
+// Kind is a kind of image.
+type Kind[T any] struct {
+	Name      string // to people, as "word list"
+	Partition string // of the standing
+	Path      string // of the routes
+	Open      func(image string) (*T, error)
+	Version   func(*T) string
+}
+
+var wordLists = Kind[wordlist.List]{
+	Name: "word list", Partition: "moderation/lists", Path: "/moderation/lists", Open: wordlist.Open, Version: (*wordlist.List).Version,
+}
+
 // New returns lists that have not looked yet: the first verdict waits for that.
-func New(c Config) *Lists {
-	l := &Lists{store: c.Store, base: c.Base, fetch: c.Fetch, now: c.Now}
+func New(c Config) *Lists { return NewOf(wordLists, c.Base, c) }
+
+// NewOf is New for another kind of image. base serves as long as nothing was
+// released; c.Base is not used.
+func NewOf[T any](kind Kind[T], base *T, c Config) *Of[T] {
+	l := &Of[T]{store: c.Store, base: base, kind: kind, fetch: c.Fetch, now: c.Now}
 	if l.fetch == nil {
 		l.fetch = Fetch
 	}
 	if l.now == nil {
 		l.now = time.Now
 	}
-	l.serving.Store(&serving{active: c.Base})
+	l.serving.Store(&serving[T]{active: base})
 	return l
 }
 
 // For returns the list that judges a group, or a one-to-one message where
 // groupID is "", which a candidate never judges. It is never nil. It waits for
 // a look into the store at most Patience, once ctx is over not at all.
-func (l *Lists) For(ctx context.Context, groupID string) *wordlist.List {
+func (l *Of[T]) For(ctx context.Context, groupID string) *T {
 	s := l.serving.Load()
 	if age := l.now().Sub(s.read); age >= Fresh {
 		if under := l.begin(ctx); under != nil && age >= Stale {
@@ -138,7 +160,7 @@ func wait(ctx context.Context, under *look) {
 // begin starts a look unless one is under way, which it then returns. It
 // returns nil right after one that failed. The look outlives the callback that
 // began it: where the platform freezes the instance, it goes on with the next.
-func (l *Lists) begin(ctx context.Context) *look {
+func (l *Of[T]) begin(ctx context.Context) *look {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.look != nil {
@@ -155,7 +177,7 @@ func (l *Lists) begin(ctx context.Context) *look {
 		defer cancel()
 		next, err := l.take(ctx, l.serving.Load())
 		if err != nil {
-			slog.WarnContext(ctx, "the released word list could not be taken up; the list at hand judges", "error", err.Error())
+			slog.WarnContext(ctx, "a release could not be taken up; what was there serves on", "kind", l.kind.Name, "error", err.Error())
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -170,15 +192,15 @@ func (l *Lists) begin(ctx context.Context) *look {
 
 // take reads the store and returns what to judge by from now on, also with an
 // error: then something is missing, and what was there stands in for it.
-func (l *Lists) take(ctx context.Context, was *serving) (*serving, error) {
+func (l *Of[T]) take(ctx context.Context, was *serving[T]) (*serving[T], error) {
 	at := l.now()
-	standing, _, err := read(ctx, l.store)
+	standing, _, err := l.read(ctx)
 	if err != nil {
 		return was, err
 	}
-	next := &serving{active: l.base, opened: map[string]*wordlist.List{}, unfit: map[string]bool{}}
+	next := &serving[T]{active: l.base, opened: map[string]*T{}, unfit: map[string]bool{}}
 	var failed []error
-	open := func(r *Release, instead *wordlist.List) *wordlist.List {
+	open := func(r *Release, instead *T) *T {
 		list, err := l.open(ctx, r, was, next)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%q: %w", r.Version, err))
@@ -205,7 +227,7 @@ func (l *Lists) take(ctx context.Context, was *serving) (*serving, error) {
 
 // open returns the list of a release: as it was opened before, or fetched. It is
 // nil for an image that this program cannot open, which is not fetched again.
-func (l *Lists) open(ctx context.Context, r *Release, was, next *serving) (*wordlist.List, error) {
+func (l *Of[T]) open(ctx context.Context, r *Release, was, next *serving[T]) (*T, error) {
 	if list := was.opened[r.SHA256]; list != nil {
 		next.opened[r.SHA256] = list
 		return list, nil
@@ -218,11 +240,11 @@ func (l *Lists) open(ctx context.Context, r *Release, was, next *serving) (*word
 	if err != nil {
 		return nil, err
 	}
-	list, err := wordlist.Open(image)
+	list, err := l.kind.Open(image)
 	if err != nil {
 		next.unfit[r.SHA256] = true
-		slog.ErrorContext(ctx, "the released word list does not open in this version of the program; the list at hand judges",
-			"version", r.Version, "error", err.Error())
+		slog.ErrorContext(ctx, "a release does not open in this version of the program; what was there serves on",
+			"kind", l.kind.Name, "version", r.Version, "error", err.Error())
 		return nil, nil
 	}
 	next.opened[r.SHA256] = list
@@ -248,15 +270,12 @@ type Standing struct {
 // MaxEarlier bounds how many releases can be gone back to.
 const MaxEarlier = 10
 
-// Where the standing is kept.
-const (
-	partition = "moderation/lists"
-	key       = "standing"
-)
+// key is where the standing is kept.
+const key = "standing"
 
 // read returns the standing and its revision, "" where there is none yet.
-func read(ctx context.Context, store kv.Store) (Standing, string, error) {
-	item, err := store.Get(ctx, partition, key)
+func (l *Of[T]) read(ctx context.Context) (Standing, string, error) {
+	item, err := l.store.Get(ctx, l.kind.Partition, key)
 	if errors.Is(err, kv.ErrNotFound) {
 		return Standing{Earlier: []Release{}}, "", nil
 	}
@@ -265,7 +284,7 @@ func read(ctx context.Context, store kv.Store) (Standing, string, error) {
 	}
 	var s Standing
 	if err := json.Unmarshal(item.Value, &s); err != nil {
-		return Standing{}, "", fmt.Errorf("the stored standing of word lists does not decode: %w", err)
+		return Standing{}, "", fmt.Errorf("the stored standing of the %s does not decode: %w", l.kind.Name, err)
 	}
 	return s, item.Rev, nil
 }
