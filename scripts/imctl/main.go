@@ -43,6 +43,7 @@ var commands = []command{
 	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "look after jobs that wait or were laid aside", jobs},
 	{"webhooks", "webhooks [-url URL] [-all]", "print what to enter and tick in IM's console", webhooks},
 	{"user", "user export|erase USERID [-yes]", "hand out or delete what the store keeps of a user", user},
+	{"knowledge", "knowledge [compile DIR -o FILE | stage URL | promote | rollback]", "compile pages for chatbots, and put them into force", knowledgeOf},
 	{"rules", "rules [stage URL | promote | rollback]", "put the word filter's rule sets into force", rules},
 	{"zendesk", "zendesk install|status|remove|app [-zendesk URL] -url URL [-yes]", "make Zendesk tell the bundle of tickets, and its app", runZendesk},
 	{"mail", "mail send|plan|status|pause|resume|cancel [flags] [ID]", "send mail to players, with a progress bar", runMail},

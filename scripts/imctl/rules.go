@@ -33,6 +33,11 @@ func rules(ctx context.Context, t *tool, args []string) error {
 	if err != nil {
 		return err
 	}
+	return release(ctx, t, at, "/moderation/lists", *share, rest)
+}
+
+// release puts images of some kind into force.
+func release(ctx context.Context, t *tool, at *server, path string, share int, rest []string) (err error) {
 	var s lists.Standing
 	verb := ""
 	if len(rest) > 0 {
@@ -40,11 +45,11 @@ func rules(ctx context.Context, t *tool, args []string) error {
 	}
 	switch {
 	case verb == "":
-		err = at.call(ctx, http.MethodGet, "/moderation/lists", nil, &s)
+		err = at.call(ctx, http.MethodGet, path, nil, &s)
 	case verb == "stage" && len(rest) == 2:
-		err = at.call(ctx, http.MethodPost, "/moderation/lists/candidate", map[string]any{"image": rest[1], "share": *share}, &s)
+		err = at.call(ctx, http.MethodPost, path+"/candidate", map[string]any{"image": rest[1], "share": share}, &s)
 	case (verb == "promote" || verb == "rollback") && len(rest) == 1:
-		if err = at.call(ctx, http.MethodGet, "/moderation/lists", nil, &s); err != nil {
+		if err = at.call(ctx, http.MethodGet, path, nil, &s); err != nil {
 			return err
 		}
 		r := s.Candidate
@@ -54,7 +59,7 @@ func rules(ctx context.Context, t *tool, args []string) error {
 		if r == nil {
 			return errors.New("there is nothing to " + verb)
 		}
-		err = at.call(ctx, http.MethodPost, "/moderation/lists/"+verb, map[string]any{"sha256": r.SHA256}, &s)
+		err = at.call(ctx, http.MethodPost, path+"/"+verb, map[string]any{"sha256": r.SHA256}, &s)
 	default:
 		fmt.Fprintf(t.errs, "usage: imctl %s\n", t.usage)
 		return errUsage

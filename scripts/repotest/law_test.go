@@ -68,6 +68,7 @@ var edges = map[string][]string{
 // may import each other and the rule above. Everything else below a rule is an
 // adapter.
 var rulesBelow = []string{
+	"shared/bot/knowledge",
 	"shared/moderation/flood",
 	"shared/moderation/lists",
 	"shared/moderation/media",

@@ -21,6 +21,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/backchannel-im/backchannel/shared/bot/knowledge"
 	"github.com/backchannel-im/backchannel/shared/credential"
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
@@ -93,6 +94,10 @@ func TestOpenAPI(t *testing.T) {
 	emulator := imtest.NewServer(imtest.Options{})
 	defer emulator.Close()
 	emulator.AddApp(imtest.AppConfig{SDKAppID: kit.AppID, Key: kit.Secret})
+	folder, err := filepath.Abs(corpus)
+	if err != nil {
+		t.Fatal(err)
+	}
 	zendesk := desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360, WebhookSecret: "a secret of this test"})
 	p := faastest.StartLocal(t, program(t, "bundle"), kit.Settings(map[string]string{
 		"STATE_URL": "bolt:" + state, "QUEUE_URL": "bolt:{dir}/jobs.db", "CALLBACK_PATH_SECRET": "", "IM_DOMAIN": serve(t, emulator),
@@ -101,6 +106,7 @@ func TestOpenAPI(t *testing.T) {
 		"TMS_VIDEO_URL": "http://127.0.0.1:1", "TMS_REGION": "ap-test", "TMS_SECRET_ID": "id", "TMS_SECRET_KEY": "key",
 		"SHOPIFY_SECRET": shopSecret, "SHOPIFY_SHOPS": "example.myshopify.com", "AGENT_USER_IDS": "helpdesk",
 		"TMS_RESULTS_URL": "http://127.0.0.1:1/moderation/results", "TMS_SEED": seed,
+		"LLM_BASE_URL": "http://127.0.0.1:1/v1", "LLM_MODEL": "m", "BOT_KNOWLEDGE": folder,
 	}))
 	team := func(body string) *http.Request {
 		r := kit.Post("/teams", kit.Key, body)
@@ -443,6 +449,16 @@ func TestOpenAPI(t *testing.T) {
 		{"/leaderboards/{board}", kit.Get("/leaderboards/wealth", kit.Key), 404},
 		{"/leaderboards/day/{board}", kit.Get("/leaderboards/day/gifts?day=2026-11-29", kit.Key), 200},
 		{"/leaderboards/day/{board}", kit.Get("/leaderboards/day/gifts?day=yesterday", kit.Key), 400},
+		{"/bots/{id}/usage", kit.Get("/bots/@RBT%23001/usage?limit=10", kit.Key), 200},
+		{"/bots/{id}/usage", kit.Get("/bots/alice/usage", kit.Key), 404},
+		{"/bots/{id}/usage", kit.Get("/bots/@RBT%23001/usage?limit=0", kit.Key), 400},
+		{"/bots/{id}/usage", kit.Get("/bots/@RBT%23001/usage", ""), 401},
+		{"/bots/knowledge", kit.Get("/bots/knowledge", kit.Key), 200},
+		{"/bots/knowledge/candidate", kit.Post("/bots/knowledge/candidate", kit.Key, `{"share":10}`), 400},
+		{"/bots/knowledge/candidate", kit.Post("/bots/knowledge/candidate", kit.Key, pages(t)), 200},
+		{"/bots/knowledge/promote", kit.Post("/bots/knowledge/promote", kit.Key, `{"sha256":"00"}`), 409},
+		{"/bots/knowledge/rollback", kit.Post("/bots/knowledge/rollback", kit.Key, `{"sha256":"00"}`), 200},
+		{"/bots/knowledge/rollback", bad("/bots/knowledge/rollback"), 401},
 		{"/moderation/lists", kit.Get("/moderation/lists", kit.Key), 200},
 		{"/moderation/lists", kit.Get("/moderation/lists", ""), 401},
 		{"/moderation/lists/candidate", kit.Post("/moderation/lists/candidate", kit.Key, `{"share":10}`), 400},
@@ -581,6 +597,20 @@ func ruleImage(t *testing.T) string {
 	shelf := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(image) }))
 	return fmt.Sprintf(`{"image":"%s/rules.image#sha256=%x","share":10}`, shelf, sha256.Sum256(image))
 }
+
+// pages serves an image of pages, and is the request that stages it.
+func pages(t *testing.T) string {
+	t.Helper()
+	image, err := knowledge.Compile(os.DirFS(corpus))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shelf := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(image) }))
+	return fmt.Sprintf(`{"image":"%s/help.image#sha256=%x","share":10}`, shelf, sha256.Sum256(image))
+}
+
+// corpus is a folder of pages.
+const corpus = "../../shared/bot/knowledge/testdata/corpus"
 
 func serve(t *testing.T, h http.Handler) string {
 	t.Helper()

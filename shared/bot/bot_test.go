@@ -79,7 +79,7 @@ func testGroup(w *world) {
 	w.work()
 	got := said(joe)
 	slices.Sort(got)
-	if want := you("jane: who are you?"); !slices.Equal(got, []string{want, want}) {
+	if want := "@jane " + you("jane: who are you?"); !slices.Equal(got, []string{want, want}) {
 		w.Errorf("joe was told %q", got)
 	}
 	var prompts []string
@@ -205,7 +205,7 @@ func testMemory(w *world) {
 // testBudgets: of a user, of a group, of all; counted once, and given anew each
 // day.
 func testBudgets(w *world) {
-	w.conf.Budget = bot.Budget{User: 3, Group: 2, All: 6}
+	w.conf.Budget = bot.Budget{User: bot.Limit{Answers: 3}, Group: bot.Limit{Answers: 2}, All: bot.Limit{Answers: 6}}
 	w.restart(w.store)
 	jane, joe, june := w.Login("jane"), w.Login("joe"), w.Login("june")
 	w.Room("room", jane, "joe", robot)
@@ -227,7 +227,7 @@ func testBudgets(w *world) {
 			w.Errorf("message %d: the model was asked %d times, want paid %v", n, got, paid)
 		}
 		texts := said(c)
-		if last := texts[len(texts)-1]; (last == bot.DefaultSpent) == paid {
+		if last := texts[len(texts)-1]; strings.HasSuffix(last, bot.DefaultSpent) == paid {
 			w.Errorf("message %d: told %q", n, last)
 		}
 	}
@@ -306,7 +306,7 @@ func testGone(w *world) {
 // testDies: the process dies at each of its commits; another goes on, minutes or
 // a day later, and every job comes once more. Each message has one answer.
 func testDies(w *world) {
-	w.conf.Budget = bot.Budget{User: 100, All: 1000}
+	w.conf.Budget = bot.Budget{User: bot.Limit{Answers: 100}, All: bot.Limit{Answers: 1000}}
 	for _, later := range []time.Duration{time.Minute, 10 * time.Minute} {
 		enginetest.EachDeath(w.TB.(*testing.T), w.store, func(t *testing.T, name string, mortal kv.Store) {
 			w.restart(mortal)
@@ -349,7 +349,7 @@ func testAnswersLost(w *world) {
 	w.hour()
 	got := said(jane)
 	slices.Sort(got)
-	if want := []string{you("hello"), you("jane: hello all")}; !slices.Equal(got, want) {
+	if want := []string{"@jane " + you("jane: hello all"), you("hello")}; !slices.Equal(got, want) {
 		w.Errorf("told %q, want %q", got, want)
 	}
 	w.quiet()

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/backchannel-im/backchannel/shared/bot/knowledge"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
@@ -23,6 +24,13 @@ type answer struct {
 	Forget bool   `json:"forget,omitempty"` // what was before
 	Day    string `json:"day,omitempty"`    // whose budget pays
 	Usage  Usage  `json:"usage,omitzero"`
+	// Own is how many bytes at the end of Text are our own words and no model's:
+	// they are not remembered.
+	Own int `json:"own,omitempty"`
+	// Handed says that a person takes over after this answer.
+	Handed *handed `json:"handed,omitempty"`
+	// Choices are buttons below the answer.
+	Choices []string `json:"choices,omitempty"`
 	// Parts are the messages that show the answer while it is written.
 	Parts []part `json:"parts,omitempty"`
 	Done  bool   `json:"done,omitempty"` // sent and remembered
@@ -50,6 +58,11 @@ type draft struct {
 	answer
 	rev   string // "" before it is stored
 	taken bool   // from a worker that died
+
+	before  []Turn // what the model is told of the conversation
+	cited   []knowledge.Passage
+	handed  *handed // a person was called
+	choices []string
 }
 
 // draft returns the stored answer to a message, or a new one.
@@ -110,78 +123,112 @@ func (d *draft) end(ctx context.Context, a answer) error {
 }
 
 // think finds an answer, in the end a polite sentence, and stores it.
-func (d *draft) think(ctx context.Context, before []Turn) error {
+func (d *draft) think(ctx context.Context, h *handed) error {
 	if d.Open {
-		// From here on the worker before can store nothing, if it should live.
+		// From here on the worker before can store nothing, if it should live. What
+		// it paid for is estimated.
 		d.taken = true
+		for _, t := range d.turns() {
+			d.Usage.Prompt += Tokens(t.Text)
+		}
+		d.Usage.Answer += Tokens(d.Text)
 		if err := d.store(ctx); err != nil {
 			return err
 		}
-	} else {
-		if slices.ContainsFunc(d.c.Forget, func(w string) bool { return strings.EqualFold(w, d.m.Text) }) {
-			return d.end(ctx, answer{Text: d.c.Texts.Forgot, Forget: true})
-		}
-		d.Day = d.c.Now().UTC().Format(time.DateOnly)
-		spent, err := d.spent(ctx, d.m, d.Day)
-		if err != nil {
-			return err
-		}
-		if spent {
-			return d.end(ctx, answer{Text: d.c.Texts.Spent})
-		}
-		if passed, err := d.judge(ctx, d.m.From, d.m.Robot, d.m.Text); err != nil {
-			return err
-		} else if !passed.ok {
-			return d.end(ctx, answer{Text: d.c.Texts.Refused})
-		} else {
-			d.m.Text = passed.text // with words masked
-		}
+		return d.write(ctx)
 	}
-	return d.write(ctx, d.turns(d.m, before))
+	is := func(words []string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.EqualFold(w, d.m.Text) })
+	}
+	switch {
+	case is(d.c.Forget):
+		return d.end(ctx, answer{Text: d.own(d.c.Texts.Forgot), Forget: true})
+	case h != nil && is(d.c.Return):
+		return d.end(ctx, answer{Text: d.own(d.c.Texts.Returned)})
+	case d.people() && is(d.c.Human):
+		if err := d.callPerson(ctx, ""); err != nil {
+			d.log(ctx, d.m, err)
+			return d.end(ctx, answer{Text: d.own(d.c.Texts.Sorry)})
+		}
+		return d.end(ctx, answer{Text: d.own(d.c.Texts.Handed), Handed: d.handed})
+	case d.m.Text == "" && (!d.c.Images || len(d.m.Images) == 0):
+		return d.end(ctx, answer{Text: d.own(d.c.Texts.Pictures)})
+	}
+	d.Day = d.c.Now().UTC().Format(time.DateOnly)
+	spent, err := d.spent(ctx, d.m, d.Day)
+	if err != nil {
+		return err
+	}
+	if spent {
+		return d.end(ctx, answer{Text: d.own(d.c.Texts.Spent)})
+	}
+	passed, err := d.judge(ctx, d.m.From, d.m.Robot, d.m.Text)
+	if err != nil {
+		return err
+	}
+	if !passed.ok {
+		return d.end(ctx, answer{Text: d.own(d.c.Texts.Refused)})
+	}
+	d.m.Text = passed.text // with words masked
+	return d.write(ctx)
 }
 
 // continuations is how often a model is asked to continue an answer that broke
 // off.
 const continuations = 2
 
-// write has the model answer, and shows what it says.
-func (d *draft) write(ctx context.Context, turns []Turn) error {
+// write has the model answer, with what it wants done on the way, and shows what it
+// says.
+func (d *draft) write(ctx context.Context) error {
 	thinking, cancel := context.WithTimeout(ctx, Thinking)
 	defer cancel()
 	w := d.writer()
 	defer w.close()
+	tools := d.toolbox()
+	turns := d.turns()
 	begun := ""
 	if d.taken {
 		begun = d.Text
 	}
-	for try := 0; ; try++ {
-		q := Question{Turns: turns}
+	// fail ends without an answer of the model's.
+	fail := func(err error, text string) error {
+		d.log(ctx, d.m, err)
+		return w.replace(ctx, answer{Text: d.own(text)})
+	}
+	for tries := 0; ; {
+		q := Question{Turns: turns, Tools: tools.offered()}
 		var r rest
 		r.begun, r.glue, r.half = carryOn(begun)
 		q.Begun = r.begun
-		text, usage, err := w.listen(thinking, q, r)
-		d.Usage.add(usage)
+		text, reply, err := w.listen(thinking, q, r)
+		d.Usage.add(reply.Usage)
 		switch {
+		case err == nil && len(reply.Calls) > 0 && len(q.Tools) > 0:
+			turns = append(turns, tools.perform(thinking, reply.Text, reply.Calls)...)
+			if w.prefix = text; text != "" && !strings.HasSuffix(text, "\n") {
+				w.prefix += "\n\n"
+			}
+			begun = ""
+			if d.handed != nil {
+				return w.finish(ctx, w.prefix, d.own(d.c.Texts.Handed))
+			}
 		case err == nil && strings.TrimSpace(text) != "":
-			return w.finish(ctx, text)
+			return w.finish(ctx, text, d.sources(text))
 		case ctx.Err() != nil:
 			return ctx.Err() // this process ends; another goes on
 		case errors.Is(err, errTaken), errors.Is(err, errStore):
 			return err
-		case errors.Is(err, ErrBlocked):
-			return w.replace(ctx, answer{Text: d.c.Texts.Refused})
-		case text == "" && errors.Is(err, ErrRefused):
-			return d.end(ctx, answer{Text: d.c.Texts.Refused, Usage: d.Usage, Day: d.Day})
-		case text == "":
+		case errors.Is(err, ErrBlocked), errors.Is(err, ErrRefused):
+			return fail(err, d.c.Texts.Refused)
+		case strings.TrimSpace(text) == "":
+			return fail(err, d.c.Texts.Sorry)
+		case tries == continuations, errors.Is(err, errSilent), errors.Is(err, errUnjudged), thinking.Err() != nil:
 			d.log(ctx, d.m, err)
-			return d.end(ctx, answer{Text: d.c.Texts.Sorry, Usage: d.Usage, Day: d.Day})
-		case errors.Is(err, ErrRefused): // the provider's content check came late
-			return w.replace(ctx, answer{Text: d.c.Texts.Refused})
-		case try == continuations, errors.Is(err, errSilent), errors.Is(err, errUnjudged), thinking.Err() != nil:
-			d.log(ctx, d.m, err)
-			return w.finish(ctx, strings.TrimSpace(text)+"\n\n"+d.c.Texts.Broken)
+			return w.finish(ctx, strings.TrimSpace(text), "\n\n"+d.own(d.c.Texts.Broken))
+		default:
+			tries++
+			begun, w.prefix = text, ""
 		}
-		begun = text
 	}
 }
 

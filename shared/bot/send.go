@@ -26,7 +26,7 @@ func (d *draft) sendWhole(ctx context.Context, n int, text string) error {
 // sendText sends a message of the answer as a text, once.
 func (d *draft) sendText(ctx context.Context, n int, text string) error {
 	if d.m.GroupID != "" {
-		_, _, err := d.groupMessage(ctx, n, text)
+		_, err := d.groupMessage(ctx, n, text)
 		return err
 	}
 	_, err := d.c.Sends.C2C(ctx, d.event(n), im.C2CMsg{From: d.m.Robot, To: d.m.From, Body: im.Text(text), AfterCallback: d.c.AfterCallback})
@@ -35,6 +35,9 @@ func (d *draft) sendText(ctx context.Context, n int, text string) error {
 
 // dropped is nil for an error that will be the same each time, which it logs.
 func (d *draft) dropped(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, once.ErrUnknown) || im.Lasting(err) {
 		d.log(ctx, d.m, err)
 		return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
+	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
 // IM is what is needed of IM to show answers while they are written; [*im.Client]
@@ -101,11 +102,13 @@ type writer struct {
 	pace    *pace
 	last    time.Time // of the last piece
 	gate    gate
+	present *presenter
+	prefix  string // what the model said before it called tools
 	entered bool
 }
 
 func (d *draft) writer() *writer {
-	w := &writer{draft: d, pace: &d.streams, gate: gate{draft: d}}
+	w := &writer{draft: d, pace: &d.streams, gate: gate{draft: d}, present: d.presenter()}
 	if d.m.GroupID != "" {
 		w.pace = &d.edits
 	}
@@ -130,13 +133,12 @@ var (
 
 // listen asks the model and shows what it says. It returns all that was said so
 // far and that may be shown, also with an error.
-func (w *writer) listen(ctx context.Context, q Question, r rest) (text string, usage Usage, err error) {
+func (w *writer) listen(ctx context.Context, q Question, r rest) (text string, reply Reply, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var (
 		mu     sync.Mutex
 		latest string
-		reply  Reply
 		failed error
 	)
 	news, ended := make(chan struct{}, 1), make(chan struct{})
@@ -162,25 +164,28 @@ func (w *writer) listen(ctx context.Context, q Question, r rest) (text string, u
 	shown := func() (string, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		return w.gate.pass(ctx, r.joined(clean(latest)), false)
+		return w.gate.pass(ctx, w.present.present(w.prefix+r.joined(clean(latest)), false), false)
 	}
 	for {
 		select {
 		case <-news:
 		case <-timer.C:
 		case <-ended:
-			said := reply.Text
-			text, err = w.gate.pass(context.WithoutCancel(ctx), r.joined(clean(said)), failed == nil)
+			said := w.prefix
+			if reply.Text != "" || q.Begun != "" {
+				said += r.joined(clean(reply.Text))
+			}
+			text, err = w.gate.pass(context.WithoutCancel(ctx), w.present.present(said, failed == nil), failed == nil)
 			switch {
 			case err == nil:
 				err = failed
 			case !errors.Is(err, ErrBlocked):
 				err = fmt.Errorf("%w: %w", errUnjudged, err)
 			}
-			if said == "" && q.Begun == "" {
-				text = ""
+			if w.present.unknown > 0 && failed == nil {
+				metric.Citations.Add(float64(w.present.unknown))
 			}
-			return text, reply.Usage, err
+			return text, reply, err
 		}
 		text, err := shown()
 		if err == nil || !errors.Is(err, ErrBlocked) { // without an opinion nothing more is shown for now
@@ -191,7 +196,7 @@ func (w *writer) listen(ctx context.Context, q Question, r rest) (text string, u
 		}
 		if err != nil && ctx.Err() == nil {
 			stop()
-			return text, reply.Usage, err
+			return text, reply, err
 		}
 		timer.Reset(w.wait(text))
 	}
@@ -223,15 +228,21 @@ func (w *writer) show(ctx context.Context, text string) error {
 	return w.pieces(ctx, text, false)
 }
 
-// finish stores the whole answer and sends the last piece. What that does not
-// show, deliver does.
-func (w *writer) finish(ctx context.Context, text string) error {
+// finish stores the whole answer, of the model's text and our own words after it,
+// and sends the last piece. What that does not show, deliver does.
+func (w *writer) finish(ctx context.Context, text, own string) error {
 	w.Said = true
-	if text = strings.TrimSpace(text); !w.live || !w.begun() {
-		w.Text, w.Open = text, false
+	w.Handed, w.Choices = w.handed, w.choices
+	whole := strings.TrimSpace(strings.TrimRight(text, " \n\t") + own)
+	if strings.TrimSpace(text) == "" {
+		own = whole
+	}
+	w.Own = min(len(own), len(whole))
+	if !w.begun() {
+		w.Text, w.Open = whole, false
 		return w.store(ctx)
 	}
-	return w.pieces(ctx, text, true)
+	return w.pieces(ctx, whole, true)
 }
 
 // replace stores another answer in place of what was shown. Deliver has the first
@@ -244,6 +255,9 @@ func (w *writer) replace(ctx context.Context, a answer) error {
 		a.Parts = []part{first}
 	}
 	a.Usage, a.Day = w.Usage, w.Day
+	if a.Said {
+		a.Own, a.Handed, a.Choices = w.Own, w.Handed, w.Choices
+	}
 	w.answer = a
 	if err := w.store(ctx); err != nil {
 		return err
@@ -368,9 +382,9 @@ func (w *writer) unshown(from int) {
 // edit shows the whole text of a group's message. Both calls may be repeated.
 func (w *writer) edit(ctx context.Context, p *part, whole string, last bool) error {
 	n := len(w.Parts) - 1
-	seq, _, err := w.groupMessage(ctx, n, whole)
+	seq, err := w.groupMessage(ctx, n, whole)
 	if tried := p.tried; err == nil && tried {
-		err = w.c.IM.ModifyGroupMsg(ctx, w.m.GroupID, w.m.TopicID, seq, im.Modification{Body: im.Text(whole)})
+		err = w.c.IM.ModifyGroupMsg(ctx, w.m.GroupID, w.m.TopicID, seq, im.Modification{Body: im.Text(w.addressed(n, whole))})
 	}
 	p.tried = true
 	switch {
@@ -382,15 +396,23 @@ func (w *writer) edit(ctx context.Context, p *part, whole string, last bool) err
 	return nil
 }
 
-// groupMessage sends a message of the answer into the group, unless it was sent.
-func (d *draft) groupMessage(ctx context.Context, n int, text string) (seq uint32, body im.MsgBody, err error) {
-	m := d.groupMsg(text, n == 0)
+// groupMessage sends a message of the answer into the group, unless it was sent. The
+// first one mentions who asked.
+func (d *draft) groupMessage(ctx context.Context, n int, text string) (seq uint32, err error) {
+	m := im.GroupMsg{GroupID: d.m.GroupID, TopicID: d.m.TopicID, From: d.m.Robot, Body: im.Text(d.addressed(n, text)), AfterCallback: d.c.AfterCallback}
+	if n == 0 && d.m.Type != im.AVRoom {
+		m.At = []string{d.m.From}
+	}
 	sent, err := d.c.Sends.Group(ctx, d.event(n), m)
-	return sent.MsgSeq, m.Body, err
+	return sent.MsgSeq, err
 }
 
-func (d *draft) groupMsg(text string, _ bool) im.GroupMsg {
-	return im.GroupMsg{GroupID: d.m.GroupID, TopicID: d.m.TopicID, From: d.m.Robot, Body: im.Text(text), AfterCallback: d.c.AfterCallback}
+// addressed is the text of a message to a group, the first with whom it is for.
+func (d *draft) addressed(n int, text string) string {
+	if n == 0 {
+		return "@" + d.m.From + " " + text
+	}
+	return text
 }
 
 // event names one message of the answer to package once.
@@ -475,18 +497,21 @@ func (d *draft) deliver(ctx context.Context) error {
 			return d.dropped(ctx, err)
 		}
 	}
-	return d.sendWhole(ctx, len(d.Parts), d.Text[from:])
+	if err := d.sendWhole(ctx, len(d.Parts), d.Text[min(from, len(d.Text)):]); err != nil {
+		return err
+	}
+	return d.dropped(ctx, d.offer(ctx))
 }
 
 // complete makes a message that was shown show all of its text.
 func (d *draft) complete(ctx context.Context, n int, text string) error {
 	p := d.Parts[n]
 	if d.m.GroupID != "" {
-		seq, _, err := d.groupMessage(ctx, n, text)
-		if err != nil {
+		seq, err := d.groupMessage(ctx, n, text)
+		if err != nil || d.c.IM == nil {
 			return err
 		}
-		return d.c.IM.ModifyGroupMsg(ctx, d.m.GroupID, d.m.TopicID, seq, im.Modification{Body: im.Text(text)})
+		return d.c.IM.ModifyGroupMsg(ctx, d.m.GroupID, d.m.TopicID, seq, im.Modification{Body: im.Text(d.addressed(n, text))})
 	}
 	if d.c.IM == nil { // streams were switched off
 		return d.sendText(ctx, n, text)

@@ -34,7 +34,8 @@ type world struct {
 	modelURL string
 	conf     bot.Config
 	ledger   *queue.Ledger // of the process
-	whole    bool          // answers are not streamed
+	bots     *bot.Bots
+	whole    bool // answers are not streamed
 	// around puts something around what the next processes have.
 	around func(kv.Store, bot.IM, bot.Sends) (kv.Store, bot.IM, bot.Sends)
 }
@@ -42,7 +43,7 @@ type world struct {
 func newWorld(t testing.TB, store kv.Store, clock *kvtest.Clock) *world {
 	t.Helper()
 	w := &world{
-		World: rulestest.New(t, clock, rulestest.Options{Callbacks: []string{"Bot.OnC2CMessage", "Bot.OnGroupMessage", "C2C.CallbackBeforeSendMsg", "Group.CallbackAfterCreateGroup", "Group.CallbackAfterGroupDestroyed"}}),
+		World: rulestest.New(t, clock, rulestest.Options{Callbacks: []string{"Bot.OnC2CMessage", "Bot.OnGroupMessage", "C2C.CallbackBeforeSendMsg", "Group.CallbackAfterSendMsg", "Group.CallbackAfterCreateGroup", "Group.CallbackAfterGroupDestroyed"}}),
 		store: store, model: &modeltest.Server{},
 	}
 	w.modelURL = w.HTTP(w.model)
@@ -73,7 +74,8 @@ func (w *world) restart(store kv.Store) {
 		conf.Jobs = w.ledger
 	}
 	mux := callback.NewMux()
-	bot.New(conf).Register(mux)
+	w.bots = bot.New(conf)
+	w.bots.Register(mux)
 	w.Serve(mux)
 }
 
@@ -146,3 +148,8 @@ func (w *world) wantSaid(c *imtest.Client, want ...string) {
 }
 
 func you(text string) string { return fmt.Sprintf("You said: %s", text) }
+
+// botHeard is a message to a robot as IM tells of it.
+func botHeard(from, to, text string) *callback.BotOnC2CMessage {
+	return &callback.BotOnC2CMessage{Base: callback.Base{CallbackCommand: "Bot.OnC2CMessage"}, From: from, To: to, MsgKey: "9_9_9", MsgBody: im.Text(text)}
+}

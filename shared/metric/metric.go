@@ -42,7 +42,9 @@ var (
 	OldestJob = gauge("OldestJobSeconds", "how long the oldest overdue job has been due, at the latest tick")
 	DeadJobs  = counter("JobsDead", "jobs laid aside after their last attempt")
 
-	Tokens = counter("ModelTokens", "tokens of language models, by direction", "direction")
+	Tokens    = counter("ModelTokens", "tokens of language models, by direction", "direction")
+	Answers   = counter("ModelAnswers", "answers of language models to users")
+	Citations = counter("CitationsUnknown", "citations of passages that were not found, taken out of answers")
 )
 
 // MaxSeries is how many combinations of labels one metric has at most.

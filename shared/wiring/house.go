@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
@@ -23,10 +24,24 @@ type House struct {
 	// where the program serves no routes.
 	Gate *api.Gate
 
+	// Tickets is the support desk, for features that hand conversations over; nil
+	// where the program has none. It is there once all features are open.
+	Tickets Tickets
+
 	outbox  *outbox.Outbox // one a program: it has the jobs that send
 	feature Feature        // that is moving in
 	parts   []part
 	routes  []func(*http.ServeMux, *api.Gate)
+}
+
+// Tickets is a support desk, as far as others than its own feature need it.
+type Tickets interface {
+	// OpenFor opens a ticket for a user, once for each key.
+	OpenFor(ctx context.Context, key, userID, subject, text string) (ticketID, groupID string, err error)
+	// Over reports whether a ticket is solved, closed or deleted.
+	Over(ctx context.Context, ticketID string) (bool, error)
+	// IsGroup reports whether a group may be a ticket's.
+	IsGroup(groupID string) bool
 }
 
 // part is the callbacks of one function.

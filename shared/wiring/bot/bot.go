@@ -20,7 +20,7 @@ import (
 // Feature is the chatbots.
 var Feature = wiring.Feature{
 	Name: "bot", Function: "bot-responder",
-	Callbacks: true, Store: wiring.Required, Queue: wiring.Required,
+	Callbacks: true, Store: wiring.Required, Queue: wiring.Required, Callers: wiring.Servers,
 	Read: read,
 }
 
@@ -37,16 +37,30 @@ func read(s *wiring.Settings) wiring.Open {
 		Name: "BOT_MODERATION", Meaning: "1 judges what users ask robots, and each sentence of an answer before it is shown, by the rule set and the checker that judge messages; 0 does not", Format: "1 or 0", Default: "1",
 	})
 	passages := moderating.Passages(s)
+	known, tools := readKnowledge(s.Reader), readTools(s.Reader)
+	handsOver := s.Bool(config.Setting{
+		Name: "BOT_HANDOVER", Meaning: "1 lets robots hand a conversation over to the support desk, where the program has one; 0 does not", Format: "1 or 0", Default: "1",
+	})
+	conf.Staff = []string{s.Admin()}
 	if conf.Model = readModel(s.Reader, s.Alone); conf.Model == nil && !s.Forwarded {
 		return nil
 	}
 	return func(ctx context.Context, h *wiring.House) error {
 		conf.Store, conf.Jobs = h.Store, h.Jobs
+		if handsOver {
+			conf.HandOver = desk{h}
+		}
 		if conf.Model != nil {
 			if _, err := h.Queue(); err != nil {
 				return err
 			}
 			conf.Sends = once.New(h.Store, client, nil)
+			conf.Tools = tools
+			active, err := known.open(ctx, h)
+			if err != nil {
+				return err
+			}
+			conf.Knowledge = active
 			if moderated {
 				filter, err := passages(ctx, h)
 				if err != nil {
@@ -58,7 +72,9 @@ func read(s *wiring.Settings) wiring.Open {
 				conf.IM, conf.Stream.Rate = client, client.Rate()
 			}
 		}
-		h.Callbacks(bot.New(conf).Register)
+		bots := bot.New(conf)
+		h.Callbacks(bots.Register)
+		h.Routes(bots.Routes)
 		return nil
 	}
 }
@@ -102,24 +118,61 @@ func readConfig(set *config.Reader) (conf bot.Config) {
 	conf.Forget = set.List(config.Setting{
 		Name: "BOT_FORGET", Meaning: "messages that ask a robot to forget the conversation", Format: "texts separated by commas", Default: "/forget",
 	})
-	perDay := func(name, what string) int {
-		return set.Int(config.Setting{
-			Name: name, Meaning: "answers of the language model " + what + " a day (UTC); 0 for any number", Format: "a number", Default: "0",
-		}, 0, 1_000_000)
+	perDay := func(who, what string) bot.Limit {
+		return bot.Limit{
+			Answers: set.Int(config.Setting{
+				Name: "BOT_" + who + "_PER_DAY", Meaning: "answers of the language model " + what + " a day (UTC); 0 for any number", Format: "a number", Default: "0",
+			}, 0, 1_000_000),
+			Tokens: set.Int(config.Setting{
+				Name: "BOT_" + who + "_TOKENS_PER_DAY", Meaning: "tokens, of prompts and answers together, for answers " + what + " a day (UTC); 0 for any number", Format: "a number", Default: "0",
+			}, 0, 1_000_000_000),
+		}
 	}
 	conf.Budget = bot.Budget{
-		User: perDay("BOT_USER_PER_DAY", "that one user may get"), Group: perDay("BOT_GROUP_PER_DAY", "that one group may get"), All: perDay("BOT_ALL_PER_DAY", "for all users together"),
+		User: perDay("USER", "that one user may get"), Group: perDay("GROUP", "that one group may get"),
+		Robot: perDay("ROBOT", "that one robot may give"), All: perDay("ALL", "for all users together"),
 	}
 	sentence := func(name, when, text string) string {
-		return set.Text(config.Setting{Name: name, Meaning: "answer of a robot when " + when, Format: "a sentence", Default: text})
+		s := config.Setting{
+			Name: name, Meaning: "answer of a robot when " + when + "; the default is also there in Chinese, Japanese and Korean", Format: `a sentence, or sentences by language as {"en": "Later.", "zh": "稍后。"}`, Default: text,
+		}
+		got := set.Text(s)
+		if !bot.CheckText(got) {
+			set.Fault(name, `must be a sentence, or a JSON object of sentences by language with one for "en"`)
+		}
+		return got
 	}
 	conf.Texts = bot.Texts{
-		Sorry:   sentence("BOT_SORRY", "the language model cannot be reached", bot.DefaultSorry),
-		Refused: sentence("BOT_REFUSED", "the language model refuses to answer", bot.DefaultRefused),
-		Spent:   sentence("BOT_SPENT", "the day's answers are used up", bot.DefaultSpent),
-		Forgot:  sentence("BOT_FORGOT", "a user asked to forget the conversation", bot.DefaultForgot),
-		Broken:  sentence("BOT_BROKEN", "the language model broke off an answer that is shown in part, as the answer's last sentence", bot.DefaultBroken),
+		Sorry:    sentence("BOT_SORRY", "the language model cannot be reached", bot.DefaultSorry),
+		Refused:  sentence("BOT_REFUSED", "the language model refuses to answer", bot.DefaultRefused),
+		Spent:    sentence("BOT_SPENT", "the day's answers are used up", bot.DefaultSpent),
+		Forgot:   sentence("BOT_FORGOT", "a user asked to forget the conversation", bot.DefaultForgot),
+		Broken:   sentence("BOT_BROKEN", "the language model broke off an answer that is shown in part, as the answer's last sentence", bot.DefaultBroken),
+		Handed:   sentence("BOT_HANDED", "a person was called", bot.DefaultHanded),
+		Returned: sentence("BOT_RETURNED", "somebody brought the robot back", bot.DefaultReturned),
+		Pictures: sentence("BOT_PICTURES", "a message has nothing but pictures, voices, videos or files", bot.DefaultPictures),
 	}
+	conf.Summary = set.Bool(config.Setting{
+		Name: "BOT_SUMMARY", Meaning: "1 has the language model sum up what of a conversation no longer fits into BOT_MEMORY_TOKENS; 0 forgets it", Format: "1 or 0", Default: "1",
+	})
+	conf.Human = set.List(config.Setting{
+		Name: "BOT_HUMAN", Meaning: "messages that call a person", Format: "texts separated by commas", Default: "/human",
+	})
+	conf.Return = set.List(config.Setting{
+		Name: "BOT_RETURN", Meaning: "messages that bring the robot back while a person has the conversation, from the user to the robot or from anybody in the ticket's group", Format: "texts separated by commas", Default: "/robot",
+	})
+	conf.QuickReplies = set.Bool(config.Setting{
+		Name: "BOT_QUICK_REPLIES", Meaning: "1 lets the language model show buttons below an answer, as custom messages of the UI kit's chatbot plug-in", Format: "1 or 0", Default: "0",
+	})
+	conf.Images = set.Bool(config.Setting{
+		Name: "LLM_IMAGES", Meaning: "1 shows pictures of messages to the language model, which must take them; 0 answers a message of pictures alone with BOT_PICTURES", Format: "1 or 0", Default: "0",
+	})
+	conf.LinkHosts = set.List(config.Setting{
+		Name: "BOT_LINK_HOSTS", Meaning: "hosts that links and pictures in answers may lead to, with their subdomains, beside that of BOT_KNOWLEDGE_URL; links to others become their text", Format: "host names separated by commas",
+	})
+	conf.KnowledgeURL = set.URL(config.Setting{
+		Name: "BOT_KNOWLEDGE_URL", Meaning: "URL below which the pages of BOT_KNOWLEDGE can be read; answers cite a page by its path without this setting", Format: "https://HOST/help",
+	})
 	conf.AfterCallback = set.Bool(config.Setting{
 		Name: "BOT_AFTER_CALLBACK", Meaning: "1 makes IM send after-callbacks for the robots' messages, for counters and archives", Format: "1 or 0", Default: "0",
 	})

@@ -73,6 +73,7 @@ func read(s *wiring.Settings) wiring.Open {
 		conf.Store, conf.IM, conf.Sends = h.Store, client, once.New(h.Store, client, nil)
 		tickets := desk.New(conf)
 		h.Callbacks(tickets.Register)
+		h.Tickets = tickets
 		h.Routes(func(mux *http.ServeMux, gate *api.Gate) {
 			doors := d.doors
 			doors.Gate, doors.Keeper = gate, idem.New(h.Store, nil)
