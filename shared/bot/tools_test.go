@@ -632,8 +632,11 @@ func testLanguages(w *world) {
 	w.restart(w.store)
 	jane := w.Login("jane")
 	for _, tt := range []struct{ text, want string }{
-		{"hello", bot.DefaultSorry}, {"你好", "抱歉，我现在无法回答，请稍后再试。"}, {"こんにちは", "申し訳ありません。ただいまお答えできません。しばらくしてからもう一度お試しください。"},
-		{"안녕하세요", "죄송합니다. 지금은 답변할 수 없습니다. 나중에 다시 시도해 주세요."}, {"hello again", bot.DefaultSorry},
+		{"hello", bot.DefaultSorry},
+		{"你好", "抱歉，我现在无法回答，请稍后再试。"},
+		{"こんにちは", "申し訳ありません。ただいまお答えできません。しばらくしてからもう一度お試しください。"},
+		{"안녕하세요", "죄송합니다. 지금은 답변할 수 없습니다. 나중에 다시 시도해 주세요."},
+		{"hello again", bot.DefaultSorry},
 	} {
 		w.model.Next(modeltest.Behaviour{Status: 400})
 		w.model.Next(modeltest.Behaviour{Status: 400})
