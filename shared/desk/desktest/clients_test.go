@@ -46,6 +46,7 @@ func TestZendeskClient(t *testing.T) {
 	got := drive(t, "zendesk", web.URL, "agent@example.com", "token", strconv.Itoa(360))
 	want := map[string]any{
 		"id": 35001.0, "subject": "help", "made": "g1", "updated": "g2", "listed": []any{35001.0}, "missing": 404.0,
+		"solved": "solved", "tags": []any{"im_transcript_1"}, "hook": "w", "hooks": 1.0,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -63,6 +64,7 @@ func TestSalesforceClient(t *testing.T) {
 	want := map[string]any{
 		"created": true, "createdAgain": false, "sameId": true, "subject": "help!",
 		"url": "/services/data/v67.0/sobjects/Case/500xx0000000001AAC", "missing": "NOT_FOUND",
+		"version": true, "twice": "DUPLICATE_VALUE", "closed": "Closed",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
