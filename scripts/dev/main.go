@@ -49,8 +49,8 @@ const stopTime = 5 * time.Second
 func main() { server.Main("dev", run) }
 
 type options struct {
-	addr, emulator, state, rules string
-	fresh                        bool
+	addr, emulator, state, rules, desk string
+	fresh                              bool
 }
 
 func (o options) stateFile() string { return filepath.Join(o.state, "state.db") }
@@ -65,6 +65,7 @@ func parse(args []string, errs io.Writer) (options, error) {
 	flags.StringVar(&o.emulator, "emulator-addr", "127.0.0.1:8081", "`host:port` of the emulator of IM")
 	flags.StringVar(&o.state, "state", ".dev", "`folder` for the state")
 	flags.StringVar(&o.rules, "rules", "", "moderation rule set, a JSON `file`; the default is the one that ships")
+	flags.StringVar(&o.desk, "desk", "zendesk", "support desk, `zendesk or salesforce`; both are fakes")
 	flags.BoolVar(&o.fresh, "fresh", false, "start over: forget the state first")
 	flags.Usage = func() {
 		fmt.Fprintln(errs, "usage: go run ./scripts/dev [flags]\n\nRuns Backchannel on this machine, with a page to try it.")
@@ -72,6 +73,9 @@ func parse(args []string, errs io.Writer) (options, error) {
 	}
 	if err := server.Parse(flags, args); err != nil {
 		return o, err
+	}
+	if o.desk != "zendesk" && o.desk != "salesforce" {
+		return o, fmt.Errorf("-desk is zendesk or salesforce, not %q", o.desk)
 	}
 	return o, nil
 }
@@ -104,7 +108,8 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 		}
 	}
 	addr, stage := listeners[0].Addr().String(), newScene("http://"+listeners[1].Addr().String())
-	zendesk, zendeskURL := newZendesk(), "http://"+listeners[2].Addr().String()
+	deskURL := "http://" + listeners[2].Addr().String()
+	desk, deskSettings := deskOf(o.desk, deskURL)
 	play, playURL := newGame(), "http://"+listeners[3].Addr().String()
 	chat, err := im.NewClient(im.Config{Domain: stage.Emulator, SDKAppID: appID, Key: wiring.DevelopmentSecret, Admin: admin})
 	if err != nil {
@@ -115,7 +120,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return errors.Join(err, closeAll(listeners[:]))
 	}
-	values := settings(o, stage.Emulator, zendeskSettings(zendeskURL), play.settings(playURL), modelSettings("http://"+listeners[4].Addr().String()), merchant.settings())
+	values := settings(o, stage.Emulator, deskSettings, play.settings(playURL), modelSettings("http://"+listeners[4].Addr().String()), merchant.settings())
 	b, err := features.Bundle(wiring.Engines{
 		States: []kv.Engine{boltkv.Engine},
 		Queues: []queue.Engine{boltqueue.Engine},
@@ -134,12 +139,12 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	merchant.bundle = b.HTTP
 	emulator, app := newEmulator(addr)
-	help := &support{zendesk: zendesk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
+	help := &support{desk: desk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
 	ended := make(chan error, 6)
 	servers := []*http.Server{
 		serve(ctx, listeners[0], faas.Front("dev", loopback.Only(newSite(b.HTTP, seen, stage, addr, help.routes, play.routes, front.routes, merchant.routes))), ended),
 		serve(ctx, listeners[1], loopback.Only(emulator), ended),
-		serve(ctx, listeners[2], zendesk, ended),
+		serve(ctx, listeners[2], desk, ended),
 		serve(ctx, listeners[3], play, ended),
 		serve(ctx, listeners[4], newModel(), ended),
 	}
@@ -152,6 +157,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im  emulator: %s\n", addr, addr, stage.Emulator)
 	fmt.Fprintf(out, "kept on disk: %s and %s, the bundle's state and jobs; the emulator's users, messages, uploads and snapshots are in memory\n", o.stateFile(), o.queueFile())
 	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, wiring.DevelopmentSecret, wiring.DevelopmentToken, wiring.DevelopmentKey)
+	fmt.Fprintf(out, "%s_URL=%s\n", strings.ToUpper(o.desk), deskURL)
 	fmt.Fprintf(out, "CSS_CALLBACK_KEY=%s\n", wiring.DevelopmentCSSKey)
 	fmt.Fprintf(out, "SHOPIFY_SECRET=%s\nSHOPIFY_SHOPS=%s\n", wiring.DevelopmentShopSecret, demoShop)
 	fmt.Fprintf(out, "IDENTITY_SECRET=%s\nIDENTITY_ISSUER=%s\nIDENTITY_AUDIENCE=%s\nAGENT_USER_IDS=%s\n", wiring.DevelopmentIdentitySecret, identityIssuer, identityAudience, strings.Join(staff(), ","))

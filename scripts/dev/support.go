@@ -14,12 +14,13 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
+	"github.com/backchannel-im/backchannel/shared/desk/salesforce"
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
-// The fake Zendesk account that the bundle makes tickets at.
+// The fake desk that the bundle makes tickets at.
 const (
 	zendeskClient     = wiring.DevelopmentDeskClient
 	zendeskSecret     = wiring.DevelopmentDeskSecret
@@ -30,31 +31,47 @@ const (
 // agents are who may take a ticket; their UserIDs are their ids at the desk.
 var agents = []string{"701", "702"}
 
-// newZendesk returns an account without tickets. It forgets them in a restart
-// while the bundle's state stays, so their numbers begin with the time.
-func newZendesk() *desktest.Zendesk {
-	return desktest.NewZendesk(desktest.ZendeskConfig{
+// deskOf returns a fake desk without tickets, served at a URL, and what the bundle needs
+// to know of it. It forgets its tickets in a restart while the bundle's state stays, so
+// their numbers begin with the time.
+func deskOf(kind, url string) (desktest.Fake, map[string]string) {
+	if kind == "salesforce" {
+		fake := desktest.NewSalesforce(desktest.SalesforceConfig{
+			URL: url, APIVersion: "v67.0", ClientID: zendeskClient, ClientSecret: zendeskSecret, KeyField: salesforce.KeyField, GroupField: salesforce.GroupField,
+			HMACKey: salesforceKey, FirstCase: int(time.Now().Unix()), Now: time.Now,
+		})
+		return fake, said(map[string]string{
+			"SALESFORCE_URL": url, "SALESFORCE_API_VERSION": "v67.0", "SALESFORCE_CLIENT_ID": zendeskClient, "SALESFORCE_CLIENT_SECRET": zendeskSecret,
+			"SALESFORCE_HMAC_KEY": salesforceKey,
+		})
+	}
+	fake := desktest.NewZendesk(desktest.ZendeskConfig{
 		ClientID: zendeskClient, ClientSecret: zendeskSecret, GroupField: zendeskGroupField, WebhookSecret: zendeskHookSecret,
 		FirstTicket: int(time.Now().Unix()), Now: time.Now,
 	})
-}
-
-func zendeskSettings(url string) map[string]string {
-	return map[string]string{
+	return fake, said(map[string]string{
 		"ZENDESK_URL": url, "ZENDESK_CLIENT_ID": zendeskClient, "ZENDESK_CLIENT_SECRET": zendeskSecret,
 		"ZENDESK_GROUP_FIELD": strconv.Itoa(zendeskGroupField), "ZENDESK_WEBHOOK_SECRETS": zendeskHookSecret,
-		"DESK_QUEUE_NOTICE": "You are number {place} in the queue.",
-		"DESK_SURVEY":       "How was our help? Answer with a number from 1 to 5.",
-	}
+	})
+}
+
+// salesforceKey signs what the fake org sends.
+const salesforceKey = wiring.DevelopmentHookSecret + "-of-salesforce"
+
+// said adds what requesters are told.
+func said(settings map[string]string) map[string]string {
+	settings["DESK_QUEUE_NOTICE"] = "You are number {place} in the queue."
+	settings["DESK_SURVEY"] = "How was our help? Answer with a number from 1 to 5."
+	return settings
 }
 
 // support lets the page play both sides of a ticket: who asks, and the desk.
 type support struct {
-	zendesk *desktest.Zendesk
-	bundle  http.Handler
-	base    string // the bundle's URL, for the desk's webhooks
-	chat    *im.Client
-	client  *http.Client
+	desk   desktest.Fake
+	bundle http.Handler
+	base   string // the bundle's URL, for the desk's webhooks
+	chat   *im.Client
+	client *http.Client
 }
 
 // ticket is a ticket as the page shows it.
@@ -73,7 +90,7 @@ func (s *support) routes(own func(pattern string, h http.Handler)) {
 
 func (s *support) list(w http.ResponseWriter, r *http.Request) error {
 	list := []ticket{}
-	for _, t := range s.zendesk.Tickets() {
+	for _, t := range s.desk.Tickets() {
 		members, err := s.members(r.Context(), t.Group)
 		if err != nil {
 			return fault.Wrap(err, fault.Unavailable, "the emulator does not tell who is in the group")
@@ -132,12 +149,12 @@ func (s *support) assign(w http.ResponseWriter, r *http.Request) error {
 	if err := api.Decode(r, &asked); err != nil {
 		return err
 	}
-	return s.change(w, r, func(id string) desktest.Delivery { return s.zendesk.Assign(id, asked.Agent) })
+	return s.change(w, r, func(id string) desktest.Delivery { return s.desk.Assign(id, asked.Agent) })
 }
 
 // solve solves a ticket, as its agent does in Zendesk.
 func (s *support) solve(w http.ResponseWriter, r *http.Request) error {
-	return s.change(w, r, s.zendesk.Solve)
+	return s.change(w, r, s.desk.Solve)
 }
 
 func (s *support) close(w http.ResponseWriter, r *http.Request) error {
@@ -147,14 +164,14 @@ func (s *support) close(w http.ResponseWriter, r *http.Request) error {
 	if err := api.Decode(r, &asked); err != nil {
 		return err
 	}
-	return s.change(w, r, func(id string) desktest.Delivery { return s.zendesk.SetClosed(id, asked.Closed) })
+	return s.change(w, r, func(id string) desktest.Delivery { return s.desk.SetClosed(id, asked.Closed) })
 }
 
 // change changes a ticket at the desk, whose webhook then tells the bundle.
 func (s *support) change(w http.ResponseWriter, r *http.Request, do func(id string) desktest.Delivery) error {
 	id := r.PathValue("id")
 	known := false
-	for _, t := range s.zendesk.Tickets() {
+	for _, t := range s.desk.Tickets() {
 		known = known || t.ID == id
 	}
 	if !known {

@@ -76,8 +76,8 @@ function run(command, args) {
 }
 
 // start runs dev with its state in a folder of the scratch, until it is ready.
-export async function start(state, port, emulatorPort) {
-  const dev = spawn(program, ["-addr", `127.0.0.1:${port}`, "-emulator-addr", `127.0.0.1:${emulatorPort}`, "-state", join(scratch, state)], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
+export async function start(state, port, emulatorPort, ...flags) {
+  const dev = spawn(program, ["-addr", `127.0.0.1:${port}`, "-emulator-addr", `127.0.0.1:${emulatorPort}`, "-state", join(scratch, state), ...flags], { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
   const log = join(scratch, `${state}.log`);
   dev.stderr.pipe(createWriteStream(log, { flags: "a" }));
   const url = await new Promise((resolve, reject) => {
