@@ -76,6 +76,7 @@ var rulesBelow = []string{
 	"shared/moderation/strikes",
 	"shared/liveroom/gift",
 	"shared/liveroom/lottery",
+	"shared/community/friend",
 	"shared/community/mark",
 	"shared/community/thread",
 	"shared/community/voice",

@@ -53,7 +53,7 @@ func (c *Communities) hint(ctx context.Context, groupID, operator string, q call
 	if operator == c.conf.Admin && q.ByREST() {
 		return nil // our own change
 	}
-	if v, err := c.view(ctx, groupID); err != nil || v == nil {
+	if v, err := c.fresh(ctx, groupID); err != nil || v == nil {
 		return err
 	}
 	return c.check(ctx, groupID)
@@ -419,6 +419,7 @@ func (c *Communities) topicCreated(ctx context.Context, e *callback.TopicAfterCr
 				}
 			}
 		}
+		now.setBase(short, before(topics[0].NextMsgSeq))
 		now.place(i, Channel{ChannelID: e.TopicID, Name: topics[0].Name, Kind: texts.Type, TopicID: e.TopicID, GroupID: s.id}, nil)
 		now.Version++
 	})
@@ -434,7 +435,7 @@ func (c *Communities) joined(ctx context.Context, e *callback.GroupAfterNewMembe
 	if strings.HasPrefix(e.GroupID, threadPrefix) {
 		return nil // of a sub-channel, which follows the community
 	}
-	v, err := c.view(ctx, e.GroupID)
+	v, err := c.fresh(ctx, e.GroupID)
 	if err != nil || v == nil {
 		return err
 	}
@@ -496,7 +497,7 @@ func (c *Communities) exited(ctx context.Context, e *callback.GroupAfterMemberEx
 	if strings.HasPrefix(e.GroupID, threadPrefix) {
 		return nil // of a sub-channel, which follows the community
 	}
-	v, err := c.view(ctx, e.GroupID)
+	v, err := c.fresh(ctx, e.GroupID)
 	if err != nil || v == nil {
 		return err
 	}
@@ -518,7 +519,7 @@ func (c *Communities) exited(ctx context.Context, e *callback.GroupAfterMemberEx
 
 // ownerChanged hears that a community was given to another member.
 func (c *Communities) ownerChanged(ctx context.Context, e *callback.GroupAfterChangeOwner) error {
-	v, err := c.view(ctx, e.GroupID)
+	v, err := c.fresh(ctx, e.GroupID)
 	if err != nil || v == nil || c.conf.IM == nil {
 		return err
 	}

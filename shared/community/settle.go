@@ -168,6 +168,13 @@ func (c *Communities) mirror(ctx context.Context, s *seen) error {
 	done := shown{Channels: make(map[string]shownChannel), Roles: make(map[string]im.Permission)}
 	var cleared []string
 	err := c.mirrorChannels(ctx, s, done.Channels)
+	bases := make(map[string]uint32)
+	for _, ch := range s.Channels() {
+		_, was := s.Shown.Channels[ch.Short()]
+		if _, is := done.Channels[ch.Short()]; err == nil && is && !was {
+			bases[ch.Short()], err = c.lastSeq(ctx, s, ch)
+		}
+	}
 	if err == nil {
 		for _, ch := range s.Removed {
 			if err = c.remove(ctx, s, ch); err != nil {
@@ -190,11 +197,15 @@ func (c *Communities) mirror(ctx context.Context, s *seen) error {
 			now.Shown.Roles = make(map[string]im.Permission)
 		}
 		maps.Copy(now.Shown.Channels, done.Channels)
+		for short, last := range bases {
+			now.setBase(short, last)
+		}
 		maps.Copy(now.Shown.Roles, done.Roles)
 		now.Removed = slices.DeleteFunc(now.Removed, func(ch Channel) bool { return slices.Contains(cleared, ch.ChannelID) })
 		for _, id := range cleared {
 			delete(now.Shown.Channels, shortOf(id))
 			delete(now.Pins, shortOf(id))
+			delete(now.Base, shortOf(id))
 		}
 		for role := range now.Shown.Roles {
 			if _, is := now.Roles[role]; !is {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
@@ -33,6 +34,9 @@ type record struct {
 	Removed []Channel               `json:"removed,omitempty"` // to be deleted in IM
 	Pins    map[string][]uint32     `json:"pins,omitempty"`    // of channels by their short names, the newest first
 	Muted   *Restriction            `json:"muted,omitempty"`   // the whole community
+
+	// Base is the MsgSeq before the first message of a channel, where it is not 0.
+	Base map[string]uint32 `json:"base,omitempty"`
 
 	// Shown is what IM shows, as far as known.
 	Shown shown `json:"shown,omitzero"`
@@ -65,6 +69,17 @@ type seen struct {
 
 // none reports whether there is no such community.
 func (s *seen) none() bool { return s.cond.WantsAbsent() }
+
+// setBase notes where the numbers of a channel's messages begin.
+func (s *seen) setBase(short string, last uint32) {
+	if last == 0 {
+		return
+	}
+	if s.Base == nil {
+		s.Base = make(map[string]uint32)
+	}
+	s.Base[short] = last
+}
 
 const communityItem = "community"
 
@@ -264,6 +279,17 @@ func (c *Communities) view(ctx context.Context, groupID string) (*view, error) {
 	}
 	c.known[groupID] = cachedView{v, now}
 	return v, nil
+}
+
+// fresh is view for events that come once: that a group is none of ours is not taken
+// from what was read a moment ago, when the community was perhaps being made.
+func (c *Communities) fresh(ctx context.Context, groupID string) (*view, error) {
+	v, err := c.view(ctx, groupID)
+	if err != nil || v != nil || !strings.HasPrefix(groupID, communityPrefix) {
+		return v, err
+	}
+	c.forgetView(groupID)
+	return c.view(ctx, groupID)
 }
 
 func (c *Communities) forgetView(id string) {

@@ -84,7 +84,7 @@ func (c *Communities) Totals(ctx context.Context, caller api.Caller, id string) 
 	for _, ch := range channels {
 		one := Count{ChannelID: ch.ChannelID, LastMsgSeq: last[ch.ChannelID]}
 		if caller.Server == "" {
-			read, unread, err := c.unread(ctx, s.Community, ch, caller.UserID, one.LastMsgSeq)
+			read, unread, err := c.unread(ctx, s.Community, ch, caller.UserID, s.Base[ch.Short()], one.LastMsgSeq)
 			if err != nil {
 				return t, public(err)
 			}
@@ -102,8 +102,8 @@ func (c *Communities) Totals(ctx context.Context, caller api.Caller, id string) 
 func before(next uint32) uint32 { return max(next, 1) - 1 }
 
 // unread counts what a user has not read in a channel.
-func (c *Communities) unread(ctx context.Context, is Community, ch Channel, userID string, last uint32) (read *uint32, unread uint32, err error) {
-	partition, from := is.ChannelPartition(ch), uint32(0)
+func (c *Communities) unread(ctx context.Context, is Community, ch Channel, userID string, base, last uint32) (read *uint32, unread uint32, err error) {
+	partition, from := is.ChannelPartition(ch), base
 	item, err := c.store.Get(ctx, partition, readPrefix+userID)
 	switch {
 	case err == nil:
@@ -111,8 +111,8 @@ func (c *Communities) unread(ctx context.Context, is Community, ch Channel, user
 		if err != nil {
 			return nil, 0, err
 		}
-		from = uint32(n)
-		read = &from
+		at := uint32(n)
+		read, from = &at, max(base, at)
 	case !errors.Is(err, kv.ErrNotFound):
 		return nil, 0, err
 	}

@@ -177,6 +177,7 @@ type record struct {
 	Asked   string `json:"asked"`          // who asked for it, under which key, for what
 	Made    bool   `json:"made,omitempty"`
 	Closing bool   `json:"closing,omitempty"`
+	Base    uint32 `json:"base,omitempty"` // MsgSeq before the first message
 	Stage   stage  `json:"stage,omitempty"`
 	Cursor  string `json:"cursor,omitempty"` // of the stage
 }
@@ -353,6 +354,22 @@ func (t *Threads) make(ctx context.Context, is community.Community, s *seen) err
 			Type: im.Community, GroupID: s.GroupID, Name: s.Name, Owner: is.Owner, ApplyJoin: im.DisableApply, InviteJoin: im.DisableInvite,
 		}); err != nil {
 			return err
+		}
+	}
+	// Numbers begin after what is not in the history: where an earlier try made the
+	// sub-channel, something may have been written already.
+	last, err := t.lastSeq(ctx, is, s.record)
+	if err != nil {
+		return err
+	}
+	if last > 0 {
+		page, err := t.conf.IM.GroupHistory(ctx, im.GroupHistoryQuery{GroupID: s.GroupID, TopicID: s.TopicID})
+		if err != nil {
+			return err
+		}
+		s.Base = last
+		for _, m := range page.Messages {
+			s.Base = min(s.Base, max(m.MsgSeq, 1)-1)
 		}
 	}
 	s.Made = true
@@ -540,7 +557,7 @@ func (t *Threads) summary(ctx context.Context, is community.Community, threadID 
 	if err != nil {
 		return nil, err
 	}
-	sum.Count = max(0, int(last)-len(recalled))
+	sum.Count = max(0, int(last)-int(s.Base)-len(recalled))
 	const pages = 5
 	q := &im.GroupHistoryQuery{GroupID: s.GroupID, TopicID: s.TopicID}
 	for range pages {

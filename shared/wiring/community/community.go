@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/community"
+	"github.com/backchannel-im/backchannel/shared/community/friend"
 	"github.com/backchannel-im/backchannel/shared/community/mark"
 	"github.com/backchannel-im/backchannel/shared/community/thread"
 	"github.com/backchannel-im/backchannel/shared/community/voice"
@@ -62,6 +63,7 @@ func read(s *wiring.Settings) wiring.Open {
 			marks.Routes(mux, routes)
 			threads.Routes(mux, routes)
 			voice.Routes(mux, routes)
+			friend.New(client).Routes(mux, routes)
 		})
 		return nil
 	}
