@@ -20,6 +20,7 @@ const (
 	Solved    What = "solved"    // as far as the agent knows: its requester may come back
 	Closed    What = "closed"    // for good, as far as the desk knows
 	Reopened  What = "reopened"  // or never closed
+	Merged    What = "merged"    // into Into, which goes on with it; it is closed
 	Deleted   What = "deleted"   //
 	Undeleted What = "undeleted" //
 )
@@ -31,6 +32,7 @@ type Change struct {
 	TicketID string    `json:"ticketId"`
 	What     What      `json:"what"`
 	UserID   string    `json:"userId,omitempty"`
+	Into     string    `json:"into,omitempty"` // the ticket that goes on with it
 	At       time.Time `json:"at"`
 	// Previous is who had the ticket before it was assigned, if the desk says;
 	// of two changes of the same moment it tells which was first, unless they
@@ -54,6 +56,10 @@ func (c Change) check() error {
 		needsUser = true
 	case Assigned:
 		needsUser = c.UserID != ""
+	case Merged:
+		if err := CheckID(c.Into); err != nil || c.Into == c.TicketID {
+			return fault.New(fault.Invalid, "a ticket is merged into another, by its id")
+		}
 	case Solved, Closed, Reopened, Deleted, Undeleted:
 	default:
 		return fault.New(fault.Invalid, "a ticket can be assigned, joined, left, solved, closed, reopened, deleted or undeleted")
@@ -96,7 +102,8 @@ type ticket struct {
 	Recorded int       `json:"recorded,omitempty"` // last round whose transcript the desk has
 	// Unrecorded: the desk takes no transcript of it any more, so the group stays.
 	Unrecorded bool    `json:"unrecorded,omitempty"`
-	Rating     *Rating `json:"rating,omitempty"` // of the last round that was rated
+	MergedInto string  `json:"mergedInto,omitempty"` // the ticket that goes on with it
+	Rating     *Rating `json:"rating,omitempty"`     // of the last round that was rated
 
 	Waiting bool `json:"waiting,omitempty"` // it is among those that wait for an agent
 	Noticed bool `json:"noticed,omitempty"` // its requester was told so
@@ -146,6 +153,8 @@ func (t *ticket) apply(c Change) {
 	case Solved, Closed, Reopened:
 		t.Closed.set(c.What == Closed, c.At)
 		t.Solved.set(c.What != Reopened, c.At)
+	case Merged:
+		t.merge(c)
 	case Deleted, Undeleted:
 		t.Deleted.set(c.What == Deleted, c.At)
 	case Assigned:
@@ -195,6 +204,20 @@ func (t *ticket) mark(id string, in bool, at time.Time) {
 		t.Agents = make(map[string]agent)
 	}
 	t.Agents[id] = agent{in, at}
+}
+
+// merge closes a ticket that another goes on with. A transcript that the closed one
+// did not take is the other's.
+func (t *ticket) merge(c Change) {
+	if t.MergedInto != "" {
+		return // as told before
+	}
+	t.MergedInto = c.Into
+	t.Closed.set(true, c.At)
+	t.Solved.set(true, c.At)
+	if t.Unrecorded {
+		t.Unrecorded, t.Recorded = false, max(t.Round-1, 0)
+	}
 }
 
 // over reports whether the ticket is solved or closed.

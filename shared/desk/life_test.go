@@ -40,6 +40,7 @@ func TestLife(t *testing.T) {
 		{"ComesBack", true, testComesBack},
 		{"CameBackUnheard", true, testCameBackUnheard},
 		{"ClosedForGood", true, testClosedForGood},
+		{"Merged", true, testMerged},
 		{"NotesStayInside", true, testNotesStayInside},
 		{"Away", true, testAway},
 		{"Returns", true, testReturns},
@@ -516,6 +517,61 @@ func testClosedForGood(w *world) {
 	list := w.fake.Tickets()
 	if len(list) != 2 || list[1].FollowUp != id || list[1].Text != "it is broken again" || w.members(list[1].Group) != "jane" {
 		w.Errorf("%+v", list)
+	}
+	p.quiet()
+}
+
+// testMerged: the transcript of a merged ticket lands in the one that goes on with it,
+// once, whichever of the two events is told first, and so does the next message.
+func testMerged(w *world) {
+	z, is := w.fake.(*desktest.Zendesk)
+	if !is {
+		w.Skip("a merged case of Salesforce is deleted")
+	}
+	w.conf.KeepClosed = true
+	p := w.process(w.store)
+	target, _ := p.opens("june")
+	for i, closedFirst := range []bool{false, true} {
+		user := fmt.Sprint("user", i)
+		id, group := p.opens(user)
+		p.told(w.fake.Assign(id, "701"))
+		p.work()
+		p.says(user, group, "question of "+user)
+		p.advance(time.Second)
+		merged, closed := z.Merge(id, target)
+		told := []desktest.Delivery{merged, closed, merged}
+		if closedFirst {
+			slices.Reverse(told[:2])
+		}
+		for _, d := range told {
+			p.told(d)
+			p.work()
+		}
+		p.hours(1)
+		if notes, _ := w.transcripts(id); len(notes) != 0 {
+			w.Errorf("in the merged ticket: %+v", notes)
+		}
+		notes, _ := w.transcripts(target)
+		of := slices.DeleteFunc(notes, func(n desktest.Note) bool { return !strings.Contains(n.Text, "question of "+user) })
+		if len(of) != 1 {
+			w.Errorf("in the target: %+v", notes)
+		}
+		if got := w.members(group); got != user {
+			w.Errorf("in the group of the merged ticket: %s", got)
+		}
+		p.told(z.SetStatus(target, "solved"))
+		p.work()
+		p.advance(time.Second)
+		sent := p.says(user, group, "are you there?")
+		p.work()
+		p.hears(user, group, "are you there?", sent)
+		p.work()
+		_, others := w.transcripts(target)
+		if len(others) != i+1 || !strings.Contains(others[i].Text, user+" writes in the chat") || len(w.fake.Tickets()) != 2+i || w.at(target).Status != "open" {
+			w.Errorf("the next message: %+v, the target is %s", others, w.at(target).Status)
+		}
+		p.told(z.SetStatus(target, "open"))
+		p.work()
 	}
 	p.quiet()
 }

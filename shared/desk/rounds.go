@@ -45,7 +45,7 @@ func (t *Tickets) settleRound(ctx context.Context, tk *ticket, id string) error 
 	}
 	if tk.Recorded < tk.Round {
 		err := t.recordLater(ctx, recording{
-			TicketID: id, GroupID: tk.GroupID, UserID: tk.UserID, Made: tk.Made, Round: tk.Round, Ended: tk.Ended,
+			TicketID: id, GroupID: tk.GroupID, UserID: tk.UserID, Made: tk.Made, Round: tk.Round, Ended: tk.Ended, Into: tk.MergedInto,
 		})
 		if err != nil {
 			return err
@@ -176,7 +176,32 @@ func (t *Tickets) hear(ctx context.Context, tk *ticket, s said) error {
 	if s.Rating > 0 && t.conf.Survey != "" {
 		return t.rate(ctx, tk, rated{s.TicketID, Rating{Round: tk.Round, Rating: s.Rating, At: s.At}})
 	}
+	if tk.MergedInto != "" {
+		return t.passOn(ctx, tk, s)
+	}
 	return t.reopen(ctx, tk, s)
+}
+
+// passOn has a message in the group of a merged ticket noted at the one that goes on
+// with it, and that one opened.
+func (t *Tickets) passOn(ctx context.Context, tk *ticket, s said) error {
+	text := s.Text
+	if text == "" {
+		text = "(no text)"
+	}
+	err := t.conf.Desk.AddNote(ctx, tk.MergedInto, Note{
+		Key: "message-" + digest(s.TicketID, s.ID)[:24], Title: "Message", Text: fmt.Sprintf("%s writes in the chat of ticket %s:\n\n%s", tk.UserID, s.TicketID, text),
+	})
+	if err == nil {
+		err = t.conf.Desk.Update(ctx, tk.MergedInto, Update{Status: Reopened})
+	}
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil // deleted
+	case errors.Is(err, ErrRefused):
+		return t.followUp(ctx, tk, s) // closed for good, as this one is
+	}
+	return err
 }
 
 // rated reports whether the round has its rating.

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,11 +35,26 @@ type recording struct {
 	Ended    time.Time `json:"ended"`
 	Rated    *Rating   `json:"rated,omitempty"`
 	Part     int       `json:"part,omitempty"` // of the transcript, from the second one on
+	Into     string    `json:"into,omitempty"` // the ticket that this one was merged into
+}
+
+// desk is the ticket that gets the notes.
+func (r recording) desk() string { return cmp.Or(r.Into, r.TicketID) }
+
+// key names a note of the round among those of the ticket that gets it.
+func (r recording) key(kind string) string {
+	if r.Into != "" {
+		kind += "-" + strings.ToLower(r.TicketID)
+	}
+	return fmt.Sprintf("%s-%d", kind, r.Round)
 }
 
 func (r recording) id() string {
 	if r.Rated != nil {
 		return fmt.Sprintf("rated/%d", r.Round)
+	}
+	if r.Into != "" {
+		return fmt.Sprintf("merged/%d/%d", r.Round, r.Part)
 	}
 	return fmt.Sprintf("round/%d/%d", r.Round, r.Part)
 }
@@ -75,6 +91,7 @@ type progress struct {
 	Made  int    `json:"made,omitempty"` // which making of the group Next counts in
 	Next  uint32 `json:"next"`           // first message that is in no transcript yet
 	Round int    `json:"round"`          // the last one that is done
+	Into  string `json:"into,omitempty"` // the ticket that it was merged into, once that is known
 
 	// Of the transcript that is being made, from its second part on. It is read from its
 	// end, as IM reads history, since nobody says where a group's numbers begin.
@@ -83,6 +100,8 @@ type progress struct {
 	Part     int      `json:"part,omitempty"`
 	Files    []string `json:"files,omitempty"` // in the order of what is in them
 	Messages int      `json:"messages,omitempty"`
+
+	Refused bool `json:"refused,omitempty"` // the desk took no transcript of the last round
 }
 
 const progressItem = "progress"
@@ -107,6 +126,9 @@ func (t *Tickets) writeDown(ctx context.Context, m mailbox.Entry) ([]kv.Write, e
 	cond, err := t.read(ctx, r.box(), progressItem, &p)
 	if err != nil {
 		return nil, err
+	}
+	if r.Into != "" && p.Into == "" && p.Round == r.Round && p.Refused {
+		p = progress{Made: p.Made, Next: p.Next, Round: r.Round - 1, Into: r.Into} // the other takes what this one did not
 	}
 	if p.Round >= r.Round {
 		return nil, t.toldRecorded(ctx, r, false) // it was this, perhaps, that failed
@@ -159,8 +181,8 @@ func (t *Tickets) writeRating(ctx context.Context, r recording) error {
 	if r.Rated.Comment != "" {
 		text += "\n\n" + r.Rated.Comment
 	}
-	err := t.conf.Desk.AddNote(ctx, r.TicketID, Note{
-		Key: fmt.Sprintf("survey-%d", r.Round), Title: "Survey", Text: text, Rating: r.Rated.Rating, Comment: r.Rated.Comment,
+	err := t.conf.Desk.AddNote(ctx, r.desk(), Note{
+		Key: r.key("survey"), Title: "Survey", Text: text, Rating: r.Rated.Rating, Comment: r.Rated.Comment,
 	})
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrRefused) {
 		slog.WarnContext(ctx, "the desk takes no rating of a ticket; ours keeps it", "error", err.Error())
@@ -192,14 +214,14 @@ func (t *Tickets) advance(ctx context.Context, r recording, p *progress) (refuse
 	}
 	p.Messages += part.messages
 	done = part.cursor == 0
-	n := Note{Key: fmt.Sprintf("transcript-%d", r.Round), Title: "Chat transcript"}
+	n := Note{Key: r.key("transcript"), Title: "Chat transcript"}
 	head := fmt.Sprintf("Transcript of the chat with %s, %d messages. Times are UTC.", r.UserID, p.Messages)
 	switch {
 	case done && p.Part == 0 && utf8.RuneCountInString(head)+2+utf8.RuneCountInString(part.text) <= MaxNote:
 		n.Text = head + "\n\n" + part.text
 	case part.messages > 0:
 		p.Part++
-		handle, err := t.conf.Desk.AddFile(ctx, r.TicketID, File{
+		handle, err := t.conf.Desk.AddFile(ctx, r.desk(), File{
 			Key: fmt.Sprintf("%s-%d", n.Key, p.Part), Name: n.Key + "-" + part.from.UTC().Format("20060102-150405") + fmt.Sprintf("-%d.txt", p.Part), Text: part.text,
 		})
 		if err != nil {
@@ -215,11 +237,12 @@ func (t *Tickets) advance(ctx context.Context, r recording, p *progress) (refuse
 		return false, false, nil
 	}
 	if p.Messages > 0 || r.Round == 1 { // the first tells even that nobody wrote
-		if err := t.conf.Desk.AddNote(ctx, r.TicketID, n); err != nil {
+		err := t.conf.Desk.AddNote(ctx, r.desk(), n)
+		if err != nil && (p.Messages > 0 || !errors.Is(err, ErrRefused)) {
 			return t.refusal(ctx, p, r, err)
 		}
 	}
-	*p = progress{Made: p.Made, Next: p.Last + 1, Round: r.Round}
+	*p = progress{Made: p.Made, Next: p.Last + 1, Round: r.Round, Into: r.Into}
 	return false, true, nil
 }
 
@@ -230,7 +253,7 @@ func (t *Tickets) refusal(ctx context.Context, p *progress, r recording, err err
 		return false, false, err
 	}
 	slog.WarnContext(ctx, "the desk takes no transcript of a ticket; its group stays", "error", err.Error())
-	*p = progress{Made: p.Made, Next: 1, Round: r.Round}
+	*p = progress{Made: p.Made, Next: p.Next, Round: r.Round, Into: r.Into, Refused: true}
 	return errors.Is(err, ErrRefused), true, nil
 }
 

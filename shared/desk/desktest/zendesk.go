@@ -373,6 +373,13 @@ func (z *Zendesk) SetStatus(id, status string) Delivery {
 	return z.event("status_changed", after, strings.ToUpper(after.Status), strings.ToUpper(before.Status))
 }
 
+// Merge merges a ticket into another, which closes it, and returns what an event
+// subscription tells: of the merge, and of the status.
+func (z *Zendesk) Merge(id, into string) (merged, closed Delivery) {
+	before, after := z.change(id, func(t *Ticket) { t.Status = "closed" })
+	return z.event("merged", after, nil, nil, "target_ticket_id", into), z.event("status_changed", after, "CLOSED", strings.ToUpper(before.Status))
+}
+
 // Commented is what an event subscription tells of a comment.
 func (z *Zendesk) Commented(id, text string, public bool) Delivery {
 	_, after := z.change(id, func(t *Ticket) {})
@@ -390,7 +397,7 @@ func (z *Zendesk) SetDeleted(id string, deleted bool) Delivery {
 
 // event is the delivery of an event subscription: ids are texts, states in
 // capitals, and the whole ticket comes along.
-func (z *Zendesk) event(kind string, t Ticket, current, previous any) Delivery {
+func (z *Zendesk) event(kind string, t Ticket, current, previous any, more ...string) Delivery {
 	at := z.now().UTC()
 	detail := map[string]any{
 		"id": t.ID, "assignee_id": orZero(t.Assignee), "status": strings.ToUpper(t.Status), "external_id": t.Key, "subject": t.Subject,
@@ -399,6 +406,9 @@ func (z *Zendesk) event(kind string, t Ticket, current, previous any) Delivery {
 	change := map[string]any{"meta": map[string]any{"version": "1.0"}}
 	if current != nil {
 		change["current"], change["previous"] = current, previous
+	}
+	if len(more) == 2 {
+		change[more[0]] = more[1]
 	}
 	return z.Sign(marshal(map[string]any{
 		"type": "zen:event-type:ticket." + kind, "account_id": 12514403, "id": "evt-" + rand.Text(), "time": at.Format(time.RFC3339Nano),

@@ -143,6 +143,7 @@ type message struct {
 	Event struct {
 		Current  json.RawMessage `json:"current"` // of a type of the event's own
 		Previous json.RawMessage `json:"previous"`
+		Target   id              `json:"target_ticket_id"` // of a merge
 	} `json:"event"`
 
 	// Of a trigger: {"ticket_id":"{{ticket.id}}", ...}.
@@ -202,6 +203,11 @@ func (m message) event() ([]desk.Change, error) {
 		if c.What = whatOf(status); c.What == "" {
 			return nil, nil
 		}
+	case "merged":
+		if m.Event.Target == "" {
+			return nil, nil
+		}
+		c.What, c.Into = desk.Merged, string(m.Event.Target)
 	case "soft_deleted", "permanently_deleted":
 		c.What = desk.Deleted
 	case "undeleted":
