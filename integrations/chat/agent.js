@@ -210,7 +210,17 @@ class Login {
       if (row === next) next = next.nextSibling;
       else this.people.insertBefore(row, next);
     }
-    if (this.title && !isGroup(this.shown)) set(this.title, "textContent", this.#nameOf(this.shown));
+    this.#entitle();
+  }
+
+  // #entitle says whom one talks to: a name, and how to reach him otherwise. The
+  // title of a ticket is written with its tools.
+  #entitle() {
+    if (!this.title || (isGroup(this.shown) && this.desk.known(this.shown.slice(5)))) return;
+    const name = this.#nameOf(this.shown), contact = this.#list.find((c) => c.conversation === this.shown)?.contact ?? "";
+    if (this.titled === `${name} ${contact}`) return;
+    this.titled = `${name} ${contact}`;
+    this.title.replaceChildren(name, ...(contact && contact !== name ? [element("small", {}, contact)] : []));
   }
 
   #row({ conversation }) {
@@ -246,7 +256,7 @@ class Login {
   #leave() {
     this.view?.close();
     this.conversation?.close();
-    this.view = this.conversation = this.title = undefined;
+    this.view = this.conversation = this.title = this.titled = undefined;
   }
 
   // show shows a conversation, or none; the address keeps which.
@@ -265,7 +275,7 @@ class Login {
     }
     const talk = (this.conversation = new Conversation(this.transport, conversation));
     talk.unread = 1; // it may hold some from before: opening it reads them
-    this.view = new ChatView({ t, conversation: talk, nameOf: (m) => m.nick || m.from || this.#nameOf(conversation), tools: this.#answers() });
+    this.view = new ChatView({ t, conversation: talk, nameOf: (m) => (m.nick !== m.from && m.nick) || (isGroup(conversation) && m.from) || this.#nameOf(conversation), tools: this.#answers() });
     const back = element("button", { type: "button", className: "round back", "aria-label": t("back"), title: t("back") }, icon("back"));
     back.addEventListener("click", () => {
       this.show("", true);

@@ -53,7 +53,6 @@ export default {
   download: "Download {0}",
   other: "This message cannot be shown here.",
   unread: "{0} unread",
-  remove: "Remove {0}",
   fileEmpty: "This file is empty.",
   imageTooBig: "Images may have 20 MB at most.",
   fileTooBig: "Files may have 100 MB at most.",

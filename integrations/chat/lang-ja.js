@@ -53,7 +53,6 @@ export default {
   download: "{0}をダウンロード",
   other: "このメッセージはここでは表示できません。",
   unread: "未読{0}件",
-  remove: "{0}を削除",
   fileEmpty: "このファイルは空です。",
   imageTooBig: "画像は20 MBまでです。",
   fileTooBig: "ファイルは100 MBまでです。",

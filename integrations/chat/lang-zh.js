@@ -53,7 +53,6 @@ export default {
   download: "下载 {0}",
   other: "此处无法显示这条消息。",
   unread: "{0} 条未读",
-  remove: "移除 {0}",
   fileEmpty: "该文件为空。",
   imageTooBig: "图片不能超过 20 MB。",
   fileTooBig: "文件不能超过 100 MB。",

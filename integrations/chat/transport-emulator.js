@@ -1,7 +1,7 @@
 // The transport on the emulator's client API, for a machine without the Chat SDK.
 // It has no uploads and no read receipts.
 import config from "./config.js";
-import { customOf, fromCustom, fromData, isGroup, Listeners, peerOf, Refused, typingNotice } from "./transport.js";
+import { contactOf, customOf, fromCustom, fromData, isGroup, Listeners, peerOf, Refused, typingNotice } from "./transport.js";
 
 const retryAfter = 1000; // milliseconds
 const page = 20;
@@ -133,8 +133,8 @@ class EmulatorTransport extends Listeners {
   async profiles(userIDs) {
     const { users } = await this.#state();
     return userIDs.map((userID) => {
-      const { Tag_Profile_IM_Nick: nick = "", Tag_Profile_IM_Image: avatar = "" } = users.find((u) => u.userId === userID)?.profile ?? {};
-      return { userID, nick, avatar };
+      const { Tag_Profile_IM_Nick: nick = "", Tag_Profile_IM_Image: avatar = "", Tag_Profile_IM_SelfSignature: signature } = users.find((u) => u.userId === userID)?.profile ?? {};
+      return { userID, nick, avatar, contact: contactOf(signature) };
     });
   }
 
@@ -148,17 +148,18 @@ class EmulatorTransport extends Listeners {
 
   async list() {
     const { users, groups, conversations } = await this.#state();
-    const nick = (id) => users.find((u) => u.userId === id)?.profile?.Tag_Profile_IM_Nick || id;
+    const profile = (id) => users.find((u) => u.userId === id)?.profile ?? {};
     const mine = [
       ...conversations.filter((c) => c.users.includes(this.userID)).map((c) => {
         const peer = c.users.find((u) => u !== this.userID) ?? this.userID;
-        return { conversation: `C2C${peer}`, name: nick(peer), messages: c.messages };
+        const { Tag_Profile_IM_Nick: nick, Tag_Profile_IM_SelfSignature: signature } = profile(peer), contact = contactOf(signature);
+        return { conversation: `C2C${peer}`, name: nick || contact || peer, contact, messages: c.messages };
       }),
       ...groups.filter((g) => g.type !== "AVChatRoom" && g.members.some((m) => m.userId === this.userID)).map((g) => ({ conversation: `GROUP${g.groupId}`, name: g.name || g.groupId, messages: g.messages ?? [] })),
     ];
-    return mine.map(({ conversation, name, messages }) => {
+    return mine.map(({ conversation, name, contact = "", messages }) => {
       const last = messages?.at(-1);
-      return { conversation, name, avatar: "", unread: this.#unread.get(conversation) ?? 0, at: last ? Date.parse(last.time) : 0, last: last && this.#message(last, conversation) };
+      return { conversation, name, contact, avatar: "", unread: this.#unread.get(conversation) ?? 0, at: last ? Date.parse(last.time) : 0, last: last && this.#message(last, conversation) };
     }).sort((a, b) => b.at - a.at);
   }
 

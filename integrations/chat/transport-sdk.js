@@ -1,7 +1,7 @@
 // The transport on Tencent's web Chat SDK, which scripts/build-widget.sh copies
 // from npm beside this file.
 import config from "./config.js";
-import { customOf, fromCustom, fromData, isGroup, Listeners, peerOf, Refused, typingNotice } from "./transport.js";
+import { contactOf, customOf, fromCustom, fromData, isGroup, Listeners, peerOf, Refused, typingNotice } from "./transport.js";
 
 const kept = 500; // messages of the SDK that can still be recalled or sent again
 const readyWithin = 20_000; // milliseconds
@@ -139,7 +139,7 @@ class SDKTransport extends Listeners {
 
   async profiles(userIDs) {
     const list = await this.#call(() => this.chat.getUserProfile({ userIDList: userIDs }));
-    return list.map(({ userID, nick, avatar }) => ({ userID, nick, avatar }));
+    return list.map(({ userID, nick, avatar, selfSignature }) => ({ userID, nick, avatar, contact: contactOf(selfSignature) }));
   }
 
   // presence also subscribes, where IM's console allows it; without, it is asked
@@ -163,7 +163,8 @@ class SDKTransport extends Listeners {
     const { conversationList } = await this.#call(() => this.chat.getConversationList());
     return conversationList.filter((c) => /^(C2C|GROUP)/.test(c.conversationID)).map((c) => ({
       conversation: c.conversationID,
-      name: c.remark || c.userProfile?.nick || c.groupProfile?.name || peerOf(c.conversationID),
+      name: c.remark || c.userProfile?.nick || c.groupProfile?.name || contactOf(c.userProfile?.selfSignature) || peerOf(c.conversationID),
+      contact: contactOf(c.userProfile?.selfSignature),
       avatar: c.userProfile?.avatar || c.groupProfile?.avatar || "",
       unread: c.unreadCount,
       at: (c.lastMessage?.lastTime ?? 0) * 1000,

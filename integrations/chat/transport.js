@@ -10,9 +10,9 @@
 //   send(conversation, draft)   the message as sent. A draft with the same key is never sent twice
 //   markRead(conversation)
 //   typing(conversation)        tells the other side, once
-//   profiles(userIDs)           [{userID, nick, avatar}]
+//   profiles(userIDs)           [{userID, nick, avatar, contact}]; contact is an e-mail address
 //   presence(userIDs)           {userID: "online" | "offline"}; who is unknown is left out
-//   list()                      [{conversation, name, avatar, unread, last: message, at}], newest first
+//   list()                      [{conversation, name, contact, avatar, unread, last: message, at}], newest first
 //   recall(message)
 //   listen(f)                   f is called with each event; returns what ends it
 //
@@ -94,6 +94,10 @@ function parse(text) {
     return {};
   }
 }
+
+// contactOf reads the e-mail address that a guest typed: usersig-issuer writes it
+// into the profile's signature.
+export const contactOf = (signature) => (/^[^\s@]+@[^\s@]+$/.test(signature ?? "") ? signature : "");
 
 export const isGroup = (conversation) => conversation.startsWith("GROUP");
 export const peerOf = (conversation) => conversation.replace(/^(C2C|GROUP)/, "");

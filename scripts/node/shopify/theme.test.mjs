@@ -52,3 +52,17 @@ test("the extension holds every module that the launcher can come to, and no mor
   assert.deepEqual([...reached].sort(), files.filter((f) => f !== ".gitkeep").sort());
   assert.ok((await stat(join(assets, "launcher.js"))).size <= 10_000);
 });
+
+test("the chat speaks each language whole, and asks for no sentence that there is none of", async () => {
+  const folder = join(root, "integrations/chat");
+  const { default: english } = await import(join(folder, "lang-en.js"));
+  const files = (await readdir(folder)).filter((f) => f.endsWith(".js"));
+  for (const file of files.filter((f) => /^lang-(?!en)/.test(f))) {
+    const { default: other } = await import(join(folder, file));
+    assert.deepEqual(Object.keys(other).sort(), Object.keys(english).sort(), file);
+    for (const [key, text] of Object.entries(english)) assert.deepEqual(other[key].match(/\{\d\}/g)?.sort(), text.match(/\{\d\}/g)?.sort(), `${file}: ${key}`);
+  }
+  const sources = (await Promise.all(files.filter((f) => !/^(lang-|sdk-)/.test(f)).map((f) => readFile(join(folder, f), "utf8")))).join("\n");
+  for (const [, key] of sources.matchAll(/\bt\("(\w+)"/g)) assert.ok(english[key], `no text ${key}`);
+  for (const key of Object.keys(english)) assert.ok(sources.includes(`"${key}"`) || key.startsWith("status_"), `${key} is not used`);
+});
