@@ -6,6 +6,7 @@ import { Shopper } from "./identity.js";
 import { directionOf, loadLanguage } from "./lang.js";
 import { chatCSS, sheetOf, widgetCSS } from "./style.js";
 import { shareTransport } from "./tabs.js";
+import { Refused } from "./transport.js";
 import { ChatView } from "./view.js";
 
 const presenceEvery = 30_000; // milliseconds
@@ -158,7 +159,12 @@ class Widget {
     if (!details) this.main.replaceChildren(element("p", { className: "wait", role: "status" }, t("connecting")));
     try {
       const credentials = await this.shopper.credentials(details);
-      this.transport = shareTransport(this.sdkAppID, credentials.userID, () => this.shopper.credentials());
+      this.transport = shareTransport(this.sdkAppID, credentials.userID, async () => {
+        const next = await this.shopper.credentials();
+        // Whoever was away for longer than a guest is remembered is somebody new.
+        if (next.userID !== credentials.userID) throw new Refused("changed", "the guest is no longer known");
+        return next;
+      });
       this.transport.listen((e) => this.#told(e));
       await this.transport.connect(credentials);
       this.conversation = new Conversation(this.transport, `C2C${this.agent}`);
@@ -235,9 +241,11 @@ class Widget {
     try {
       await this.transport.connect();
     } catch (e) {
-      this.#failed(e);
       this.view?.close();
-      this.view = undefined;
+      this.conversation?.close();
+      this.transport?.close();
+      this.view = this.conversation = this.transport = undefined;
+      this.#failed(e);
     }
   }
 
