@@ -93,8 +93,10 @@ story("what the page tells the desk around it, and that it holds no text", async
   const { conversation } = await told("open");
   assert.match(conversation, /^C2Cg_/);
   await frame.getByRole("button", { name: "All conversations" }).click(); // it is narrow
+  await shop.locator(".row.mine .meta .double").waitFor(); // it was read
+  await desk.evaluate(() => void told.splice(0));
   await write(shop, "are you there?");
-  await desk.waitForFunction((c) => told.some((m) => m.backchannel === "unread" && m.count === 1 && m.conversation === c), conversation);
+  await desk.waitForFunction((c) => told.some((m) => m.backchannel === "unread" && m.count > 0 && m.conversation === c), conversation);
   await desk.evaluate((src) => (document.querySelector("iframe[title=Chat]").src = src), `${address.split("#")[0]}#token=a.b.c`);
   await told("token");
   assert.ok(!JSON.stringify(await desk.evaluate(() => told)).includes("there"));
