@@ -100,7 +100,7 @@ func run(name, noun, what string) error {
 		}
 		changes = append(changes, change{path, text})
 	}
-	for _, edit := range []func(function) (change, error){enterSAM, enterServerless, enterFeature, enterReadme} {
+	for _, edit := range []func(function) (change, error){enterSAM, enterServerless, enterFeature, enterReadme("README.md"), enterReadme("README.zh.md"), enterReadme("README.ja.md")} {
 		c, err := edit(f)
 		if err != nil {
 			return err
@@ -155,9 +155,13 @@ func enterFeature(f function) (change, error) {
 	return c, err
 }
 
-func enterReadme(f function) (change, error) {
-	row := fmt.Sprintf("| [%s](functions/%s) | %s | `GET /%s` |\n", f.Name, f.Name, f.What, f.Noun)
-	return edited("README.md", before("| [job-worker](functions/job-worker)", row))
+// enterReadme enters the function in a front page; what it does is to be translated in
+// those of other languages.
+func enterReadme(file string) func(f function) (change, error) {
+	return func(f function) (change, error) {
+		row := fmt.Sprintf("| [%s](functions/%s) | %s | `GET /%s` |\n", f.Name, f.Name, f.What, f.Noun)
+		return edited(file, before("| [job-worker](functions/job-worker)", row))
+	}
 }
 
 // edit changes a text, or reports what it did not find there.

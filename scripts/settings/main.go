@@ -4,7 +4,7 @@
 //	go run ./scripts/settings [FUNCTION...]
 //
 // Without a name it does all functions, docs/settings.md, serverless.env.example,
-// and the table of features in CONTRIBUTING.md.
+// docs/api.html, and the table of features in CONTRIBUTING.md.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"github.com/backchannel-im/backchannel/scripts/internal/apipage"
 	"github.com/backchannel-im/backchannel/scripts/internal/callbacks"
 	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
 	"github.com/backchannel-im/backchannel/scripts/internal/settings"
@@ -72,6 +73,17 @@ func run(ctx context.Context, names []string) error {
 		return err
 	}
 	if err := os.WriteFile(settings.TencentExample, []byte(settings.OfTencent(deployed, all)), 0o644); err != nil {
+		return err
+	}
+	source, err := os.ReadFile(apipage.Source)
+	if err != nil {
+		return err
+	}
+	api, err := apipage.HTML(source)
+	if err != nil {
+		return fmt.Errorf("%s: %w", apipage.Source, err)
+	}
+	if err := os.WriteFile(apipage.Page, api, 0o644); err != nil {
 		return err
 	}
 	const contributing = "CONTRIBUTING.md"

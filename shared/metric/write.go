@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -114,6 +115,18 @@ func WriteText(w io.Writer) error {
 	var b strings.Builder
 	for _, m := range all {
 		m.text(&b)
+	}
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	for _, p := range []struct {
+		name, help string
+		value      float64
+	}{
+		{"go_goroutines", "goroutines that exist", float64(runtime.NumGoroutine())},
+		{"go_memstats_heap_inuse_bytes", "bytes of the heap in use", float64(memory.HeapInuse)},
+		{"go_memstats_sys_bytes", "bytes that the program got from the system", float64(memory.Sys)},
+	} {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s gauge\n%s %s\n", p.name, p.help, p.name, p.name, number(p.value))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Run the benchmarks behind the figures that the documents claim, peers beside ours
+# in the same run, and write them as a table.
+#
+# usage: scripts/bench.sh [-quick] [-soak DURATION] [-o FILE]
+#
+#   -quick           a few rounds of each, to see that all of them run
+#   -soak DURATION   mixed traffic with chaos for so long at the end, such as 30m
+#   -o FILE          Markdown file to write; docs/benchmarks.md unless given, - is
+#                    standard output
+#   -h               show this
+#
+# It takes less than 20 minutes on two cores, without the soak. Figures are those of
+# the machine in that hour; the ratios hold better. It needs redis-server and node
+# (scripts/setup.sh).
+set -euo pipefail
+script=$(realpath "$0")
+cd "$(dirname "$script")/.."
+
+usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$script"; }
+
+out=docs/benchmarks.md soak='' quick=false
+while (($# > 0)); do
+  case $1 in
+    -h) usage; exit ;;
+    -quick) quick=true; shift ;;
+    -soak) soak=${2-}; shift 2 || { usage >&2; exit 2; } ;;
+    -o) out=${2-}; shift 2 || { usage >&2; exit 2; } ;;
+    *) usage >&2; exit 2 ;;
+  esac
+done
+export PATH=$PWD/.tools/bin:$PWD/.tools/python/bin:$PATH
+report=$(mktemp) log=$(mktemp)
+trap 'rm -f "$report" "$log"' EXIT
+failed=0
+
+# measure TITLE TIME FOLDER PACKAGE PATTERN
+measure() {
+  local title=$1 time=$2 folder=$3 package=$4 pattern=$5
+  if $quick; then time=3x; fi
+  local command="go test -run '^\$' -bench '$pattern' -benchtime $time $package"
+  [[ $folder == . ]] || command="cd $folder && $command"
+  echo "bench.sh: $title" >&2
+  { echo; echo "## $title"; echo; echo "\`$command\`"; echo; } >> "$report"
+  if (cd "$folder" && go test -run '^$' -bench "$pattern" -benchtime "$time" -timeout 20m "$package") > "$log" 2>&1 &&
+    go run ./scripts/benchtable < "$log" >> "$report"; then
+    return
+  fi
+  echo "It failed; the last lines were" >> "$report"
+  { echo '```'; tail -n 5 "$log"; echo '```'; } >> "$report"
+  failed=1
+}
+
+measure 'Callbacks: decoding, and answering one' 2000x . ./shared/im/callback 'Decode|Callback'
+measure 'UserSigs, beside the reference library' 2000x . ./shared/im/usersig Sign
+measure 'Word filter' 200x . ./shared/moderation/wordlist Find
+measure 'Verdicts, beside an Express app' 300x . ./scripts/peers 'BeforeSend|Count'
+measure 'Exactly-once events, beside other stores' 5x scripts/bench . Event
+measure 'Sends that happen once' 50x . ./shared/im/once Group
+measure 'Cold start of every function, beside a program without anything' 10x . ./scripts/repotest Start
+if [[ -n $soak ]]; then
+  echo "bench.sh: soak, $soak" >&2
+  { echo; echo "## Soak of $soak"; echo; echo "\`BACKCHANNEL_SOAK=$soak go test -run TestSoak -v ./functions/bundle\`"; echo; } >> "$report"
+  if BACKCHANNEL_SOAK=$soak go test -run TestSoak -v -timeout 4h ./functions/bundle > "$log" 2>&1; then
+    grep -E 'soak_test.go' "$log" | sed -E 's/^ *soak_test.go:[0-9]+: /- /' >> "$report"
+  else
+    { echo '```'; grep -vE '^\{' "$log" | tail -n 10; echo '```'; } >> "$report"
+    failed=1
+  fi
+fi
+text=$(
+  echo '# Benchmarks'
+  echo
+  echo "Written by \`scripts/bench.sh\` on $(date -u +%F), $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(go version | cut -d' ' -f3-4), load $(cut -d' ' -f1 /proc/loadavg). Absolute figures are those of this machine in that hour and drift by 40 % and more; ratios were taken in one run, ours and the peers in turn, and mean something above 1.5. [scripts/bench](../scripts/bench/README.md) says what the peers are."
+  cat "$report"
+)
+if [[ $out == - ]]; then
+  printf '%s\n' "$text"
+else
+  printf '%s\n' "$text" > "$out"
+fi
+exit $failed
