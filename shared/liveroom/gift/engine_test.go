@@ -22,6 +22,7 @@ type engine struct {
 	kv.Store // what the processes use
 
 	restart  func() // nil: this one cannot be restarted
+	patient  bool   // its client tries until it is back
 	restarts int
 	lost     atomic.Int64 // calls that failed for it
 }
@@ -110,7 +111,7 @@ func openRedis(t *testing.T, clock *kvtest.Clock) *engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
-	e := &engine{}
+	e := &engine{patient: true}
 	e.Store = kvtest.Hook(store, func(_ string, call func() error) error {
 		err := call()
 		if errors.Is(err, kv.ErrUnavailable) {
