@@ -292,6 +292,7 @@ func settings(o options, emulator string, fakes ...map[string]string) func(strin
 		"CSS_PLAY_DOMAIN":  "play.example.com",
 		"CSS_PLAY_KEY":     wiring.DevelopmentCSSPlayKey,
 		"ROOM_HISTORY":     "200",
+		"ROOM_DROP_METER":  "1",
 
 		"VIRGIL_APP_ID":     virgil.DevelopmentAppID,
 		"VIRGIL_APP_KEY_ID": virgil.DevelopmentKeyID,

@@ -59,6 +59,28 @@ story("the live room: the owner changes the notice, mutes a viewer and removes h
   await close(page);
 });
 
+story("the live room: viewers come from the room, follow the anchor and pay; history, drops and a broadcast", async () => {
+  const page = await open();
+  await online(page, "alice", "bob");
+  const host = page.getByRole("region", { name: "Host" });
+  await host.getByRole("list", { name: "Viewers" }).locator("li", { hasText: "bob" }).waitFor();
+  await windowOf(page, "bob").locator(".anchor").getByText("alice").waitFor();
+  await windowOf(page, "bob").getByRole("button", { name: "Follow", exact: true }).click();
+  await windowOf(page, "bob").locator(".anchor").getByText("1 fan", { exact: true }).waitFor();
+  await windowOf(page, "bob").getByRole("button", { name: "Unfollow" }).waitFor();
+  await host.getByRole("button", { name: "Make member bob" }).click();
+  await host.getByRole("list", { name: "Viewers" }).locator("li", { hasText: "bob" }).getByText("member", { exact: true }).waitFor();
+  await host.getByText("Broadcast, history, drops").click();
+  await write(page, "bob", "for those who come later");
+  await host.getByRole("list", { name: "History" }).getByText("for those who come later").waitFor();
+  await host.getByText("IM dropped no message.").waitFor();
+  await host.getByRole("textbox", { name: "To all rooms" }).fill("good night, all rooms");
+  await host.getByRole("button", { name: "Broadcast" }).click();
+  await log(page, "bob").getByText("good night, all rooms").waitFor();
+  await host.getByText(/^Sent/).waitFor();
+  await close(page);
+});
+
 story("the live room: a lottery is drawn, and verified from what is public", async () => {
   const page = await open();
   const host = await playLottery(page);

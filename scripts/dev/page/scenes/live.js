@@ -6,6 +6,7 @@ import { openBoard } from "./live/board.js";
 import { openGifts, shapeOf } from "./live/gifts.js";
 import { openHost } from "./live/host.js";
 import { openLottery } from "./live/lottery.js";
+import { openAnchor, openMore } from "./live/more.js";
 import { Player } from "./live/player.js";
 import { openRoom } from "./live/room.js";
 import { read, sentence } from "./live/wire.js";
@@ -18,19 +19,20 @@ export const live = {
   open(stage) {
     const room = openRoom(stage.world.groups.live);
     const levels = new Map(); // by user
-    const host = openHost(stage.world, room), board = openBoard(), lottery = openLottery(stage.world, room);
+    const host = openHost(stage.world, room), board = openBoard(), lottery = openLottery(stage.world, room), more = openMore(room);
     const told = ({ event, data }) => event === "lottery" && lottery.heard(data);
     const viewers = stage.world.users.slice(0, 2).map((user) => openViewer(stage, user, room, levels, told));
-    stage.pane("Host", element("section", { className: "tool", "aria-label": "Host" }, host.nodes, board.nodes, lottery.nodes));
+    stage.pane("Host", element("section", { className: "tool", "aria-label": "Host" }, host.nodes, board.nodes, lottery.nodes, more.nodes));
 
     async function refresh() {
       const stats = await room.stats();
       for (const u of stats.users) levels.set(u.userID, u.level);
       board.show(stats);
-      const [is, { restrictions }] = await Promise.all([room.get(), room.restrictions()]);
-      host.show(is, restrictions);
+      more.show(stats);
+      const [is, { restrictions }, { members }] = await Promise.all([room.get(), room.restrictions(), room.members()]);
+      host.show(is, restrictions, members);
       for (const v of viewers) v.show(is, stats);
-      await Promise.all([lottery.refresh(), ...viewers.map((v) => v.refresh())]);
+      await Promise.all([lottery.refresh(), more.refresh(), ...viewers.map((v) => v.refresh())]);
     }
     return {
       refresh,
@@ -56,11 +58,12 @@ function openViewer(stage, first, room, levels, told) {
   const notice = element("p", { className: "notice", hidden: true });
   let chat;
   const gifts = openGifts(room, player, () => chat?.user ?? first, (draft) => chat.say(draft));
+  const anchor = openAnchor(room, stage.world.users[0], () => chat?.user ?? first);
   chat = stage.chat({
     user: first,
     rooms: [room.id],
     place: () => place,
-    top: element("div", {}, player.node, notice),
+    top: element("div", {}, player.node, notice, anchor.node),
     tools: gifts.node,
     badge: (user) => (levels.get(user) ? `Lv ${levels.get(user)}` : ""),
     look,
@@ -90,7 +93,7 @@ function openViewer(stage, first, room, levels, told) {
       set(notice, "hidden", !is.notice);
       chat.draw();
     },
-    refresh: gifts.refresh,
+    refresh: () => Promise.all([gifts.refresh(), anchor.refresh()]),
     close: () => hub.removeEventListener("items", onItems),
   };
 }

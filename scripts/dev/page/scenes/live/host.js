@@ -15,7 +15,9 @@ const ways = {
 // openHost returns {nodes, show(room, restrictions)}: what the owner of a room
 // does, in his own name.
 export function openHost(world, room) {
-  const [owner, ...others] = world.users;
+  const [owner] = world.users;
+  const viewers = new Set(); // who is or was in the room
+  const paying = new Set(); // who is a paid member
   let now;
   const changed = () => document.dispatchEvent(new Event("changed"));
 
@@ -38,30 +40,45 @@ export function openHost(world, room) {
   const people = element("ul", { className: "people", "aria-label": "Viewers" });
   const act = (label, what, body) => ({ label, do: () => room.restrict(owner, what, body).then(changed) });
 
+  const nobody = element("p", { className: "empty" }, "Whoever enters the room appears here.");
+  // A server of the app says who has paid; it counts for the level.
+  async function enroll(user) {
+    const level = paying.has(user) ? 0 : 1;
+    await room.member(user, level);
+    if (level) paying.add(user);
+    else paying.delete(user);
+    changed();
+  }
+
   return {
     nodes: [
       element("h2", {}, `${owner}'s room `, status), moves, form,
-      element("h2", {}, "Viewers"), people,
+      element("h2", {}, "Viewers"), people, nobody,
     ],
-    show(is, restrictions) {
+    show(is, restrictions, members) {
       now = is;
+      const online = new Set(members.map((m) => m.userId));
+      for (const user of [...online, ...restrictions.map((r) => r.userId)]) if (user && user !== owner) viewers.add(user);
       set(status, "textContent", is.status);
       patch(moves, ways[is.status] ?? [], ([label]) => label, ([label, to]) => button(label, async () => {
         await room.setStatus(owner, to, now.version);
         changed();
       }));
       if (!notice.dirty && document.activeElement !== notice) set(notice, "value", is.notice ?? "");
-      patch(people, others, (u) => u, (u) => {
+      set(nobody, "hidden", viewers.size > 0);
+      patch(people, [...viewers].sort(), (u) => u, (u) => {
         const parts = { state: element("span", { className: "soft" }), acts: element("span", { className: "acts" }) };
         return Object.assign(element("li", { className: "line" }, element("b", {}, u), parts.state, parts.acts), { parts });
       }, ({ parts }, u) => {
         const has = (kind) => restrictions.some((r) => r.userId === u && r.kind === kind);
-        set(parts.state, "textContent", has("kick") ? "kicked" : has("mute") ? "muted" : "");
+        const states = [has("kick") ? "kicked" : !online.has(u) && "away", has("mute") && "muted", paying.has(u) && "member"];
+        set(parts.state, "textContent", states.filter(Boolean).join(", "));
         const acts = has("kick") ? [act("Let back", "unkick", { userId: u })] : [
           has("mute") ? act("Unmute", "unmute", { userId: u }) : act("Mute", "mute", { userId: u, seconds: muteSeconds, reason: "by the owner" }),
           act("Kick", "kick", { userId: u, seconds: 3600, reason: "by the owner" }),
+          { label: paying.has(u) ? "End membership of" : "Make member", short: paying.has(u) ? "End membership" : "Member", do: () => enroll(u) },
         ];
-        patch(parts.acts, acts, (a) => a.label, (a) => button(a.label, a.do, { "aria-label": `${a.label} ${u}` }));
+        patch(parts.acts, acts, (a) => a.label, (a) => button(a.short ?? a.label, a.do, { "aria-label": `${a.label} ${u}` }));
       });
     },
   };
