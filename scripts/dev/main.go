@@ -110,7 +110,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	addr, stage := listeners[0].Addr().String(), newScene("http://"+listeners[1].Addr().String())
 	deskURL := "http://" + listeners[2].Addr().String()
 	desk, deskSettings := deskOf(o.desk, deskURL)
-	play, playURL := newGame(), "http://"+listeners[3].Addr().String()
+	play, playURL := newGame(stage.Users), "http://"+listeners[3].Addr().String()
 	chat, err := im.NewClient(im.Config{Domain: stage.Emulator, SDKAppID: appID, Key: wiring.DevelopmentSecret, Admin: admin})
 	if err != nil {
 		return errors.Join(err, closeAll(listeners[:]))

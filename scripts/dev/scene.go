@@ -44,6 +44,8 @@ const (
 	lobby = "lobby"
 	red   = "team-red"
 	plaza = "@TGS#_plaza"
+	world = "@TGS#_world"
+	guild = "guild"
 )
 
 func newScene(emulator string) scene {
@@ -56,7 +58,7 @@ func newScene(emulator string) scene {
 		Agents:        agents,
 		ShopAgent:     shopAgent,
 		Robot:         robot{robo.UserID, robo.Nick},
-		Groups:        map[string]string{"live": lobby, "team": red},
+		Groups:        map[string]string{"live": lobby, "team": red, "world": world, "guild": guild},
 		Community:     community{plaza, []topic{{plaza + "@TOPIC#_general", "general"}, {plaza + "@TOPIC#_help", "help"}}},
 		Sayings:       []string{"Hello everyone", "join my casino now", "buy followers", "add me on telegram"},
 	}
@@ -85,6 +87,8 @@ func (s scene) furnish(ctx context.Context, c *im.Client) error {
 	for _, g := range []im.NewGroup{
 		{Type: im.AVRoom, GroupID: lobby, Name: "Live room"}, // clients enter it with each session
 		{Type: im.Public, GroupID: red, Name: "Team", Members: members[1:]},
+		{Type: im.Community, GroupID: world, Name: "World", Members: members[1:]},
+		{Type: im.Public, GroupID: guild, Name: "Guild", Members: members[1:]},
 		{Type: im.Community, GroupID: plaza, Name: "Community", Members: members[1:], SupportTopic: true},
 	} {
 		g.Owner = s.Users[0]

@@ -8,12 +8,13 @@ import { openTabs } from "./tabs.js";
 import { community } from "./scenes/community.js";
 import { desk } from "./scenes/desk.js";
 import { direct } from "./scenes/direct.js";
+import { game } from "./scenes/game.js";
 import { live } from "./scenes/live.js";
 import { moderation } from "./scenes/moderation.js";
 import { shop } from "./scenes/shop.js";
 import { team } from "./scenes/team.js";
 
-const scenes = [live, team, community, direct, desk, moderation, shop];
+const scenes = [live, team, game, community, direct, desk, moderation, shop];
 const calm = 150; // milliseconds after a callback, when what follows from it has settled
 const often = 4000; // milliseconds
 
