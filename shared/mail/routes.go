@@ -22,7 +22,8 @@ type RoutesConfig struct {
 	Gate    *api.Gate
 	Keeper  *idem.Keeper // of answers to requests with an Idempotency-Key
 	Origins []string     // web pages that users may call from
-	Blocked Blocked      // nil: nobody has blocked anybody
+	// Profiles has the routes of profiles and blocklists served; nil: they are not there.
+	Profiles Profiles
 }
 
 // What a route is.
@@ -48,7 +49,7 @@ type routes struct {
 func (m *Mails) Routes(mux *http.ServeMux, c RoutesConfig) {
 	x := &routes{m, c}
 	methods := make(map[string][]string)
-	for _, one := range []route{
+	list := []route{
 		{http.MethodPost, "/mail", http.StatusAccepted, server | keyed, x.send},
 		{http.MethodGet, "/mail", http.StatusOK, server, x.list},
 		{http.MethodGet, "/mail/{id}", http.StatusOK, server, x.get},
@@ -68,7 +69,18 @@ func (m *Mails) Routes(mux *http.ServeMux, c RoutesConfig) {
 		{http.MethodGet, "/trades/{id}", http.StatusOK, player, x.trade},
 		{http.MethodPost, "/trades/{id}/accept", http.StatusOK, player, x.accept},
 		{http.MethodPost, "/trades/{id}/cancel", http.StatusOK, player, x.cancelTrade},
-	} {
+	}
+	if c.Profiles != nil {
+		list = append(
+			list,
+			route{http.MethodGet, "/profiles/{userID}", http.StatusOK, 0, x.getProfile},
+			route{http.MethodPut, "/profiles/{userID}", http.StatusOK, 0, x.setProfile},
+			route{http.MethodGet, "/blocklist", http.StatusOK, player, x.blocklist},
+			route{http.MethodPut, "/blocklist/{userID}", http.StatusOK, player, x.block(c.Profiles.BlockUsers, true)},
+			route{http.MethodDelete, "/blocklist/{userID}", http.StatusOK, player, x.block(c.Profiles.UnblockUsers, false)},
+		)
+	}
+	for _, one := range list {
 		methods[one.path] = append(methods[one.path], one.method)
 		mux.Handle(one.method+" "+one.path, api.CORS(c.Origins, "", x.handler(one)))
 	}
@@ -124,7 +136,7 @@ func (x *routes) handler(one route) http.Handler {
 		return x.Gate.Server(h)
 	}
 	return x.Gate.Any(func(w http.ResponseWriter, r *http.Request) error {
-		if api.CallerFrom(r.Context()).UserID == "" {
+		if one.is&player != 0 && api.CallerFrom(r.Context()).UserID == "" {
 			return fault.New(fault.Forbidden, "a player's inbox and trades are the player's own: call with a UserSig")
 		}
 		return h(w, r)
@@ -315,7 +327,7 @@ func (x *routes) offer(ctx context.Context, c api.Caller, r *http.Request) (any,
 	if err := x.Gate.Bans.Check(ctx, in.With); err != nil {
 		return nil, err
 	}
-	return x.Offer(ctx, c.UserID, key, in, x.Blocked)
+	return x.Offer(ctx, c.UserID, key, in, x.blocked())
 }
 
 func (x *routes) trade(ctx context.Context, c api.Caller, r *http.Request) (any, error) {

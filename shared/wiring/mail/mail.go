@@ -4,14 +4,12 @@ package mail
 import (
 	"context"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/config"
 	"github.com/backchannel-im/backchannel/shared/hook"
 	"github.com/backchannel-im/backchannel/shared/idem"
-	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/mail"
 	"github.com/backchannel-im/backchannel/shared/wiring"
@@ -35,7 +33,7 @@ func read(s *wiring.Settings) wiring.Open {
 		conf.IM, conf.Sends = client, once.New(h.Store, client, nil)
 		mails := mail.New(conf)
 		h.Routes(func(mux *http.ServeMux, gate *api.Gate) {
-			mails.Routes(mux, mail.RoutesConfig{Gate: gate, Keeper: idem.New(h.Store, nil), Origins: origins, Blocked: blocked(client)})
+			mails.Routes(mux, mail.RoutesConfig{Gate: gate, Keeper: idem.New(h.Store, nil), Origins: origins, Profiles: client})
 		})
 		return nil
 	}
@@ -65,19 +63,4 @@ func readConfig(s *wiring.Settings) (conf mail.Config) {
 		Name: "MAIL_TRADE_TIME", Meaning: "time that the offer of a trade waits for its acceptance before both players get back their items", Format: "a duration, such as 10m", Default: "10m",
 	}, time.Minute, 24*time.Hour)
 	return conf
-}
-
-// blocked asks IM whether a user is on another's blocklist.
-func blocked(client *im.Client) mail.Blocked {
-	return func(ctx context.Context, user, by string) (bool, error) {
-		for cursor := 0; ; {
-			list, next, err := client.BlockedUsers(ctx, by, cursor)
-			if err != nil || slices.Contains(list, user) {
-				return err == nil, err
-			}
-			if cursor = next; cursor == 0 {
-				return false, nil
-			}
-		}
-	}
 }
