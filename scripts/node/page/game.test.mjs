@@ -13,12 +13,12 @@ story("the lobby: a mail with gems is sent and claimed, and two players trade a 
   await mail.getByRole("button", { name: "Send the mail" }).click();
   await mail.locator("#campaigns li").first().filter({ hasText: /sent.*4 of 4 by batchsendmsg/ }).waitFor();
 
-  await inbox.getByText("bob has 2 sword, 20 gem").waitFor();
+  await inbox.getByText("bob has 20 gem, 2 sword").waitFor();
   const letter = inbox.locator("#inbox li").first();
   await letter.filter({ hasText: "With 5 gem." }).waitFor();
   await letter.getByRole("button", { name: "Claim Season 3" }).click();
   await letter.filter({ hasText: "claimed" }).waitFor();
-  await inbox.getByText("bob has 2 sword, 25 gem").waitFor();
+  await inbox.getByText("bob has 25 gem, 2 sword").waitFor();
   await inbox.getByText("0 unread").waitFor();
 
   await trades.getByRole("button", { name: "alice offers bob a sword for ten gems" }).click();
@@ -27,6 +27,6 @@ story("the lobby: a mail with gems is sent and claimed, and two players trade a 
   await shot(page, "game");
   await trade.getByRole("button", { name: "bob accepts" }).click();
   await trade.filter({ hasText: "done" }).waitFor();
-  await inbox.getByText("bob has 3 sword, 15 gem").waitFor();
+  await inbox.getByText("bob has 15 gem, 3 sword").waitFor();
   await close(page);
 });
