@@ -243,6 +243,9 @@ func (d *deployer) withForwards(f deployment.SCFFunction) deployment.SCFFunction
 	return f
 }
 
+// errNotBuilt: there is no program to deploy yet. A plan goes on without.
+var errNotBuilt = errors.New("not built")
+
 // program returns the zip of a function, and its hash.
 func (d *deployer) program(f deployment.SCFFunction) ([]byte, string, error) {
 	var b []byte
@@ -253,7 +256,7 @@ func (d *deployer) program(f deployment.SCFFunction) ([]byte, string, error) {
 		}
 	}
 	if err != nil {
-		return nil, "", fmt.Errorf("%s has no program at %s/%s.zip: run scripts/build.sh first", f.Key, d.want.Source, f.Key)
+		return nil, "", fmt.Errorf("%w: %s has no program at %s/%s.zip: run scripts/build.sh first", errNotBuilt, f.Key, d.want.Source, f.Key)
 	}
 	if f.Web {
 		if b, err = withBootstrap(b); err != nil {

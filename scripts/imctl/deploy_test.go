@@ -237,6 +237,10 @@ func TestDeployFaults(t *testing.T) {
 		})
 	}
 	s := newSite(t, "serverless.yml")
+	if err := os.RemoveAll(filepath.Join(s.dir, "build")); err != nil {
+		t.Fatal(err)
+	}
+	s.do("plan").want(t, 0, "not built yet", "create: 128 MB")
 	imctlWith(t, s.env, "deploy", "aws", "plan").want(t, 2, "usage: imctl deploy tencent")
 	imctlWith(t, s.env, "deploy", "tencent", "destroy").want(t, 2, "usage: imctl deploy tencent")
 }

@@ -19,7 +19,8 @@ func (d *deployer) plan(ctx context.Context, details bool) error {
 	todo := 0
 	for _, f := range d.ordered() {
 		_, hash, err := d.program(f)
-		if err != nil {
+		built := !errors.Is(err, errNotBuilt)
+		if err != nil && built {
 			return err
 		}
 		c, err := d.look(ctx, f)
@@ -37,6 +38,9 @@ func (d *deployer) plan(ctx context.Context, details bool) error {
 			if verb := triggerVerb(t, triggers); verb != "" {
 				lines = append(lines, verb+" "+kindOf(t)+" trigger "+t.Name)
 			}
+		}
+		if !built {
+			lines = append([]string{"the program is not built yet: run scripts/build.sh before apply"}, lines...)
 		}
 		if len(lines) == 0 {
 			fmt.Fprintf(d.out, "= %s: nothing to do\n", f.Name)
