@@ -23,31 +23,7 @@ const coins = 100
 // openRoom makes the live room, its gifts and its viewers' coins, as a server of
 // the app does. What an earlier run made stays as it is.
 func (s scene) openRoom(ctx context.Context, base string) error {
-	server := func(method, path, key string, body any) error {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		r, err := http.NewRequestWithContext(ctx, method, base+path, bytes.NewReader(b))
-		if err != nil {
-			return err
-		}
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Authorization", "Bearer "+wiring.DevelopmentKey)
-		if key != "" {
-			r.Header.Set("Idempotency-Key", key)
-		}
-		res, err := http.DefaultClient.Do(r)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode < 300 || res.StatusCode == http.StatusConflict { // it is there
-			return nil
-		}
-		answer, _ := io.ReadAll(res.Body) // for the error's text
-		return fmt.Errorf("%s %s: %d %s", method, path, res.StatusCode, answer)
-	}
+	server := func(method, path, key string, body any) error { return asServer(ctx, method, base+path, key, body) }
 	room := map[string]any{"roomId": lobby, "name": "Live room", "owner": s.Users[0], "notice": "Welcome! Be kind to each other.", "public": true}
 	if err := server(http.MethodPost, "/rooms", "dev/room", room); err != nil {
 		return err
@@ -63,4 +39,32 @@ func (s scene) openRoom(ctx context.Context, base string) error {
 		}
 	}
 	return nil
+}
+
+// asServer sends a request of a server of the app, under a key if one is given. What
+// is there already is left as it is.
+func asServer(ctx context.Context, method, address, key string, body any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(b))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+wiring.DevelopmentKey)
+	if key != "" {
+		r.Header.Set("Idempotency-Key", key)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode < 300 || res.StatusCode == http.StatusConflict { // it is there
+		return nil
+	}
+	answer, _ := io.ReadAll(res.Body) // for the error's text
+	return fmt.Errorf("%s %s: %d %s", method, address, res.StatusCode, answer)
 }

@@ -154,6 +154,10 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	// Only now, since the bundle would take the groups for new ones, and begin to
 	// count from zero, whenever the emulator has forgotten them in a restart.
 	app.SetConsole(imtest.Console{CallbackURL: "http://" + addr + "/im", CallbackToken: wiring.DevelopmentToken, RetryCallbacks: true})
+	// Communities are made anew after a restart, and know their members by callbacks.
+	if err := stage.openCommunities(ctx, chat, "http://"+addr); err != nil {
+		return errors.Join(err, shutDown(servers), b.Close())
+	}
 	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im  emulator: %s\n", addr, addr, stage.Emulator)
 	fmt.Fprintf(out, "kept on disk: %s and %s, the bundle's state and jobs; the emulator's users, messages, uploads and snapshots are in memory\n", o.stateFile(), o.queueFile())
 	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, wiring.DevelopmentSecret, wiring.DevelopmentToken, wiring.DevelopmentKey)

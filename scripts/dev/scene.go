@@ -29,23 +29,24 @@ type robot struct {
 	Nick   string `json:"nick"`
 }
 
+// community is the communities of the page, which the bundle makes.
 type community struct {
-	GroupID string  `json:"groupId"`
-	Topics  []topic `json:"topics"`
+	Servers []served `json:"servers"`
 }
 
-type topic struct {
-	ID   string `json:"id"`
-	Name string `json:"name"`
+type served struct {
+	GroupID string `json:"groupId"`
+	Name    string `json:"name"`
 }
 
 const (
-	admin = "administrator"
-	lobby = "lobby"
-	red   = "team-red"
-	plaza = "@TGS#_plaza"
-	world = "@TGS#_world"
-	guild = "guild"
+	admin  = "administrator"
+	lobby  = "lobby"
+	red    = "team-red"
+	plaza  = "@TGS#_plaza"
+	world  = "@TGS#_world"
+	guild  = "guild"
+	arcade = "@TGS#_arcade"
 )
 
 func newScene(emulator string) scene {
@@ -59,7 +60,7 @@ func newScene(emulator string) scene {
 		ShopAgent:     shopAgent,
 		Robot:         robot{robo.UserID, robo.Nick},
 		Groups:        map[string]string{"live": lobby, "team": red, "world": world, "guild": guild},
-		Community:     community{plaza, []topic{{plaza + "@TOPIC#_general", "general"}, {plaza + "@TOPIC#_help", "help"}}},
+		Community:     community{[]served{{plaza, "Plaza"}, {arcade, "Arcade"}}},
 		Sayings:       []string{"Hello everyone", "join my casino now", "buy followers", "add me on telegram"},
 	}
 }
@@ -89,16 +90,10 @@ func (s scene) furnish(ctx context.Context, c *im.Client) error {
 		{Type: im.Public, GroupID: red, Name: "Team", Members: members[1:]},
 		{Type: im.Community, GroupID: world, Name: "World", Members: members[1:]},
 		{Type: im.Public, GroupID: guild, Name: "Guild", Members: members[1:]},
-		{Type: im.Community, GroupID: plaza, Name: "Community", Members: members[1:], SupportTopic: true},
 	} {
 		g.Owner = s.Users[0]
 		if _, err := c.CreateGroup(ctx, g); err != nil {
 			return fmt.Errorf("making %s: %w", g.GroupID, err)
-		}
-	}
-	for _, t := range s.Community.Topics {
-		if _, err := c.CreateTopic(ctx, im.NewTopic{GroupID: plaza, TopicID: t.ID, Name: t.Name}); err != nil {
-			return fmt.Errorf("making topic %s: %w", t.Name, err)
 		}
 	}
 	return nil

@@ -594,6 +594,13 @@ func TestUnread(t *testing.T) {
 	if _, n := unread("cat"); n != 3 {
 		t.Errorf("%d unread, a recalled one among them", n)
 	}
+	if _, err := bob.Send("@TGS#_town", imtest.Draft{Text: "typing", TopicID: random.TopicID, OnlineOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	p.work()
+	if _, n := unread("cat"); n != 3 {
+		t.Errorf("%d unread, one that is in no history among them", n)
+	}
 	w.Must(bob.Recall("@TGS#_town", random.TopicID, 4))
 	p.work()
 	into[any](p, p.do("ann", "DELETE", path("town", general, ""), ``))

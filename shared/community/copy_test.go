@@ -156,7 +156,7 @@ func TestCopyOfManyMembers(t *testing.T) {
 		p = w.process(mortal)
 		w.process(w.store) // another one, which lives, hears the callbacks
 		func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
 			for range 3 {
 				w.Must(w.App.Settle(ctx))

@@ -215,8 +215,14 @@ func (c *Communities) mayWrite(ctx context.Context, e *callback.GroupBeforeSendM
 // user the latest; elsewhere it writes nothing.
 func (c *Communities) sent(ctx context.Context, e *callback.GroupAfterSendMsg) error {
 	p, v, err := c.place(ctx, e.GroupID, e.TopicID)
-	if err != nil || v == nil || p.Channel.SlowModeSeconds == 0 || e.From == im.NotFoundSender || e.OnlineOnlyFlag == 1 {
+	if err != nil || v == nil {
 		return err
+	}
+	if e.OnlineOnlyFlag == 1 && p.Channel.ChannelID != "" {
+		return c.NotCounted(ctx, v.Community, p.Channel, e.MsgSeq)
+	}
+	if p.Channel.SlowModeSeconds == 0 || e.From == im.NotFoundSender {
+		return nil
 	}
 	at := e.MsgTime.Time()
 	if e.EventTime != 0 && e.EventTime.Time().Sub(at) < time.Second {
@@ -270,6 +276,12 @@ func (c *Communities) recalled(ctx context.Context, e *callback.GroupAfterRecall
 		return err
 	}
 	return c.Unpinned(ctx, v.Community, p.Channel, seqs)
+}
+
+// NotCounted notes messages of a channel that are in no history, such as those for who
+// is online: they count as read by everybody.
+func (c *Communities) NotCounted(ctx context.Context, is Community, ch Channel, seqs ...uint32) error {
+	return c.rememberRecalled(ctx, is.ChannelPartition(ch), slices.DeleteFunc(seqs, func(seq uint32) bool { return seq == 0 }))
 }
 
 // maxRecalled bounds the recalled messages remembered of a channel.

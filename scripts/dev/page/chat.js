@@ -35,7 +35,8 @@ export class Chat {
   // options: user; others (who may be chosen in his stead); rooms to enter;
   // place(user), where he writes; sayings; badge(from), a node beside a name;
   // look(item), which returns a node for what is no plain message, or null to
-  // show nothing of it; onCallback(messageID), to show its callback; onUser.
+  // show nothing of it; marks(item), a list of [key, make] of nodes under a message;
+  // onCallback(messageID), to show its callback; onUser.
   constructor(options) {
     this.options = options;
     this.known = new Set(); // ids of messages that count as new no more
@@ -188,6 +189,10 @@ export class Chat {
 
   renew(node, item) {
     if (item.note) return;
+    if (this.options.marks) {
+      if (!node.parts.marks) node.append((node.parts.marks = element("span", { className: "marks" })));
+      patch(node.parts.marks, this.options.marks(item), ([key]) => key, ([, make]) => make());
+    }
     const badge = this.options.badge?.(item.from) ?? "";
     if (node.item === item && node.badge === badge) return;
     node.item = item;

@@ -1,4 +1,4 @@
-// Scenes in which people write to each other: moderation, community, one to one, the chatbot.
+// Scenes in which people write to each other: moderation, one to one, the chatbot.
 import assert from "node:assert/strict";
 import { callbacks, close, counted, log, messages, online, open, press, shot, show, story, windowOf, write } from "./harness.mjs";
 
@@ -80,20 +80,6 @@ story("strikes mute and ban; a banned user's window says so, and lives again onc
   await online(page, "bob");
   await write(page, "bob", "I am back");
   await log(page, "alice").getByText("I am back").waitFor();
-  await close(page);
-});
-
-story("community topics are kept apart, and users come and go", async () => {
-  const page = await open({}, "community");
-  await online(page, "alice", "bob");
-  await press(page, "alice", "Hello everyone");
-  await log(page, "bob").getByText("Hello everyone").waitFor();
-  await windowOf(page, "bob").getByRole("combobox", { name: "Topic" }).selectOption("help");
-  assert.equal(await log(page, "bob").innerText(), "");
-  await page.getByRole("button", { name: "Another user" }).click();
-  await online(page, "carol");
-  await page.getByRole("button", { name: "Close carol's window" }).click();
-  await windowOf(page, "carol").waitFor({ state: "detached" });
   await close(page);
 });
 

@@ -300,8 +300,11 @@ func (t *Threads) Register(m *callback.Mux) {
 // sent hears of messages in sub-channels.
 func (t *Threads) sent(ctx context.Context, e *callback.GroupAfterSendMsg) error {
 	p, ours, err := t.conf.Communities.PlaceOf(ctx, e.GroupID, e.TopicID)
-	if err != nil || !ours || p.ThreadID == "" || e.OnlineOnlyFlag == 1 {
+	if err != nil || !ours || p.ThreadID == "" {
 		return err
+	}
+	if e.OnlineOnlyFlag == 1 { // in no history, and so not counted
+		return t.uncount(ctx, p, e.MsgSeq)
 	}
 	if err := t.dirty(ctx, p); err != nil {
 		return err
@@ -346,6 +349,15 @@ func (t *Threads) recall(ctx context.Context, e *callback.GroupAfterRecallMsg) e
 	if err != nil || !ours || p.ThreadID == "" {
 		return err
 	}
+	var seqs []uint32
+	for _, one := range e.MsgSeqList {
+		seqs = append(seqs, one.MsgSeq)
+	}
+	return t.uncount(ctx, p, seqs...)
+}
+
+// uncount takes messages of a sub-channel out of its count.
+func (t *Threads) uncount(ctx context.Context, p community.Place, seqs ...uint32) error {
 	if _, there, err := t.parent(ctx, p.Community, p.ThreadID); err != nil || !there {
 		return err
 	}
@@ -355,9 +367,9 @@ func (t *Threads) recall(ctx context.Context, e *callback.GroupAfterRecallMsg) e
 			return err
 		}
 		before := len(list)
-		for _, one := range e.MsgSeqList {
-			if at, is := slices.BinarySearch(list, one.MsgSeq); !is {
-				list = slices.Insert(list, at, one.MsgSeq)
+		for _, seq := range seqs {
+			if at, is := slices.BinarySearch(list, seq); !is {
+				list = slices.Insert(list, at, seq)
 			}
 		}
 		if len(list) == before {

@@ -405,13 +405,16 @@ func (t *Threads) tell(ctx context.Context, is community.Community, ch community
 		return err
 	}
 	_, random := im.Numbers(digest(is.CommunityID, ch.ChannelID, rand.Text()))
-	_, err = t.conf.IM.SendGroupMsg(ctx, im.GroupMsg{
+	sent, err := t.conf.IM.SendGroupMsg(ctx, im.GroupMsg{
 		GroupID: ch.GroupID, TopicID: ch.TopicID, From: t.conf.Admin, Random: random, OnlineOnly: true, Body: im.Custom(string(data), "", ""),
 	})
 	if im.Lasting(err) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return t.conf.Communities.NotCounted(ctx, is, ch, sent.MsgSeq)
 }
 
 // remove ends a sub-channel and forgets it.
