@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { close, log, online, open, press, shot, story, windowOf, write } from "./harness.mjs";
 
-const tree = (page, user) => windowOf(page, user).getByRole("navigation", { name: "Channels" });
+const tree = (page, user) => windowOf(page, user).getByRole("group", { name: "Channels" });
 const channel = (page, user, name) => tree(page, user).getByRole("button", { name });
 
 story("channels are kept apart, a badge counts what was missed, and reading clears it", async () => {
   const page = await open({}, "community");
   await online(page, "alice", "bob");
+  await channel(page, "alice", "# general").waitFor();
   await channel(page, "bob", "# off-topic").click();
   await press(page, "alice", "Hello everyone");
   await log(page, "alice").getByText("Hello everyone").waitFor();
@@ -33,7 +34,7 @@ story("a reaction, a pin and a thread beside the conversation reach the other", 
   await mine.getByRole("button", { name: "Pin", exact: true }).click();
   await windowOf(page, "bob").getByText("pinned: who is for lunch?").waitFor();
   await theirs.getByRole("button", { name: "Thread" }).click();
-  const thread = (user) => windowOf(page, user).getByRole("complementary", { name: "Thread" });
+  const thread = (user) => windowOf(page, user).getByRole("group", { name: "Thread", exact: true });
   await thread("bob").getByLabel("Answer").fill("I am");
   await thread("bob").getByRole("button", { name: "Answer" }).click();
   await mine.getByRole("button", { name: "1 reply" }).click();

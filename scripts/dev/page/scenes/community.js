@@ -35,8 +35,8 @@ export const community = {
 // openWindow opens a user's window on the servers.
 function openWindow(stage, first, servers) {
   const at = { server: servers[0], channel: undefined, thread: undefined };
-  const rail = element("nav", { className: "rail", "aria-label": "Servers" });
-  const list = element("nav", { className: "channels", "aria-label": "Channels" });
+  const rail = element("div", { className: "rail", role: "group", "aria-label": "Servers" });
+  const list = element("div", { className: "channels", role: "group", "aria-label": "Channels" });
   const people = element("div", { className: "people", role: "group", "aria-label": "Members by role" });
   const pins = element("div", { className: "pins", role: "group", "aria-label": "Pinned messages", hidden: true });
   const top = element("div", { className: "server" }, rail, element("div", { className: "tree" }, list, people));
@@ -61,7 +61,7 @@ function openWindow(stage, first, servers) {
     if (text) hub.ask("send", user(), threadPlace(), { text });
   });
   const title = element("h3", {});
-  const aside = element("aside", { className: "thread", "aria-label": "Thread", hidden: true },
+  const aside = element("div", { className: "thread", role: "group", "aria-label": "Thread", hidden: true },
     element("div", { className: "line" }, title, button("Close thread", () => show(undefined), { className: "quiet" })), log, form);
   const beside = element("div", { className: "beside" });
   said.replaceWith(beside);
