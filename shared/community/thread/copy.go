@@ -18,6 +18,11 @@ import (
 // copy copies members until all are in or the job's time is over; then another job
 // goes on.
 func (t *Threads) copy(ctx context.Context, is community.Community, s *seen) error {
+	// The clock makes another job where this one dies; a job that died often waits long
+	// between its attempts.
+	if err := t.copies.Guard(ctx, is.CommunityID+" "+s.ThreadID, t.now().Add(2*guardAfter)); err != nil {
+		return err
+	}
 	for s.copying() {
 		if deadline, has := ctx.Deadline(); has && time.Until(deadline) < reserve {
 			return t.goOn(ctx, is, s.ThreadID)
