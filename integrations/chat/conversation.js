@@ -9,6 +9,7 @@ export class Conversation extends EventTarget {
   unread = 0;
   gone = false; // dissolved
   #byID = new Map();
+  #solid = new Set(); // ids of messages that the history has shown
   #pending = []; // drafts that are not known to have arrived, oldest first
   #older; // cursor
   #line = Promise.resolve(); // sends, one after the other
@@ -46,17 +47,21 @@ export class Conversation extends EventTarget {
 
   // load reads the latest, and on a further call whatever was missed since.
   async load() {
-    let cursor;
     const before = this.loaded;
+    let cursor, found = []; // oldest first
     for (let page = 0; page < (before ? fresh : 1); page++) {
       const { messages, cursor: older } = await this.transport.history(this.id, cursor);
-      const overlap = messages.some((m) => this.#byID.has(m.id));
-      for (const [i, m] of messages.entries()) this.#put(m, this.#orders.last + i);
-      this.#orders.last += messages.length;
-      if (!before) this.#older = older;
+      found = [...messages, ...found];
       cursor = older;
-      if (overlap || !older) break;
+      // A message that was pushed says nothing of those before it; one that came
+      // with the history does.
+      if (!older || messages.some((m) => this.#solid.has(m.id))) break;
     }
+    for (const m of found) {
+      this.#put(m, this.#orders.last++);
+      this.#solid.add(m.id);
+    }
+    if (!before) this.#older = cursor;
     this.loaded = true;
     this.#changed();
   }
