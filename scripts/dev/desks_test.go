@@ -78,6 +78,10 @@ func TestTheLifeOfATicket(t *testing.T) {
 			says("alice", "it is broken again")
 			until("reopened", func(tk ticket) bool { return tk.Status == "open" || tk.Status == "Working" })
 			until("with its agent", within("702", "alice"))
+			if desk == "zendesk" { // closed for good, whatever was said since
+				act("/close", `{"closed":true}`)
+				until("dissolved", within())
+			}
 		})
 	}
 	if status, body := start(t, "-state", t.TempDir()).call(t, http.MethodPost, "/dev/tickets/1/solve", `{}`); status != http.StatusNotFound {

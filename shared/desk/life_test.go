@@ -486,13 +486,13 @@ func testCameBackUnheard(w *world) {
 	p.quiet()
 }
 
-// testClosedForGood: Zendesk changes no closed ticket. Its transcript that came too
-// late stays in the group, and a requester who is back gets a follow-up.
+// testClosedForGood: Zendesk changes no closed ticket. Its transcript comes too late, and a requester who is back gets a follow-up.
 func testClosedForGood(w *world) {
 	z, is := w.fake.(*desktest.Zendesk)
 	if !is {
 		w.Skip("a closed case of Salesforce can be changed")
 	}
+	w.conf.KeepClosed = true
 	p := w.process(w.store)
 	id, group := p.opens("jane")
 	p.told(w.fake.Assign(id, "701"))

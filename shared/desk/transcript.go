@@ -247,12 +247,13 @@ func (t *Tickets) advance(ctx context.Context, r recording, p *progress) (refuse
 }
 
 // refusal ends a transcript that the desk does not take: its ticket is deleted, or
-// closed for good. The group of the latter stays, with all that was said in it.
+// closed for good. What was said is then in the group alone, which goes or stays as
+// groups of closed tickets do.
 func (t *Tickets) refusal(ctx context.Context, p *progress, r recording, err error) (refused, done bool, _ error) {
 	if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrRefused) {
 		return false, false, err
 	}
-	slog.WarnContext(ctx, "the desk takes no transcript of a ticket; its group stays", "error", err.Error())
+	slog.ErrorContext(ctx, "the desk takes no transcript of a ticket: it was closed or deleted before it was solved", "ticket", r.TicketID, "error", err.Error())
 	*p = progress{Made: p.Made, Next: p.Next, Round: r.Round, Into: r.Into, Refused: true}
 	return errors.Is(err, ErrRefused), true, nil
 }

@@ -1,22 +1,19 @@
 // Support: tickets at a fake desk, each with a chat group for its customer and
-// its agents.
+// its agents, who answer in the page that desks show in a frame.
 import { button, call, element, patch, set } from "../dom.js";
 
 export const desk = {
   id: "desk",
   title: "Support desk",
-  about: "Asking for help opens a ticket at a fake Zendesk and a group with it. Agents whom the desk assigns come into the group, and leave with the ticket.",
-  steps: ["Press Ask for help as alice.", "Assign 701, then 702: see who is in the group.", "Let alice and the agent talk.", "Close the ticket."],
+  about: "Asking for help opens a ticket at a fake desk and a group with it. Agents whom the desk assigns come into the group; a solved ticket asks for a rating and has what was said as a note.",
+  steps: ["Press Ask for help as alice: she is told her place.", "Assign 701, who answers in the agent's page.", "Solve the ticket: the transcript is its note, and alice is asked how it was.", "Let alice answer 5, or write again and so reopen it.", "Close the ticket."],
   open(stage) {
+    const style = element("link", { rel: "stylesheet", href: "scenes/shop.css" });
+    document.head.append(style);
     const [customer] = stage.world.users;
     let chosen = ""; // the group that is shown
     const place = () => ({ groupId: chosen });
-    const sayings = ["Hello, my printer is offline", "Thank you"];
-    const empty = "A ticket's conversation appears here. Ask for help first.";
-    const chats = [
-      stage.chat({ user: customer, place, sayings, empty }),
-      stage.chat({ user: stage.world.agents[0], others: stage.world.agents, place, sayings: ["How can I help?", "Have you tried to turn it off and on?"], empty }),
-    ];
+    const chat = stage.chat({ user: customer, place, sayings: ["Hello, my printer is offline", "Thank you", "5"], empty: "A ticket's conversation appears here. Ask for help first." });
     const list = element("ul", { id: "tickets" });
     const none = element("p", { className: "empty" }, "No ticket yet.");
     const help = button(`Ask for help as ${customer}`, async () => {
@@ -25,11 +22,27 @@ export const desk = {
       await refresh();
     }, { className: "primary" });
     stage.pane("Tickets", element("section", { className: "tool", "aria-label": "Tickets" }, element("h2", {}, "Tickets"), help, list, none));
+    const frame = element("iframe", { title: "Agent's page", referrerPolicy: "no-referrer", hidden: true });
+    const note = element("p", { className: "empty" }, "Assign an agent to a ticket: the page that desks show in a frame appears here.");
+    stage.pane("Agent", element("section", { className: "framed", "aria-label": "Agent" }, note, frame));
+
+    // The agent's page gets an identity token as a desk would give it one.
+    const tokens = new Map(); // by agent
+    let shows = "";
+    async function seat(agent, group) {
+      if (!agent || shows === `${agent} ${group}`) return;
+      shows = `${agent} ${group}`;
+      if (!tokens.has(agent)) tokens.set(agent, (await call("POST", "dev/agents/token", { userId: agent })).token);
+      frame.src = `chat/agent.html#${new URLSearchParams({ token: tokens.get(agent), conversation: `GROUP${group}` })}`;
+      frame.title = `Agent's page of ${agent}`;
+      frame.hidden = false;
+      note.hidden = true;
+    }
 
     function choose(groupId) {
       if (groupId === chosen) return;
       chosen = groupId;
-      for (const c of chats) c.moved();
+      chat.moved();
     }
 
     let tickets = [];
@@ -38,34 +51,42 @@ export const desk = {
       ({ tickets, agents } = await call("GET", "dev/tickets"));
       tickets.reverse();
       if (!tickets.some((t) => t.group === chosen) && tickets[0]?.group) choose(tickets[0].group);
+      const now = tickets.find((t) => t.group === chosen);
+      if (now?.members.includes(now.assignee)) await seat(now.assignee, now.group);
       patch(list, tickets, (t) => t.id, card, (node, t) => renew(node, t, agents));
       set(none, "hidden", tickets.length > 0);
     }
 
     function card(t) {
-      const parts = { state: element("span", { className: "pill" }), text: element("p"), acts: element("p", { className: "acts" }) };
-      const show = button("Show", () => choose(t.group), { className: "link", "aria-label": `Show the conversation of ticket ${t.id}` });
-      return Object.assign(element("li", { className: "card" }, element("b", {}, `${t.subject}`), " ", parts.state, element("small", {}, ` ${t.id} `), show, parts.text, parts.acts), { parts });
+      const parts = { state: element("span", { className: "pill" }), text: element("p"), rating: element("p"), notes: element("ul", { "aria-label": `Notes of ticket ${t.id}` }), acts: element("p", { className: "acts" }) };
+      const show = button("Show", () => { choose(t.group); return refresh(); }, { className: "link", "aria-label": `Show the conversation of ticket ${t.id}` });
+      return Object.assign(element("li", { className: "card" }, element("b", {}, `${t.subject}`), " ", parts.state, element("small", {}, ` ${t.id} `), show, parts.text, parts.rating, parts.acts, parts.notes), { parts });
     }
 
     function renew(node, t, agents) {
       const { parts } = node;
-      const closed = t.status === "closed" || t.status === "solved";
+      const status = t.status.toLowerCase();
+      const over = status === "closed" || status === "solved";
       node.classList.toggle("chosen", t.group === chosen);
       set(parts.state, "textContent", t.status);
       set(parts.text, "textContent", `in its group: ${t.members.join(", ") || "nobody"}`);
+      set(parts.rating, "textContent", t.rating ? `rated ${t.rating} of 5` : "");
+      set(parts.rating, "hidden", !t.rating);
+      patch(parts.notes, t.notes.map((n, i) => ({ ...n, i })), (n) => `${n.i}`, (n) => element("li", {}, element("details", {}, element("summary", {}, n.text.split("\n")[0]), element("pre", {}, n.text))));
       const act = (label, path, body) => ({ label, do: async () => {
         await call("POST", `dev/tickets/${t.id}/${path}`, body);
         setTimeout(refresh, 300); // its job is on its way
       } });
       patch(parts.acts, [
-        ...(closed ? [] : agents.filter((a) => a !== t.assignee).map((a) => act(`Assign ${a}`, "assign", { agent: a }))),
-        act(closed ? "Reopen" : "Close", "close", { closed: !closed }),
+        ...(over ? [] : agents.filter((a) => a !== t.assignee).map((a) => act(`Assign ${a}`, "assign", { agent: a }))),
+        ...(over || !t.assignee ? [] : [act("Solve", "solve", {})]),
+        act(over ? "Reopen" : "Close", "close", { closed: !over }),
       ], (a) => a.label, (a) => button(a.label, a.do, { "aria-label": `${a.label}, ticket ${t.id}` }));
     }
 
     return {
       refresh,
+      close: () => style.remove(),
       state: async () => tickets.map((t) => ({ title: `Ticket ${t.id}`, figures: { status: t.status, assignee: t.assignee || "nobody", group: t.group }, rows: t.members.map((m) => ({ "in the group": m })) })),
     };
   },
