@@ -80,6 +80,7 @@ check("an image in a group is in the history of its members and of the emulator"
   await bob.must(() => chat.joinGroup({ groupID: "album" }));
   const sent = await sends(alice, "Image", picture(300, 300, "square.png"), { to: "album", conversationType: "GROUP" });
   assert.equal(sent.status, "success", JSON.stringify(sent));
+  await bob.wait("MESSAGE_RECEIVED", (list) => list.some((m) => m.conversationID === "GROUPalbum" && m.type === "TIMImageElem"));
   const { data } = await bob.history("GROUPalbum");
   const info = data.messageList.find((m) => m.type === "TIMImageElem").payload.imageInfoArray[0];
   assert.deepEqual(await shows(bob, info.url), [300, 300]);

@@ -83,7 +83,8 @@ check("a banned user leaves the room and cannot return", async () => {
   await rest("group_open_http_svc/ban_group_member", { GroupId: "live", Members_Account: ["bob"], Duration: 60 });
   await bob.wait("MESSAGE_RECEIVED", `(list) => list.some((m) => m.type === "TIMGroupSystemNoticeElem")`);
   const out = await bob.do(() => chat.joinGroup({ groupID: "live" }));
-  assert.ok(out.failed > 0, JSON.stringify(out));
+  assert.equal(out.failed, 10007, JSON.stringify(out));
+  assert.ok(!(await groupState("live")).members.some((m) => m.userId === "bob"));
   await rest("group_open_http_svc/unban_group_member", { GroupId: "live", Members_Account: ["bob"] });
 });
 check("a web page is in one room at a time", async () => {
