@@ -40,6 +40,12 @@ mkdir -p "$out"
 out=$(realpath "$out")
 
 go mod verify
+# The pages that are made of programs and documents are those of this commit.
+go run ./scripts/settings
+if [[ -z $dirty && -n $(git status --porcelain) ]]; then
+  echo "release.sh: go run ./scripts/settings has changed documents: commit them first" >&2
+  exit 1
+fi
 export VERSION=$version CGO_ENABLED=0 GOFLAGS=-buildvcs=false
 scripts/build.sh
 # Times, owners and order do not depend on who makes the archive, nor when.
