@@ -102,6 +102,9 @@ const maxFile = 800
 
 func TestFilesAreNotTooLong(t *testing.T) {
 	for _, name := range files(t) {
+		if name == "docs/api.html" {
+			continue // generated from docs/openapi.yaml, and read in a browser
+		}
 		switch filepath.Ext(name) {
 		case ".go", ".js", ".mjs", ".sh", ".css", ".html":
 			if n := strings.Count(read(t, name), "\n"); n > maxFile {
