@@ -9,7 +9,6 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest/sdkgate"
-	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 )
 
 const nodeFolder = "../../../../scripts/node"
@@ -29,16 +28,6 @@ var sdkFiles = map[string][]string{
 // and joins live rooms; each of the checks in scripts/node/chatsdk asserts what
 // arrived at the other end.
 func TestOfficialSDK(t *testing.T) { testSDK(t, "@tencentcloud/chat") }
-
-// TestOlderSDKs does the same with the versions that package.json has beside.
-func TestOlderSDKs(t *testing.T) {
-	if !enginetest.Full() {
-		t.Skip("older versions are part of BACKCHANNEL_FULL=1")
-	}
-	for _, version := range []string{"chat-3.1.1", "tim-js-sdk"} {
-		t.Run(version, func(t *testing.T) { testSDK(t, version) })
-	}
-}
 
 func testSDK(t *testing.T, version string) {
 	if testing.Short() {
