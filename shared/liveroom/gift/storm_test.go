@@ -69,7 +69,9 @@ func TestStorm(t *testing.T) {
 	run("Bolt", size, openBolt)
 	if enginetest.Full() {
 		run("Redis", size, openRedis)
-		size.rooms, size.users = 1, 100
+		// The emulator copies the whole table for each transaction: of 100 users it was not
+		// done after 13 minutes.
+		size.rooms, size.users = 1, 20
 		run("DynamoDB", size, openDynamoDB)
 	}
 }
