@@ -24,6 +24,7 @@ type completion struct {
 	Choices []choice `json:"choices"`
 	Error   apiError `json:"error"`
 	Usage   usage    `json:"usage"`
+	Reply   word     `json:"reply"` // of MiniMax's own completions, where nothing else is
 	// vLLM puts the fields of an error on the top level, also with status 200.
 	Object  word `json:"object"`
 	Code    word `json:"code"`
@@ -249,6 +250,9 @@ func (g *gathered) reply(q bot.Question, heard string) bot.Reply {
 	} else if start := strings.TrimLeft(g.text.String(), " \n\t"); q.Begun != "" && len(start) < g.text.Len() {
 		r.Text = " " + r.Text // the space between two words
 	}
+	if r.Usage.Answer == 0 && g.text.Len() > 0 {
+		r.Usage.Answer = bot.Tokens(g.text.String())
+	}
 	if r.Usage.Prompt == 0 && g.usage.Total > 0 {
 		r.Usage.Prompt = max(int(g.usage.Total)-r.Usage.Answer, 0)
 	}
@@ -259,9 +263,6 @@ func (g *gathered) reply(q bot.Question, heard string) bot.Reply {
 		if q.Begun != "" {
 			r.Usage.Prompt += bot.Tokens(q.Begun)
 		}
-	}
-	if r.Usage.Answer == 0 && g.text.Len() > 0 {
-		r.Usage.Answer = bot.Tokens(g.text.String())
 	}
 	metric.Tokens.Add(float64(r.Usage.Prompt), "prompt")
 	metric.Tokens.Add(float64(r.Usage.Answer), "answer")
@@ -290,6 +291,9 @@ func (g *gathered) read(body []byte) error {
 		return err
 	}
 	g.usage = out.Usage
+	if len(out.Choices) == 0 && out.Reply != "" {
+		out.Choices = []choice{{Message: message{Content: content{text: string(out.Reply)}}}}
+	}
 	if len(out.Choices) == 0 {
 		return errors.New("the answer has no choices")
 	}

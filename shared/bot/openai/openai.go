@@ -28,7 +28,10 @@ import (
 type Config struct {
 	// URL is the API's base, such as https://api.openai.com/v1.
 	URL string
-	// Path is what follows; "" is /chat/completions.
+	// Path is what follows; "" is /chat/completions. One that ends with
+	// text/completion is MiniMax's own API for completions, which takes a prompt and
+	// answers with a reply, as the scenario guide shows it: without streams, tools
+	// and pictures.
 	Path string
 	Key  string
 	// Models are asked in this order: another where the one before is away.
@@ -69,6 +72,7 @@ type Model struct {
 	client   *http.Client
 	breakers map[string]*breaker.Breaker
 	whole    atomic.Bool // the server refuses to stream
+	native   bool        // MiniMax's own completions
 }
 
 // New returns a model. It asks nothing.
@@ -98,6 +102,8 @@ func New(c Config) (*Model, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+	m.native = strings.HasSuffix(strings.TrimSuffix(c.Path, "/"), "text/completion")
+	m.whole.Store(m.native)
 	for _, name := range c.Models {
 		m.breakers[name] = breaker.New(failures, pause, c.Now)
 	}
@@ -265,6 +271,30 @@ func (r request) MarshalJSON() ([]byte, error) {
 	return json.Marshal(fields)
 }
 
+// native is a request to MiniMax's own completions.
+type native struct {
+	Model  string `json:"model"`
+	Prompt string `json:"prompt"`
+	Tokens int    `json:"tokens_to_generate,omitempty"`
+}
+
+// completionOf writes a conversation as one text that the model goes on with.
+func completionOf(q bot.Question, model string, tokens int) native {
+	var prompt strings.Builder
+	for _, t := range q.Turns {
+		switch t.Role {
+		case bot.System:
+			prompt.WriteString(t.Text + "\n\n")
+		case bot.Assistant:
+			prompt.WriteString("Assistant: " + t.Text + "\n")
+		default:
+			prompt.WriteString("User: " + t.Text + "\n")
+		}
+	}
+	prompt.WriteString("Assistant: " + q.Begun)
+	return native{model, strings.TrimSpace(prompt.String()), tokens}
+}
+
 // ask makes one request. A server that refuses to stream is asked for the whole,
 // from then on always.
 func (m *Model) ask(ctx context.Context, name string, q bot.Question, h *hearing) (bot.Reply, error) {
@@ -287,7 +317,11 @@ func (m *Model) once(ctx context.Context, name string, q bot.Question, h *hearin
 	defer alive.Stop()
 	got := &gathered{continues: q.Begun != ""}
 	reply := func() bot.Reply { return got.reply(q, h.last) }
-	body, err := json.Marshal(request{q, name, m.c.TokensField, m.c.MaxTokens, stream})
+	asked := any(request{q, name, m.c.TokensField, m.c.MaxTokens, stream})
+	if m.native {
+		asked = completionOf(q, name, m.c.MaxTokens)
+	}
+	body, err := json.Marshal(asked)
 	if err != nil {
 		return bot.Reply{}, err
 	}
