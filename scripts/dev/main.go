@@ -120,7 +120,11 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	if err != nil {
 		return errors.Join(err, closeAll(listeners[:]))
 	}
-	values := settings(o, stage.Emulator, deskSettings, play.settings(playURL), modelSettings("http://"+listeners[4].Addr().String()), merchant.settings())
+	model, err := modelSettings(o, "http://"+listeners[4].Addr().String(), "http://"+addr)
+	if err != nil {
+		return errors.Join(err, closeAll(listeners[:]))
+	}
+	values := settings(o, stage.Emulator, deskSettings, play.settings(playURL), model, merchant.settings())
 	b, err := features.Bundle(wiring.Engines{
 		States: []kv.Engine{boltkv.Engine},
 		Queues: []queue.Engine{boltqueue.Engine},
@@ -142,7 +146,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	help := &support{desk: desk, bundle: b.HTTP, base: "http://" + addr, chat: chat, client: &http.Client{Timeout: 10 * time.Second}}
 	ended := make(chan error, 6)
 	servers := []*http.Server{
-		serve(ctx, listeners[0], faas.Front("dev", loopback.Only(newSite(b.HTTP, seen, stage, addr, help.routes, play.routes, front.routes, merchant.routes))), ended),
+		serve(ctx, listeners[0], faas.Front("dev", loopback.Only(newSite(b.HTTP, seen, stage, addr, help.routes, play.routes, front.routes, merchant.routes, helpRoutes))), ended),
 		serve(ctx, listeners[1], loopback.Only(emulator), ended),
 		serve(ctx, listeners[2], desk, ended),
 		serve(ctx, listeners[3], play, ended),

@@ -23,19 +23,21 @@ import (
 // so many workers at once. On two shared cores it is meant to stay below
 // stormBudget.
 const (
-	stormUsers    = 500
 	stormMessages = 3
 	stormWorkers  = 16
+	stormKills    = 8
 	stormBudget   = 60 * time.Second
 )
 
-// TestStorm: against a model that is slow, too busy, cut off or silent, each
-// message has one answer, in the order of the messages.
+// TestStorm: against a model that is slow, too busy, cut off or silent, and while
+// processes die in the middle of their answers, each message has one answer that is
+// finished, in the order of the messages.
 func TestStorm(t *testing.T) {
 	enginetest.Run(t, []enginetest.Test{{Name: "Users", Long: true, Run: storm}})
 }
 
 func storm(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	stormUsers := enginetest.Size(150, 500)
 	began := time.Now()
 	w := newWorld(t, store, clock)
 	model, err := openai.New(openai.Config{
@@ -74,13 +76,29 @@ func storm(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 			w.Must(err)
 		}
 	}
-	for range 20 {
+	// The first processes die within their answers, each at another call of IM.
+	killed := 0
+	for round := range 24 {
+		var m *mortal
+		if round < stormKills {
+			m = &mortal{n: 40 + 90*round, after: round%2 == 0}
+			w.around = m.around
+		} else {
+			w.around = nil
+		}
+		w.restart(store)
 		w.Advance(time.Minute)
 		_, err := w.ledger.Sweep(t.Context())
 		w.Must(err)
 		w.workAtOnce()
+		if m != nil && m.dead {
+			killed++
+		}
 	}
-	sorry := 0
+	if killed == 0 {
+		t.Error("no process was killed")
+	}
+	sorry, broken := 0, 0
 	for i, c := range users {
 		got := said(c)
 		if len(got) != stormMessages {
@@ -92,13 +110,15 @@ func storm(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 			case you(fmt.Sprintf("message %d of %d", n, i)):
 			case bot.DefaultSorry:
 				sorry++
+			case "You\n\n" + bot.DefaultBroken, "You said:\n\n" + bot.DefaultBroken:
+				broken++
 			default:
 				t.Errorf("user %d was told %q as answer %d", i, text, n)
 			}
 		}
 	}
 	w.quiet()
-	t.Logf("%d answers, %d of them sorry, %d questions to the model, in %v of %v", stormUsers*stormMessages, sorry, asked.Load(), time.Since(began), stormBudget)
+	t.Logf("%d processes killed, %d answers, %d of them sorry, %d broken off, %d questions to the model, in %v of %v", killed, stormUsers*stormMessages, sorry, broken, asked.Load(), time.Since(began), stormBudget)
 }
 
 func each(users []*imtest.Client, do func(i int, c *imtest.Client)) {

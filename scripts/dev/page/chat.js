@@ -203,7 +203,10 @@ export class Chat {
     if (look) {
       node.classList.toggle("event", look.classList.contains("told"));
       if (!parts.looked) parts.text.replaceChildren((parts.looked = look));
-    } else set(parts.text, "textContent", textOf(item));
+    } else if (parts.said !== textOf(item)) {
+      parts.said = textOf(item);
+      parts.text.replaceChildren(...linked(parts.said, !item.mine));
+    }
     set(parts.state, "textContent", label);
     if (node.badge !== badge) {
       node.badge = badge;
@@ -227,6 +230,12 @@ export class Chat {
 }
 
 const elements = { TIMImageElem: "picture", TIMSoundElem: "voice message", TIMVideoFileElem: "video", TIMFileElem: "file", TIMFaceElem: "sticker", TIMLocationElem: "location" };
+
+// linked is a text with its addresses as links.
+function linked(text, theirs) {
+  if (!theirs) return [text];
+  return text.split(/(https?:\/\/[^\s<>"]+)/).map((part, i) => (i % 2 ? element("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part) : part));
+}
 
 function textOf(item) {
   if (item.recalled) return "message recalled";

@@ -114,7 +114,7 @@ func split(page, text string) []Passage {
 			heading := strings.TrimSpace(strings.TrimRight(strings.TrimSpace(trimmed[n:]), "#"))
 			clear(at[n:])
 			at[n], level = heading, n
-			anchor = slug(heading)
+			anchor = Anchor(heading)
 			if k := used[anchor]; k > 0 {
 				used[anchor]++
 				anchor = fmt.Sprintf("%s-%d", anchor, k)
@@ -149,9 +149,10 @@ func pieces(text string) []string {
 	return append(out, text)
 }
 
-// slug is the anchor of a heading as GitHub and most generators make it: lower
-// case, hyphens for spaces, no other marks.
-func slug(heading string) string {
+// Anchor is the anchor of a heading as GitHub and most generators make it: lower
+// case, hyphens for spaces, no other marks. A page's second heading of the same
+// words has -1 behind it.
+func Anchor(heading string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsLetter(r), unicode.IsDigit(r), unicode.Is(unicode.M, r), r == '-', r == '_', r == 'ー':

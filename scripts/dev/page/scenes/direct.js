@@ -6,8 +6,8 @@ import { openWindows } from "./windows.js";
 export const direct = {
   id: "direct",
   title: "One to one, chatbot",
-  about: "Each window is one user, with a conversation for each of the others. Robo is a chatbot that a scripted model answers for.",
-  steps: ["Let alice write to bob.", "Choose Robo, and ask “what do you remember?”.", "Tell Robo /forget, or to fail."],
+  about: "Each window is one user, with a conversation for each of the others. Robo is a chatbot that a scripted model answers for: its answers appear while it writes them.",
+  steps: ["Let alice write to bob.", "Choose Robo, and ask for a story: watch it being written.", "Ask how long you can send it back, and follow the source.", "Ask for a person: a ticket opens in the scene of the support desk, and Robo is silent until it is closed, or until you write /robot.", "Ask “what do you remember?”, tell Robo /forget, or to fail."],
   open(stage) {
     const { users, robot } = stage.world;
     const peers = (user) => [...users.filter((u) => u !== user), robot.userId];
@@ -39,7 +39,7 @@ export const direct = {
       listeners.push(onItems);
       return {
         top: list,
-        sayings: ["Good morning", "what do you remember?", "join my casino now", "/forget"],
+        sayings: ["Good morning", "tell me a story", "how long can I send it back?", "I want a person", "what do you remember?", "/forget"],
         place: (user) => ({ peer: chosen && chosen !== user ? chosen : peers(user)[0] }),
         onOpen: (c) => { chat = c; chosen = peers(first)[0]; renew(); },
         onUser: (user) => { chosen = peers(user)[0]; counted.clear(); queueMicrotask(renew); },
