@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/bot/knowledge"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // answer is what a message is answered, as it is stored.
@@ -24,6 +25,8 @@ type answer struct {
 	Forget bool   `json:"forget,omitempty"` // what was before
 	Day    string `json:"day,omitempty"`    // whose budget pays
 	Usage  Usage  `json:"usage,omitzero"`
+	// Counted: Usage holds all that an open answer has cost so far.
+	Counted bool `json:"counted,omitempty"`
 	// Own is how many bytes at the end of Text are our own words and no model's:
 	// they are not remembered.
 	Own int `json:"own,omitempty"`
@@ -128,10 +131,13 @@ func (d *draft) think(ctx context.Context, h *handed) error {
 		// From here on the worker before can store nothing, if it should live. What
 		// it paid for is estimated.
 		d.taken = true
-		for _, t := range d.turns() {
-			d.Usage.Prompt += Tokens(t.Text)
+		if !d.Counted {
+			for _, t := range d.turns() {
+				d.Usage.Prompt += Tokens(t.Text)
+			}
+			d.Usage.Answer += Tokens(d.Text)
 		}
-		d.Usage.Answer += Tokens(d.Text)
+		d.Counted = false
 		if err := d.store(ctx); err != nil {
 			return err
 		}
@@ -215,7 +221,14 @@ func (d *draft) write(ctx context.Context) error {
 		case err == nil && strings.TrimSpace(text) != "":
 			return w.finish(ctx, text, d.sources(text))
 		case ctx.Err() != nil:
-			return ctx.Err() // this process ends; another goes on
+			// This process ends; another goes on, and knows what was spent.
+			settling, cancel := retry.Settle(ctx)
+			defer cancel()
+			d.Open, d.Counted = true, true
+			if err := d.store(settling); err != nil {
+				d.log(settling, d.m, err)
+			}
+			return ctx.Err()
 		case errors.Is(err, errTaken), errors.Is(err, errStore):
 			return err
 		case errors.Is(err, ErrBlocked), errors.Is(err, ErrRefused):

@@ -516,6 +516,9 @@ func testCancels(w *world) {
 		ctx, cancel := context.WithCancel(w.Context())
 		w.model.Next(modeltest.Behaviour{Pieces: []string{"One two ", "three "}, Before: func(n int) {
 			if n == 2 {
+				if i%2 == 0 {
+					w.until(user, func(texts []string) bool { return len(texts) == 1 })
+				}
 				cancel() // the process is told to end
 			}
 		}, Hang: true})
