@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { alice, base, bob, check, groupState, old, page, rest, sdkAppID, sig, User } from "./harness.mjs";
+import { alice, base, bob, check, groupState, rest, sdkAppID, sig, User } from "./harness.mjs";
 
 check("two browsers and the emulator's own client see the same history of a group", async () => {
   const login = await (await fetch(`${base}/client/login`, { method: "POST", body: JSON.stringify({ sdkAppId: sdkAppID, userId: "phone", userSig: sig("phone"), platform: "iOS" }) })).json();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { alice, bob, change, check, control, pause, rest, sig, User } from "./harness.mjs";
+import { alice, bob, check, control, pause, rest, sig, User } from "./harness.mjs";
 
 check("a wrong UserSig is refused with IM's code", async () => {
   const mallory = await User.open("mallory");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { alice, bob, change, check, control, groupState, old, pause, rest, User } from "./harness.mjs";
+import { alice, bob, check, control, groupState, old, rest, User } from "./harness.mjs";
 
 const newest = { lacking: [old.chat31, old.tim] };
 const userState = async (id) => (await control("state")).users.find((u) => u.userId === id);

@@ -28,7 +28,7 @@ func FuzzFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, command, body string) {
 		if !json.Valid([]byte(body)) || command == "" || command == "openim.ws_msg_push_ack" || command == "im_open_status.wslogout" ||
 			command == "group_open_long_polling_http_svc.get_msg" {
-			t.Skip()
+			return // what no socket is asked to answer, or only after a while
 		}
 		raw, err := json.Marshal(map[string]any{
 			"head": map[string]any{"servcmd": command, "seq": 9, "a2": alice.a2, "tinyid": alice.tinyID}, "body": json.RawMessage(body),
