@@ -209,6 +209,11 @@ func TestEdits(t *testing.T) {
 		{"bob", `{"msgBody":"x"}`, 400},
 		{"bob", `{"msgBody":[{"MsgType":"TIMTextElem"}]}`, 400},
 		{"bob", body(strings.Repeat("x", 9000)), 400},
+		{"bob", `{"msgBody":[{"MsgType":"Bogus","MsgContent":{"Text":"x"}}]}`, 400},
+		{"bob", `{"msgBody":[{"MsgType":"TIMStreamElem","MsgContent":{"CompatibleText":"x"}}]}`, 400},
+		{"bob", `{"msgBody":[{"MsgType":"TIMTextElem","MsgContent":{}}]}`, 400},
+		{"bob", `{"msgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":5}}]}`, 400},
+		{"bob", `{"msgBody":[{"MsgType":"TIMFaceElem","MsgContent":{"Data":"x"}}]}`, 400},
 		{"bob", body("hello"), 200},
 		{"ann", body("hello!"), 200},
 	} {

@@ -104,8 +104,35 @@ func bodyOf(raw json.RawMessage) (im.MsgBody, error) {
 		if e.MsgType == "" || json.Unmarshal(e.MsgContent, &content) != nil || content == nil {
 			return nil, bad
 		}
+		// IM is asked later, when nobody waits for its answer any more: what it would
+		// refuse is refused here.
+		needs, known := elements[e.MsgType]
+		if !known {
+			return nil, fault.New(fault.Invalid, "%.40q is no element that a message may be changed to", e.MsgType)
+		}
+		for _, name := range needs {
+			if !isOf(name, content[name]) {
+				return nil, fault.New(fault.Invalid, "the MsgContent of a %s needs its %s", e.MsgType, name)
+			}
+		}
 	}
 	return body, nil
+}
+
+// elements are IM's elements that people send, with the fields without which IM
+// refuses them.
+var elements = map[string][]string{
+	im.TextElem: {"Text"}, im.FaceElem: {"Index"}, im.LocationElem: {"Latitude", "Longitude"}, im.RelayElem: {"Title"},
+	im.CustomElem: nil, im.ImageElem: nil, im.SoundElem: nil, im.FileElem: nil, im.VideoElem: nil,
+}
+
+func isOf(name string, v any) bool {
+	if name == "Text" || name == "Title" {
+		_, is := v.(string)
+		return is
+	}
+	_, is := v.(float64)
+	return is
 }
 
 type pinned struct {
