@@ -58,10 +58,20 @@ func TestTheLifeOfATicket(t *testing.T) {
 					t.Fatalf("%s: %d %s", path, status, answer)
 				}
 			}
+			refused := func(path, body string, want int) {
+				t.Helper()
+				if status, answer := p.call(t, http.MethodPost, "/dev/tickets/"+opened.TicketID+path, body); status != want {
+					t.Errorf("%s %s: %d %s, want %d", path, body, status, answer, want)
+				}
+			}
+			refused("/assign", `{"agent":"no agent"}`, http.StatusBadRequest)
 			act("/assign", `{"agent":"701"}`)
 			until("taken", within("701", "alice"))
 			says("alice", "it says PC LOAD LETTER")
 			says("701", "load paper")
+			if desk == "zendesk" { // whom it does not know it gives no ticket
+				refused("/transfer", `{"agentId":"999"}`, http.StatusBadRequest)
+			}
 			act("/assign", `{"agent":"702"}`)
 			until("handed over", within("702", "alice"))
 			act("/solve", `{}`)
@@ -81,6 +91,8 @@ func TestTheLifeOfATicket(t *testing.T) {
 			if desk == "zendesk" { // closed for good, whatever was said since
 				act("/close", `{"closed":true}`)
 				until("dissolved", within())
+				refused("/solve", `{}`, http.StatusConflict)
+				refused("/assign", `{"agent":"701"}`, http.StatusConflict)
 			}
 		})
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
@@ -17,6 +18,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk/salesforce"
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
@@ -47,7 +49,7 @@ func deskOf(kind, url string) (desktest.Fake, map[string]string) {
 	}
 	fake := desktest.NewZendesk(desktest.ZendeskConfig{
 		ClientID: zendeskClient, ClientSecret: zendeskSecret, GroupField: zendeskGroupField, WebhookSecret: zendeskHookSecret,
-		FirstTicket: int(time.Now().Unix()), Now: time.Now,
+		Agents: agents, FirstTicket: int(time.Now().Unix()), Now: time.Now,
 	})
 	return fake, said(map[string]string{
 		"ZENDESK_URL": url, "ZENDESK_CLIENT_ID": zendeskClient, "ZENDESK_CLIENT_SECRET": zendeskSecret,
@@ -149,12 +151,36 @@ func (s *support) assign(w http.ResponseWriter, r *http.Request) error {
 	if err := api.Decode(r, &asked); err != nil {
 		return err
 	}
+	if asked.Agent != "" && (usersig.CheckUserID(asked.Agent) != nil || s.isZendesk() && strings.Trim(asked.Agent, "0123456789") != "") {
+		return fault.New(fault.Invalid, "agent is the id of an agent at the desk, such as %s; nothing for nobody", agents[0])
+	}
+	if err := s.changeable(r.PathValue("id")); err != nil {
+		return err
+	}
 	return s.change(w, r, func(id string) desktest.Delivery { return s.desk.Assign(id, asked.Agent) })
 }
 
 // solve solves a ticket, as its agent does in Zendesk.
 func (s *support) solve(w http.ResponseWriter, r *http.Request) error {
+	if err := s.changeable(r.PathValue("id")); err != nil {
+		return err
+	}
 	return s.change(w, r, s.desk.Solve)
+}
+
+func (s *support) isZendesk() bool {
+	_, is := s.desk.(*desktest.Zendesk)
+	return is
+}
+
+// changeable refuses a ticket that Zendesk has closed: its agents cannot change it.
+func (s *support) changeable(id string) error {
+	for _, t := range s.desk.Tickets() {
+		if t.ID == id && t.Status == "closed" && s.isZendesk() {
+			return fault.New(fault.Conflict, "the ticket is closed, and Zendesk lets nobody change it")
+		}
+	}
+	return nil
 }
 
 func (s *support) close(w http.ResponseWriter, r *http.Request) error {

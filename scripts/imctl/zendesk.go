@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -148,7 +149,11 @@ func (t *tool) carryOut(ctx context.Context, in *zendesk.Installer, what string,
 // secureURL returns an error unless a URL is https, or http on this machine.
 func secureURL(flag, s string) error {
 	u, err := url.Parse(s)
-	local := err == nil && (u.Hostname() == "localhost" || u.Hostname() == "::1" || strings.HasPrefix(u.Hostname(), "127."))
+	local := false
+	if err == nil {
+		ip := net.ParseIP(u.Hostname()) // a name such as 127.example.com is somebody else's
+		local = u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	}
 	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !local) {
 		return misuse(flag + " is a URL such as https://HOST; http is for loopback alone")
 	}

@@ -58,6 +58,7 @@ func TestZendeskInstall(t *testing.T) {
 		{"install", "-zendesk", web.URL},
 		{"install", "-zendesk", "http://acme.zendesk.com", "-url", "https://im.example.com"},
 		{"install", "-zendesk", web.URL, "-url", "http://im.example.com"},
+		{"install", "-zendesk", "http://127.example.com", "-url", "https://im.example.com"},
 		{"instal", "-zendesk", web.URL, "-url", "https://im.example.com"},
 		{"status"},
 	} {

@@ -685,9 +685,23 @@ func testReturns(w *world) {
 	if a := p.do(w.post("/createticket", again)); a.status != http.StatusOK || a.json["ticketId"] != id || a.json["groupId"] != group {
 		w.Errorf("%d %s, want ticket %s", a.status, a.text, id)
 	}
+	named := func(body string) reply {
+		r := w.post("/createticket", body)
+		r.Header.Set("Idempotency-Key", "jane-again")
+		return p.do(r)
+	}
+	if a := named(again); a.status != http.StatusOK || a.json["ticketId"] != id {
+		w.Errorf("under a name: %d %s, want ticket %s", a.status, a.text, id)
+	}
+	if a := named(strings.Replace(again, "still", "still not", 1)); a.status != http.StatusUnprocessableEntity {
+		w.Errorf("another request under the name: %d %s", a.status, a.text)
+	}
 	p.advance(time.Second)
 	p.told(w.fake.Solve(id))
 	p.work()
+	if a := named(again); a.status != http.StatusOK || a.json["ticketId"] != id || a.json["groupId"] != group {
+		w.Errorf("under the name again: %d %s, want the first answer", a.status, a.text)
+	}
 	a := p.do(w.post("/createticket", again))
 	if a.status != http.StatusOK || a.json["ticketId"] == id {
 		w.Errorf("a solved ticket again: %d %s", a.status, a.text)

@@ -161,6 +161,32 @@ func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, aske
 	}
 }
 
+// reuse answers a request with a ticket of the requester that is not over, if there is
+// one. A name stands for its first answer, so that is written down like one of Open;
+// what a name stands for already is Open's to answer.
+func (t *Tickets) reuse(ctx context.Context, caller api.Caller, name string, asked Asked) (Opened, bool, error) {
+	if name == "" {
+		return t.openOf(ctx, asked.UserID)
+	}
+	key, hash, err := t.keyOf(ctx, caller, name, asked)
+	if err != nil {
+		return Opened{}, false, err
+	}
+	a, err := t.load(ctx, key)
+	if err != nil || !a.fresh() {
+		return Opened{}, false, err
+	}
+	opened, is, err := t.openOf(ctx, asked.UserID)
+	if err != nil || !is {
+		return Opened{}, false, err
+	}
+	a.request = request{Asked: hash, UserID: asked.UserID, Done: finished, TicketID: opened.TicketID, GroupID: opened.GroupID}
+	if err := a.put(ctx); !errors.Is(err, kv.ErrConflict) {
+		return opened, err == nil, err
+	}
+	return Opened{}, false, nil // somebody was faster
+}
+
 // keyOf names a request: by the caller's name for it, or by its content.
 func (t *Tickets) keyOf(ctx context.Context, caller api.Caller, name string, asked Asked) (key, hash string, err error) {
 	content, err := json.Marshal(asked)

@@ -158,7 +158,7 @@ func (t *Tickets) createTicket(bans *api.Bans) api.HandlerFunc {
 		defer cancel()
 		opened, returned := Opened{}, false
 		if reuse {
-			if opened, returned, err = t.openOf(ctx, asked.UserID); err != nil {
+			if opened, returned, err = t.reuse(ctx, caller, name, asked); err != nil {
 				return err
 			}
 		}

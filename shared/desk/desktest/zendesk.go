@@ -18,11 +18,12 @@ import (
 
 // ZendeskConfig is how an account of the fake is set up.
 type ZendeskConfig struct {
-	ClientID, ClientSecret string // of an OAuth client
-	Email, APIToken        string // legacy; "": none
-	GroupField             int64  // id of the custom field for the group
-	WebhookSecret          string // of both webhooks
-	FirstTicket            int    // number of the first ticket; 0 means 35001
+	ClientID, ClientSecret string   // of an OAuth client
+	Email, APIToken        string   // legacy; "": none
+	GroupField             int64    // id of the custom field for the group
+	WebhookSecret          string   // of both webhooks
+	Agents                 []string // who takes tickets; nil: anybody
+	FirstTicket            int      // number of the first ticket; 0 means 35001
 	Now                    func() time.Time
 }
 
@@ -291,6 +292,8 @@ func (z *Zendesk) update(r *http.Request, body []byte) answer {
 		return problem(400, "invalid_request", "the request is not JSON")
 	case t.Status == "closed":
 		return invalid("status", "Status: closed prevents ticket update", "InvalidValue")
+	case in.Ticket.AssigneeID != "" && z.conf.Agents != nil && !slices.Contains(z.conf.Agents, in.Ticket.AssigneeID.String()):
+		return invalid("assignee", "Assignee: is not an agent", "InvalidValue")
 	case in.Ticket.SafeUpdate && in.Ticket.Stamp != t.stamp():
 		return problem(409, "UpdateConflict", "Safe Update prevented the update due to outdated ticket data.")
 	}
