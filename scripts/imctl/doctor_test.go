@@ -242,6 +242,30 @@ func TestDoctorMisWired(t *testing.T) {
 	}
 }
 
+// TestDoctorFewSettings: a file with no more than doctor needs is no fault of a
+// deployment that answers; it may be why one does not.
+func TestDoctorFewSettings(t *testing.T) {
+	d := deployed(t, nil)
+	d.Tick()
+	few := map[string]string{}
+	for _, name := range []string{"SDK_APP_ID", "SECRET", "CALLBACK_TOKEN", "API_KEY", "IM_DOMAIN"} {
+		few[name] = d.env[name]
+	}
+	d.env = map[string]string{}
+	file := envFile(t, few)
+	if r := d.doctor(t, "-env", file, "-wait", "1m"); !r.OK || len(r.wrong()) != 0 {
+		t.Errorf("%+v", r.wrong())
+	}
+	suffix("/im")(t, d)
+	var lacks bool
+	for _, f := range d.doctor(t, "-env", file).wrong() {
+		lacks = lacks || f.Check == "settings" && strings.HasPrefix(f.Found, "STATE_URL: required")
+	}
+	if !lacks {
+		t.Error("nothing said of STATE_URL")
+	}
+}
+
 // envFile writes settings as an -env file has them.
 func envFile(t *testing.T, env map[string]string) string {
 	t.Helper()

@@ -56,6 +56,7 @@ type physician struct {
 	now              func() time.Time
 	findings         []finding
 
+	gaps   []string // settings that every deployment has, and the -env file has not
 	appID  uint32
 	skew   time.Duration // of the deployment's clock against ours
 	client *im.Client
@@ -87,8 +88,21 @@ func (d *physician) get(name string) string {
 func (d *physician) examine(ctx context.Context) {
 	settings := d.settings()
 	if !d.reachable(ctx) {
+		for _, line := range d.gaps { // it may be why
+			name, _, _ := strings.Cut(line, ":")
+			d.wrong("settings", line, "correct "+name+" in the deployment's settings")
+		}
 		d.rest(ctx, settings)
 		return
+	}
+	if len(d.gaps) > 0 {
+		// A deployment without them does not start, and this one answers.
+		var lacks []string
+		for _, line := range d.gaps {
+			name, _, _ := strings.Cut(line, ":")
+			lacks = append(lacks, name)
+		}
+		d.findings = append(d.findings, finding{"settings", true, "the -env file does not have " + names(lacks) + "; the deployment that answers has", "add them before you deploy from this file"})
 	}
 	d.unsigned(ctx)
 	door := settings && d.signed(ctx)
@@ -130,10 +144,15 @@ func (d *physician) settings() bool {
 	if err := features.Bundle(allEngines, nil).Check(set); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			name, _, _ := strings.Cut(line, ":")
-			if strings.Contains(line, ": required") && (d.env.file == nil || d.get(name) != "" || name == "SDK_APP_ID" || name == "SECRET" || name == "CALLBACK_TOKEN") {
+			always := name == "SDK_APP_ID" || name == "SECRET" || name == "CALLBACK_TOKEN"
+			if strings.Contains(line, ": required") && (d.env.file == nil || d.get(name) != "" || always) {
 				continue // said above, or only doctor lacks it
 			}
-			ok = ok && name != "SDK_APP_ID" && name != "SECRET" && name != "CALLBACK_TOKEN"
+			if strings.Contains(line, ": required") {
+				d.gaps = append(d.gaps, line)
+				continue
+			}
+			ok = ok && !always
 			d.wrong("settings", line, "correct "+name+" in the deployment's settings")
 		}
 	}

@@ -103,7 +103,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer, getenv func(st
 			fmt.Fprintf(errs, "usage: imctl %s\n", c.usage)
 			return 2
 		}
-		if errors.Is(err, syscall.ECONNREFUSED) {
+		if errors.Is(err, syscall.ECONNREFUSED) && c.name != "deploy" { // whose -endpoint is another's
 			fmt.Fprintln(errs, refused)
 		}
 		return 1

@@ -93,7 +93,7 @@ func Decode(r *http.Request, v any) error {
 	}
 	err = json.Unmarshal(body, v)
 	if wrong, is := errors.AsType[*json.UnmarshalTypeError](err); is {
-		return fault.New(fault.Invalid, "the field %q must be %s", wrong.Field, kind(wrong.Type))
+		return fault.New(fault.Invalid, "the field %q must be %s", written(reflect.TypeOf(v), wrong.Field), kind(wrong.Type))
 	}
 	if err != nil {
 		return fault.Wrap(err, fault.Invalid, "a field of the body has the wrong form")

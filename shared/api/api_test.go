@@ -25,6 +25,16 @@ func post(body string) *http.Request {
 	return r
 }
 
+// embedded is part of a body as the struct that embeds it is.
+type embedded struct {
+	Title string                    `json:"title"`
+	List  []struct{ embeddedBelow } `json:"list"`
+}
+
+type embeddedBelow struct {
+	Count int `json:"count"`
+}
+
 func TestDecode(t *testing.T) {
 	var got struct {
 		Name string `json:"name"`
@@ -33,6 +43,7 @@ func TestDecode(t *testing.T) {
 			On bool `json:"on"`
 		} `json:"deep"`
 		Any any `json:"any"`
+		embedded
 	}
 	if err := api.Decode(post(` {"name":"a","n":7,"deep":{"on":true},"any":[{"x":1},{"x":2}]} `), &got); err != nil || got.Name != "a" || got.N != 7 || !got.Deep.On {
 		t.Errorf("%+v, %v", got, err)
@@ -53,6 +64,8 @@ func TestDecode(t *testing.T) {
 		{"wrong type below", `{"deep":{"on":"yes"}}`, fault.Invalid, `"deep.on" must be true or false`},
 		{"not an object", `{"deep":[]}`, fault.Invalid, `"deep" must be a JSON object`},
 		{"too big a number", `{"n":300}`, fault.Invalid, `"n" must be a number in range`},
+		{"wrong type in an embedded struct", `{"title":7}`, fault.Invalid, `field "title" must be text`},
+		{"wrong type in a list", `{"list":[{"count":"x"}]}`, fault.Invalid, `field "list.count" must be a number in range`},
 		{"twice", `{"name":"a","name":"b"}`, fault.Invalid, `"name" occurs twice`},
 		{"twice below", `{"deep":{"on":true,"on":false}}`, fault.Invalid, `"deep.on" occurs twice`},
 		{"twice in a list", `{"any":[1,{"y":1,"y":2}]}`, fault.Invalid, `"any.y" occurs twice`},

@@ -84,6 +84,27 @@ func inside(t reflect.Type, name string) reflect.Type {
 	return t.Elem() // of a list or a map
 }
 
+// written is the path of a field as the body has it: package json also names the
+// structs that others embed.
+func written(t reflect.Type, path string) string {
+	var list []string
+	for name := range strings.SplitSeq(path, ".") {
+		t = opened(t)
+		for t != nil && t.Kind() != reflect.Struct {
+			t = opened(t.Elem()) // the path has no indexes
+		}
+		if t != nil {
+			if f, is := t.FieldByName(name); is && f.Anonymous && f.Tag.Get("json") == "" {
+				t = f.Type
+				continue
+			}
+			t = fieldsOf(t)[name]
+		}
+		list = append(list, name)
+	}
+	return strings.Join(list, ".")
+}
+
 var (
 	decodesJSON = reflect.TypeFor[json.Unmarshaler]()
 	decodesText = reflect.TypeFor[encoding.TextUnmarshaler]()

@@ -10,11 +10,16 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
 // tagsAge is how long an instance trusts what it read of a user's tags.
 const tagsAge = time.Minute
+
+// codeNoTags: all-member push does not know the account, as of a player who has never
+// logged in (269/45934).
+const codeNoTags im.Code = 90048
 
 // box is a mail in an inbox: what its player did with it. What the mail says is the
 // letter's. An item of mail to everyone is made when its player first does something.
@@ -78,6 +83,9 @@ func (m *Mails) concerns(ctx context.Context, user string, e everyoneMail) (bool
 	}
 	tags, err := m.tags.get(ctx, user, func(ctx context.Context) ([]string, error) {
 		users, err := m.conf.IM.Tags(ctx, user)
+		if errors.Is(err, codeNoTags) {
+			return nil, nil
+		}
 		if err != nil || len(users) == 0 {
 			return nil, err
 		}

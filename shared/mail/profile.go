@@ -55,6 +55,10 @@ var genders = []string{"Gender_Type_Unknown", "Gender_Type_Female", "Gender_Type
 // codeNoPlayer: the profile service does not know the account (269/1640).
 const codeNoPlayer im.Code = 40003
 
+// codeNoFriends: the service of friends and blocklists does not know the account, as of
+// a player who has never logged in (1047/34914).
+const codeNoFriends im.Code = 30003
+
 // codeBlocked: the blocklist has the account already (269/3718).
 const codeBlocked im.Code = 30001
 
@@ -207,7 +211,7 @@ func (x *routes) blocklist(ctx context.Context, c api.Caller, r *http.Request) (
 		return nil, fault.New(fault.Invalid, `after is the "next" of the answer before`)
 	}
 	list, next, err := x.Profiles.BlockedUsers(ctx, c.UserID, cursor)
-	if err != nil {
+	if err != nil && !errors.Is(err, codeNoFriends) {
 		return nil, err
 	}
 	out := struct {
@@ -232,6 +236,9 @@ func (x *routes) block(change func(ctx context.Context, userID string, others ..
 		}
 		results, err := change(ctx, c.UserID, other)
 		switch {
+		case errors.Is(err, codeNoFriends) && !blocked: // nobody is blocked
+		case errors.Is(err, codeNoFriends):
+			return nil, fault.Wrap(err, fault.NotFound, "IM does not know you yet: log in to the chat once")
 		case err != nil:
 			return nil, err
 		case blocked && len(results) == 1 && !results[0].OK() && results[0].Code != codeBlocked:
@@ -249,6 +256,9 @@ func (x *routes) blocked() Blocked {
 	return func(ctx context.Context, user, by string) (bool, error) {
 		for cursor := 0; ; {
 			list, next, err := x.Profiles.BlockedUsers(ctx, by, cursor)
+			if errors.Is(err, codeNoFriends) {
+				return false, nil // who has never logged in has blocked nobody
+			}
 			if err != nil || slices.Contains(list, user) {
 				return err == nil, err
 			}

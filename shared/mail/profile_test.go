@@ -68,3 +68,32 @@ func TestBlocklist(t *testing.T) {
 	p.want(p.do("ann", "POST", "/trades", swap, "l"), 201, "")
 	_ = w
 }
+
+// TestNewcomer: a player who has never logged in, whom IM does not know, has an inbox
+// beside mail by tag, a blocklist, and trades.
+func TestNewcomer(t *testing.T) {
+	w, p := traders(t)
+	w.game.Give("eve", "sword", 1)
+	p.mail("a", `{"to":{"tag":"vip"},"title":"for some"}`)
+	p.mail("b", `{"to":{"everyone":true},"title":"for all"}`)
+	p.work()
+	w.Clock.Advance(mail.ListAge)
+	a := p.do("eve", "GET", "/inbox", ``)
+	p.want(a, 200, "")
+	if in := into[mail.Inbox](p, a); len(in.Mails) != 1 || in.Mails[0].Title != "for all" {
+		t.Errorf("%+v", in)
+	}
+	p.want(p.do("eve", "GET", "/blocklist", ``), 200, "")
+	p.want(p.do("eve", "PUT", "/blocklist/ann", ``), 404, "not_found")
+	p.want(p.do("eve", "DELETE", "/blocklist/ann", ``), 200, "")
+	a = p.do("eve", "POST", "/trades", `{"with":"zed","give":[{"itemId":"sword","count":1}]}`, "k")
+	p.want(a, 201, "")
+	v := into[mail.TradeView](p, a)
+	p.want(p.do("zed", "POST", "/trades/"+v.TradeID+"/accept", ``), 200, "")
+	if v = into[mail.TradeView](p, p.do("eve", "GET", "/trades/"+v.TradeID, ``)); v.State != mail.TradeDone {
+		t.Errorf("%+v", v)
+	}
+	if n := w.game.Inventory("zed")["sword"]; n != 1 {
+		t.Errorf("zed has %d", n)
+	}
+}

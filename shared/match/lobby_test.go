@@ -120,12 +120,30 @@ func TestInvitations(t *testing.T) {
 	if told != 1 {
 		t.Errorf("bob was told %d times", told)
 	}
+	// Under a key it is one invitation, whatever the time.
+	keyed := func(user string) (a match.Invitation, status int) {
+		r := p.as("ann", "POST", path+"/invitations", `{"userId":"`+user+`"}`)
+		r.Header.Set("Idempotency-Key", "k")
+		answer := p.do(r)
+		if answer.status == 201 {
+			p.must(json.Unmarshal([]byte(answer.text), &a))
+		}
+		return a, answer.status
+	}
+	first, _ := keyed("cat")
+	w.advance(time.Second)
+	if again, status := keyed("cat"); again != first || status != 201 {
+		t.Errorf("%d %+v, want the first answer %+v", status, again, first)
+	}
+	if _, status := keyed("dan"); status != 422 {
+		t.Errorf("another invitation under the key: %d", status)
+	}
 	w.advance(6 * time.Minute)
 	p.refusedWith(404, "cat", "POST", path+"/members", "{}")
 	p.raw("ann", "POST", path+"/invitations", `{"userId":"cat"}`, nil)
 	p.raw("ann", "POST", path+"/invitations", `{"userId":"dan"}`, nil)
 	p.raw("", "DELETE", path+"/invitations/nobody", "", nil)
-	p.ok(p.as("cat", "POST", path+"/members", "{}"))
+	p.ok(p.as("cat", "POST", path+"/members", "")) // what there is to say is in the path
 	p.refusedWith(409, "dan", "POST", path+"/members", "{}")
 	p.refusedWith(409, "ann", "POST", path+"/invitations", `{"userId":"bob"}`)
 	p.work()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
+	"github.com/backchannel-im/backchannel/shared/idem"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 )
@@ -26,6 +27,7 @@ const requestTime = 25 * time.Second
 // origins.
 func (t *Teams) Routes(mux *http.ServeMux, gate *api.Gate, origins []string) {
 	d := door{t, gate.Bans}
+	keeper := idem.New(t.store, t.now)
 	methods := make(map[string][]string)
 	for _, route := range []struct {
 		method, path string
@@ -46,15 +48,21 @@ func (t *Teams) Routes(mux *http.ServeMux, gate *api.Gate, origins []string) {
 		{http.MethodPost, "/channels", http.StatusCreated, t.channel},
 	} {
 		methods[route.path] = append(methods[route.path], route.method)
-		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", gate.Any(func(w http.ResponseWriter, r *http.Request) error {
-			ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-			defer cancel()
-			v, err := route.do(ctx, api.CallerFrom(ctx), r)
+		h := api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			v, err := route.do(r.Context(), api.CallerFrom(r.Context()), r)
 			if err != nil {
 				return err
 			}
 			api.Reply(w, route.status, v)
 			return nil
+		})
+		if strings.HasSuffix(route.path, "/invitations") {
+			h = api.Idempotent(keeper, h) // what else makes something has its own way
+		}
+		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", gate.Any(func(w http.ResponseWriter, r *http.Request) error {
+			ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+			defer cancel()
+			return h(w, r.WithContext(ctx))
 		})))
 	}
 	for path, allowed := range methods {
@@ -144,7 +152,7 @@ func readUsers(r *http.Request, c api.Caller) ([]string, error) {
 	var in struct {
 		UserIDs []string `json:"userIds"`
 	}
-	if err := api.Decode(r, &in); err != nil {
+	if err := decodeOptional(r, &in); err != nil {
 		return nil, err
 	}
 	if len(in.UserIDs) == 0 && c.UserID != "" {

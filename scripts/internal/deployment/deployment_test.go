@@ -62,7 +62,7 @@ func TestServerless(t *testing.T) {
 
 func TestServerlessFaults(t *testing.T) {
 	for name, c := range map[string]struct{ old, with, want string }{
-		"unknown key":            {"  memorySize: 128", "  memorysize: 128", "line 12: field memorysize not found"},
+		"unknown key":            {"  memorySize: 128", "  memorysize: 128", "line 12: field memorysize not found; correct its name"},
 		"unknown key, function":  {"      handler: main", "      Handler: main", "line 17: field Handler not found"},
 		"unknown key, trigger":   {"        authType: NONE", "        authtype: NONE", "line 26: field authtype not found"},
 		"given twice":            {"  timeout: 10", "  timeout: 10\n  timeout: 20", `mapping key "timeout" already defined at line 13`},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -128,12 +129,16 @@ func Serverless(root fs.FS, file string) ([]Function, error) {
 	return out, err
 }
 
+// goType is what package yaml says behind a key that is not known: our struct, which is
+// nothing to a reader.
+var goType = regexp.MustCompile(`(?m) in type .*$`)
+
 // read reads a file; root nil leaves out what only a repository has.
 func read(root fs.FS, file string, in []byte) (c component, out []Function, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(in))
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil {
-		return c, nil, fmt.Errorf("%s: %w", file, err)
+		return c, nil, fmt.Errorf("%s: %s", file, goType.ReplaceAllString(err.Error(), "; correct its name, or take it out: nothing would heed it"))
 	}
 	doc, err := document(in)
 	if err != nil {
