@@ -164,7 +164,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) error {
 	}
 	fmt.Fprintf(out, "ready  page and bundle: http://%s/  callbacks: http://%s/im  emulator: %s\n", addr, addr, stage.Emulator)
 	fmt.Fprintf(out, "kept on disk: %s and %s, the bundle's state and jobs; the emulator's users, messages, uploads and snapshots are in memory\n", o.stateFile(), o.queueFile())
-	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\n", appID, wiring.DevelopmentSecret, wiring.DevelopmentToken, wiring.DevelopmentKey)
+	fmt.Fprintf(out, "SDK_APP_ID=%d\nSECRET=%s\nCALLBACK_TOKEN=%s\nAPI_KEY=%s\nIM_DOMAIN=%s\n", appID, wiring.DevelopmentSecret, wiring.DevelopmentToken, wiring.DevelopmentKey, stage.Emulator)
 	fmt.Fprintf(out, "%s_URL=%s\n", strings.ToUpper(o.desk), deskURL)
 	fmt.Fprintf(out, "CSS_CALLBACK_KEY=%s\n", wiring.DevelopmentCSSKey)
 	fmt.Fprintf(out, "SHOPIFY_SECRET=%s\nSHOPIFY_SHOPS=%s\n", wiring.DevelopmentShopSecret, demoShop)

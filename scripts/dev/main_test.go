@@ -427,6 +427,10 @@ func TestWhatItPrints(t *testing.T) {
 	if !regexp.MustCompile(`(?m)^ready .*http://127\.0\.0\.1:\d+/im`).Match(p.out.Bytes()) {
 		t.Errorf("%s", p.out)
 	}
+	// What imctl doctor -env reads.
+	if !regexp.MustCompile(`(?m)^IM_DOMAIN=http://127\.0\.0\.1:\d+$`).Match(p.out.Bytes()) {
+		t.Errorf("%s", p.out)
+	}
 	if err := p.stop(); err != nil {
 		t.Errorf("it stopped with %v", err)
 	}

@@ -266,6 +266,27 @@ func TestDoctorFewSettings(t *testing.T) {
 	}
 }
 
+// TestDoctorOfDev: scripts/dev on other ports says where its emulator is.
+func TestDoctorOfDev(t *testing.T) {
+	for scene, want := range map[string]string{
+		`{"emulator":"http://127.0.0.1:33081"}`:    "http://127.0.0.1:33081",
+		`{"emulator":"https://elsewhere.invalid"}`: "http://127.0.0.1:8081", // no secret leaves the machine
+		`nothing`: "http://127.0.0.1:8081",
+	} {
+		dev := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/dev/scene" {
+				_, _ = w.Write([]byte(scene))
+			}
+		}))
+		t.Cleanup(dev.Close)
+		d := &physician{url: dev.URL, env: environment{getenv: func(string) string { return "" }}, now: time.Now}
+		d.emulator = d.devEmulator(t.Context())
+		if got := d.get("IM_DOMAIN"); got != want {
+			t.Errorf("%s: %s, want %s", scene, got, want)
+		}
+	}
+}
+
 // envFile writes settings as an -env file has them.
 func envFile(t *testing.T, env map[string]string) string {
 	t.Helper()

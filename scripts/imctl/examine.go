@@ -56,10 +56,11 @@ type physician struct {
 	now              func() time.Time
 	findings         []finding
 
-	gaps   []string // settings that every deployment has, and the -env file has not
-	appID  uint32
-	skew   time.Duration // of the deployment's clock against ours
-	client *im.Client
+	gaps     []string // settings that every deployment has, and the -env file has not
+	emulator string   // of scripts/dev, where that is what is examined and it says so
+	appID    uint32
+	skew     time.Duration // of the deployment's clock against ours
+	client   *im.Client
 }
 
 func (d *physician) well(check, format string, args ...any) {
@@ -79,13 +80,16 @@ func (d *physician) get(name string) string {
 	}
 	return map[string]string{
 		"SDK_APP_ID": strconv.Itoa(devAppID), "SECRET": wiring.DevelopmentSecret, "CALLBACK_TOKEN": wiring.DevelopmentToken,
-		"API_KEY": wiring.DevelopmentKey, "IM_DOMAIN": "http://127.0.0.1:8081",
+		"API_KEY": wiring.DevelopmentKey, "IM_DOMAIN": cmp.Or(d.emulator, "http://127.0.0.1:8081"),
 	}[name]
 }
 
 // examine looks at everything that can be looked at. What cannot be, because
 // something before it is wrong, is left out, so that a cause is named once.
 func (d *physician) examine(ctx context.Context) {
+	if isLocal(d.url) && d.env.file == nil {
+		d.emulator = d.devEmulator(ctx)
+	}
 	settings := d.settings()
 	if !d.reachable(ctx) {
 		for _, line := range d.gaps { // it may be why
@@ -110,6 +114,17 @@ func (d *physician) examine(ctx context.Context) {
 	d.inside(ctx, door, rest)
 	d.zendesk(ctx)
 	d.salesforce(ctx)
+}
+
+// devEmulator asks scripts/dev where its emulator of IM is, which listens where its
+// flags say; "" where something else answers.
+func (d *physician) devEmulator(ctx context.Context) string {
+	var scene struct{ Emulator string }
+	f := d.fetch(ctx, http.MethodGet, strings.TrimSuffix(d.url, "/")+"/dev/scene", nil, nil)
+	if f.err != nil || f.status != http.StatusOK || json.Unmarshal(f.body, &scene) != nil || !isLocal(scene.Emulator) {
+		return ""
+	}
+	return scene.Emulator
 }
 
 // settings checks what doctor was given of the deployment's settings, by the

@@ -96,4 +96,10 @@ func TestNewcomer(t *testing.T) {
 	if n := w.game.Inventory("zed")["sword"]; n != 1 {
 		t.Errorf("zed has %d", n)
 	}
+	// Who has logged in is told of a newcomer's offer.
+	a = p.do("eve", "POST", "/trades", `{"with":"ann","want":[{"itemId":"sword","count":1}]}`, "l")
+	p.want(a, 201, "")
+	if got := w.received(into[mail.TradeView](p, a).TradeID); got["ann"] != 1 {
+		t.Errorf("told: %v", got)
+	}
 }

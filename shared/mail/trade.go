@@ -73,6 +73,9 @@ const tradeKept = 30 * 24 * time.Hour
 
 const maxTradeMessage = 300 // bytes
 
+// codeNoSender: IM does not know the account that a message is from (1047/34348).
+const codeNoSender im.Code = 90008
+
 // NewTrade is an offer.
 type NewTrade struct {
 	With    string `json:"with"`
@@ -513,9 +516,14 @@ func (m *Mails) tellTrade(ctx context.Context, t *trade) error {
 	if err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
-	_, err = m.conf.Sends.C2C(ctx, "trade/"+t.ID+"/"+t.Stage, im.C2CMsg{
-		From: t.From, To: t.With, Body: im.Custom(string(bytes.TrimSpace(b.Bytes())), "", ""), Push: &im.OfflinePushInfo{},
-	})
+	event := "trade/" + t.ID + "/" + t.Stage
+	msg := im.C2CMsg{From: t.From, To: t.With, Body: im.Custom(string(bytes.TrimSpace(b.Bytes())), "", ""), Push: &im.OfflinePushInfo{}}
+	_, err = m.conf.Sends.C2C(ctx, event, msg)
+	if errors.Is(err, codeNoSender) {
+		// Its maker has never logged in: the other player hears of it from us.
+		msg.From, msg.NotToSender = m.conf.From, true
+		_, err = m.conf.Sends.C2C(ctx, event+"/ours", msg)
+	}
 	if im.Lasting(err) || errors.Is(err, once.ErrUnknown) {
 		slog.ErrorContext(ctx, "players cannot be told of a trade", "trade", t.ID, "error", err.Error())
 		return nil
