@@ -136,6 +136,9 @@ func (w *boardWriter) room(r room, st roomState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen++
+	if slices.ContainsFunc(w.stats.conf.Unlisted, func(prefix string) bool { return strings.HasPrefix(r.id, prefix) }) {
+		return
+	}
 	add := func(board string, e entry) {
 		e.ID = r.id
 		w.scores[board] = append(w.scores[board], e)

@@ -107,6 +107,24 @@ func TestTies(t *testing.T) {
 	}
 }
 
+// TestUnlisted: a group that is its members' alone is counted, and stands on no board.
+func TestUnlisted(t *testing.T) {
+	s, pass := open(t)
+	s.conf.Unlisted = []string{"bcp-"}
+	s.say(t, "lobby", 1)
+	s.say(t, "bcp-secret", 1)
+	pass(2 * time.Minute)
+	s.tick(t)
+	for _, board := range []string{"popularity", "day/popularity"} {
+		if got := s.board(t, board, s.now()); !strings.HasPrefix(got, "lobby ") || strings.Contains(got, "secret") {
+			t.Errorf("%s: %q", board, got)
+		}
+	}
+	if room, err := s.Room(t.Context(), "bcp-secret"); err != nil || room.Messages != 1 {
+		t.Errorf("%+v %v", room, err)
+	}
+}
+
 // TestPopularityFades: by half within its half-life, in an order that time does
 // not change, finite and right after 400 idle days.
 func TestPopularityFades(t *testing.T) {
