@@ -9,11 +9,30 @@ import (
 	"strings"
 )
 
+// unseen reports that doctor was not given what it would examine a desk with, and says
+// so. A deployment does not start without, so that this is no fault of its.
+func (d *physician) unseen(check string, settings ...string) bool {
+	var lacks []string
+	for _, name := range settings {
+		if d.get(name) == "" {
+			lacks = append(lacks, name)
+		}
+	}
+	if len(lacks) == 0 {
+		return false
+	}
+	d.findings = append(d.findings, finding{check, true, "not examined: doctor was not given " + names(lacks), "give them too, in the environment or with -env FILE"})
+	return true
+}
+
 // zendesk: the account takes the OAuth client, the deployment refuses webhooks that
 // nobody signed, and an active webhook points at it.
 func (d *physician) zendesk(ctx context.Context) {
 	base := strings.TrimSuffix(d.get("ZENDESK_URL"), "/")
 	if base == "" {
+		return
+	}
+	if d.unseen("zendesk", "ZENDESK_CLIENT_ID", "ZENDESK_CLIENT_SECRET") {
 		return
 	}
 	body, err := json.Marshal(map[string]string{
@@ -65,6 +84,9 @@ func (d *physician) zendesk(ctx context.Context) {
 func (d *physician) salesforce(ctx context.Context) {
 	base := strings.TrimSuffix(d.get("SALESFORCE_URL"), "/")
 	if base == "" {
+		return
+	}
+	if d.unseen("salesforce", "SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET") {
 		return
 	}
 	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {d.get("SALESFORCE_CLIENT_ID")}, "client_secret": {d.get("SALESFORCE_CLIENT_SECRET")}}
