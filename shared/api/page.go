@@ -3,6 +3,8 @@ package api
 import (
 	"net/http"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
 )
@@ -26,7 +28,7 @@ type Page struct {
 func ReadPage(r *http.Request) (Page, error) {
 	q := r.URL.Query()
 	p := Page{After: q.Get("after"), Limit: defaultPage}
-	if len(p.After) > maxAfter {
+	if len(p.After) > maxAfter || !utf8.ValidString(p.After) || strings.Contains(p.After, "\x00") {
 		return Page{}, fault.New(fault.Invalid, `after is the "next" of the answer before`)
 	}
 	if text := q.Get("limit"); text != "" {

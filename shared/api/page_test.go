@@ -19,7 +19,7 @@ func TestReadPage(t *testing.T) {
 			t.Errorf("%q: %+v, %v", query, got, err)
 		}
 	}
-	for _, query := range []string{"limit=0", "limit=101", "limit=-1", "limit=many", "limit=1.5", "after=" + strings.Repeat("x", 513)} {
+	for _, query := range []string{"limit=0", "limit=101", "limit=-1", "limit=many", "limit=1.5", "after=" + strings.Repeat("x", 513), "after=%00", "after=a%FF"} {
 		if _, err := api.ReadPage(httptest.NewRequest("GET", "/?"+query, nil)); fault.CodeOf(err) != fault.Invalid {
 			t.Errorf("%.20q: %v", query, err)
 		}

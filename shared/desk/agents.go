@@ -35,6 +35,7 @@ type opened struct {
 	Name     string    `json:"name"` // of the group
 	Since    time.Time `json:"since,omitzero"`
 	Zone     string    `json:"zone,omitempty"`
+	Indexed  bool      `json:"indexed,omitempty"` // the request sees to that
 }
 
 // said tells of a message of the requester in the group of a ticket that was over
@@ -219,7 +220,7 @@ func (t *Tickets) take(ctx context.Context, tk *ticket, e entry) error {
 	case e.Opened != nil:
 		if tk.GroupID == "" {
 			o := e.Opened
-			tk.UserID, tk.GroupID, tk.Name, tk.Since, tk.Zone, tk.Up = o.UserID, o.GroupID, o.Name, o.Since, o.Zone, true
+			tk.UserID, tk.GroupID, tk.Name, tk.Since, tk.Zone, tk.Up, tk.Indexed = o.UserID, o.GroupID, o.Name, o.Since, o.Zone, true, o.Indexed
 		}
 	case e.Said != nil:
 		return t.hear(ctx, tk, *e.Said)

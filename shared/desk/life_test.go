@@ -679,11 +679,14 @@ func testAway(w *world) {
 func testReturns(w *world) {
 	p := w.process(w.store)
 	id, group := p.opens("jane")
-	p.work()
 	again := strings.Replace(wish("jane"), `"userId"`, `"reuse":true,"userId"`, 1)
 	again = strings.Replace(again, "printer offline", "printer still offline", 1)
 	if a := p.do(w.post("/createticket", again)); a.status != http.StatusOK || a.json["ticketId"] != id || a.json["groupId"] != group {
 		w.Errorf("%d %s, want ticket %s", a.status, a.text, id)
+	}
+	p.work()
+	if a := p.do(w.post("/createticket", again)); a.status != http.StatusOK || a.json["ticketId"] != id || a.json["groupId"] != group {
+		w.Errorf("after its job: %d %s, want ticket %s", a.status, a.text, id)
 	}
 	named := func(body string) reply {
 		r := w.post("/createticket", body)

@@ -321,12 +321,17 @@ func (a *attempt) run(ctx context.Context) error {
 // whoever asks meanwhile. Each may be done again.
 func (a *attempt) follow(ctx context.Context, stored bool) error {
 	var wg sync.WaitGroup
-	var saved, greeted error
+	var saved, greeted, indexed error
 	if !stored {
 		answer := *a
 		wg.Go(func() { saved = answer.save(ctx) })
 		defer func() { a.cond, a.Until = answer.cond, answer.Until }()
 	}
+	wg.Go(func() {
+		if indexed = a.index(ctx, a.UserID, a.GroupID, a.TicketID, a.Since); indexed != nil {
+			indexed = fmt.Errorf("entering it among the requester's: %w", indexed)
+		}
+	})
 	wg.Go(func() {
 		// In this order: what the requester is told next builds on the greeting.
 		if greeted = a.greet(ctx); greeted != nil {
@@ -340,7 +345,7 @@ func (a *attempt) follow(ctx context.Context, stored bool) error {
 		told = fmt.Errorf("telling the ticket its group: %w", told)
 	}
 	wg.Wait()
-	if err := errors.Join(saved, greeted, told); err != nil || !unlinked {
+	if err := errors.Join(saved, greeted, indexed, told); err != nil || !unlinked {
 		return err
 	}
 	if err := a.tellTicketAgain(ctx); err != nil {
@@ -435,7 +440,7 @@ func (a *attempt) tellTicketAgain(ctx context.Context) error {
 
 // open has the group follow its ticket: agents may have been assigned already.
 func (a *attempt) open(ctx context.Context) error {
-	return a.enqueue(ctx, entry{Opened: &opened{TicketID: a.TicketID, UserID: a.UserID, GroupID: a.GroupID, Name: a.Name, Since: a.Since, Zone: a.Zone}})
+	return a.enqueue(ctx, entry{Opened: &opened{TicketID: a.TicketID, UserID: a.UserID, GroupID: a.GroupID, Name: a.Name, Since: a.Since, Zone: a.Zone, Indexed: true}})
 }
 
 func (a *attempt) greet(ctx context.Context) error {

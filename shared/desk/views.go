@@ -120,10 +120,11 @@ func (t *Tickets) find(ctx context.Context, name string) (tk *ticket, id string,
 func userPartition(userID string) string { return "desk/user/" + userID }
 
 // index enters a ticket among those of its requester. What stands there is no more
-// than its id: the ticket itself says what it is.
-func (t *Tickets) index(ctx context.Context, tk *ticket, id string) error {
-	err := t.store.Commit(ctx, userPartition(tk.UserID), kv.NewOp("desk"), kv.Put{
-		Key: waitingKey(tk.Since, id), Value: []byte(id), Expires: t.now().Add(2 * kept), If: kv.Absent(),
+// than its group's id, or, from programs of before, its own: the ticket itself says
+// what it is.
+func (t *Tickets) index(ctx context.Context, userID, groupID, id string, since time.Time) error {
+	err := t.store.Commit(ctx, userPartition(userID), kv.NewOp("desk"), kv.Put{
+		Key: waitingKey(since, id), Value: []byte(groupID), Expires: t.now().Add(2 * kept), If: kv.Absent(),
 	})
 	if errors.Is(err, kv.ErrConflict) {
 		return nil
@@ -140,9 +141,9 @@ func (t *Tickets) Of(ctx context.Context, userID string, page api.Page) (list []
 		return nil, "", err
 	}
 	for _, item := range items.Items {
-		tk, id, err := t.find(ctx, string(item.Value))
+		tk, id, err := t.find(ctx, t.ticketOf(string(item.Value)))
 		if errors.Is(err, errNoTicket) {
-			continue // forgotten
+			continue // forgotten, or its job has not run yet
 		}
 		if err != nil {
 			return nil, "", err
@@ -156,15 +157,32 @@ func (t *Tickets) Of(ctx context.Context, userID string, page api.Page) (list []
 	return list, items.Next, nil
 }
 
+// unsettled is how long after a request its ticket may not be written down yet: a
+// job does that.
+const unsettled = 10 * time.Minute
+
 // openOf returns the newest ticket of a requester that is not over.
 func (t *Tickets) openOf(ctx context.Context, userID string) (Opened, bool, error) {
-	list, _, err := t.Of(ctx, userID, api.Page{Limit: 20})
-	for _, v := range list {
-		if v.Status == StatusWaiting || v.Status == StatusAssigned {
-			return Opened{v.TicketID, v.GroupID}, true, nil
+	items, err := t.store.List(ctx, userPartition(userID), kv.Range{Reverse: true, Limit: 20})
+	if err != nil {
+		return Opened{}, false, err
+	}
+	recent := waitingKey(t.now().Add(-unsettled), "")
+	for _, item := range items.Items {
+		groupID := string(item.Value)
+		tk, id, err := t.find(ctx, t.ticketOf(groupID))
+		switch {
+		case errors.Is(err, errNoTicket):
+			if id, may := t.ticketOfGroup(groupID); may && item.Key > recent {
+				return Opened{id, groupID}, true, nil
+			}
+		case err != nil:
+			return Opened{}, false, err
+		case tk.status() == StatusWaiting || tk.status() == StatusAssigned:
+			return Opened{id, tk.GroupID}, true, nil
 		}
 	}
-	return Opened{}, false, err
+	return Opened{}, false, nil
 }
 
 // agentRoutes adds the routes of a ticket's life that people call.

@@ -45,7 +45,7 @@ func (t *Tickets) settleQueue(ctx context.Context, tk *ticket, id string) error 
 		return nil // made by a program of before
 	}
 	if !tk.Indexed {
-		if err := t.index(ctx, tk, id); err != nil {
+		if err := t.index(ctx, tk.UserID, tk.GroupID, id, tk.Since); err != nil {
 			return err
 		}
 		tk.Indexed = true
