@@ -312,6 +312,22 @@ func TestMuteAndKick(t *testing.T) {
 	if p.says(bob, random, "x") != 0 || p.group("@TGS#_town").MuteAll {
 		t.Error("everybody muted for ever")
 	}
+	into[any](p, p.do("mod", "POST", "/communities/town/mute", fmt.Sprintf(`{"channelId":%q,"seconds":120}`, general.ChannelID)))
+	if p.says(bob, general, "x") == 0 || p.says(bob, random, "x") != 0 || p.says(cl[2], general, "x") != 0 || p.group("@TGS#_town").MuteAll {
+		t.Error("everybody muted in a channel")
+	}
+	into[any](p, p.do("mod", "POST", "/communities/town/mute", fmt.Sprintf(`{"channelId":%q,"seconds":60}`, random.ChannelID)))
+	if p.says(bob, general, "x") == 0 || p.says(bob, random, "x") == 0 {
+		t.Error("everybody muted in two channels")
+	}
+	into[any](p, p.do("mod", "POST", "/communities/town/unmute", fmt.Sprintf(`{"channelId":%q}`, general.ChannelID)))
+	if p.says(bob, general, "x") != 0 || p.says(bob, random, "x") == 0 {
+		t.Error("everybody unmuted in a channel")
+	}
+	w.Advance(61 * time.Second)
+	if p.says(bob, random, "x") != 0 {
+		t.Error("everybody muted in a channel for ever")
+	}
 
 	into[any](p, p.do("mod", "POST", "/communities/town/kick", `{"userIds":["bob"],"seconds":600,"hide":true}`))
 	p.work()

@@ -189,6 +189,8 @@ func (c *Communities) mayWrite(ctx context.Context, e *callback.GroupBeforeSendM
 		return verdict, nil
 	case v.muted.holds(now):
 		return verdict.Reject("everybody is muted in this community"), nil
+	case v.mutedIn[p.Channel.Short()].holds(now):
+		return verdict.Reject("everybody is muted in this channel"), nil
 	case !permits(v.roles, m.Role, Post):
 		return verdict.Reject("your role may not write here"), nil
 	case p.Channel.SlowModeSeconds == 0:

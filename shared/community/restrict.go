@@ -87,7 +87,7 @@ func (m memberRecord) at(now time.Time) (list []Restriction) {
 type Wish struct {
 	Kind      Kind
 	Lift      bool
-	Users     []string // at most MaxUsers; nil: everybody, who can only be muted
+	Users     []string // at most MaxUsers; nil: everybody, who can only be muted, perhaps in one channel
 	ChannelID string   // of a mute: in this channel alone
 	For       time.Duration
 	Reason    string
@@ -98,7 +98,7 @@ func (w Wish) check() error {
 	switch {
 	case len(w.Users) > MaxUsers:
 		return fault.New(fault.Invalid, "userIds is a list of at most %d users", MaxUsers)
-	case len(w.Users) == 0 && (w.Kind == Kick || w.ChannelID != ""):
+	case len(w.Users) == 0 && w.Kind == Kick:
 		return fault.New(fault.Invalid, "userId is missing: say who it is about")
 	case w.ChannelID != "" && w.Kind == Kick:
 		return fault.New(fault.Invalid, "channelId is for mutes alone")
@@ -155,12 +155,29 @@ func (c *Communities) Restrict(ctx context.Context, caller api.Caller, id string
 	}
 	list := []Restriction{}
 	if len(w.Users) == 0 {
-		if r != nil && !r.Until.IsZero() {
+		if r != nil && short == "" && !r.Until.IsZero() {
 			// The clock ends the mute; whoever changes the community before does so sooner.
 			defer func() { _ = c.looks.Guard(ctx, s.id, r.Until) }()
 		}
 		_, err := c.edit(ctx, caller, id, func(s *seen) error {
-			s.Muted = r
+			if short == "" {
+				s.Muted = r
+				return nil
+			}
+			// IM is not told: our rule before each message keeps people from writing.
+			if _, is := s.Channel(w.ChannelID); !is {
+				return errNoCh
+			}
+			in := make(map[string]*Restriction)
+			for name, one := range s.MutedIn {
+				if name != short && one.holds(now) {
+					in[name] = one
+				}
+			}
+			if r != nil {
+				in[short] = r
+			}
+			s.MutedIn = in
 			return nil
 		})
 		if r != nil {
@@ -242,6 +259,11 @@ func (c *Communities) Restrictions(ctx context.Context, caller api.Caller, id, u
 	list := append([]Restriction{}, m.at(c.now())...)
 	if s.Muted.holds(c.now()) {
 		list = append(list, *s.Muted)
+	}
+	for _, ch := range s.Channels() {
+		if one := s.MutedIn[ch.Short()]; one.holds(c.now()) {
+			list = append(list, *one)
+		}
 	}
 	return list, nil
 }

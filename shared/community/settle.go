@@ -459,6 +459,7 @@ func (c *Communities) gone(ctx context.Context, id string, topicIDs []string) er
 func (s *seen) drop(category, position int) {
 	list := s.Categories[category].Channels
 	s.Removed = append(s.Removed, list[position])
+	delete(s.MutedIn, list[position].Short())
 	s.Categories[category].Channels = slices.Delete(slices.Clone(list), position, position+1)
 }
 

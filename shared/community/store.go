@@ -34,6 +34,7 @@ type record struct {
 	Removed []Channel               `json:"removed,omitempty"` // to be deleted in IM
 	Pins    map[string][]uint32     `json:"pins,omitempty"`    // of channels by their short names, the newest first
 	Muted   *Restriction            `json:"muted,omitempty"`   // the whole community
+	MutedIn map[string]*Restriction `json:"mutedIn,omitempty"` // everybody in a channel, by short name
 
 	// Base is the MsgSeq before the first message of a channel, where it is not 0.
 	Base map[string]uint32 `json:"base,omitempty"`
@@ -241,6 +242,8 @@ type view struct {
 	Community
 	roles map[string][]Permission
 	muted *Restriction
+	// mutedIn are channels in which everybody is muted, by short name.
+	mutedIn map[string]*Restriction
 }
 
 type cachedView struct {
@@ -268,7 +271,7 @@ func (c *Communities) view(ctx context.Context, groupID string) (*view, error) {
 	var v *view
 	switch {
 	case err == nil && s.id == groupID:
-		v = &view{s.Community, s.Roles, s.Muted}
+		v = &view{s.Community, s.Roles, s.Muted, s.MutedIn}
 	case err != nil && fault.CodeOf(err) != fault.NotFound:
 		return nil, err
 	}
