@@ -130,7 +130,7 @@ func TestSettings(t *testing.T) {
 	}{
 		"no desk":          {map[string]string{"ZENDESK_URL": ""}, []string{"ZENDESK_URL: required, or SALESFORCE_URL"}},
 		"two desks":        {map[string]string{"SALESFORCE_URL": "https://example.my.salesforce.com"}, []string{"SALESFORCE_URL: there is ZENDESK_URL too"}},
-		"a published one":  {map[string]string{"ZENDESK_WEBHOOK_SECRETS": hookSecret + ",dev-webhook-secret"}, []string{"ZENDESK_WEBHOOK_SECRETS: item 2 is a published sample value"}},
+		"a published one":  {map[string]string{"ZENDESK_WEBHOOK_SECRETS": hookSecret + ",dev-webhook-secret", "SALESFORCE_HMAC_KEY": "dev-webhook-secret-of-salesforce"}, []string{"ZENDESK_WEBHOOK_SECRETS: item 2 is a published sample value", "SALESFORCE_HMAC_KEY: is a published sample value"}},
 		"a short one":      {map[string]string{"ZENDESK_WEBHOOK_SECRETS": "hunter2"}, []string{"ZENDESK_WEBHOOK_SECRETS: item 1 is too easy to guess"}},
 		"the known secret": {map[string]string{"ZENDESK_WEBHOOK_SECRETS": "another of theirs,dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="}, []string{"ZENDESK_WEBHOOK_SECRETS: "}},
 		"no way in":        {map[string]string{"ZENDESK_CLIENT_SECRET": ""}, []string{"ZENDESK_URL: either an OAuth client"}},

@@ -40,11 +40,11 @@ func deskOf(kind, url string) (desktest.Fake, map[string]string) {
 	if kind == "salesforce" {
 		fake := desktest.NewSalesforce(desktest.SalesforceConfig{
 			URL: url, APIVersion: "v67.0", ClientID: zendeskClient, ClientSecret: zendeskSecret, KeyField: salesforce.KeyField, GroupField: salesforce.GroupField,
-			HMACKey: salesforceKey, FirstCase: int(time.Now().Unix()), Now: time.Now,
+			HMACKey: wiring.DevelopmentOrgKey, FirstCase: int(time.Now().Unix()), Now: time.Now,
 		})
 		return fake, said(map[string]string{
 			"SALESFORCE_URL": url, "SALESFORCE_API_VERSION": "v67.0", "SALESFORCE_CLIENT_ID": zendeskClient, "SALESFORCE_CLIENT_SECRET": zendeskSecret,
-			"SALESFORCE_HMAC_KEY": salesforceKey,
+			"SALESFORCE_HMAC_KEY": wiring.DevelopmentOrgKey,
 		})
 	}
 	fake := desktest.NewZendesk(desktest.ZendeskConfig{
@@ -56,9 +56,6 @@ func deskOf(kind, url string) (desktest.Fake, map[string]string) {
 		"ZENDESK_GROUP_FIELD": strconv.Itoa(zendeskGroupField), "ZENDESK_WEBHOOK_SECRETS": zendeskHookSecret,
 	})
 }
-
-// salesforceKey signs what the fake org sends.
-const salesforceKey = wiring.DevelopmentHookSecret + "-of-salesforce"
 
 // said adds what requesters are told.
 func said(settings map[string]string) map[string]string {

@@ -12,6 +12,8 @@ const (
 	DevelopmentDeskClient = "dev-client"
 	DevelopmentDeskSecret = "dev-client-secret"
 	DevelopmentHookSecret = "dev-webhook-secret"
+	// DevelopmentOrgKey signs what scripts/dev's fake Salesforce org sends.
+	DevelopmentOrgKey = "dev-webhook-secret-of-salesforce"
 	// Keys of CSS, for callbacks, for streams that are pushed and for those that are
 	// played.
 	DevelopmentCSSKey     = "dev-css-callback-key"
@@ -25,6 +27,6 @@ const (
 // published are the values that no secret setting of a deployed program may have.
 var published = []string{
 	DevelopmentSecret, DevelopmentToken, DevelopmentKey, DevelopmentKeyHash,
-	DevelopmentDeskSecret, DevelopmentHookSecret, DevelopmentCSSKey, DevelopmentCSSPushKey, DevelopmentCSSPlayKey,
+	DevelopmentDeskSecret, DevelopmentHookSecret, DevelopmentOrgKey, DevelopmentCSSKey, DevelopmentCSSPushKey, DevelopmentCSSPlayKey,
 	DevelopmentShopSecret, DevelopmentIdentitySecret,
 }
