@@ -18,7 +18,7 @@ async function flow(page) {
   await within("alice, 701");
   await press(page, "alice", "Hello, my printer is offline");
   const desk = page.frameLocator("iframe[title^=\"Agent's page\"]");
-  await desk.getByText("my printer is offline").first().waitFor();
+  await desk.getByText("my printer is offline").filter({ visible: true }).first().waitFor();
   await desk.getByRole("textbox").last().fill("How can I help?");
   await desk.getByRole("textbox").last().press("Enter");
   await log(page, "alice").getByText("How can I help?").waitFor();

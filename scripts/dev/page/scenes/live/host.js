@@ -26,7 +26,7 @@ export function openHost(world, room) {
   const notice = element("input", { maxLength: 300, autocomplete: "off" });
   const form = element("form", { className: "row" }, element("label", {}, "Notice", notice));
   const save = button("Save", async () => {
-    await room.setNotice(owner, notice.value.trim(), now);
+    await room.setNotice(owner, notice.value.trim(), now ?? (await room.get()));
     notice.dirty = false;
     changed();
   }, { "aria-label": "Save the notice" });

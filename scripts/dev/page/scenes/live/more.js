@@ -33,7 +33,7 @@ export function openMore(room) {
   const none = element("p", { className: "empty" }, "What is said while the room is live is kept for newcomers.");
   const drops = element("p", { className: "soft drops" });
   return {
-    nodes: [element("details", { className: "more" }, element("summary", {}, "Broadcast, history, drops"), form, progress, element("h3", {}, "Last messages"), history, none, drops)],
+    nodes: [element("details", { className: "extras" }, element("summary", {}, "Broadcast, history, drops"), form, progress, element("h3", {}, "Last messages"), history, none, drops)],
     async refresh() {
       await follow();
       const { messages } = await room.history(shown);
