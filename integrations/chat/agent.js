@@ -311,7 +311,7 @@ class Login {
       const act = (f, said) => async () => {
         try {
           const after = await f();
-          this.view?.say(said);
+          if (!this.conversation.gone) this.view?.say(said); // that it has ended may be told first, and stays
           draw(after.status ? after : this.desk.known(group));
         } catch (e) {
           this.view?.complain(e.message);
