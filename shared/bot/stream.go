@@ -524,7 +524,12 @@ func (d *draft) complete(ctx context.Context, n int, text string) error {
 		case !found:
 			return d.sendText(ctx, n, text)
 		}
-		p.Key = is.key
+		// Once it is finished, nothing but its key tells it from older ones: the key is
+		// stored first, for whoever goes on should this process die behind the call.
+		p.Key, d.Parts[n].Key = is.key, is.key
+		if err := d.store(ctx); err != nil {
+			return err
+		}
 	}
 	return d.c.IM.ModifyC2CMsg(ctx, d.m.Robot, d.m.From, p.Key, im.Modification{Body: wholeStream(text)})
 }

@@ -32,6 +32,7 @@ func TestStreams(t *testing.T) {
 		{"Scenarios", testScenarios},
 		{"Doubts", testDoubts},
 		{"Deaths", testDeaths},
+		{"DeathsInTurn", testDeathsInTurn},
 		{"DeathOfAWorker", testDeathOfAWorker},
 		{"Long", testLongStream},
 		{"Rooms", testRooms},
@@ -416,6 +417,50 @@ func testDeaths(w *world) {
 			if n > 60 {
 				w.Fatalf("group %v: a life without end", group)
 			}
+		}
+	}
+	w.quiet()
+}
+
+// testDeathsInTurn: the first worker dies when IM has the first piece and nobody its
+// key; the one after it dies at each of its calls, too. The user has one answer.
+func testDeathsInTurn(w *world) {
+	jane := w.Login("jane")
+	for n := 1; ; n++ {
+		died := true
+		for _, after := range []bool{false, true} {
+			name := fmt.Sprintf("call %d, after %v", n, after)
+			before := len(said(jane))
+			first, second := &mortal{n: 1, after: true}, &mortal{n: n, after: after}
+			w.around = first.around
+			w.restart(w.store)
+			w.Advance(time.Minute)
+			w.tell(jane, name)
+			w.Must(w.App.Settle(w.Context()))
+			_ = w.Queue.Work(w.Context(), w.ledger, w.Clock.Now)
+			if !first.dead || len(said(jane)) != before+1 {
+				w.Fatalf("%s: the first worker did not die behind the first piece: %q", name, said(jane)[before:])
+			}
+			w.around = second.around
+			w.restart(w.store)
+			w.Advance(2 * time.Minute)
+			_, err := w.ledger.Sweep(w.Context())
+			w.Must(err)
+			_ = w.Queue.Work(w.Context(), w.ledger, w.Clock.Now)
+			w.around = nil
+			w.restart(w.store)
+			w.hour()
+			w.redeliver()
+			if got := said(jane)[before:]; len(got) != 1 || got[0] != you(name) {
+				w.Errorf("%s: the user sees %q", name, got)
+			}
+			died = died && second.dead
+		}
+		if !died {
+			if n < 3 {
+				w.Errorf("the second worker made %d calls", n)
+			}
+			break
 		}
 	}
 	w.quiet()
