@@ -96,6 +96,26 @@ func IdempotencyKey(r *http.Request) (string, error) {
 	return keys[0], nil
 }
 
+// RequiredKey is [IdempotencyKey] for a request that makes something: without the
+// header it is a fault of code Invalid.
+func RequiredKey(r *http.Request) (string, error) {
+	key, err := IdempotencyKey(r)
+	if err == nil && key == "" {
+		err = fault.New(fault.Invalid, "send the header Idempotency-Key with a name of your own for this request, so that it can be repeated")
+	}
+	return key, err
+}
+
+// Keyed refuses requests without the header Idempotency-Key.
+func Keyed(h HandlerFunc) HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if _, err := RequiredKey(r); err != nil {
+			return err
+		}
+		return h(w, r)
+	}
+}
+
 // isKey reports whether a key is of visible ASCII and of fair length.
 func isKey(key string) bool {
 	return key != "" && len(key) <= MaxIdempotencyKey && strings.IndexFunc(key, func(c rune) bool { return c <= ' ' || c > '~' }) < 0

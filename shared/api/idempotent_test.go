@@ -197,3 +197,23 @@ func FuzzIdempotent(f *testing.F) {
 		}
 	})
 }
+
+// TestKeyed: a route that makes something refuses a request without a key of its
+// own, and one with a key that is none.
+func TestKeyed(t *testing.T) {
+	h := api.Keyed(func(w http.ResponseWriter, _ *http.Request) error {
+		api.Reply(w, http.StatusCreated, struct{}{})
+		return nil
+	})
+	for key, want := range map[string]int{"": http.StatusBadRequest, "one": http.StatusCreated, "two words": http.StatusBadRequest} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		if key != "" {
+			r.Header.Set("Idempotency-Key", key)
+		}
+		res := httptest.NewRecorder()
+		h.ServeHTTP(res, r)
+		if res.Code != want || (want == http.StatusBadRequest) != strings.Contains(res.Body.String(), "Idempotency-Key") {
+			t.Errorf("%q: %d %s", key, res.Code, res.Body)
+		}
+	}
+}

@@ -70,15 +70,7 @@ func (c RoutesConfig) handler(one Route) http.Handler {
 		h = api.Idempotent(c.Keeper, h)
 	}
 	if one.Is&Keyed != 0 {
-		inner := h
-		h = func(w http.ResponseWriter, r *http.Request) error {
-			if key, err := api.IdempotencyKey(r); err != nil {
-				return err
-			} else if key == "" {
-				return fault.New(fault.Invalid, "send the header Idempotency-Key with a name of your own for this request, so that it can be repeated")
-			}
-			return inner(w, r)
-		}
+		h = api.Keyed(h)
 	}
 	if one.Is&ForServers != 0 {
 		return c.Gate.Server(h)

@@ -124,15 +124,7 @@ func (x *routes) handler(one route) http.Handler {
 		h = api.Idempotent(x.Keeper, h)
 	}
 	if one.is&keyed != 0 {
-		inner := h
-		h = func(w http.ResponseWriter, r *http.Request) error {
-			if key, err := api.IdempotencyKey(r); err != nil {
-				return err
-			} else if key == "" {
-				return fault.New(fault.Invalid, "send the header Idempotency-Key with a name of your own for this request, so that it can be repeated")
-			}
-			return inner(w, r)
-		}
+		h = api.Keyed(h)
 	}
 	if one.is&server != 0 {
 		return x.Gate.Server(h)

@@ -124,12 +124,10 @@ func (x *routes) handler(one route) http.Handler {
 	if one.is&keyed != 0 {
 		inner := h
 		h = func(w http.ResponseWriter, r *http.Request) error {
-			if key, err := api.IdempotencyKey(r); err != nil {
-				return err
-			} else if key == "" && r.URL.Query().Get("dryRun") == "" {
-				return fault.New(fault.Invalid, "send the header Idempotency-Key with a name of your own for this request, so that it can be repeated")
+			if r.URL.Query().Get("dryRun") != "" { // makes nothing, unless it is 0
+				return inner(w, r)
 			}
-			return inner(w, r)
+			return api.Keyed(inner)(w, r)
 		}
 	}
 	if one.is&server != 0 {
@@ -201,12 +199,9 @@ func (x *routes) send(ctx context.Context, c api.Caller, r *http.Request) (any, 
 		plan, err := x.DryRun(ctx, in, recipients)
 		return status{http.StatusOK, map[string]Plan{"plan": plan}}, err
 	}
-	key, err := api.IdempotencyKey(r)
+	key, err := api.RequiredKey(r)
 	if err != nil {
 		return nil, err
-	}
-	if key == "" { // dryRun=0
-		return nil, fault.New(fault.Invalid, "send the header Idempotency-Key with a name of your own for this request")
 	}
 	return x.Send(ctx, c, key, in)
 }

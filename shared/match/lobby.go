@@ -372,7 +372,7 @@ func (t *Teams) channel(ctx context.Context, c api.Caller, r *http.Request) (any
 	if c.Server == "" {
 		return nil, fault.New(fault.Forbidden, "only servers may call this, with an API key")
 	}
-	key, err := api.IdempotencyKey(r)
+	key, err := api.RequiredKey(r)
 	if err != nil {
 		return nil, err
 	}
@@ -391,8 +391,6 @@ func (t *Teams) channel(ctx context.Context, c api.Caller, r *http.Request) (any
 		id = communityPrefix + id
 	}
 	switch {
-	case key == "":
-		return nil, fault.New(fault.Invalid, "send the header Idempotency-Key with a name of your own for this request, so that it can be repeated")
 	case !known:
 		return nil, fault.New(fault.Invalid, "kind is world, guild or room")
 	case !isGroupID(id) || kind != im.Community && isReserved(id):

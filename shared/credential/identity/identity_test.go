@@ -328,7 +328,7 @@ func TestPublishedKeys(t *testing.T) {
 	r, e, d := generate(t)
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
-		t.Skip(err) // a platform that makes no such key
+		t.Fatal(err)
 	}
 	keys := newKeys(t)
 	keys.set(

@@ -88,12 +88,9 @@ func (g *Gifts) order(w http.ResponseWriter, r *http.Request) error {
 	if c.UserID == "" {
 		return fault.New(fault.Forbidden, "gifts are ordered by users themselves, with their UserSig")
 	}
-	key, err := api.IdempotencyKey(r)
+	key, err := api.RequiredKey(r)
 	if err != nil {
 		return err
-	}
-	if key == "" {
-		return fault.New(fault.Invalid, "send the header Idempotency-Key: your own name for this order, the same when you repeat it")
 	}
 	var in struct {
 		GiftID string `json:"giftId"`

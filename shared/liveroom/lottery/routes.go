@@ -37,12 +37,9 @@ func (l *Lotteries) Routes(mux *http.ServeMux, gate *api.Gate, origins []string)
 }
 
 func (l *Lotteries) create(ctx context.Context, c api.Caller, r *http.Request) (Lottery, error) {
-	key, err := api.IdempotencyKey(r)
+	key, err := api.RequiredKey(r)
 	if err != nil {
 		return Lottery{}, err
-	}
-	if key == "" {
-		return Lottery{}, fault.New(fault.Invalid, "send the header Idempotency-Key: your own name for this lottery, the same when you repeat the request")
 	}
 	var in Asked
 	if err := api.Decode(r, &in); err != nil {

@@ -46,12 +46,9 @@ type balance struct {
 // MoveID is the id of a move that a caller asks for: the same for the same caller,
 // kind of request and Idempotency-Key. A request without that header is refused.
 func MoveID(r *http.Request, kind string) (string, error) {
-	key, err := api.IdempotencyKey(r)
+	key, err := api.RequiredKey(r)
 	if err != nil {
 		return "", err
-	}
-	if key == "" {
-		return "", fault.New(fault.Invalid, "send the header Idempotency-Key: your own name for this request, the same when you repeat it")
 	}
 	c := api.CallerFrom(r.Context())
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", kind, c.Server, c.UserID, key))
