@@ -158,7 +158,7 @@ function openWindow(stage, first, servers) {
     const who = element("span", { className: "soft" });
     const act = button("Join", () => changed(at.server.voice(user(), ch, act.textContent === "Join")), { "aria-label": `Join ${ch.name}` });
     const mute = button("Mute", () => changed(at.server.beat(user(), ch, { muted: mute.textContent === "Mute" })), { className: "quiet" });
-    const node = element("div", { className: "line voice" }, element("span", {}, `🔊 ${ch.name}`), who, act, mute);
+    const node = element("div", { className: "line voice" }, element("span", {}, `♪ ${ch.name}`), who, act, mute);
     node.show = (is, mine) => {
       const present = mine.voice.get(is.channelId) ?? [];
       const me = present.find((m) => m.userId === user());

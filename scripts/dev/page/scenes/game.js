@@ -9,7 +9,7 @@ import { openWindows } from "./windows.js";
 export const game = {
   id: "game",
   title: "Game lobby",
-  about: "Players talk in the world channel and in their guild, read mail and trade items. The teams that gather here are in Group team, game.",
+  about: "Players talk in the world channel and in their guild, read mail and trade items.",
   steps: ["Send the mail to all players, with gems.", "As bob, claim the gems.", "Let alice offer a sword for ten gems, and bob accept.", "Press Plan: see what a mail to everyone costs."],
   open(stage) {
     const { world, guild } = stage.world.groups;
@@ -22,8 +22,7 @@ export const game = {
     });
     const campaigns = openCampaigns(players), inbox = openInbox(players), trades = openTrades(players);
     const tool = (label, ...nodes) => element("section", { className: "tool", "aria-label": label }, element("h2", {}, label), ...nodes);
-    stage.pane("Operator", tool("Mail", ...campaigns.nodes));
-    stage.pane("Player", element("div", { className: "both" }, tool("Inbox", ...inbox.nodes), tool("Trades", ...trades.nodes)));
+    stage.pane("Mail and trades", element("div", { className: "both" }, tool("Mail", ...campaigns.nodes), tool("Inbox", ...inbox.nodes), tool("Trades", ...trades.nodes)));
     return {
       refresh: () => Promise.all([campaigns.refresh(), inbox.refresh(), trades.refresh()]),
       close: windows.close,
