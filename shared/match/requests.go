@@ -31,23 +31,29 @@ type Asked struct {
 
 // View is a team as its members see it.
 type View struct {
-	GroupID string   `json:"groupId"` // of the team's group, and the team's own id
-	Mode    string   `json:"mode"`
-	Size    int      `json:"size"`
-	Status  Status   `json:"status"`
-	Captain string   `json:"captain"`
-	Members []Member `json:"members"`
-	Private bool     `json:"private"`
+	GroupID string       `json:"groupId"` // of the team's group, and the team's own id
+	Mode    string       `json:"mode"`
+	Size    int          `json:"size"`
+	Status  Status       `json:"status"`
+	Captain string       `json:"captain"`
+	Members []ViewMember `json:"members"` // in the order in which they joined
+	Private bool         `json:"private"`
 	// Ready are the members who are ready; a team with ReadyCheck starts when all are.
 	Ready      []string `json:"ready"`
 	ReadyCheck bool     `json:"readyCheck"`
 	StartID    string   `json:"startId,omitempty"` // where it starts or has started
 }
 
+// ViewMember is a member of a team as users see members.
+type ViewMember struct {
+	UserID   string    `json:"userId"`
+	JoinedAt time.Time `json:"joinedAt"` // whole seconds, by IM's clock
+}
+
 func (s *sight) view() View {
-	v := View{s.groupID, s.Mode, s.Size, s.Status.shown(), s.Captain, s.Members, s.Private, s.Ready, s.Check, ""}
-	if v.Members == nil {
-		v.Members = []Member{}
+	v := View{s.groupID, s.Mode, s.Size, s.Status.shown(), s.Captain, []ViewMember{}, s.Private, s.Ready, s.Check, ""}
+	for _, m := range s.Members {
+		v.Members = append(v.Members, ViewMember{m.UserID, time.Unix(m.Joined, 0).UTC()})
 	}
 	if v.Ready == nil {
 		v.Ready = []string{}

@@ -58,7 +58,7 @@ func testFills(w *world) {
 	if again := p.makes("ann"); again != id {
 		w.Errorf("the same request made another team: %s, %s", id, again)
 	}
-	if v := p.joins(id, "bob"); v.Status != match.Open || len(v.Members) != 2 {
+	if v := p.joins(id, "bob"); v.Status != match.Open || len(v.Members) != 2 || !v.Members[1].JoinedAt.Equal(w.clock.Now().Truncate(time.Second)) {
 		w.Errorf("%+v", v)
 	}
 	p.whole(id, match.Open, "ann", "bob")
