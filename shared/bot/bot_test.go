@@ -308,7 +308,7 @@ func testGone(w *world) {
 func testDies(w *world) {
 	w.conf.Budget = bot.Budget{User: bot.Limit{Answers: 100}, All: bot.Limit{Answers: 1000}}
 	for _, later := range []time.Duration{time.Minute, 10 * time.Minute} {
-		enginetest.EachDeath(w.TB.(*testing.T), w.store, func(t *testing.T, name string, mortal kv.Store) {
+		enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
 			w.restart(mortal)
 			user := w.Login(strings.ReplaceAll(fmt.Sprint("u", name, later), " ", "-"))
 			w.tell(user, "hello from "+name)

@@ -417,7 +417,7 @@ func testHandOver(w *world) {
 func testHandOverDies(w *world) {
 	desk := &people{}
 	w.conf.HandOver = desk
-	enginetest.EachDeath(w.TB.(*testing.T), w.store, func(t *testing.T, name string, mortal kv.Store) {
+	enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
 		w.restart(mortal)
 		user := w.Login(strings.ReplaceAll("h"+name, " ", "-"))
 		w.model.Always(func(modeltest.Asked) modeltest.Behaviour { return call(bot.HandOverTool, `{"summary":"x"}`) })

@@ -156,7 +156,7 @@ func TestVoice(t *testing.T) {
 	}
 	// A key for the room, and the room's events.
 	access := into[voice.Access](p, p.do("bob", "POST", voicePath("town", games, "/media"), `{}`))
-	if claims, err := w.users.Verify("bob", access.PrivateMapKey); err != nil || claims.Buf == nil || len(access.RoomID) > 64 {
+	if claims, err := w.Users.Verify("bob", access.PrivateMapKey); err != nil || claims.Buf == nil || len(access.RoomID) > 64 {
 		t.Errorf("%+v: %v", access, err)
 	}
 	now := w.Clock.Now()

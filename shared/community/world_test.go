@@ -3,14 +3,11 @@ package community_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +22,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/once"
-	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
@@ -38,28 +34,20 @@ const (
 	eventKey     = "what TRTC signs its events with"
 )
 
-const apiKey = "an API key for these tests"
+const apiKey = rulestest.APIKey
 
 // world is an emulated IM and a store, in which processes of ours come and go.
 type world struct {
 	*rulestest.World
-	*testing.T
 	store kv.Store
-	users *usersig.Signer
 	gate  *api.Gate
 	conf  community.Config
 }
 
 func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock, o rulestest.Options) *world {
 	t.Helper()
-	w := &world{World: rulestest.New(t, clock, o), T: t, store: store}
-	var err error
-	w.users, err = usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)
-	w.Must(err)
-	sum := sha256.Sum256([]byte(apiKey))
-	keys, err := api.ParseKeys([]string{"shop:" + hex.EncodeToString(sum[:])})
-	w.Must(err)
-	w.gate = &api.Gate{Keys: keys, Users: w.users}
+	w := &world{World: rulestest.New(t, clock, o), store: store}
+	w.gate = w.Gate("shop")
 	template, err := community.ParseTemplate(
 		`[{"name":"Text","channels":[{"name":"general"},{"name":"random"}]},{"name":"Voice","channels":[{"name":"lobby","kind":"voice"},{"name":"games","kind":"voice"}]}]`,
 		`{"moderator":["post","thread","voice","manage"],"reader":[],"writer":["post"]}`)
@@ -75,12 +63,7 @@ func onBolt(t *testing.T) *world { return onBoltWith(t, kvtest.NewClock(), rules
 
 func onBoltWith(t *testing.T, clock *kvtest.Clock, o rulestest.Options) *world {
 	t.Helper()
-	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{Now: clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return newWorld(t, store, clock, o)
+	return newWorld(t, rulestest.Store(t, clock), clock, o)
 }
 
 // process is one process of ours.
@@ -109,7 +92,7 @@ func (w *world) process(store kv.Store, companions ...community.Companion) *proc
 		Store: store, Jobs: p.ledger, IM: client, Admin: rulestest.Admin, Communities: p.communities, Marks: p.marks, Now: w.Clock.Now,
 	})
 	p.voice = voice.New(voice.Config{
-		Store: store, Communities: p.communities, Timeout: voiceTimeout, Signer: w.users, TTL: time.Hour, EventKey: eventKey, Now: w.Clock.Now,
+		Store: store, Communities: p.communities, Timeout: voiceTimeout, Signer: w.Users, TTL: time.Hour, EventKey: eventKey, Now: w.Clock.Now,
 	})
 	p.communities.Attach(p.threads, p.voice)
 	p.communities.Attach(companions...)
@@ -127,12 +110,6 @@ func (w *world) process(store kv.Store, companions ...community.Companion) *proc
 	p.routes = api.Routes(mux)
 	return p
 }
-
-// Both the world and the test have these.
-func (w *world) Helper()                           { w.T.Helper() }
-func (w *world) Errorf(format string, args ...any) { w.T.Helper(); w.T.Errorf(format, args...) }
-func (w *world) Fatalf(format string, args ...any) { w.T.Helper(); w.T.Fatalf(format, args...) }
-func (w *world) Context() context.Context          { return w.T.Context() }
 
 // work carries out the jobs that are due.
 func (p *process) work() {
@@ -179,22 +156,12 @@ func into[T any](p *process, a reply) (v T) {
 }
 
 // server stands for a server where a UserID is asked for.
-const server = ""
+const server = rulestest.Server
 
 // do sends a request of a user, or of a server. header is an Idempotency-Key.
 func (p *process) do(user, method, path, body string, header ...string) reply {
 	p.Helper()
-	r := httptest.NewRequestWithContext(p.Context(), method, path, strings.NewReader(body))
-	r.Header.Set("Content-Type", "application/json")
-	for _, key := range header {
-		r.Header.Set("Idempotency-Key", key)
-	}
-	r.Header.Set("Authorization", "Bearer "+apiKey)
-	if user != server {
-		sig, err := p.users.Sign(user, time.Hour)
-		p.Must(err)
-		r.Header.Set("Authorization", "UserSig "+user+":"+sig)
-	}
+	r := p.Request(user, method, path, body, header...)
 	w := httptest.NewRecorder()
 	p.routes.ServeHTTP(w, r)
 	a := reply{status: w.Code, text: w.Body.String()}

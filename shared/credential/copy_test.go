@@ -38,7 +38,7 @@ func newShopWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *shopWorld 
 // issuer is an instance of the issuer: it has no queue.
 func (w *shopWorld) instance(store kv.Store) http.Handler {
 	client := w.Client()
-	return w.shopIssuer(w.TB.(*testing.T), func(c *credential.Config) {
+	return w.shopIssuer(w.T(), func(c *credential.Config) {
 		c.Profiles = &credential.Profiles{Store: store, IM: client, EmailTag: im.TagSelfSignature, Now: w.World.Clock.Now}
 		c.Copies = credential.NewCopies(credential.CopiesConfig{Store: store, IM: client, Now: w.World.Clock.Now})
 		c.Shopify.Store, c.Guests.Store, c.Guests.PerAddress.Store = store, store, store

@@ -20,7 +20,7 @@ func testAgents(w *world) {
 	for _, step := range []struct{ agent, want string }{
 		{"701", "701 jane"}, {"702", "702 jane"}, {"702", "702 jane"}, {"", "jane"}, {"701", "701 jane"}, {"", "jane"},
 	} {
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		p.told(w.fake.Assign(id, step.agent))
 		p.work()
 		if got := w.members(group); got != step.want {
@@ -31,7 +31,7 @@ func testAgents(w *world) {
 	if z, is := w.fake.(*desktest.Zendesk); is {
 		// The other kind of webhook says the same in other words.
 		for _, agent := range []string{"703", "704", ""} {
-			p.advance(time.Second)
+			p.Advance(time.Second)
 			z.Assign(id, agent)
 			p.told(z.Trigger(id))
 			p.work()
@@ -45,20 +45,20 @@ func testAgents(w *world) {
 // ticket has its group, and before we know that it is ours.
 func testAssignedBeforeTheGroup(w *world) {
 	p := w.process(w.store)
-	w.app.FailNext("group_open_http_svc/create_group", imtest.Fault{Code: 10036}) // it cannot be made now
+	w.App.FailNext("group_open_http_svc/create_group", imtest.Fault{Code: 10036}) // it cannot be made now
 	if a := p.do(w.wants("jane")); a.status != http.StatusBadGateway {
 		w.Fatalf("%d %s", a.status, a.text)
 	}
 	id := w.fake.Tickets()[0].ID
 	for _, agent := range []string{"701", "702"} {
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		p.told(w.fake.Assign(id, agent))
 	}
 	p.work()
 	p.hours(1)
 	w.whole("jane", "702")
-	w.app.FailNext("group_open_http_svc/add_group_member", imtest.Fault{Code: 10014}) // full
-	p.advance(time.Second)
+	w.App.FailNext("group_open_http_svc/add_group_member", imtest.Fault{Code: 10014}) // full
+	p.Advance(time.Second)
 	p.told(w.fake.Assign(id, "703"))
 	p.work()
 	p.quiet()
@@ -70,7 +70,7 @@ func testToldTwiceAndOutOfOrder(w *world) {
 	p.work()
 	var told []desktest.Delivery
 	for _, agent := range []string{"701", "702", "", "703", "704"} {
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		told = append(told, w.fake.Assign(id, agent))
 	}
 	for _, i := range []int{3, 0, 4, 4, 1, 2, 0, 3, 4, 2} {
@@ -93,7 +93,7 @@ func testClosedAndReopened(w *world) {
 		if got := w.members(group); got != want {
 			w.Errorf("%s: %s, want %s", d.Body, got, want)
 		}
-		p.advance(time.Minute)
+		p.Advance(time.Minute)
 	}
 	then(w.fake.SetClosed(id, true), "none")
 	then(w.fake.Assign(id, "702"), "none")
@@ -103,7 +103,7 @@ func testClosedAndReopened(w *world) {
 	then(w.fake.SetDeleted(id, true), "none")
 	then(w.fake.SetClosed(id, true), "none")
 	then(w.fake.SetDeleted(id, false), "none")
-	if g := w.app.State().Group(group); g.GroupID != "" {
+	if g := w.App.State().Group(group); g.GroupID != "" {
 		w.Errorf("left over: %+v", g)
 	}
 	p.quiet()
@@ -117,17 +117,17 @@ func testClosedAndKept(w *world) {
 	id, group := p.opens("jane")
 	p.told(w.fake.Assign(id, "701"))
 	p.work()
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.told(w.fake.SetClosed(id, true))
 	p.work()
 	if got := w.members(group); got != "jane" {
 		w.Errorf("closed: %s", got)
 	}
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.told(w.fake.SetClosed(id, false))
 	p.work()
 	w.whole("jane", "701") // greeted once, so it is the same group
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.told(w.fake.SetDeleted(id, true))
 	p.work()
 	if got := w.members(group); got != "none" {
@@ -141,7 +141,7 @@ func testGroupDissolved(w *world) {
 	p := w.process(w.store)
 	id, group := p.opens("jane")
 	p.work()
-	w.must(w.chat.DestroyGroup(w.Context(), group))
+	w.Must(w.chat.DestroyGroup(w.Context(), group))
 	p.told(w.fake.Assign(id, "701"))
 	p.work()
 	if got := w.members(group); got != "701 jane" {
@@ -154,23 +154,23 @@ func testAgentRefused(w *world) {
 	p := w.process(w.store)
 	id, _ := p.opens("jane")
 	p.work()
-	w.must(w.chat.ImportAccount(w.Context(), im.Account{UserID: "701"}))
+	w.Must(w.chat.ImportAccount(w.Context(), im.Account{UserID: "701"}))
 	_, err := w.chat.DeleteAccounts(w.Context(), []string{"701"}) // for three months
-	w.must(err)
+	w.Must(err)
 	p.told(w.fake.Assign(id, "701"))
 	p.work()
 	w.whole("jane", "")
-	w.must(w.chat.ImportAccount(w.Context(), im.Account{UserID: "702"}))
+	w.Must(w.chat.ImportAccount(w.Context(), im.Account{UserID: "702"}))
 	_, err = w.chat.BanGroupMembers(w.Context(), w.fake.Tickets()[0].Group, []string{"702"}, time.Hour, "")
-	w.must(err)
+	w.Must(err)
 	for _, agent := range []string{"703", "702"} {
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		p.told(w.fake.Assign(id, agent))
 		p.work()
 	}
 	w.whole("jane", "")
 	// Whatever the desk tells next, he is let in then.
-	p.advance(2 * time.Hour)
+	p.Advance(2 * time.Hour)
 	p.told(w.fake.SetClosed(id, false))
 	p.work()
 	w.whole("jane", "702")
@@ -182,18 +182,18 @@ func testAgentRefused(w *world) {
 func testSomebodyElsesTicket(w *world) {
 	p := w.process(w.store)
 	id, err := w.desk.Create(w.Context(), desk.Ticket{Key: "crm-1", Subject: "printer offline", Text: "hello"})
-	w.must(err)
-	calls := len(w.app.Calls())
+	w.Must(err)
+	calls := len(w.App.Calls())
 	p.told(w.fake.Assign(id, "701"))
 	p.told(w.fake.SetClosed(id, true))
 	p.work()
-	if n := len(w.app.Calls()); n != calls {
+	if n := len(w.App.Calls()); n != calls {
 		w.Errorf("%d calls to IM", n-calls)
 	}
 	p.quiet()
-	p.advance(4 * 24 * time.Hour)
+	p.Advance(4 * 24 * time.Hour)
 	page, err := w.store.List(w.Context(), "desk/ticket/"+id, kv.Range{})
-	w.must(err)
+	w.Must(err)
 	if len(page.Items) != 0 {
 		w.Errorf("left over: %+v", page.Items)
 	}
@@ -216,7 +216,7 @@ func testGuideRoutes(w *world) {
 		{"/deletegroup", "", "none"},
 		{"/joingroup", "005a", "none"},
 	} {
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		body := fmt.Sprintf(`{"userId":%q,"groupId":%q}`, step.agent, group)
 		a := p.do(w.post(step.path, body))
 		if want := `{"ActionStatus":"OK","ErrorCode":0,"ErrorInfo":""}`; a.status != http.StatusOK || strings.TrimSpace(a.text) != want {
@@ -244,7 +244,7 @@ func testCaseChanges(w *world) {
 		id, _ := p.opens(fmt.Sprint("user", i))
 		ids = append(ids, id)
 		for j, agent := range []string{"005a", "005b"} {
-			at := w.clock.Now().Add(time.Duration(j-10) * time.Second).Format(time.RFC3339)
+			at := w.Clock.Now().Add(time.Duration(j-10) * time.Second).Format(time.RFC3339)
 			changes = append(changes, fmt.Sprintf(`{"op":"assigned","caseId":%q,"userId":%q,"at":%q}`, id, agent, at))
 		}
 	}
@@ -274,7 +274,7 @@ func testCaseChanges(w *world) {
 	}
 	p.work()
 	w.whole("user0", "005a")
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.told(w.fake.Assign(ids[0], ""))
 	p.work()
 	w.whole("user0", "")

@@ -14,23 +14,10 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// redeliver has every job that there ever was carried out once more, as an
-// engine may that lost count.
+// redeliver delivers every job that there ever was a second time.
 func (p *process) redeliver() {
 	p.Helper()
-	p.redeliverFrom(0)
-}
-
-// redeliverFrom is redeliver without the first so many jobs.
-func (p *process) redeliverFrom(n int) {
-	p.Helper()
-	for _, j := range p.queue.All()[n:] {
-		j.NotBefore = time.Time{}
-		encoded, err := queue.Encode(j)
-		p.must(err)
-		p.must(p.ledger.Perform(p.Context(), encoded))
-	}
-	p.work()
+	p.Redeliver(p.ledger)
 }
 
 // testRequestDies: the process dies at each of its commits while it works on a
@@ -42,13 +29,13 @@ func testRequestDies(w *world) {
 		next         func(p *process, user string)
 	}{
 		{"asked again", "a", func(p *process, user string) {
-			p.advance(time.Minute)
+			p.Advance(time.Minute)
 			p.opens(user)
 			p.work()
 		}},
 		{"never asked again", "b", func(*process, string) {}},
 		{"asked again ten minutes later", "c", func(p *process, user string) {
-			p.advance(10 * time.Minute)
+			p.Advance(10 * time.Minute)
 			p.opens(user)
 			p.work()
 		}},
@@ -66,7 +53,7 @@ func testRequestDies(w *world) {
 					w.whole(user, "")
 				}
 				next.redeliver()
-				next.advance(25 * time.Hour)
+				next.Advance(25 * time.Hour)
 				next.redeliver()
 				next.hours(1)
 				if started(w, user) {
@@ -91,7 +78,7 @@ func testAnswersLost(w *world) {
 		"im_open_login_svc/account_import", "group_open_http_svc/create_group", "group_open_http_svc/send_group_msg",
 	} {
 		// So often that the client gives up.
-		w.app.FailNext(command, slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, 4)...)
+		w.App.FailNext(command, slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, 4)...)
 		user := fmt.Sprint("im", i)
 		p.opens(user)
 		p.hours(1)
@@ -142,7 +129,7 @@ func testDeskAway(w *world) {
 // changes. In the end the members are who they should be.
 func testChangeDies(w *world) {
 	alive := w.process(w.store)
-	enginetest.EachDeath(w.T, w.store, func(t *testing.T, name string, mortal kv.Store) {
+	enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
 		w, alive := w.with(t), alive.with(t)
 		user := name
 		id, group := alive.opens(user)
@@ -153,24 +140,24 @@ func testChangeDies(w *world) {
 		if got, want := w.members(group), sorted("701", user); got != want {
 			t.Fatalf("%s, want %s", got, want)
 		}
-		alive.advance(time.Second)
+		alive.Advance(time.Second)
 		second := w.fake.Assign(id, "702")
 		alive.told(second)
 
 		dying := w.process(mortal)
-		j, _ := w.queue.Next(w.clock.Now())
+		j, _ := w.Queue.Next(w.Clock.Now())
 		encoded, err := queue.Encode(j)
-		w.must(err)
+		w.Must(err)
 		_ = dying.ledger.Perform(t.Context(), encoded)
 		// What happens next may come before what died is looked at again.
-		alive.advance(time.Second)
+		alive.Advance(time.Second)
 		third := w.fake.Assign(id, "703")
 		alive.told(third)
 		alive.told(first)
 		alive.hours(1)
 		w.whole(user, "703")
 		alive.redeliver()
-		alive.advance(25 * time.Hour)
+		alive.Advance(25 * time.Hour)
 		alive.redeliver()
 		alive.hours(1)
 		w.whole(user, "703")
@@ -184,18 +171,18 @@ func testChangeDies(w *world) {
 func testClosedBeforeItDied(w *world) {
 	w.conf.KeepClosed = true
 	alive := w.process(w.store)
-	enginetest.EachDeath(w.T, w.store, func(t *testing.T, name string, mortal kv.Store) {
+	enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
 		w, alive := w.with(t), alive.with(t)
 		id, group := alive.opens(name)
 		alive.work()
-		alive.advance(time.Second)
+		alive.Advance(time.Second)
 		closed := w.fake.SetClosed(id, true)
-		alive.advance(time.Second)
+		alive.Advance(time.Second)
 		alive.told(w.fake.Assign(id, "701"))
 		dying := w.process(mortal)
-		j, _ := w.queue.Next(w.clock.Now())
+		j, _ := w.Queue.Next(w.Clock.Now())
 		encoded, err := queue.Encode(j)
-		w.must(err)
+		w.Must(err)
 		_ = dying.ledger.Perform(t.Context(), encoded)
 		alive.told(closed)
 		alive.hours(1)
@@ -218,13 +205,13 @@ func testChangeAnswersLost(w *world) {
 		id, _ := p.opens(user)
 		p.work()
 		for _, agent := range []string{"701", "702"} {
-			w.app.FailNext(command, lost...)
-			p.advance(time.Second)
+			w.App.FailNext(command, lost...)
+			p.Advance(time.Second)
 			p.told(w.fake.Assign(id, agent))
 			p.hours(1)
 		}
 		w.whole(user, "702")
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		p.told(w.fake.Assign(id, ""))
 		p.hours(1)
 		w.whole(user, "")
@@ -236,12 +223,12 @@ func testChangeAnswersLost(w *world) {
 // not finish is redelivered.
 func (p *process) workUntilDead() {
 	for range 50 {
-		j, is := p.queue.Next(p.clock.Now())
+		j, is := p.Queue.Next(p.Clock.Now())
 		if !is {
 			return
 		}
 		encoded, err := queue.Encode(j)
-		p.must(err)
+		p.Must(err)
 		if p.ledger.Perform(p.Context(), encoded) != nil {
 			return // dead; the clock finds what it had in hand
 		}

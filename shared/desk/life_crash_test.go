@@ -20,21 +20,21 @@ func script(p *process, user string) (steps []func(*process), check func()) {
 	id, group := p.opens(user)
 	p.work()
 	p.says(user, group, "first question")
-	solve := func(p *process) { p.advance(time.Minute); p.told(w.fake.Solve(id)) }
+	solve := func(p *process) { p.Advance(time.Minute); p.told(w.fake.Solve(id)) }
 	steps = []func(*process){
-		func(p *process) { p.advance(time.Minute); p.told(w.fake.Assign(id, "701")) },
+		func(p *process) { p.Advance(time.Minute); p.told(w.fake.Assign(id, "701")) },
 		solve,
 		func(p *process) { // comes back
-			p.advance(time.Minute)
+			p.Advance(time.Minute)
 			p.says(user, group, "second question")
 		},
 		func(p *process) { // handed over
-			p.advance(time.Minute)
+			p.Advance(time.Minute)
 			p.told(w.fake.Assign(id, "702"))
 		},
 		solve,
 		func(p *process) {
-			p.advance(time.Minute)
+			p.Advance(time.Minute)
 			p.says(user, group, "4")
 		},
 	}
@@ -77,7 +77,7 @@ func testRecordDies(w *world) {
 		w.Run(fmt.Sprint("step ", dies+1), func(t *testing.T) {
 			enginetest.EachDeath(t, w.store, func(t *testing.T, name string, mortal kv.Store) {
 				w := w.with(t)
-				alive, before := w.process(w.store), len(w.queue.All())
+				alive, before := w.process(w.store), len(w.Queue.All())
 				steps, check := script(alive, fmt.Sprint("s", dies, name))
 				for i, step := range steps {
 					step(alive)
@@ -88,7 +88,7 @@ func testRecordDies(w *world) {
 					}
 					alive.work()
 				}
-				alive.redeliverFrom(before)
+				alive.RedeliverFrom(alive.ledger, before)
 				alive.hours(1)
 				check()
 				alive.quiet()
@@ -121,7 +121,7 @@ func testLifeAnswersLost(w *world) {
 		if command == "group_open_http_svc/send_group_msg" {
 			continue // the script itself sends; package once has its own tests
 		}
-		run(fmt.Sprint("im", i), func() { w.app.FailNext(command, lost...) })
+		run(fmt.Sprint("im", i), func() { w.App.FailNext(command, lost...) })
 	}
 	for _, call := range []string{"read", "note", "file", "findfile", "update"} {
 		run("desk-"+call, func() { w.fake.Fail(call, desktest.Fault{Lost: true}, desktest.Fault{Lost: true}) })
@@ -144,7 +144,7 @@ func testReordered(w *world) {
 		id, group := p.opens(user)
 		groups = append(groups, group)
 		for k := range 3 + n%3 {
-			p.advance(10 * time.Millisecond)
+			p.Advance(10 * time.Millisecond)
 			agent := fmt.Sprint(701 + (n*7+k*k)%5)
 			if (n+k)%11 == 0 {
 				agent = ""

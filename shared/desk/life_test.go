@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -65,36 +64,29 @@ func TestLife(t *testing.T) {
 func (p *process) says(user, group, text string) im.GroupSent {
 	p.Helper()
 	body := im.Text(text)
-	sent, err := p.chat.SendGroupMsg(p.Context(), im.GroupMsg{GroupID: group, From: user, Body: body, Random: uint32(p.clock.Now().UnixNano()&0xffffff) + 1})
-	p.must(err)
+	sent, err := p.chat.SendGroupMsg(p.Context(), im.GroupMsg{GroupID: group, From: user, Body: body, Random: uint32(p.Clock.Now().UnixNano()&0xffffff) + 1})
+	p.Must(err)
 	p.hears(user, group, text, sent)
 	return sent
 }
 
 func (p *process) hears(user, group, text string, sent im.GroupSent) {
 	p.Helper()
-	body, err := callback.Encode(&callback.GroupAfterSendMsg{
+	p.Hear(p.heard)
+	p.Heard(&callback.GroupAfterSendMsg{
 		Base: callback.Base{CallbackCommand: "Group.CallbackAfterSendMsg"}, GroupID: group, Type: im.Public, From: user, MsgSeq: sent.MsgSeq, MsgTime: callback.Seconds(sent.MsgTime), MsgBody: im.Text(text),
 	})
-	p.must(err)
-	r, err := callback.Signer{SDKAppID: appID, Token: "token", Now: p.clock.Now}.Request(p.Context(), "http://rules.invalid/im", "", body)
-	p.must(err)
-	res := httptest.NewRecorder()
-	p.heard.ServeHTTP(res, r)
-	if res.Code != http.StatusOK {
-		p.Fatalf("%d %s", res.Code, res.Body)
-	}
 }
 
 // told returns what we said in a group by the event's name, in order.
 func (w *world) ours(group, event string) (texts []string) {
 	w.Helper()
-	for _, m := range w.app.State().Group(group).Messages {
+	for _, m := range w.App.State().Group(group).Messages {
 		var mark struct{ Event string }
 		_ = json.Unmarshal([]byte(m.Custom), &mark)
 		if m.From == admin && mark.Event == event {
 			var body im.MsgBody
-			w.must(json.Unmarshal(m.Body, &body))
+			w.Must(json.Unmarshal(m.Body, &body))
 			texts = append(texts, body.PlainText())
 		}
 	}
@@ -132,8 +124,8 @@ func (w *world) transcripts(id string) (transcripts, others []desktest.Note) {
 // as is a request of a user, or agent.
 func (w *world) as(user, method, path, body string) *http.Request {
 	w.Helper()
-	sig, err := w.users.Sign(user, time.Hour)
-	w.must(err)
+	sig, err := w.Users.Sign(user, time.Hour)
+	w.Must(err)
 	r := w.post(path, body)
 	r.Method = method
 	r.Header.Set("Authorization", "UserSig "+user+":"+sig)
@@ -155,7 +147,7 @@ func testQueue(w *world) {
 	p := w.process(w.store)
 	var ids, groups []string
 	for i := range 3 {
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		id, group := p.opens(fmt.Sprint("user", i))
 		ids, groups = append(ids, id), append(groups, group)
 		p.work()
@@ -199,9 +191,9 @@ func testSolved(w *world) {
 	p.told(w.fake.Assign(id, "701"))
 	p.work()
 	p.says("jane", group, "it says PC LOAD LETTER")
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.says("701", group, "load paper")
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	d := w.fake.Solve(id)
 	p.told(d)
 	p.work()
@@ -239,7 +231,7 @@ func testSolved(w *world) {
 	if len(others) != 1 || !strings.Contains(others[0].Text, "4 of 5") || !strings.Contains(others[0].Text, "quick, but rude") || w.at(id).Rating != 4 {
 		w.Errorf("the rating at the desk: %+v", w.at(id))
 	}
-	p.advance(linger)
+	p.Advance(linger)
 	p.hours(1)
 	if got := w.members(group); got != "none" {
 		w.Errorf("in the group after a day: %s", got)
@@ -260,10 +252,10 @@ func testSolvedAndKept(w *world) {
 	p.told(w.fake.Assign(id, "701"))
 	p.work()
 	p.says("jane", group, "hello")
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.told(w.fake.Solve(id))
 	p.work()
-	p.advance(2 * linger)
+	p.Advance(2 * linger)
 	p.told(w.fake.SetClosed(id, true))
 	p.work()
 	p.hours(1)
@@ -283,14 +275,14 @@ func testSurveyByMessage(w *world) {
 	id, group := p.opens("jane")
 	p.told(w.fake.Assign(id, "701"))
 	p.work()
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.told(w.fake.Solve(id))
 	p.work()
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	sent := p.says("jane", group, "５")
 	p.hears("jane", group, "５", sent)
 	p.says("701", group, "1")
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.says("jane", group, " 2 ")
 	p.work()
 	if got := w.at(id); got.Rating != 5 || len(got.Notes) != 2 {
@@ -314,17 +306,17 @@ func testTranscript(w *world) {
 	}
 	send := func(from string, body im.MsgBody) im.GroupSent {
 		w.Helper()
-		p.advance(time.Second)
-		_, random := im.Numbers(fmt.Sprint(p.clock.Now().UnixNano()))
+		p.Advance(time.Second)
+		_, random := im.Numbers(fmt.Sprint(p.Clock.Now().UnixNano()))
 		sent, err := w.chat.SendGroupMsg(w.Context(), im.GroupMsg{GroupID: group, From: from, Body: body, Random: random})
-		w.must(err)
+		w.Must(err)
 		return sent
 	}
 	masked := send("jane", im.Text("my card is 4111"))
-	w.must(w.chat.ModifyGroupMsg(w.Context(), group, "", masked.MsgSeq, im.Modification{Body: im.Text("my card is ****")}))
+	w.Must(w.chat.ModifyGroupMsg(w.Context(), group, "", masked.MsgSeq, im.Modification{Body: im.Text("my card is ****")}))
 	recalled := send("jane", im.Text("my password"))
 	_, err := w.chat.RecallGroupMsgs(w.Context(), group, "", "", []uint32{recalled.MsgSeq})
-	w.must(err)
+	w.Must(err)
 	send("jane", im.Text("two\nlines"))
 	send("jane", element(im.ImageElem, `{"UUID":"u","ImageFormat":1,"ImageInfoArray":[{"Type":3,"Size":1,"Width":1,"Height":1,"URL":"https://cdn.example.com/thumb"},{"Type":1,"Size":1,"Width":1,"Height":1,"URL":"https://cdn.example.com/original"}]}`))
 	send("701", element(im.FileElem, `{"Url":"https://cdn.example.com/f","UUID":"u","FileSize":3,"FileName":"driver.zip","Download_Flag":2}`))
@@ -433,11 +425,11 @@ func testComesBack(w *world) {
 	p.told(w.fake.Assign(id, "701"))
 	p.work()
 	p.says("jane", group, "first question")
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	late := w.fake.Solve(id)
 	p.told(late)
 	p.work()
-	p.advance(time.Minute)
+	p.Advance(time.Minute)
 	sent := p.says("jane", group, "second question")
 	p.work()
 	p.hears("jane", group, "second question", sent)
@@ -452,7 +444,7 @@ func testComesBack(w *world) {
 	if got := w.members(group); got != "701 jane" {
 		w.Errorf("in the group: %s", got)
 	}
-	p.advance(2 * linger)
+	p.Advance(2 * linger)
 	p.hours(1)
 	if got := w.members(group); got != "701 jane" {
 		w.Errorf("in the group of an open ticket: %s", got)
@@ -476,7 +468,7 @@ func testCameBackUnheard(w *world) {
 	p.told(w.fake.Assign(id, "701"))
 	p.work()
 	d := w.fake.Solve(id)
-	p.advance(2 * time.Second)
+	p.Advance(2 * time.Second)
 	p.says("jane", group, "it is broken again")
 	p.told(d)
 	p.work()
@@ -498,10 +490,10 @@ func testClosedForGood(w *world) {
 	p.told(w.fake.Assign(id, "701"))
 	p.work()
 	p.says("jane", group, "hello")
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.told(z.SetClosed(id, true))
 	p.work()
-	p.advance(2 * linger)
+	p.Advance(2 * linger)
 	p.hours(1)
 	if got := w.members(group); got != "jane" {
 		w.Errorf("in the group whose transcript the desk refused: %s", got)
@@ -510,7 +502,7 @@ func testClosedForGood(w *world) {
 		w.Errorf("%+v", notes)
 	}
 	for _, text := range []string{"it is broken again", "are you there?"} {
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		p.says("jane", group, text)
 		p.work()
 	}
@@ -537,7 +529,7 @@ func testMerged(w *world) {
 		p.told(w.fake.Assign(id, "701"))
 		p.work()
 		p.says(user, group, "question of "+user)
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		merged, closed := z.Merge(id, target)
 		told := []desktest.Delivery{merged, closed, merged}
 		if closedFirst {
@@ -561,7 +553,7 @@ func testMerged(w *world) {
 		}
 		p.told(z.SetStatus(target, "solved"))
 		p.work()
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		sent := p.says(user, group, "are you there?")
 		p.work()
 		p.hears(user, group, "are you there?", sent)
@@ -602,14 +594,14 @@ func testNotesStayInside(w *world) {
 	if _, others := w.transcripts(id); len(others) != 1 || !strings.Contains(others[0].Text, "he is difficult") {
 		w.Errorf("%+v", others)
 	}
-	before := len(w.app.State().Group(group).Messages)
+	before := len(w.App.State().Group(group).Messages)
 	if z, is := w.fake.(*desktest.Zendesk); is {
 		for _, public := range []bool{false, true} {
 			p.told(z.Commented(id, "he is difficult", public))
 		}
 	}
 	p.hours(1)
-	state := w.app.State().Group(group)
+	state := w.App.State().Group(group)
 	for _, m := range state.Messages {
 		if strings.Contains(string(m.Body), "difficult") {
 			w.Errorf("said in the group: %s", m.Body)
@@ -625,13 +617,13 @@ func testNotesStayInside(w *world) {
 // in his own zone, once until then.
 func testAway(w *world) {
 	tokyo, err := time.LoadLocation("Asia/Tokyo")
-	w.must(err)
+	w.Must(err)
 	w.conf.Hours, err = desk.ParseHours("Mon-Fri 09:00-18:00", "", tokyo)
-	w.must(err)
+	w.Must(err)
 	w.conf.Away = "We are back {back}."
 	// On a Saturday, whatever the clock of these tests says.
-	for now := w.clock.Now(); now.In(tokyo).Weekday() != time.Saturday; now = w.clock.Now() {
-		w.advance(time.Hour)
+	for now := w.Clock.Now(); now.In(tokyo).Weekday() != time.Saturday; now = w.Clock.Now() {
+		w.Advance(time.Hour)
 	}
 	p := w.process(w.store)
 	body := strings.Replace(wish("jane"), `"userId"`, `"timeZone":"Europe/Berlin","userId"`, 1)
@@ -641,9 +633,9 @@ func testAway(w *world) {
 	}
 	group := a.json["groupId"].(string)
 	p.work()
-	back, _ := w.conf.Hours.Next(w.clock.Now())
+	back, _ := w.conf.Hours.Next(w.Clock.Now())
 	berlin, err := time.LoadLocation("Europe/Berlin")
-	w.must(err)
+	w.Must(err)
 	want := "We are back " + back.In(berlin).Format("Monday 15:04") + "."
 	if got := w.ours(group, "away"); !slices.Equal(got, []string{want}) {
 		w.Errorf("%q, want %q", got, want)
@@ -652,17 +644,17 @@ func testAway(w *world) {
 		w.Errorf("told a place while nobody is there: %q", got)
 	}
 	p.says("jane", group, "hello?")
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.says("jane", group, "hello??")
 	if got := w.ours(group, "away"); len(got) != 1 {
 		w.Errorf("%q", got)
 	}
-	p.advance(back.Sub(w.clock.Now()) + time.Hour)
+	p.Advance(back.Sub(w.Clock.Now()) + time.Hour)
 	p.says("jane", group, "good morning")
 	if got := w.ours(group, "away"); len(got) != 1 {
 		w.Errorf("in business hours: %q", got)
 	}
-	p.advance(10 * time.Hour)
+	p.Advance(10 * time.Hour)
 	p.says("jane", group, "good evening")
 	if got := w.ours(group, "away"); len(got) != 2 {
 		w.Errorf("the next evening: %q", got)
@@ -699,7 +691,7 @@ func testReturns(w *world) {
 	if a := named(strings.Replace(again, "still", "still not", 1)); a.status != http.StatusUnprocessableEntity {
 		w.Errorf("another request under the name: %d %s", a.status, a.text)
 	}
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	p.told(w.fake.Solve(id))
 	p.work()
 	if a := named(again); a.status != http.StatusOK || a.json["ticketId"] != id || a.json["groupId"] != group {
@@ -737,7 +729,7 @@ func testAgentsRoutes(w *world) {
 	id, group := p.opens("jane")
 	p.told(w.fake.Assign(id, "701"))
 	p.work()
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	path := "/tickets/" + strings.ReplaceAll(group, "#", "%23")
 	if a := p.do(w.as("702", http.MethodPost, path+"/transfer", `{"agentId":"702"}`)); a.status != http.StatusNotFound {
 		w.Errorf("a stranger: %d %s", a.status, a.text)
@@ -761,7 +753,7 @@ func testAgentsRoutes(w *world) {
 	if got := w.members(group); got != "701 703 jane" {
 		w.Errorf("in the group: %s", got)
 	}
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	w.fake.Fail("update", desktest.Fault{Status: 503})
 	if a := p.do(w.as("701", http.MethodPost, path+"/transfer", `{"agentId":"702"}`)); a.status != http.StatusServiceUnavailable || w.members(group) != "701 703 jane" {
 		w.Errorf("the desk is away: %d %s", a.status, a.text)
@@ -774,7 +766,7 @@ func testAgentsRoutes(w *world) {
 	if a := p.do(w.as("701", http.MethodPost, path+"/solve", `{}`)); a.status != http.StatusNotFound {
 		w.Errorf("who has left: %d %s", a.status, a.text)
 	}
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	if a := p.do(w.as("702", http.MethodPost, path+"/solve", `{}`)); a.status != http.StatusAccepted {
 		w.Errorf("%d %s", a.status, a.text)
 	}
@@ -785,7 +777,7 @@ func testAgentsRoutes(w *world) {
 	if a := p.do(w.as("702", http.MethodPost, path+"/transfer", `{"agentId":"701"}`)); a.status != http.StatusConflict && a.status != http.StatusNotFound {
 		w.Errorf("a solved ticket: %d %s", a.status, a.text)
 	}
-	p.advance(time.Second)
+	p.Advance(time.Second)
 	if a := p.do(w.as("jane", http.MethodPost, path+"/reopen", `{}`)); a.status != http.StatusAccepted {
 		w.Errorf("%d %s", a.status, a.text)
 	}

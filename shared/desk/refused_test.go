@@ -36,13 +36,13 @@ func testWhatDesksRefuse(w *world) {
 	}
 	p.work()
 	group := a.json["groupId"].(string)
-	if got := w.app.State().Group(group).Name; got == "" || len(got) > im.MaxGroupName || !strings.HasPrefix(name, got) || strings.ContainsRune(got, '\uFFFD') {
+	if got := w.App.State().Group(group).Name; got == "" || len(got) > im.MaxGroupName || !strings.HasPrefix(name, got) || strings.ContainsRune(got, '\uFFFD') {
 		w.Errorf("the group is called %q", got)
 	}
 	id := a.json["ticketId"].(string)
 
 	// A requester whom the desk has suspended: 400, and nothing is made.
-	groups, tickets := len(w.app.State().Groups), len(w.fake.Tickets())
+	groups, tickets := len(w.App.State().Groups), len(w.fake.Tickets())
 	suspended := desktest.Fault{Status: 422, Body: `{"error":"RecordInvalid","description":"Record validation errors","details":{"requester":[{"description":"Requester is suspended: jane@example.com","error":"Suspended"}]}}`}
 	if w.doors.Org != nil {
 		suspended = desktest.Fault{Status: 400, Body: `[{"message":"jane@example.com is blocked","errorCode":"FIELD_CUSTOM_VALIDATION_EXCEPTION","fields":["SuppliedEmail"]}]`}
@@ -53,7 +53,7 @@ func testWhatDesksRefuse(w *world) {
 		w.Errorf("suspended: %d %s", a.status, a.text)
 	}
 	p.work()
-	if g, n := len(w.app.State().Groups), len(w.fake.Tickets()); g != groups || n != tickets {
+	if g, n := len(w.App.State().Groups), len(w.fake.Tickets()); g != groups || n != tickets {
 		w.Errorf("a refused request made %d groups and %d tickets", g-groups, n-tickets)
 	}
 

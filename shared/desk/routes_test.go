@@ -46,8 +46,8 @@ func TestBadInput(t *testing.T) {
 	p := w.process(store)
 	id, group := p.opens("jane")
 	p.work()
-	sig, err := w.users.Sign("jane", time.Hour)
-	w.must(err)
+	sig, err := w.Users.Sign("jane", time.Hour)
+	w.Must(err)
 
 	post := func(path, body string, headers ...string) *http.Request {
 		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
@@ -172,9 +172,9 @@ func TestBadInput(t *testing.T) {
 func (w *world) traces(file string) map[string]any {
 	w.Helper()
 	state, err := os.ReadFile(file)
-	w.must(err)
+	w.Must(err)
 	return map[string]any{
-		"store": string(state), "IM": len(w.app.Calls()), "jobs": len(w.queue.All()),
+		"store": string(state), "IM": len(w.App.Calls()), "jobs": len(w.Queue.All()),
 		"login": w.fake.Calls("login"), "create": w.fake.Calls("create"), "find": w.fake.Calls("find"), "link": w.fake.Calls("link"),
 	}
 }

@@ -50,7 +50,7 @@ func testStorm(w *world) {
 		"im_open_login_svc/account_import", "group_open_http_svc/create_group", "group_open_http_svc/send_group_msg",
 		"group_open_http_svc/add_group_member",
 	} {
-		w.app.FailNext(command, slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, stormRequests)...)
+		w.App.FailNext(command, slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, stormRequests)...)
 	}
 	instances := make([]*process, stormInstances)
 	for i := range instances {
@@ -93,7 +93,7 @@ func testStorm(w *world) {
 		inParallel(4*stormInstances, 4*stormInstances, func(n int) {
 			p := instances[n%stormInstances]
 			for ctx.Err() == nil {
-				j, is := w.queue.Next(w.clock.Now())
+				j, is := w.Queue.Next(w.Clock.Now())
 				if !is {
 					return
 				}
@@ -106,15 +106,15 @@ func testStorm(w *world) {
 				}
 			}
 		})
-		w.advance(2 * time.Minute)
-		w.must(desk.Requests.Sweep(w.store, instances[0].ledger, w.clock.Now)(ctx))
+		w.Advance(2 * time.Minute)
+		w.Must(desk.Requests.Sweep(w.store, instances[0].ledger, w.Clock.Now)(ctx))
 		_, err := instances[0].ledger.Sweep(ctx)
-		w.must(err)
+		w.Must(err)
 	}
 	if n := len(w.fake.Tickets()); n != stormRequests || ctx.Err() != nil {
 		w.Fatalf("%d tickets, want %d: %v", n, stormRequests, ctx.Err())
 	}
-	state := w.app.State()
+	state := w.App.State()
 	for _, t := range w.fake.Tickets() {
 		g := state.Group(t.Group)
 		user := t.Text[len(words+" of "):]

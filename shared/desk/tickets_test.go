@@ -74,17 +74,17 @@ func testOpened(w *world) {
 			w.Errorf("%s is %v, want %v", field, a.json[field], want)
 		}
 	}
-	g := w.app.State().Group(ticket.Group)
+	g := w.App.State().Group(ticket.Group)
 	if g.Type != "Public" || g.Name != "printer offline" || g.Owner != "jane" {
 		w.Errorf("group %s %q of %s", g.Type, g.Name, g.Owner)
 	}
 	infos, err := w.chat.GroupInfos(w.Context(), []string{ticket.Group})
-	w.must(err)
+	w.Must(err)
 	if infos[0].ApplyJoin != im.DisableApply {
 		w.Errorf("whoever guesses the GroupID may join: %s", infos[0].ApplyJoin)
 	}
 	p.hours(2)
-	for _, j := range w.queue.All() {
+	for _, j := range w.Queue.All() {
 		if j.Kind == "ticket.request" {
 			w.Error("the clock has found something left to do")
 		}
@@ -96,7 +96,7 @@ func testAskedAgain(w *world) {
 	p := w.process(w.store)
 	first := p.do(w.wants("jane"))
 	for _, later := range []time.Duration{0, time.Minute, 3 * time.Hour, 80 * 24 * time.Hour} {
-		w.advance(later)
+		w.Advance(later)
 		if again := p.do(w.wants("jane")); again.status != http.StatusOK || again.text != first.text {
 			w.Errorf("%v later: %d %s, want %s", later, again.status, again.text, first.text)
 		}
@@ -115,13 +115,13 @@ func testAskedAgain(w *world) {
 		return p.do(w.post("/createticket", wish("joan")))
 	}
 	first = nameless()
-	w.advance(59 * time.Minute)
+	w.Advance(59 * time.Minute)
 	if again := nameless(); again.status != http.StatusOK || again.text != first.text {
 		w.Errorf("the same content: %d %s, want %s", again.status, again.text, first.text)
 	}
 	p.work()
 	w.whole("joan", "")
-	w.advance(2 * time.Minute)
+	w.Advance(2 * time.Minute)
 	if again := nameless(); again.status != http.StatusOK || again.text == first.text {
 		w.Errorf("the same content, more than an hour later: %d %s", again.status, again.text)
 	}
@@ -164,8 +164,8 @@ func testInHand(w *world) {
 	if a := other.do(w.wants("jane")); a.status != http.StatusServiceUnavailable {
 		w.Errorf("%d %s", a.status, a.text)
 	}
-	w.advance(2 * time.Minute)
-	w.must(desk.Requests.Sweep(w.store, other.ledger, w.clock.Now)(w.Context())) // there is a job now
+	w.Advance(2 * time.Minute)
+	w.Must(desk.Requests.Sweep(w.store, other.ledger, w.Clock.Now)(w.Context())) // there is a job now
 	meanwhile := 0
 	w.conf.Desk = slowDesk{w.desk, func() {
 		meanwhile++
@@ -251,12 +251,12 @@ func testRefusedLater(w *world) {
 	}
 	p.hours(24)
 	dead, err := p.ledger.DeadJobs(w.Context(), 10)
-	w.must(err)
+	w.Must(err)
 	if len(dead) != 1 || !strings.Contains(dead[0].Error, "refused") && !strings.Contains(dead[0].Error, "does not take") {
 		w.Fatalf("dead jobs: %+v, want the one with the refusal", dead)
 	}
 	w.fake.Recover()
-	w.must(p.ledger.Redrive(w.Context(), dead[0].Job.ID))
+	w.Must(p.ledger.Redrive(w.Context(), dead[0].Job.ID))
 	p.work()
 	w.whole("jane", "")
 	if list := w.fake.Tickets(); len(list) != 1 || list[0].Text == "" {
@@ -290,9 +290,9 @@ func testUnlinked(w *world) {
 // testRequesterRefused: nobody gets a ticket who can have no group.
 func testRequesterRefused(w *world) {
 	p := w.process(w.store)
-	w.must(w.chat.ImportAccount(w.Context(), im.Account{UserID: "jane"}))
+	w.Must(w.chat.ImportAccount(w.Context(), im.Account{UserID: "jane"}))
 	_, err := w.chat.DeleteAccounts(w.Context(), []string{"jane"})
-	w.must(err)
+	w.Must(err)
 	for range 2 {
 		if a := p.do(w.wants("jane")); a.status != http.StatusBadRequest || !strings.Contains(a.text, "userId") {
 			w.Errorf("%d %s", a.status, a.text)
@@ -345,7 +345,7 @@ func testForgets(w *world) {
 	p.do(w.post("/createticket", strings.Replace(wish("jane"), "jane@example.com", "jane@nowhere", 1)))
 	for _, partition := range []string{"desk/request/" + w.fake.Tickets()[0].Key} {
 		page, err := w.store.List(w.Context(), partition, kv.Range{})
-		w.must(err)
+		w.Must(err)
 		if len(page.Items) == 0 {
 			w.Errorf("nothing is kept in %s", partition)
 		}
@@ -366,9 +366,9 @@ func testGroupIDTaken(w *world) {
 	if w.conf.GroupPrefix != "" {
 		next = "35002"
 	}
-	w.must(w.chat.ImportAccount(w.Context(), im.Account{UserID: "mallory"}))
+	w.Must(w.chat.ImportAccount(w.Context(), im.Account{UserID: "mallory"}))
 	_, err := w.chat.CreateGroup(w.Context(), im.NewGroup{Type: im.Public, GroupID: w.conf.GroupPrefix + next, Name: "Support", Owner: "mallory"})
-	w.must(err)
+	w.Must(err)
 	id, group := p.opens("jane")
 	if id != next || group == w.conf.GroupPrefix+next {
 		w.Fatalf("ticket %s has the group %s", id, group)

@@ -2,8 +2,6 @@ package desk_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -20,38 +18,30 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk/zendesk"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
-	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/once"
-	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/queue"
-	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 const (
-	appID    = 1400000002
-	appKey   = "a key for these tests alone"
-	admin    = "administrator"
-	apiKey   = "an API key for these tests"
+	appID    = rulestest.AppID
+	appKey   = rulestest.Key
+	admin    = rulestest.Admin
+	apiKey   = rulestest.APIKey
 	greeting = "Thank you. Somebody will be with you soon."
 	hookKey  = "secret of the desk's webhook"
 )
 
-// world is an emulated IM, a fake desk, a store and a queue on one clock that
-// stands. What is shared is the wire.
+// world is an emulated IM, a fake desk and a store, in which processes of ours come
+// and go.
 type world struct {
-	*testing.T
-	clock *kvtest.Clock
-	imNow *imtest.Clock
+	*rulestest.World
 	store kv.Store
-	queue *queuetest.Line
-	app   *imtest.App
-	users *usersig.Signer
 	chat  *im.Client
 
-	chatURL   string
-	transport *http.Transport
+	transport *http.Transport // of the desk's clients
 
 	desk  desk.Desk
 	fake  desktest.Fake
@@ -81,21 +71,11 @@ const (
 
 func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock, k kind) *world {
 	t.Helper()
-	w := &world{T: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &queuetest.Line{}}
-	emulator := imtest.NewServer(imtest.Options{Clock: w.imNow, Seed: 1})
-	w.app = emulator.AddApp(imtest.AppConfig{SDKAppID: appID, Key: appKey, RatePerAPI: -1})
-	w.chatURL = w.serve(emulator)
-	t.Cleanup(emulator.Close)
+	w := &world{World: rulestest.New(t, clock, rulestest.Options{Callbacks: []string{}}), store: store}
 	w.transport = &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(w.transport.CloseIdleConnections)
-	w.chat = w.client()
-	var err error
-	w.users, err = usersig.NewSignerAt(appID, appKey, clock.Now)
-	w.must(err)
-	sum := sha256.Sum256([]byte(apiKey))
-	keys, err := api.ParseKeys([]string{"shop:" + hex.EncodeToString(sum[:])})
-	w.must(err)
-	w.doors.Gate = &api.Gate{Keys: keys, Users: w.users}
+	w.chat = w.Client()
+	w.doors.Gate = w.Gate("shop")
 	w.conf = desk.Config{Greeter: admin, Greeting: greeting, Now: clock.Now}
 	switch k {
 	case zendeskKind:
@@ -107,65 +87,33 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock, k kind) *world 
 	return w
 }
 
-// client is another client of IM, as each instance of ours has one.
-func (w *world) client() *im.Client {
-	w.Helper()
-	c, err := im.NewClient(im.Config{
-		Domain: w.chatURL, SDKAppID: appID, Key: appKey, Admin: admin, Now: w.clock.Now, Transport: w.transport,
-		Sleep: func(ctx context.Context, d time.Duration) error {
-			w.advance(d)
-			return ctx.Err()
-		},
-	})
-	w.must(err)
-	return c
-}
-
 func (w *world) openZendesk() {
-	fake := desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360, WebhookSecret: hookKey, Now: w.clock.Now})
+	fake := desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360, WebhookSecret: hookKey, Now: w.Clock.Now})
 	d, err := zendesk.New(zendesk.Config{
-		URL: w.serve(fake), ClientID: "app", ClientSecret: "s", GroupField: 360, Transport: w.transport, Now: w.clock.Now,
+		URL: w.HTTP(fake), ClientID: "app", ClientSecret: "s", GroupField: 360, Transport: w.transport, Now: w.Clock.Now,
 	})
-	w.must(err)
+	w.Must(err)
 	w.desk, w.fake = d, fake
 	w.conf.GroupPrefix, w.conf.IDPrefix = zendesk.GroupPrefix, ""
-	w.doors.Webhook = zendesk.Webhooks{Secrets: []string{hookKey}, Now: w.clock.Now}
+	w.doors.Webhook = zendesk.Webhooks{Secrets: []string{hookKey}, Now: w.Clock.Now}
 }
 
 func (w *world) openSalesforce() {
 	var fake *desktest.Salesforce
-	url := w.serve(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { fake.ServeHTTP(res, r) }))
+	url := w.HTTP(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { fake.ServeHTTP(res, r) }))
 	fake = desktest.NewSalesforce(desktest.SalesforceConfig{
 		URL: url, APIVersion: "v67.0", ClientID: "app", ClientSecret: "s", KeyField: salesforce.KeyField, GroupField: salesforce.GroupField,
-		HMACKey: hookKey, Now: w.clock.Now,
+		HMACKey: hookKey, Now: w.Clock.Now,
 	})
-	d, err := salesforce.New(salesforce.Config{URL: url, APIVersion: "v67.0", ClientID: "app", ClientSecret: "s", Transport: w.transport, Now: w.clock.Now})
-	w.must(err)
+	d, err := salesforce.New(salesforce.Config{URL: url, APIVersion: "v67.0", ClientID: "app", ClientSecret: "s", Transport: w.transport, Now: w.Clock.Now})
+	w.Must(err)
 	w.desk, w.fake = d, fake
 	w.conf.IDPrefix = salesforce.IDPrefix
-	w.doors.Org = salesforceOrg(w.clock.Now)
+	w.doors.Org = salesforceOrg(w.Clock.Now)
 }
 
 func salesforceOrg(now func() time.Time) func(http.Header, []byte) error {
 	return salesforce.Org{HMACKey: hookKey, Now: now}.Check
-}
-
-func (w *world) serve(h http.Handler) string {
-	server := httptest.NewServer(h)
-	w.Cleanup(server.Close)
-	return server.URL
-}
-
-func (w *world) must(err error) {
-	w.Helper()
-	if err != nil {
-		w.Fatal(err)
-	}
-}
-
-func (w *world) advance(d time.Duration) {
-	w.clock.Advance(d)
-	w.imNow.Advance(d)
 }
 
 // process is one process of ours.
@@ -180,28 +128,26 @@ type process struct {
 // process starts a process over a store, which may be mortal.
 func (w *world) process(store kv.Store) *process {
 	conf := w.conf
-	chat := w.client()
-	conf.Store, conf.IM, conf.Sends = store, chat, once.New(store, chat, w.clock.Now)
+	chat := w.Client()
+	conf.Store, conf.IM, conf.Sends = store, chat, once.New(store, chat, w.Clock.Now)
 	if w.history != nil {
 		conf.IM = said{chat, w.history}
 	}
-	conf.Jobs = queue.NewLedger(store, w.queue, w.clock.Now)
+	conf.Jobs = queue.NewLedger(store, w.Queue, w.Clock.Now)
 	p := &process{world: w, ledger: conf.Jobs, tickets: desk.New(conf)}
 	mux := http.NewServeMux()
 	p.tickets.Routes(mux, w.doors)
 	p.routes = api.Routes(mux)
 	rules := callback.NewMux()
 	p.tickets.Register(rules)
-	var err error
-	p.heard, err = callback.NewEndpoint(callback.Config{SDKAppID: appID, Token: "token", Mux: rules, Now: w.clock.Now})
-	w.must(err)
+	p.heard = w.Endpoint(rules, nil)
 	return p
 }
 
 // work carries out the jobs that are due, and those that these bring.
 func (p *process) work() {
 	p.Helper()
-	p.must(p.queue.Work(p.Context(), p.ledger, p.clock.Now))
+	p.Must(p.Queue.Work(p.Context(), p.ledger, p.Clock.Now))
 }
 
 // hours lets the clock tick for a while, as it does when nobody asks anything.
@@ -209,15 +155,15 @@ func (p *process) hours(n int) {
 	p.Helper()
 	for range n {
 		for _, minutes := range []time.Duration{1, 1, 3, 5, 10, 20, 20} {
-			p.advance(minutes * time.Minute)
+			p.Advance(minutes * time.Minute)
 			for _, sweep := range []func(context.Context) error{
-				desk.Requests.Sweep(p.store, p.ledger, p.clock.Now), desk.Closings.Sweep(p.store, p.ledger, p.clock.Now),
-				desk.Places(p.store, p.ledger, p.clock.Now),
+				desk.Requests.Sweep(p.store, p.ledger, p.Clock.Now), desk.Closings.Sweep(p.store, p.ledger, p.Clock.Now),
+				desk.Places(p.store, p.ledger, p.Clock.Now),
 			} {
-				p.must(sweep(p.Context()))
+				p.Must(sweep(p.Context()))
 			}
 			_, err := p.ledger.Sweep(p.Context())
-			p.must(err)
+			p.Must(err)
 			p.work()
 		}
 	}
@@ -243,10 +189,7 @@ func (p *process) do(r *http.Request) reply {
 
 // post is a request of a server.
 func (w *world) post(path, body string) *http.Request {
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body)).WithContext(w.Context())
-	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Authorization", "Bearer "+apiKey)
-	return r
+	return w.Request(rulestest.Server, http.MethodPost, path, body)
 }
 
 // words stand in every ticket, and nowhere else.
@@ -274,7 +217,7 @@ func (p *process) opens(user string) (ticketID, groupID string) {
 		if a.status != http.StatusServiceUnavailable && a.status != http.StatusConflict {
 			p.Fatalf("%d %s", a.status, a.text)
 		}
-		p.advance(time.Minute)
+		p.Advance(time.Minute)
 	}
 	p.Fatal("no answer to ten requests")
 	return "", ""
@@ -290,7 +233,7 @@ func (p *process) told(d desktest.Delivery) {
 
 // members are those of a group, by name; "none" if there is no group.
 func (w *world) members(groupID string) string {
-	g := w.app.State().Group(groupID)
+	g := w.App.State().Group(groupID)
 	if g.GroupID == "" {
 		return "none"
 	}
@@ -305,7 +248,7 @@ func (w *world) members(groupID string) string {
 // greetings counts what was said in a group.
 func (w *world) greetings(groupID string) (n int) {
 	w.Helper()
-	for _, m := range w.app.State().Group(groupID).Messages {
+	for _, m := range w.App.State().Group(groupID).Messages {
 		if m.From != admin || !strings.Contains(string(m.Body), greeting) {
 			w.Errorf("in %s: %+v", groupID, m)
 		}
@@ -340,7 +283,7 @@ func (w *world) whole(user, agents string) desktest.Ticket {
 		w.Errorf("%d greetings in the group of ticket %s", n, t.ID)
 	}
 	var groups []string
-	for _, g := range w.app.State().Groups {
+	for _, g := range w.App.State().Groups {
 		if g.Owner == user {
 			groups = append(groups, g.GroupID)
 		}
@@ -355,7 +298,7 @@ func (w *world) whole(user, agents string) desktest.Ticket {
 func (p *process) quiet() {
 	p.Helper()
 	o, err := p.ledger.Overview(p.Context())
-	p.must(err)
+	p.Must(err)
 	if o != (queue.Overview{}) {
 		dead, _ := p.ledger.DeadJobs(p.Context(), 10)
 		p.Errorf("jobs left: %+v, dead %+v", o, dead)
@@ -365,7 +308,7 @@ func (p *process) quiet() {
 // with is the same world in a subtest.
 func (w *world) with(t *testing.T) *world {
 	sub := *w
-	sub.T = t
+	sub.World = w.With(t)
 	return &sub
 }
 

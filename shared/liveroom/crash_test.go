@@ -1,7 +1,6 @@
 package liveroom_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,72 +10,48 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // with is the same world in a subtest.
 func (w *world) with(t *testing.T) *world {
-	sub, outer := *w, w.World.TB
-	sub.T, sub.World.TB = t, t
-	t.Cleanup(func() { w.World.TB = outer })
+	sub := *w
+	sub.World = w.With(t)
 	return &sub
 }
 
 // until repeats a request until it is answered for good.
-func (p *process) until(ask func() reply) reply {
+func (p *process) until(ask func() reply) (a reply) {
 	p.Helper()
-	for range 10 {
-		if a := ask(); a.status < 500 && a.status != http.StatusConflict {
-			return a
-		}
-		p.Advance(10 * time.Second)
-	}
-	p.Fatalf("no answer to ten requests")
-	return reply{}
+	p.Until(func() bool {
+		a = ask()
+		return a.status < 500 && a.status != http.StatusConflict
+	})
+	return a
 }
 
 // eachDeath lets a process die at each of its commits while it does something. life
-// does that and returns what must be so in the end, which the next process finds: at
-// once, when every job has come once more, when it has come ten minutes later, and a
-// day later.
+// does that and returns what must hold afterwards.
 func eachDeath(t *testing.T, life func(w *world, dying *process, name string) (after func(*process))) {
 	shared := onBolt(t)
-	enginetest.EachDeath(t, shared.store, func(t *testing.T, name string, mortal kv.Store) {
-		w := shared.with(t)
-		jobs := len(w.Queue.All())
-		name = strings.ReplaceAll(name, " ", "")
-		after := life(w, w.process(mortal), name)
-		next := w.process(w.store)
-		next.minutes(3)
-		after(next)
-		for _, pause := range []time.Duration{0, 10 * time.Minute, 24 * time.Hour} {
-			next.Advance(pause)
-			for _, j := range w.Queue.All()[jobs:] {
-				j.NotBefore = time.Time{}
-				encoded, err := queue.Encode(j)
-				w.Must(err)
-				w.Must(next.ledger.Perform(t.Context(), encoded))
-			}
-			next.minutes(3)
-			after(next)
-		}
-		next.Quiet(next.ledger)
-	})
+	rulestest.Deaths[*process]{
+		Store: shared.store,
+		Start: func(t *testing.T) (*rulestest.World, func(kv.Store) *process) {
+			w := shared.with(t)
+			return w.World, func(store kv.Store) *process { return w.process(store) }
+		},
+		Ledger: func(p *process) *queue.Ledger { return p.ledger },
+		Tick:   func(p *process) { p.minutes(3) }, TickFirst: true,
+		Pauses: []time.Duration{0, 10 * time.Minute, 24 * time.Hour},
+	}.Each(t, func(dying *process, name string) func(*process) { return life(dying.world, dying, name) })
 }
 
-// last does what a process still can do that is about to die. Its workers have a
-// deadline, as on every platform: the job of one that dies is free soon after.
+// last does what a process still can do that is about to die.
 func (p *process) last(ask func()) {
 	p.Helper()
-	ctx, cancel := context.WithTimeout(p.Context(), 20*time.Second)
-	defer cancel()
-	ask()
-	for range 3 {
-		p.Must(p.App.Settle(p.Context()))
-		_ = p.Queue.Work(ctx, p.ledger, p.Clock.Now)
-	}
+	p.Last(p.ledger, ask)
 }
 
 // TestCreatingDies: whether the server asks again or never does, the room has its

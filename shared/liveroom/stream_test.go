@@ -214,7 +214,7 @@ func TestMedia(t *testing.T) {
 // TestTRTCAlone: without CSS there is a PrivateMapKey and no URL.
 func TestTRTCAlone(t *testing.T) {
 	w := onBolt(t)
-	w.conf.Media = liveroom.Media{Signer: w.users, TTL: time.Minute}
+	w.conf.Media = liveroom.Media{Signer: w.Users, TTL: time.Minute}
 	p := w.process(w.store)
 	p.opens("show")
 	a := p.do("ann", "POST", "/rooms/show/media", `{"role":"anchor"}`)

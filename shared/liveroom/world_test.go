@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"context"
 	"crypto/md5"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -22,9 +20,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/once"
-	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
 	"github.com/backchannel-im/backchannel/shared/liveroom/outbox"
@@ -33,7 +29,7 @@ import (
 )
 
 const (
-	apiKey = "an API key for these tests"
+	apiKey = rulestest.APIKey
 	cssKey = "what CSS signs its events with"
 	grace  = 20 * time.Second
 )
@@ -41,27 +37,19 @@ const (
 // world is an emulated IM and a store, in which processes of ours come and go.
 type world struct {
 	*rulestest.World
-	*testing.T
 	store kv.Store
-	users *usersig.Signer
 	gate  *api.Gate
 	conf  liveroom.Config
 }
 
 func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 	t.Helper()
-	w := &world{World: rulestest.New(t, clock, rulestest.Options{}), T: t, store: store}
-	var err error
-	w.users, err = usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)
-	w.Must(err)
-	sum := sha256.Sum256([]byte(apiKey))
-	keys, err := api.ParseKeys([]string{"shop:" + hex.EncodeToString(sum[:])})
-	w.Must(err)
-	w.gate = &api.Gate{Keys: keys, Users: w.users}
+	w := &world{World: rulestest.New(t, clock, rulestest.Options{}), store: store}
+	w.gate = w.Gate("shop")
 	w.conf = liveroom.Config{
 		Admin: rulestest.Admin, Grace: grace, History: liveroom.History{Messages: 50, Keep: time.Hour}, Now: clock.Now, Sleep: w.Sleep,
 		Media: liveroom.Media{
-			Signer: w.users, TTL: 10 * time.Minute, CallbackKey: cssKey,
+			Signer: w.Users, TTL: 10 * time.Minute, CallbackKey: cssKey,
 			PushDomain: "push.example.com", PushKey: "push key", PlayDomain: "play.example.com", PlayKey: "play key",
 		},
 	}
@@ -72,12 +60,7 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 func onBolt(t *testing.T) *world {
 	t.Helper()
 	clock := kvtest.NewClock()
-	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{Now: clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return newWorld(t, store, clock)
+	return newWorld(t, rulestest.Store(t, clock), clock)
 }
 
 // process is one process of ours.
@@ -107,12 +90,6 @@ func (w *world) process(store kv.Store) *process {
 	p.routes = api.Routes(mux)
 	return p
 }
-
-// Both the world and the test have these.
-func (w *world) Helper()                           { w.T.Helper() }
-func (w *world) Errorf(format string, args ...any) { w.T.Helper(); w.T.Errorf(format, args...) }
-func (w *world) Fatalf(format string, args ...any) { w.T.Helper(); w.T.Fatalf(format, args...) }
-func (w *world) Context() context.Context          { return w.T.Context() }
 
 // work carries out the jobs that are due.
 func (p *process) work() {
@@ -170,22 +147,12 @@ func into[T any](p *process, a reply) (v T) {
 }
 
 // server stands for a server where a UserID is asked for.
-const server = ""
+const server = rulestest.Server
 
 // do sends a request of a user, or of a server. header is an Idempotency-Key.
 func (p *process) do(user, method, path, body string, header ...string) reply {
 	p.Helper()
-	r := httptest.NewRequestWithContext(p.Context(), method, path, strings.NewReader(body))
-	r.Header.Set("Content-Type", "application/json")
-	for _, key := range header {
-		r.Header.Set("Idempotency-Key", key)
-	}
-	r.Header.Set("Authorization", "Bearer "+apiKey)
-	if user != server {
-		sig, err := p.users.Sign(user, time.Hour)
-		p.Must(err)
-		r.Header.Set("Authorization", "UserSig "+user+":"+sig)
-	}
+	r := p.Request(user, method, path, body, header...)
 	return p.send(r)
 }
 

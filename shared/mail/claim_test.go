@@ -152,7 +152,7 @@ func testCampaignDies(w *world) {
 	users := names("u", enginetest.Size(6, 40))
 	w.imports(users...)
 	for _, again := range []bool{true, false} {
-		enginetest.EachDeath(w.T, w.store, func(t *testing.T, name string, mortal kv.Store) {
+		enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
 			w := w.with(t)
 			body := `{"to":{"users":` + quoted(users) + `},"title":"` + name + `"}`
 			if name[0] == 'a' {
@@ -224,7 +224,7 @@ func testCampaignDies(w *world) {
 func testClaimDies(w *world) {
 	w.logins("ann")
 	for _, lost := range []bool{false, true} {
-		enginetest.EachDeath(w.T, w.store, func(t *testing.T, name string, mortal kv.Store) {
+		enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
 			w := w.with(t)
 			next := w.process(w.store)
 			if lost {

@@ -195,7 +195,7 @@ func TestOfferRefused(t *testing.T) {
 func testTradeDies(w *world) {
 	w.logins("ann", "bob")
 	for _, cancel := range []bool{false, true} {
-		enginetest.EachDeath(w.T, w.store, func(t *testing.T, name string, mortal kv.Store) {
+		enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
 			w := w.with(t)
 			if cancel {
 				name += "c"

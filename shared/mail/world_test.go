@@ -2,13 +2,10 @@ package mail_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,9 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/hook"
 	"github.com/backchannel-im/backchannel/shared/idem"
 	"github.com/backchannel-im/backchannel/shared/im/once"
-	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/mail"
 	"github.com/backchannel-im/backchannel/shared/mail/mailtest"
@@ -30,32 +25,24 @@ import (
 )
 
 const (
-	apiKey  = "an API key for these tests"
+	apiKey  = rulestest.APIKey
 	hookKey = "what calls of the game are signed with"
-	server  = "" // stands for a server where a UserID is asked for
+	server  = rulestest.Server
 )
 
 // world is an emulated IM, a game and a store, in which processes of ours come and go.
 type world struct {
 	*rulestest.World
-	*testing.T
 	store kv.Store
 	game  *mailtest.Game
-	users *usersig.Signer
 	gate  *api.Gate
 	conf  mail.Config
 }
 
 func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 	t.Helper()
-	w := &world{World: rulestest.New(t, clock, rulestest.Options{Callbacks: []string{}}), T: t, store: store, game: mailtest.NewGame(hookKey, clock.Now)}
-	var err error
-	w.users, err = usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)
-	w.Must(err)
-	sum := sha256.Sum256([]byte(apiKey))
-	keys, err := api.ParseKeys([]string{"game:" + hex.EncodeToString(sum[:])})
-	w.Must(err)
-	w.gate = &api.Gate{Keys: keys, Users: w.users}
+	w := &world{World: rulestest.New(t, clock, rulestest.Options{Callbacks: []string{}}), store: store, game: mailtest.NewGame(hookKey, clock.Now)}
+	w.gate = w.Gate("game")
 	w.conf = mail.Config{
 		From: rulestest.Admin, Push: true, Keep: 30 * 24 * time.Hour, Trade: 10 * time.Minute, Now: clock.Now, Sleep: w.Sleep,
 		Hook: &hook.Hook{URL: w.HTTP(w.game), Key: hookKey, Now: clock.Now},
@@ -67,19 +54,8 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 func onBolt(t *testing.T) *world {
 	t.Helper()
 	clock := kvtest.NewClock()
-	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{Now: clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return newWorld(t, store, clock)
+	return newWorld(t, rulestest.Store(t, clock), clock)
 }
-
-// Both the world and the test have these.
-func (w *world) Helper()                           { w.T.Helper() }
-func (w *world) Errorf(format string, args ...any) { w.T.Helper(); w.T.Errorf(format, args...) }
-func (w *world) Fatalf(format string, args ...any) { w.T.Helper(); w.T.Fatalf(format, args...) }
-func (w *world) Context() context.Context          { return w.T.Context() }
 
 // onSleep has something happen whenever the sender of a process waits. The process is
 // made anew.
@@ -94,7 +70,7 @@ func (w *world) onSleep(p *proc, do func(p *proc)) {
 // with is the same world in a subtest.
 func (w *world) with(t *testing.T) *world {
 	sub := *w
-	sub.T = t
+	sub.World = w.With(t)
 	return &sub
 }
 
@@ -178,18 +154,7 @@ func into[T any](p *proc, a reply) (v T) {
 // do sends a request of a user, or of a server. header is an Idempotency-Key.
 func (p *proc) do(user, method, path, body string, header ...string) reply {
 	p.Helper()
-	r := httptest.NewRequestWithContext(p.Context(), method, path, strings.NewReader(body))
-	r.Header.Set("Content-Type", "application/json")
-	for _, key := range header {
-		r.Header.Set("Idempotency-Key", key)
-	}
-	r.Header.Set("Authorization", "Bearer "+apiKey)
-	if user != server {
-		sig, err := p.users.Sign(user, time.Hour)
-		p.Must(err)
-		r.Header.Set("Authorization", "UserSig "+user+":"+sig)
-	}
-	return p.send(r)
+	return p.send(p.Request(user, method, path, body, header...))
 }
 
 func (p *proc) send(r *http.Request) reply {

@@ -6,59 +6,49 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/match"
 	"github.com/backchannel-im/backchannel/shared/match/matchtest"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // with is the same world in a subtest.
 func (w *world) with(t *testing.T) *world {
 	sub := *w
-	sub.T = t
+	sub.World = w.With(t)
 	return &sub
 }
 
 // eachDeath lets a process die at each of its commits while it does something.
 // after gets the next process, which nobody tells of what was left half done, and
-// says what must be so in the end; it is so still when every job comes once more.
+// says what must hold.
 func (w *world) eachDeath(life func(w *world, dying *process, name string) (after func(*process))) {
-	enginetest.EachDeath(w.T, w.store, func(t *testing.T, name string, mortal kv.Store) {
-		w := w.with(t)
-		jobs := len(w.queue.All())
-		after := life(w, w.process(mortal), name)
-		next := w.process(w.store).serves()
-		after(next)
-		for _, pause := range []time.Duration{0, 10 * time.Minute} {
-			next.advance(pause)
-			for _, j := range w.queue.All()[jobs:] {
-				j.NotBefore = time.Time{}
-				encoded, err := queue.Encode(j)
-				w.must(err)
-				w.must(next.ledger.Perform(t.Context(), encoded))
-			}
-			next.minutes(3)
-			after(next)
-		}
-		next.quiet()
-	})
+	rulestest.Deaths[*process]{
+		Store: w.store,
+		Start: func(t *testing.T) (*rulestest.World, func(kv.Store) *process) {
+			w := w.with(t)
+			return w.World, func(store kv.Store) *process { return w.process(store).serves() }
+		},
+		Ledger: func(p *process) *queue.Ledger { return p.ledger },
+		Tick:   func(p *process) { p.minutes(3) },
+		Pauses: []time.Duration{0, 10 * time.Minute},
+	}.Each(w.T(), func(dying *process, name string) func(*process) { return life(dying.world, dying, name) })
 }
 
-// last does what a process still can do that is about to die.
+// last does what a process still can do that is about to die. Then nobody hears IM's
+// callbacks.
 func (p *process) last(requests ...*http.Request) {
 	p.Helper()
 	p.serves()
-	for _, r := range requests {
-		p.do(r)
-	}
-	p.must(p.app.Settle(p.Context()))
-	for range 3 {
-		_ = p.queue.Work(p.Context(), p.ledger, p.clock.Now)
-		p.must(p.app.Settle(p.Context()))
-	}
-	p.front.Store(nil)
+	p.Last(p.ledger, func() {
+		for _, r := range requests {
+			p.do(r)
+		}
+	})
+	p.Serve(callback.NewMux())
 }
 
 // testMakingDies: whether the captain asks again or nobody ever does, there is one
@@ -93,7 +83,7 @@ func testMakingDies(w *world) {
 
 // groupsOf counts the groups that a user owns.
 func (w *world) groupsOf(user string) (n int) {
-	for _, g := range w.app.State().Groups {
+	for _, g := range w.App.State().Groups {
 		if g.Owner == user {
 			n++
 		}
@@ -125,8 +115,8 @@ func testStartDies(w *world) {
 					dying.last(w.joining(id, b), w.joining(id, d))
 				} else {
 					dying.serves()
-					w.must(w.device(b).Join(id))
-					w.must(w.device(d).Join(id))
+					w.Must(w.device(b).Join(id))
+					w.Must(w.device(d).Join(id))
 					dying.last()
 				}
 				return func(next *process) {
@@ -174,11 +164,11 @@ func testLeaverDies(w *world) {
 				w.hook.Recover()
 				w.hook.Fail(c.fault)
 				dying.serves()
-				w.must(w.device(d).Join(id))
+				w.Must(w.device(d).Join(id))
 				dying.last()
 				dying.serves()
-				w.must(w.device(b).Quit(id))
-				w.must(w.app.Settle(w.Context()))
+				w.Must(w.device(b).Quit(id))
+				w.Must(w.App.Settle(w.Context()))
 				dying.last()
 				dying.serves()
 				// A match that has started takes nobody.
@@ -187,7 +177,7 @@ func testLeaverDies(w *world) {
 				if isClosed(err) {
 					in, err = in[:2], nil
 				}
-				w.must(err)
+				w.Must(err)
 				dying.last()
 				return func(next *process) {
 					next.minutes(4)
@@ -259,7 +249,7 @@ func testAnswersLost(w *world) {
 		b, d, e := captain+"2", captain+"3", captain+"4"
 		asked := func(r func() *http.Request) {
 			w.Helper()
-			w.app.FailNext(command, lost...)
+			w.App.FailNext(command, lost...)
 			if a := p.until(r); a.status >= 300 {
 				w.Errorf("%s: %d %s", command, a.status, a.text)
 			}

@@ -3,16 +3,15 @@ package match_test
 import (
 	"encoding/json"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
-	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/match"
 	"github.com/backchannel-im/backchannel/shared/match/matchtest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // lobby is a world in a file with a process that serves.
@@ -32,7 +31,7 @@ func (p *process) raw(user, method, path, body string, into any) int {
 	p.Helper()
 	w := p.do(p.as(user, method, path, body))
 	if into != nil && w.status < 300 {
-		p.must(json.Unmarshal([]byte(w.text), into))
+		p.Must(json.Unmarshal([]byte(w.text), into))
 	}
 	return w.status
 }
@@ -76,7 +75,7 @@ func TestReadyCheck(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	p.ok(p.as("dan", "POST", "/teams/"+other+"/ready", ""))
-	p.must(p.device("dan").Quit(other))
+	p.Must(p.device("dan").Quit(other))
 	p.work()
 	p.joins(other, "eve")
 	p.ok(p.as("cat", "POST", "/teams/"+other+"/ready", ""))
@@ -110,7 +109,7 @@ func TestInvitations(t *testing.T) {
 	p.raw("ann", "POST", path+"/invitations", `{"userId":"dan"}`, nil)
 	p.ok(p.as("bob", "GET", path, ""))
 	told := 0
-	for _, c := range w.app.State().Conversations {
+	for _, c := range w.App.State().Conversations {
 		for _, m := range c.Messages {
 			if m.To == "bob" && strings.Contains(string(m.Body), "team_invitation") {
 				told++
@@ -126,19 +125,19 @@ func TestInvitations(t *testing.T) {
 		r.Header.Set("Idempotency-Key", "k")
 		answer := p.do(r)
 		if answer.status == 201 {
-			p.must(json.Unmarshal([]byte(answer.text), &a))
+			p.Must(json.Unmarshal([]byte(answer.text), &a))
 		}
 		return a, answer.status
 	}
 	first, _ := keyed("cat")
-	w.advance(time.Second)
+	w.Advance(time.Second)
 	if again, status := keyed("cat"); again != first || status != 201 {
 		t.Errorf("%d %+v, want the first answer %+v", status, again, first)
 	}
 	if _, status := keyed("dan"); status != 422 {
 		t.Errorf("another invitation under the key: %d", status)
 	}
-	w.advance(6 * time.Minute)
+	w.Advance(6 * time.Minute)
 	p.refusedWith(404, "cat", "POST", path+"/members", "{}")
 	p.raw("ann", "POST", path+"/invitations", `{"userId":"cat"}`, nil)
 	p.raw("ann", "POST", path+"/invitations", `{"userId":"dan"}`, nil)
@@ -222,21 +221,21 @@ func TestGrace(t *testing.T) {
 		return sorted(ids...)
 	}
 	lose("bob")
-	w.advance(30 * time.Second)
+	w.Advance(30 * time.Second)
 	devices["bob"] = w.device("bob") // back in time
-	w.advance(time.Minute)
+	w.Advance(time.Minute)
 	p.work()
 	if got := in(id); got != sorted("ann", "bob") {
 		t.Errorf("%s", got)
 	}
 	lose("ann") // the captain
-	w.advance(61 * time.Second)
+	w.Advance(61 * time.Second)
 	p.work()
 	if v := p.ok(p.as("", "GET", "/teams/"+id, "")); v.Captain != "bob" || len(v.Members) != 1 {
 		t.Errorf("%+v", v)
 	}
 	told := 0
-	for _, c := range w.app.State().Conversations {
+	for _, c := range w.App.State().Conversations {
 		for _, m := range c.Messages {
 			if m.To == "ann" && strings.Contains(string(m.Body), "connection_lost") {
 				told++
@@ -251,7 +250,7 @@ func TestGrace(t *testing.T) {
 	p.joins(other, "bob")
 	p.work()
 	lose("cat")
-	w.advance(2 * time.Minute)
+	w.Advance(2 * time.Minute)
 	p.work()
 	if got := in(other); got != sorted("bob", "cat") {
 		t.Errorf("%s", got)
@@ -265,7 +264,7 @@ func TestClosedToNewcomers(t *testing.T) {
 	id := p.create("ann", `{"size":2}`).GroupID
 	p.joins(id, "bob")
 	p.work()
-	p.must(w.device("bob").Quit(id))
+	p.Must(w.device("bob").Quit(id))
 	p.work()
 	if err := w.device("eve").Join(id); !isClosed(err) {
 		t.Errorf("eve joins: %v", err)
@@ -281,7 +280,7 @@ func TestRetryAfter(t *testing.T) {
 	p.joins(id, "bob")
 	p.work()
 	for range 8 {
-		w.advance(10 * time.Second)
+		w.Advance(10 * time.Second)
 		p.work()
 	}
 	if n := w.hook.Calls(); n != 1 {
@@ -316,11 +315,11 @@ func TestRelease(t *testing.T) {
 // TestTeamMedia: members get keys for the team's voice, others do not.
 func TestTeamMedia(t *testing.T) {
 	w, _ := lobby(t)
-	w.conf.Signer = w.users
+	w.conf.Signer = w.Users
 	p := w.process(w.store).serves()
 	id := p.create("ann", `{"size":2}`).GroupID
 	var m match.Media
-	if status := p.raw("ann", "POST", "/teams/"+id+"/media", "", &m); status != 200 || m.PrivateMapKey == "" || !m.ExpiresAt.After(w.clock.Now()) {
+	if status := p.raw("ann", "POST", "/teams/"+id+"/media", "", &m); status != 200 || m.PrivateMapKey == "" || !m.ExpiresAt.After(w.Clock.Now()) {
 		t.Errorf("%d %+v", status, m)
 	}
 	p.refusedWith(404, "eve", "POST", "/teams/"+id+"/media", "")
@@ -350,7 +349,7 @@ func TestChannels(t *testing.T) {
 				t.Errorf("%s: %d %s", kind, a.status, a.text)
 			}
 		}
-		if g := w.app.State().Group(want.id); g.Type != want.kind || g.Owner != "ann" {
+		if g := w.App.State().Group(want.id); g.Type != want.kind || g.Owner != "ann" {
 			t.Errorf("%s: %+v", kind, g)
 		}
 		if a, _ := post("", kind, strings.Replace(body, "The", "A", 1)); a.status != 422 {
@@ -374,10 +373,5 @@ func TestChannels(t *testing.T) {
 func onBolt(t *testing.T) *world {
 	t.Helper()
 	clock := kvtest.NewClock()
-	store, err := boltkv.Open(filepath.Join(t.TempDir(), "state"), boltkv.Options{Now: clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return newWorld(t, store, clock)
+	return newWorld(t, rulestest.Store(t, clock), clock)
 }

@@ -41,11 +41,11 @@ func TestBadInput(t *testing.T) {
 	id := p.makes("ann")
 	p.joins(id, "bob")
 	started := p.fills("cid")
-	sig, err := w.users.Sign("dan", time.Hour)
-	w.must(err)
-	stale, err := w.users.Sign("dan", time.Minute)
-	w.must(err)
-	w.advance(2 * time.Minute)
+	sig, err := w.Users.Sign("dan", time.Hour)
+	w.Must(err)
+	stale, err := w.Users.Sign("dan", time.Minute)
+	w.Must(err)
+	w.Advance(2 * time.Minute)
 
 	const secret = "what nobody else may read"
 	long := strings.Repeat("x", 80<<10)
@@ -166,9 +166,9 @@ func TestBadInput(t *testing.T) {
 		"a number for an id":         {signer, `{"CallbackCommand":"Group.CallbackAfterGroupFull","GroupId":7}`, 200},
 	} {
 		r, err := c.signer.Request(t.Context(), "http://function.invalid/im", "", []byte(c.body))
-		w.must(err)
+		w.Must(err)
 		res := httptest.NewRecorder()
-		p.routes.ServeHTTP(res, r)
+		p.heard.ServeHTTP(res, r)
 		if res.Code != c.status || c.status == 200 && !strings.Contains(res.Body.String(), `"ErrorCode":0`) {
 			t.Errorf("%s: %d %s, want %d", name, res.Code, res.Body, c.status)
 		}
@@ -191,9 +191,9 @@ func TestBadInput(t *testing.T) {
 func (w *world) traces(file string) map[string]string {
 	w.Helper()
 	state, err := os.ReadFile(file)
-	w.must(err)
+	w.Must(err)
 	return map[string]string{
-		"store": string(state), "IM": fmt.Sprint(len(w.app.Calls())), "jobs": fmt.Sprint(len(w.queue.All())), "hook": fmt.Sprint(w.hook.Calls()),
+		"store": string(state), "IM": fmt.Sprint(len(w.App.Calls())), "jobs": fmt.Sprint(len(w.Queue.All())), "hook": fmt.Sprint(w.hook.Calls()),
 	}
 }
 
@@ -208,13 +208,13 @@ func TestLostHint(t *testing.T) {
 	w := newWorld(t, store, clock)
 	p := w.process(store)
 	id := p.makes("ann")
-	w.must(store.Close())
+	w.Must(store.Close())
 	signer := callback.Signer{SDKAppID: appID, Token: token, Now: clock.Now}
 	body := `{"CallbackCommand":"Group.CallbackAfterGroupFull","GroupId":"` + id + `"}`
 	r, err := signer.Request(t.Context(), "http://function.invalid/im", "", []byte(body))
-	w.must(err)
+	w.Must(err)
 	res := httptest.NewRecorder()
-	p.routes.ServeHTTP(res, r)
+	p.heard.ServeHTTP(res, r)
 	if res.Code != http.StatusInternalServerError {
 		t.Errorf("%d %s", res.Code, res.Body)
 	}

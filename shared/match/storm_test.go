@@ -46,14 +46,14 @@ func testStorm(w *world) {
 	ctx, cancel := context.WithTimeout(w.Context(), stormBudget)
 	defer cancel()
 	w.hook.LoseEachOnce()
-	w.app.Misbehave(imtest.Chaos{Duplicate: 0.3, Drop: 0.03})
+	w.App.Misbehave(imtest.Chaos{Duplicate: 0.3, Drop: 0.03})
 	instances := make([]*process, stormInstances)
 	for i := range instances {
 		instances[i] = w.process(w.store)
 	}
 	var turn atomic.Int64
 	one := func() *process { return instances[turn.Add(1)%stormInstances] }
-	w.front.Store(&process{routes: http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { one().routes.ServeHTTP(res, r) })})
+	w.Hear(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { one().heard.ServeHTTP(res, r) }))
 
 	player := func(team int, n string) string { return fmt.Sprintf("p%d%s", team, n) }
 	groups := make([]string, stormTeams)
@@ -91,15 +91,15 @@ func testStorm(w *world) {
 		in("e", false)
 		in("e", false)
 	})
-	w.must(w.app.Settle(ctx))
+	w.Must(w.App.Settle(ctx))
 	for range 10 {
 		inParallel(4*stormInstances, 4*stormInstances, func(int) { work() })
-		w.advance(time.Minute)
-		w.must(match.Looks.Sweep(w.store, instances[0].ledger, w.clock.Now)(ctx))
+		w.Advance(time.Minute)
+		w.Must(match.Looks.Sweep(w.store, instances[0].ledger, w.Clock.Now)(ctx))
 		_, err := instances[0].ledger.Sweep(ctx)
-		w.must(err)
+		w.Must(err)
 	}
-	w.must(ctx.Err())
+	w.Must(ctx.Err())
 
 	starts := make(map[string][]matchtest.Start)
 	for _, s := range w.hook.Starts() {
@@ -108,7 +108,7 @@ func testStorm(w *world) {
 	if len(starts) != stormTeams {
 		w.Errorf("%d teams have started", len(starts))
 	}
-	state := w.app.State()
+	state := w.App.State()
 	for n, id := range groups {
 		a, b, c, d := player(n, "a"), player(n, "b"), player(n, "c"), player(n, "d")
 		s, all := starts[id], w.toldIn(state.Group(id))
@@ -134,7 +134,7 @@ func isClosed(err error) bool { return err != nil && strings.HasPrefix(err.Error
 
 // carryOut carries out the next job, if one is due.
 func (w *world) carryOut(ctx context.Context, p *process) bool {
-	j, is := w.queue.Next(w.clock.Now())
+	j, is := w.Queue.Next(w.Clock.Now())
 	if !is {
 		return false
 	}

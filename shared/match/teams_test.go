@@ -58,12 +58,12 @@ func testFills(w *world) {
 	if again := p.makes("ann"); again != id {
 		w.Errorf("the same request made another team: %s, %s", id, again)
 	}
-	if v := p.joins(id, "bob"); v.Status != match.Open || len(v.Members) != 2 || !v.Members[1].JoinedAt.Equal(w.clock.Now().Truncate(time.Second)) {
+	if v := p.joins(id, "bob"); v.Status != match.Open || len(v.Members) != 2 || !v.Members[1].JoinedAt.Equal(w.Clock.Now().Truncate(time.Second)) {
 		w.Errorf("%+v", v)
 	}
 	p.whole(id, match.Open, "ann", "bob")
-	p.advance(time.Second)
-	w.must(w.device("cid").Join(id))
+	p.Advance(time.Second)
+	w.Must(w.device("cid").Join(id))
 	p.work()
 	p.whole(id, match.Started, "ann", "bob", "cid")
 	if s := w.starts(id)[0]; s.Mode != "ranked" || s.Size != 3 || s.Captain != "ann" || s.Members[0] != "ann" || s.Members[2] != "cid" {
@@ -80,11 +80,11 @@ func testFills(w *world) {
 func testOlderLook(w *world) {
 	p := w.process(w.store)
 	id := p.makes("ann")
-	w.must(w.device("bob").Join(id))
-	w.must(w.device("cid").Join(id))
-	p.advance(time.Minute)
+	w.Must(w.device("bob").Join(id))
+	w.Must(w.device("cid").Join(id))
+	p.Advance(time.Minute)
 	for job, body := range map[string]string{"older": `{"groupId":"` + id + `"}`, "malformed": `{"groupId":""}`} {
-		w.must(p.ledger.Put(w.Context(), queue.Job{ID: job, Kind: "team.due", Lane: queue.Slow, Body: []byte(body)}))
+		w.Must(p.ledger.Put(w.Context(), queue.Job{ID: job, Kind: "team.due", Lane: queue.Slow, Body: []byte(body)}))
 	}
 	p.work()
 	p.whole(id, match.Started, "ann", "bob", "cid")
@@ -99,7 +99,7 @@ func (p *process) fills(captain string) (groupID string) {
 	p.Helper()
 	id := p.makes(captain)
 	for _, other := range []string{"2", "3"} {
-		p.advance(time.Second)
+		p.Advance(time.Second)
 		p.joins(id, captain+other)
 	}
 	p.work()
@@ -143,10 +143,10 @@ func testCaptain(w *world) {
 func testNoCallbacks(w *world) {
 	p := w.process(w.store)
 	id := p.makes("ann")
-	w.must(w.device("bob").Join(id))
+	w.Must(w.device("bob").Join(id))
 	p.minutes(4)
 	p.whole(id, match.Open, "ann", "bob")
-	w.must(w.device("cid").Join(id))
+	w.Must(w.device("cid").Join(id))
 	p.minutes(4)
 	p.whole(id, match.Started, "ann", "bob", "cid")
 	p.quiet()
@@ -162,7 +162,7 @@ func testLeavesEarly(w *world) {
 	first := p.ok(p.as("", http.MethodGet, "/teams/"+id, "")).StartID
 	p.leaves(id, "ann2")
 	p.whole(id, match.Open, "ann", "ann3")
-	w.must(w.device("dan").Join(id))
+	w.Must(w.device("dan").Join(id))
 	p.minutes(2)
 	p.whole(id, match.Started, "ann", "ann3", "dan")
 	if s := w.starts(id)[0]; s.ID == first || sorted(s.Members...) != "ann ann3 dan" {
@@ -187,7 +187,7 @@ func testLeavesWhileCalling(w *world) {
 		w.Fatalf("%d starts", n)
 	}
 	p.leaves(id, "ann2")
-	w.must(w.device("dan").Join(id)) // IM lets him in
+	w.Must(w.device("dan").Join(id)) // IM lets him in
 	p.work()
 	v := p.ok(p.as("", http.MethodGet, "/teams/"+id, ""))
 	if v.Status != match.Starting {
@@ -265,7 +265,7 @@ func testNeverTaken(w *world) {
 func testChangesInACall(w *world) {
 	real, calls := w.hook, 0
 	var meanwhile func()
-	w.conf.Hook.URL = w.serve(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) {
+	w.conf.Hook.URL = w.HTTP(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) {
 		if calls++; calls > 1 {
 			real.ServeHTTP(res, r)
 			return
@@ -277,7 +277,7 @@ func testChangesInACall(w *world) {
 	id := p.makes("ann")
 	meanwhile = func() {
 		p.leaves(id, "ann2")
-		w.must(w.device("dan").Join(id))
+		w.Must(w.device("dan").Join(id))
 	}
 	p.joins(id, "ann2")
 	p.joins(id, "ann3")
@@ -296,7 +296,7 @@ func testChangesInACall(w *world) {
 func testStaleCall(w *world) {
 	var calls atomic.Int32
 	var meanwhile func()
-	w.conf.Hook.URL = w.serve(http.HandlerFunc(func(res http.ResponseWriter, _ *http.Request) {
+	w.conf.Hook.URL = w.HTTP(http.HandlerFunc(func(res http.ResponseWriter, _ *http.Request) {
 		if calls.Add(1) > 1 {
 			res.WriteHeader(http.StatusBadGateway)
 			return
@@ -336,10 +336,10 @@ func testEnds(w *world) {
 	p.minutes(4)
 	ended(lonely)
 	p.whole(playing, match.Started, "bob", "bob2", "bob3")
-	p.advance(6 * time.Hour)
+	p.Advance(6 * time.Hour)
 	p.minutes(2)
 	ended(playing)
-	p.advance(8 * 24 * time.Hour)
+	p.Advance(8 * 24 * time.Hour)
 	if a := p.do(p.as("", http.MethodGet, "/teams/"+over, "")); a.status != http.StatusNotFound {
 		w.Errorf("eight days later: %d %s", a.status, a.text)
 	}
@@ -351,7 +351,7 @@ func testDissolved(w *world) {
 	p := w.process(w.store).serves()
 	id := p.makes("ann")
 	p.joins(id, "bob")
-	w.must(w.chat().DestroyGroup(w.Context(), id))
+	w.Must(w.Client().DestroyGroup(w.Context(), id))
 	p.work()
 	if v := p.ok(p.as("", http.MethodGet, "/teams/"+id, "")); v.Status != match.Ended {
 		w.Errorf("%+v", v)
@@ -363,7 +363,7 @@ func testDissolved(w *world) {
 // testRefusedByIM: there is no such captain for IM, and no team.
 func testRefusedByIM(w *world) {
 	p := w.process(w.store).serves()
-	w.app.FailNext("group_open_http_svc/create_group", imtest.Fault{Code: int(im.CodeNotAllowed)})
+	w.App.FailNext("group_open_http_svc/create_group", imtest.Fault{Code: int(im.CodeNotAllowed)})
 	for range 2 {
 		if a := p.do(p.wants("ann")); a.status != http.StatusBadRequest || !strings.Contains(a.text, "size") {
 			w.Errorf("%d %s", a.status, a.text)
@@ -375,7 +375,7 @@ func testRefusedByIM(w *world) {
 		w.Errorf("%d %s", a.status, a.text)
 	}
 	p.minutes(3)
-	if n := len(w.app.State().Groups); n != 0 {
+	if n := len(w.App.State().Groups); n != 0 {
 		w.Errorf("%d groups", n)
 	}
 	p.quiet()
@@ -388,11 +388,11 @@ func testIMAway(w *world) {
 	p := w.process(w.store)
 	id := p.makes("ann")
 	for _, user := range []string{"bob", "cid"} {
-		w.must(w.device(user).Join(id))
+		w.Must(w.device(user).Join(id))
 	}
-	w.app.Misbehave(imtest.Chaos{Refuse: 1})
+	w.App.Misbehave(imtest.Chaos{Refuse: 1})
 	p.minutes(180)
-	w.app.Misbehave(imtest.Chaos{})
+	w.App.Misbehave(imtest.Chaos{})
 	p.minutes(5)
 	p.whole(id, match.Started, "ann", "bob", "cid")
 	p.quiet()
@@ -404,18 +404,18 @@ func testAnyGroup(w *world) {
 	ann := w.device("ann")
 	for _, id := range []string{"theirs", "large", "ours-not"} {
 		size := map[string]int{"theirs": 2, "large": 500, "ours-not": 2}[id]
-		_, err := w.chat().CreateGroup(w.Context(), im.NewGroup{
+		_, err := w.Client().CreateGroup(w.Context(), im.NewGroup{
 			Type: im.Public, GroupID: id, Name: id, Owner: "ann", MaxMemberCount: size, ApplyJoin: im.FreeAccess,
 		})
-		w.must(err)
+		w.Must(err)
 	}
 	strict := w.process(w.store).serves()
-	w.must(w.device("bob").Join("ours-not"))
+	w.Must(w.device("bob").Join("ours-not"))
 	strict.work()
 	w.conf.AnyGroup = true
 	p := w.process(w.store).serves()
-	w.must(w.device("bob").Join("large"))
-	w.must(w.device("bob").Join("theirs"))
+	w.Must(w.device("bob").Join("large"))
+	w.Must(w.device("bob").Join("theirs"))
 	for range 3 {
 		if w.device("cid").Join("theirs") == nil {
 			w.Error("a third joined")
@@ -426,10 +426,10 @@ func testAnyGroup(w *world) {
 	if s := w.hook.Starts(); len(s) != 1 {
 		w.Errorf("%+v", s)
 	}
-	p.advance(48 * time.Hour)
+	p.Advance(48 * time.Hour)
 	p.minutes(3)
-	w.must(w.device("bob").Quit("theirs"))
-	w.must(w.device("dan").Join("theirs"))
+	w.Must(w.device("bob").Quit("theirs"))
+	w.Must(w.device("dan").Join("theirs"))
 	p.work()
 	p.whole("theirs", match.Started, "ann", "dan")
 	p.ok(p.as("", http.MethodDelete, "/teams/theirs", ""))
@@ -450,12 +450,12 @@ func testAnyGroupAnew(w *world) {
 	p := w.process(w.store).serves()
 	ids := map[string]bool{}
 	for life := range 3 {
-		_, err := w.chat().CreateGroup(w.Context(), im.NewGroup{
+		_, err := w.Client().CreateGroup(w.Context(), im.NewGroup{
 			Type: im.Public, GroupID: "arena", Name: "arena", Owner: "ann", MaxMemberCount: 2, ApplyJoin: im.FreeAccess,
 		})
-		w.must(err)
+		w.Must(err)
 		p.work()
-		w.must(w.device("bob").Join("arena"))
+		w.Must(w.device("bob").Join("arena"))
 		p.work()
 		starts := w.hook.Starts()
 		if len(starts) != life+1 {
@@ -464,9 +464,9 @@ func testAnyGroupAnew(w *world) {
 		for _, s := range starts {
 			ids[s.ID] = true
 		}
-		w.must(w.chat().DestroyGroup(w.Context(), "arena"))
+		w.Must(w.Client().DestroyGroup(w.Context(), "arena"))
 		p.work()
-		p.advance(time.Minute)
+		p.Advance(time.Minute)
 	}
 	if len(ids) != 3 {
 		w.Errorf("starts %v, want one of its own for each group", ids)

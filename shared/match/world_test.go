@@ -1,92 +1,56 @@
 package match_test
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
-	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/once"
-	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/match"
 	"github.com/backchannel-im/backchannel/shared/match/matchtest"
 	"github.com/backchannel-im/backchannel/shared/queue"
-	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 const (
-	appID   = 1400000003
-	appKey  = "a key for these tests alone"
-	token   = "a token for these tests alone"
-	admin   = "administrator"
-	apiKey  = "an API key for these tests"
+	appID   = rulestest.AppID
+	appKey  = rulestest.Key
+	token   = rulestest.Token
+	admin   = rulestest.Admin
+	apiKey  = rulestest.APIKey
 	hookKey = "what starts are signed with"
 )
 
-// world is an emulated IM, a hook, a store and a queue on one clock that stands.
-// What is shared is the wire.
+// world is an emulated IM, a hook and a store, in which processes of ours come and go.
 type world struct {
-	*testing.T
-	clock *kvtest.Clock
-	imNow *imtest.Clock
+	*rulestest.World
 	store kv.Store
-	queue *queuetest.Line
-	app   *imtest.App
-	users *usersig.Signer
 	gate  *api.Gate
 	hook  *matchtest.Hook
 	conf  match.Config
-	front *atomic.Pointer[process] // who gets IM's callbacks; nobody: they are lost
 
 	founders *sync.Map // who made a team, by GroupID: he is in it before it is told anything
-
-	chatURL   string
-	transport *http.Transport
 }
 
 func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 	t.Helper()
-	w := &world{
-		T: t, clock: clock, imNow: imtest.NewManualClock(clock.Now()), store: store, queue: &queuetest.Line{},
-		front: &atomic.Pointer[process]{}, founders: &sync.Map{},
-	}
-	emulator := imtest.NewServer(imtest.Options{Clock: w.imNow, Seed: 1})
-	w.transport = &http.Transport{MaxIdleConnsPerHost: 64}
-	t.Cleanup(w.transport.CloseIdleConnections)
-	w.chatURL = w.serve(emulator)
-	w.app = emulator.AddApp(imtest.AppConfig{
-		SDKAppID: appID, Key: appKey, RatePerAPI: -1, CallbackToken: token, CallbackTimeout: time.Minute,
-		CallbackURL: w.serve(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) {
-			if p := w.front.Load(); p != nil {
-				p.routes.ServeHTTP(res, r)
-			}
-		})) + "/im",
-	})
-	t.Cleanup(emulator.Close)
-	var err error
-	w.users, err = usersig.NewSignerAt(appID, appKey, clock.Now)
-	w.must(err)
-	sum := sha256.Sum256([]byte(apiKey))
-	keys, err := api.ParseKeys([]string{"game:" + hex.EncodeToString(sum[:])})
-	w.must(err)
-	w.gate = &api.Gate{Keys: keys, Users: w.users}
+	w := &world{World: rulestest.New(t, clock, rulestest.Options{}), store: store, founders: &sync.Map{}}
+	w.gate = w.Gate("game")
 	w.hook = matchtest.NewHook(hookKey, clock.Now)
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	t.Cleanup(transport.CloseIdleConnections)
 	w.conf = match.Config{
-		Hook:   &match.Hook{URL: w.serve(w.hook), Key: hookKey, Transport: w.transport, Now: clock.Now},
+		Hook:   &match.Hook{URL: w.HTTP(w.hook), Key: hookKey, Transport: transport, Now: clock.Now},
 		Teller: admin, Reserved: []string{admin, "agent7"}, Wait: 30 * time.Minute, Life: 6 * time.Hour, GiveUp: 10 * time.Minute, Now: clock.Now,
 	}
 	t.Cleanup(func() {
@@ -97,59 +61,26 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 	return w
 }
 
-func (w *world) serve(h http.Handler) string {
-	server := httptest.NewServer(h)
-	w.Cleanup(server.Close)
-	return server.URL
-}
-
-func (w *world) must(err error) {
-	w.Helper()
-	if err != nil {
-		w.Fatal(err)
-	}
-}
-
-func (w *world) advance(d time.Duration) {
-	w.clock.Advance(d)
-	w.imNow.Advance(d)
-}
-
 // process is one process of ours.
 type process struct {
 	*world
 	teams  *match.Teams
 	ledger *queue.Ledger
 	routes http.Handler
-}
-
-// chat is another client of IM, as each process of ours has one.
-func (w *world) chat() *im.Client {
-	w.Helper()
-	c, err := im.NewClient(im.Config{
-		Domain: w.chatURL, SDKAppID: appID, Key: appKey, Admin: admin, Now: w.clock.Now, Transport: w.transport,
-		Sleep: func(ctx context.Context, d time.Duration) error {
-			w.advance(d)
-			return ctx.Err()
-		},
-	})
-	w.must(err)
-	return c
+	heard  http.Handler // callbacks
 }
 
 // process starts a process over a store, which may be mortal.
 func (w *world) process(store kv.Store) *process {
 	w.Helper()
-	conf, chat := w.conf, w.chat()
-	conf.Store, conf.IM, conf.Sends = store, chat, once.New(store, chat, w.clock.Now)
-	conf.Jobs = queue.NewLedger(store, w.queue, w.clock.Now)
+	conf, chat := w.conf, w.Client()
+	conf.Store, conf.IM, conf.Sends = store, chat, once.New(store, chat, w.Clock.Now)
+	conf.Jobs = queue.NewLedger(store, w.Queue, w.Clock.Now)
 	p := &process{world: w, ledger: conf.Jobs, teams: match.New(conf)}
 	rules := callback.NewMux()
 	p.teams.Register(rules)
-	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: appID, Token: token, Mux: rules, Now: w.clock.Now, Deadline: time.Minute})
-	w.must(err)
+	p.heard = w.Endpoint(rules, nil)
 	mux := http.NewServeMux()
-	mux.Handle("/im", endpoint)
 	p.teams.Routes(mux, w.gate, nil)
 	p.routes = api.Routes(mux)
 	return p
@@ -157,7 +88,7 @@ func (w *world) process(store kv.Store) *process {
 
 // serves has a process get IM's callbacks from now on.
 func (p *process) serves() *process {
-	p.front.Store(p)
+	p.Hear(p.heard)
 	return p
 }
 
@@ -166,8 +97,8 @@ func (p *process) serves() *process {
 func (p *process) work() {
 	p.Helper()
 	for range 2 {
-		p.must(p.app.Settle(p.Context()))
-		p.must(p.queue.Work(p.Context(), p.ledger, p.clock.Now))
+		p.Must(p.App.Settle(p.Context()))
+		p.Must(p.Queue.Work(p.Context(), p.ledger, p.Clock.Now))
 	}
 }
 
@@ -175,11 +106,11 @@ func (p *process) work() {
 func (p *process) minutes(n int) {
 	p.Helper()
 	for i := range n {
-		p.advance(time.Minute)
-		p.must(match.Looks.Sweep(p.store, p.ledger, p.clock.Now)(p.Context()))
+		p.Advance(time.Minute)
+		p.Must(match.Looks.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 		if i%4 == (n-1)%4 { // it reads all jobs of the day, which adds up in the crash tables
 			_, err := p.ledger.Sweep(p.Context())
-			p.must(err)
+			p.Must(err)
 		}
 		p.work()
 	}
@@ -208,16 +139,7 @@ func (p *process) do(r *http.Request) reply {
 // as is a request of a user, or of a server if user is "".
 func (w *world) as(user, method, path, body string) *http.Request {
 	w.Helper()
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
-	r.Header.Set("Content-Type", "application/json")
-	if user == "" {
-		r.Header.Set("Authorization", "Bearer "+apiKey)
-		return r
-	}
-	sig, err := w.users.Sign(user, time.Hour)
-	w.must(err)
-	r.Header.Set("Authorization", "UserSig "+user+":"+sig)
-	return r
+	return w.Request(user, method, path, body)
 }
 
 // wants is a captain's request for a team of three, under a name.
@@ -228,17 +150,13 @@ func (w *world) wants(captain string) *http.Request {
 }
 
 // until repeats a request until it is answered for good.
-func (p *process) until(request func() *http.Request) reply {
+func (p *process) until(request func() *http.Request) (a reply) {
 	p.Helper()
-	for range 10 {
-		a := p.do(request())
-		if a.status != http.StatusServiceUnavailable && a.status != http.StatusInternalServerError {
-			return a
-		}
-		p.advance(10 * time.Second)
-	}
-	p.Fatal("no answer to ten requests")
-	return reply{}
+	p.Until(func() bool {
+		a = p.do(request())
+		return a.status != http.StatusServiceUnavailable && a.status != http.StatusInternalServerError
+	})
+	return a
 }
 
 // makes is a team of three of a captain.
@@ -275,15 +193,15 @@ func (p *process) leaves(groupID, user string) {
 // device is a user's device, logged in at IM.
 func (w *world) device(user string) *imtest.Client {
 	w.Helper()
-	sig, err := w.users.Sign(user, time.Hour)
-	w.must(err)
-	c, err := w.app.Login(user, sig, imtest.Device{})
-	w.must(err)
+	sig, err := w.Users.Sign(user, time.Hour)
+	w.Must(err)
+	c, err := w.App.Login(user, sig, imtest.Device{})
+	w.Must(err)
 	return c
 }
 
 // members are those of a group, by name; "none" if there is no group.
-func (w *world) members(groupID string) string { return membersOf(w.app.State().Group(groupID)) }
+func (w *world) members(groupID string) string { return membersOf(w.App.State().Group(groupID)) }
 
 func membersOf(g imtest.GroupState) string {
 	if g.GroupID == "" {
@@ -324,12 +242,12 @@ func (w *world) toldIn(g imtest.GroupState) (all []news) {
 			MsgContent struct{ Data string }
 		}
 		var n news
-		w.must(json.Unmarshal(m.Body, &body))
+		w.Must(json.Unmarshal(m.Body, &body))
 		if m.From != admin || len(body) != 1 || body[0].MsgType != "TIMCustomElem" {
 			w.Errorf("in %s: %+v", g.GroupID, m)
 			continue
 		}
-		w.must(json.Unmarshal([]byte(body[0].MsgContent.Data), &n))
+		w.Must(json.Unmarshal([]byte(body[0].MsgContent.Data), &n))
 		in = slices.DeleteFunc(append(in, n.Joined...), func(id string) bool { return slices.Contains(n.Left, id) })
 		if n.Seq != len(all)+1 || n.Type != "team" || n.GroupID != g.GroupID || sorted(in...) != sorted(n.Members...) {
 			w.Errorf("notice %d of %s, after which %s are in it: %+v", len(all)+1, g.GroupID, in, n)
@@ -358,7 +276,7 @@ func (p *process) whole(groupID string, status match.Status, captain string, oth
 	if v.Status != status || v.Captain != captain || sorted(in...) != want {
 		p.Errorf("%s is %+v, want %s, %s with captain %s", groupID, v, status, want, captain)
 	}
-	g := p.app.State().Group(groupID)
+	g := p.App.State().Group(groupID)
 	if got := membersOf(g); got != want || g.Owner != captain {
 		p.Errorf("in %s: %s, owned by %s, want %s, owned by %s", groupID, got, g.Owner, want, captain)
 	}
@@ -385,7 +303,7 @@ func (p *process) whole(groupID string, status match.Status, captain string, oth
 func (p *process) quiet() {
 	p.Helper()
 	o, err := p.ledger.Overview(p.Context())
-	p.must(err)
+	p.Must(err)
 	if o != (queue.Overview{}) {
 		dead, _ := p.ledger.DeadJobs(p.Context(), 10)
 		p.Errorf("jobs left: %+v, dead %+v", o, dead)

@@ -8,6 +8,8 @@
 //	jane := w.Login("jane")
 //	...
 //	w.Work(ledger)
+//
+// [Deaths] is the crash table of a feature.
 package rulestest
 
 import (
@@ -52,19 +54,22 @@ type World struct {
 	Queue *queuetest.Line
 	Users *usersig.Signer // signs and verifies UserSigs
 
-	emulated *imtest.Clock
-	rest     string     // base URL of IM's REST API
-	importer *im.Client // one for all who log in: each client keeps a connection
-	endpoint *atomic.Pointer[callback.Endpoint]
+	emulated  *imtest.Clock
+	rest      string          // base URL of IM's REST API
+	transport *http.Transport // of all clients of IM, and of no other server
+	importer  *im.Client      // one for all who log in
+	heard     *atomic.Pointer[http.Handler]
 }
 
 // New returns a world on the clock of a store. It ends with the test.
 func New(t testing.TB, clock *kvtest.Clock, o Options) *World {
 	t.Helper()
 	w := &World{
-		TB: t, Clock: clock, Queue: &queuetest.Line{}, emulated: imtest.NewManualClock(clock.Now()), endpoint: &atomic.Pointer[callback.Endpoint]{},
+		TB: t, Clock: clock, Queue: &queuetest.Line{}, emulated: imtest.NewManualClock(clock.Now()),
+		transport: &http.Transport{MaxIdleConnsPerHost: 64}, heard: &atomic.Pointer[http.Handler]{},
 	}
-	callbacks := w.HTTP(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { w.endpoint.Load().ServeHTTP(res, r) }))
+	t.Cleanup(w.transport.CloseIdleConnections)
+	callbacks := w.HTTP(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { (*w.heard.Load()).ServeHTTP(res, r) }))
 	emulator := imtest.NewServer(imtest.Options{Clock: w.emulated, Seed: 1})
 	t.Cleanup(emulator.Close)
 	w.App = emulator.AddApp(imtest.AppConfig{
@@ -93,6 +98,12 @@ func (w *World) With(t testing.TB) *World {
 	return &sub
 }
 
+// T is the test, which a benchmark and a fuzz target have none of.
+func (w *World) T() *testing.T { return w.TB.(*testing.T) }
+
+// Run runs a subtest.
+func (w *World) Run(name string, f func(t *testing.T)) bool { return w.T().Run(name, f) }
+
 // HTTP serves a handler on the loopback and returns its URL.
 func (w *World) HTTP(h http.Handler) string {
 	server := httptest.NewServer(h)
@@ -110,10 +121,19 @@ func (w *World) Serve(mux *callback.Mux) {
 // ServeWith is Serve with what keeps callbacks that a rule failed on.
 func (w *World) ServeWith(mux *callback.Mux, keep func(context.Context, callback.Deferred) error) {
 	w.Helper()
+	w.Hear(w.Endpoint(mux, keep))
+}
+
+// Endpoint answers callbacks by rules, with what keeps those that a rule failed on.
+func (w *World) Endpoint(mux *callback.Mux, keep func(context.Context, callback.Deferred) error) *callback.Endpoint {
+	w.Helper()
 	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: AppID, Token: Token, Mux: mux, Now: w.Clock.Now, Deadline: time.Minute, Defer: keep})
 	w.Must(err)
-	w.endpoint.Store(endpoint)
+	return endpoint
 }
+
+// Hear has a handler answer the callbacks from now on.
+func (w *World) Hear(h http.Handler) { w.heard.Store(&h) }
 
 // Heard sends a callback as IM does.
 func (w *World) Heard(e callback.Event) {
@@ -123,7 +143,7 @@ func (w *World) Heard(e callback.Event) {
 	r, err := callback.Signer{SDKAppID: AppID, Token: Token, Now: w.Clock.Now}.Request(w.Context(), "http://rules.invalid/im", "", body)
 	w.Must(err)
 	res := httptest.NewRecorder()
-	w.endpoint.Load().ServeHTTP(res, r)
+	(*w.heard.Load()).ServeHTTP(res, r)
 	if res.Code != http.StatusOK {
 		w.Fatalf("%d %s", res.Code, res.Body)
 	}
@@ -152,7 +172,7 @@ func (w *World) Sleep(ctx context.Context, d time.Duration) error {
 // Client is another client of IM, as each instance of ours has one.
 func (w *World) Client() *im.Client {
 	w.Helper()
-	c, err := im.NewClient(im.Config{Domain: w.rest, SDKAppID: AppID, Key: Key, Admin: Admin, Now: w.Clock.Now, Sleep: w.Sleep})
+	c, err := im.NewClient(im.Config{Domain: w.rest, SDKAppID: AppID, Key: Key, Admin: Admin, Now: w.Clock.Now, Sleep: w.Sleep, Transport: w.transport})
 	w.Must(err)
 	return c
 }
@@ -198,11 +218,17 @@ func (w *World) Hour(ledger *queue.Ledger) {
 	}
 }
 
-// Redeliver has every job that there ever was carried out once more, as an
-// engine may that lost count.
+// Redeliver delivers every job that there ever was a second time, as an engine may
+// that lost count.
 func (w *World) Redeliver(ledger *queue.Ledger) {
 	w.Helper()
-	for _, j := range w.Queue.All() {
+	w.RedeliverFrom(ledger, 0)
+}
+
+// RedeliverFrom is Redeliver without the first n jobs.
+func (w *World) RedeliverFrom(ledger *queue.Ledger, n int) {
+	w.Helper()
+	for _, j := range w.Queue.All()[n:] {
 		j.NotBefore = time.Time{}
 		encoded, err := queue.Encode(j)
 		w.Must(err)

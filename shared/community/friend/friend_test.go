@@ -1,21 +1,16 @@
 package friend_test
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/community"
 	"github.com/backchannel-im/backchannel/shared/community/friend"
 	"github.com/backchannel-im/backchannel/shared/im"
-	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
@@ -25,25 +20,12 @@ import (
 func TestFriends(t *testing.T) {
 	clock := kvtest.NewClock()
 	w := rulestest.New(t, clock, rulestest.Options{})
-	users, err := usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)
-	w.Must(err)
-	sum := sha256.Sum256([]byte("a key of these tests"))
-	keys, err := api.ParseKeys([]string{"shop:" + hex.EncodeToString(sum[:])})
-	w.Must(err)
 	mux := http.NewServeMux()
-	friend.New(w.Client()).Routes(mux, community.RoutesConfig{Gate: &api.Gate{Keys: keys, Users: users}})
+	friend.New(w.Client()).Routes(mux, community.RoutesConfig{Gate: w.Gate("shop")})
 	do := func(user, method, path, body string) (int, string) {
 		t.Helper()
-		r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Authorization", "Bearer a key of these tests")
-		if user != "" {
-			sig, err := users.Sign(user, time.Hour)
-			w.Must(err)
-			r.Header.Set("Authorization", "UserSig "+user+":"+sig)
-		}
 		a := httptest.NewRecorder()
-		mux.ServeHTTP(a, r)
+		mux.ServeHTTP(a, w.Request(user, method, path, body))
 		return a.Code, a.Body.String()
 	}
 	const many = 25

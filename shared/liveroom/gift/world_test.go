@@ -3,8 +3,6 @@ package gift_test
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -20,7 +18,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
-	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
@@ -34,7 +31,7 @@ import (
 )
 
 const (
-	apiKey  = "an API key for these tests"
+	apiKey  = rulestest.APIKey
 	command = "group_open_http_svc/send_group_msg"
 )
 
@@ -68,12 +65,7 @@ func newWorldOf(tb testing.TB, t *testing.T, store kv.Store, clock *kvtest.Clock
 		}}), t: t,
 		store: store, rooms: map[string]liveroom.Room{}, kicked: map[string]bool{}, counts: map[string]gift.Count{},
 	}
-	users, err := usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)
-	w.Must(err)
-	sum := sha256.Sum256([]byte(apiKey))
-	keys, err := api.ParseKeys([]string{"shop:" + hex.EncodeToString(sum[:])})
-	w.Must(err)
-	w.gate = &api.Gate{Keys: keys, Users: users}
+	w.gate = w.Gate("shop")
 	return w
 }
 

@@ -19,7 +19,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
-	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
@@ -30,7 +29,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
-const apiKey = "an API key for these tests"
+const apiKey = rulestest.APIKey
 
 func TestLottery(t *testing.T) {
 	var tests []enginetest.Test
@@ -82,13 +81,8 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 			"ended": {RoomID: "ended", Owner: "owner", Status: liveroom.Ended, Generation: 7},
 		},
 	}
-	users, err := usersig.NewSignerAt(rulestest.AppID, rulestest.Key, clock.Now)
-	w.Must(err)
-	sum := sha256.Sum256([]byte(apiKey))
-	keys, err := api.ParseKeys([]string{"show:" + hex.EncodeToString(sum[:])})
-	w.Must(err)
-	w.gate = &api.Gate{Keys: keys, Users: users}
-	_, err = w.Login("owner").CreateGroup("AVChatRoom", "live", "live")
+	w.gate = w.Gate("show")
+	_, err := w.Login("owner").CreateGroup("AVChatRoom", "live", "live")
 	w.Must(err)
 	w.Must(w.Login("viewer").Join("live"))
 	return w

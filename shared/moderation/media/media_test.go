@@ -435,7 +435,7 @@ func (w *world) told(note, what string) {
 // testDies: the process dies at each of its commits, answers of IM are lost, and
 // every job comes once more a day later; the message is gone, once and for all.
 func testDies(w *world) {
-	enginetest.EachDeath(w.TB.(*testing.T), w.store, func(t *testing.T, name string, mortal kv.Store) {
+	enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
 		w.App.FailNext("group_open_http_svc/group_msg_recall", imtest.Fault{LoseAnswer: true}, imtest.Fault{LoseAnswer: true}, imtest.Fault{LoseAnswer: true}, imtest.Fault{LoseAnswer: true})
 		w.restart(mortal, "")
 		sent := w.say(append(picture("pass "+name), picture("block "+name)...))

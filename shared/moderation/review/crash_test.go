@@ -99,7 +99,7 @@ func testRejectionDies(w *world) {
 
 // testExpiryDies: a message is forgotten once, and makes room once.
 func testExpiryDies(w *world) {
-	enginetest.EachDeath(w.TB.(*testing.T), w.store, func(t *testing.T, name string, mortal kv.Store) {
+	enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
 		w := w.with(t)
 		next := w.process(w.store).serves()
 		for n := range 3 {

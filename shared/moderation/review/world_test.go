@@ -2,8 +2,6 @@ package review_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -31,7 +29,7 @@ import (
 )
 
 const (
-	apiKey   = "an API key for these tests"
+	apiKey   = rulestest.APIKey
 	rejected = "A moderator rejected your message."
 
 	// What is held says it, and nothing else here does.
@@ -74,9 +72,6 @@ func newWorld(t testing.TB, store kv.Store, clock *kvtest.Clock) *world {
 	w.Must(w.joe.Join("live"))
 	return w
 }
-
-// Run runs a subtest. A fuzz test, which shares one world, has none.
-func (w *world) Run(name string, f func(t *testing.T)) bool { return w.TB.(*testing.T).Run(name, f) }
 
 // with is the same world in a subtest.
 func (w *world) with(t testing.TB) *world {
@@ -160,11 +155,8 @@ func (w *world) process(store kv.Store) *process {
 	})
 	p.rules = callback.NewMux()
 	moderation.New(moderation.Config{Lists: moderation.Fixed(words), Holder: p.reviews, Now: w.Clock.Now}).Register(p.rules)
-	sum := sha256.Sum256([]byte(apiKey))
-	keys, err := api.ParseKeys([]string{"desk:" + hex.EncodeToString(sum[:])})
-	w.Must(err)
 	mux := http.NewServeMux()
-	p.reviews.Routes(mux, &api.Gate{Keys: keys, Users: w.Users})
+	p.reviews.Routes(mux, w.Gate("desk"))
 	p.routes = api.Routes(mux)
 	return p
 }

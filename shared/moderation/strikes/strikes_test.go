@@ -333,7 +333,7 @@ func testAddDies(w *world) {
 // testForgiveDies: the process dies at each of its commits while it forgives a
 // strike that mutes.
 func testForgiveDies(w *world) {
-	enginetest.EachDeath(w.TB.(*testing.T), w.store, func(t *testing.T, name string, mortal kv.Store) {
+	enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
 		w := w.with(t)
 		device := w.Login(name)
 		next := w.process(w.store)

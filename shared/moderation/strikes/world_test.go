@@ -46,7 +46,7 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 }
 
 // Run runs a subtest.
-func (w *world) Run(name string, f func(t *testing.T)) bool { return w.TB.(*testing.T).Run(name, f) }
+func (w *world) Run(name string, f func(t *testing.T)) bool { return w.T().Run(name, f) }
 
 // with is the same world in a subtest.
 func (w *world) with(t *testing.T) *world { return &world{w.With(t), w.store} }
