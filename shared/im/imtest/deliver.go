@@ -108,8 +108,8 @@ func (a *App) deliverInRoom(g *group, userID string, e *Event) {
 // tell gives everybody in a group an event that is no new message. The caller
 // holds the lock.
 func (a *App) tell(g *group, e *Event) {
-	for _, id := range g.joinOrder {
-		a.tellUser(g, id, e)
+	for c := range a.listening(g) {
+		c.push(e)
 	}
 }
 

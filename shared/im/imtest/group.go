@@ -65,10 +65,10 @@ type member struct {
 	role     string // Owner, Admin or Member
 	joined   time.Time
 	nameCard string
-	flag     string // MsgFlag
-	data     map[string]string
-	since    uint32 // MsgSeq of the last message that was there before the member
-	readSeq  uint32 // MsgSeq of the last message the member has read
+	flag     string            // MsgFlag
+	data     map[string]string // nil until something is written
+	since    uint32            // MsgSeq of the last message that was there before the member
+	readSeq  uint32            // MsgSeq of the last message the member has read
 }
 
 // line is a sequence of messages: a group's or a topic's.
@@ -180,7 +180,7 @@ func (g *group) leads(id string) bool {
 func (g *group) full() bool { return g.maxMembers > 0 && len(g.members) >= g.maxMembers }
 
 func (g *group) add(id, role string, at time.Time) {
-	g.members[id] = &member{id: id, role: role, joined: at, data: make(map[string]string), since: g.line.lastSeq, readSeq: g.line.lastSeq}
+	g.members[id] = &member{id: id, role: role, joined: at, since: g.line.lastSeq, readSeq: g.line.lastSeq}
 	g.joinOrder = append(g.joinOrder, id)
 }
 

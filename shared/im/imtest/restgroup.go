@@ -208,9 +208,9 @@ func getGroupMemberInfo(a *App, in memberQuery) (object, error) {
 			return nil, fail(10004, "Next is not of ours")
 		}
 	}
-	ids := slices.Clone(g.joinOrder)
+	ids := g.joinOrder
 	if len(in.MemberRoleFilter) > 0 {
-		ids = slices.DeleteFunc(ids, func(id string) bool { return !slices.Contains(in.MemberRoleFilter, g.members[id].role) })
+		ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !slices.Contains(in.MemberRoleFilter, g.members[id].role) })
 	}
 	list := []object{}
 	page, next := pageOf(ids, from, in.Limit)

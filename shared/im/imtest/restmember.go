@@ -106,6 +106,9 @@ func modifyGroupMemberInfo(a *App, by caller, in modifyMember) (object, error) {
 	if in.MuteTime != nil {
 		a.mute(g, "", in.Member_Account, *in.MuteTime)
 	}
+	if m.data == nil && len(in.AppMemberDefinedData) > 0 {
+		m.data = make(map[string]string)
+	}
 	setFields(m.data, in.AppMemberDefinedData)
 	a.mu.Unlock()
 	if len(changed) > 0 {

@@ -1,6 +1,7 @@
 package imtest
 
 import (
+	"iter"
 	"slices"
 	"time"
 )
@@ -27,11 +28,9 @@ type Tip struct {
 func (a *App) tip(g *group, t Tip) {
 	t.Members = len(g.joinOrder)
 	e := &Event{Kind: "tip", GroupID: g.id, Tip: &t}
-	for _, id := range g.joinOrder {
-		for _, c := range a.devicesIn(g, id) {
-			if c.tips && !c.dark {
-				c.push(e)
-			}
+	for c := range a.listening(g) {
+		if c.tips {
+			c.push(e)
 		}
 	}
 }
@@ -51,6 +50,29 @@ func (a *App) tipUser(id string, g *group, t Tip) {
 	for _, c := range u.devices {
 		if c.tips && !c.dark {
 			c.push(e)
+		}
+	}
+}
+
+// listening are the devices that hear of a group, without the silent ones. The caller
+// holds the lock. Of 100,000 members a few are logged in: whichever are fewer, members
+// or devices, are gone through.
+func (a *App) listening(g *group) iter.Seq[*Client] {
+	return func(yield func(*Client) bool) {
+		if len(a.sessions) < len(g.joinOrder) {
+			for _, c := range a.sessions {
+				if g.present(c.userID) && !c.dark && slices.Contains(a.devicesIn(g, c.userID), c) && !yield(c) {
+					return
+				}
+			}
+			return
+		}
+		for _, id := range g.joinOrder {
+			for _, c := range a.devicesIn(g, id) {
+				if !c.dark && !yield(c) {
+					return
+				}
+			}
 		}
 	}
 }

@@ -71,5 +71,8 @@ func (l *Line) Work(ctx context.Context, ledger *queue.Ledger, now func() time.T
 			return l.Enqueue(ctx, j)
 		}
 	}
-	return errors.New("the jobs do not end")
+	return ErrEndless
 }
+
+// ErrEndless: jobs bring jobs, or there are more than one call carries out.
+var ErrEndless = errors.New("the jobs do not end")
