@@ -80,6 +80,7 @@ type IM interface {
 	ModifyPermissionGroup(ctx context.Context, groupID, id string, p im.PermissionGroupChange) error
 	AddPermissionGroupMembers(ctx context.Context, groupID, id string, users ...string) ([]im.ItemResult, error)
 	DeletePermissionGroupMembers(ctx context.Context, groupID, id string, users ...string) ([]im.ItemResult, error)
+	DestroyPermissionGroups(ctx context.Context, groupID string, ids ...string) ([]im.ItemResult, error)
 }
 
 // Sends sends messages once; [*once.Sender] does.
@@ -99,6 +100,8 @@ type Companion interface {
 	ChannelGone(ctx context.Context, c Community, ch Channel) error
 	// Gone has everything about a community removed, its channels included.
 	Gone(ctx context.Context, c Community) error
+	// Review looks for users who left or joined and were not told of.
+	Review(ctx context.Context, c Community) error
 }
 
 // Config makes [Communities]. Store is required. A program that only judges
@@ -137,6 +140,7 @@ type Communities struct {
 	looks      *process.Process
 	members    *process.Process
 	invites    *process.Process
+	reviews    *process.Process
 	now        func() time.Time
 	companions []Companion
 
@@ -144,6 +148,8 @@ type Communities struct {
 	known   map[string]cachedView
 	bound   map[string]cachedBinding
 	askedIM map[string]asked
+	// reviewed is the hour in which a community was last reviewed.
+	reviewed map[string]int64
 }
 
 // New makes Communities, and registers its kinds of jobs with conf.Jobs.
@@ -157,9 +163,11 @@ func New(conf Config) *Communities {
 	c := &Communities{
 		conf: conf, store: conf.Store, now: conf.Now,
 		known: make(map[string]cachedView), bound: make(map[string]cachedBinding), askedIM: make(map[string]asked),
+		reviewed: make(map[string]int64),
 	}
 	c.looks = process.New(Looks, conf.Store, conf.Jobs, conf.Now, c.settle)
 	c.members = process.New(Members, conf.Store, conf.Jobs, conf.Now, c.settleMember)
+	c.reviews = process.New(Reviews, conf.Store, conf.Jobs, conf.Now, c.review)
 	c.invites = process.New(Invites, conf.Store, conf.Jobs, conf.Now, c.settleInvite)
 	return c
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/community"
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/rulestest"
@@ -501,6 +502,70 @@ func TestRoles(t *testing.T) {
 	into[any](p, role("ann", "bob", ""))
 	if a := p.do("mod", "GET", "/communities/town/members?role=writer", ``); strings.Contains(a.text, "bob") {
 		t.Error(a.text)
+	}
+	p.minutes(2)
+	w.Quiet(p.ledger)
+}
+
+// A deleted role is nobody's: at the next callback, in lists, in IM's fields and
+// permission groups. Its name makes another, which nobody has.
+func TestDeleteRole(t *testing.T) {
+	w := onBolt(t)
+	w.conf.PermissionGroups = true
+	p := w.process(w.store)
+	p.opens("town")
+	cl := p.enters("town", "bob", "mod", "cat")
+	bob, general := cl[0], p.channel("town", "general")
+	for user, role := range map[string]string{"bob": "reader", "mod": "moderator", "cat": "writer"} {
+		into[any](p, p.do("ann", "PUT", "/communities/town/members/"+user+"/role", fmt.Sprintf(`{"role":%q}`, role)))
+	}
+	many := make([]string, 110) // more than one pass takes
+	for i := range many {
+		many[i] = fmt.Sprintf("user%03d", i)
+		w.Login(many[i])
+	}
+	if _, err := w.Client().AddGroupMembers(t.Context(), prefix+"town", many, true); err != nil {
+		t.Fatal(err)
+	}
+	p.work()
+	for _, id := range many {
+		into[any](p, p.do("ann", "PUT", "/communities/town/members/"+id+"/role", `{"role":"reader"}`))
+	}
+	if p.says(bob, general, "x") == 0 {
+		t.Fatal("a reader writes")
+	}
+	for _, c := range []struct {
+		who, role string
+		status    int
+	}{{"bob", "writer", 403}, {"mod", "moderator", 403}, {"ann", "none", 404}, {"mod", "reader", 200}, {"mod", "reader", 404}} {
+		if a := p.do(c.who, "DELETE", "/communities/town/roles/"+c.role, ``); a.status != c.status {
+			t.Errorf("%+v: %d %s", c, a.status, a.text)
+		}
+		if c.status == 200 {
+			if p.says(bob, general, "x") != 0 {
+				t.Error("a deleted role holds at the next callback")
+			}
+			if a := p.do("ann", "PUT", "/communities/town/roles/reader", `{"permissions":[]}`); a.status != http.StatusConflict {
+				t.Errorf("a role that some still have: %d %s", a.status, a.text)
+			}
+		}
+	}
+	p.work()
+	for _, user := range []string{"bob", many[0], many[109]} {
+		if got := w.field(prefix+"town", user, "role"); got != "" {
+			t.Errorf("IM shows %s with the role %q", user, got)
+		}
+	}
+	groups, err := w.Client().PermissionGroups(t.Context(), prefix+"town", "@PMG#_moderator", "@PMG#_reader", "@PMG#_writer")
+	if err != nil || slices.ContainsFunc(groups, func(g im.PermissionGroupInfo) bool { return g.Name == "reader" }) || len(groups) < 2 {
+		t.Errorf("IM's permission groups: %+v %v", groups, err)
+	}
+	if text := w.dump(); strings.Contains(text, "r/reader/") || strings.Contains(text, `"role":"reader"`) || !strings.Contains(text, "r/writer/cat") {
+		t.Errorf("left in the store:\n%s", text)
+	}
+	into[any](p, p.do("ann", "PUT", "/communities/town/roles/reader", `{"permissions":[]}`))
+	if a := p.do("ann", "GET", "/communities/town/members?role=reader", ``); !strings.Contains(a.text, `"members":[]`) || p.says(bob, general, "x") != 0 {
+		t.Errorf("the members of the role before have the new one: %s", a.text)
 	}
 	p.minutes(2)
 	w.Quiet(p.ledger)

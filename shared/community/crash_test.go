@@ -212,12 +212,14 @@ func TestMemberDies(t *testing.T) {
 	eachDeath(t, func(w *world, dying *process, name string) func(*process) {
 		before := w.process(w.store)
 		before.opens(name)
-		before.enters(name, "bob", "cat")
+		before.enters(name, "bob", "cat", "dan")
+		into[any](before, before.do("ann", "PUT", "/communities/"+name+"/members/dan/role", `{"role":"writer"}`))
 		w.process(dying.mortal)
 		dying.last(func() {
 			dying.do("ann", "PUT", "/communities/"+name+"/members/bob/role", `{"role":"reader"}`)
 			dying.do("ann", "POST", "/communities/"+name+"/mute", `{"userId":"bob"}`)
 			dying.do("ann", "POST", "/communities/"+name+"/kick", `{"userId":"cat"}`)
+			dying.do("ann", "DELETE", "/communities/"+name+"/roles/writer", ``)
 		})
 		return func(next *process) {
 			list := next.do(server, "GET", "/communities/"+name+"/members?role=reader", ``)
@@ -229,6 +231,10 @@ func TestMemberDies(t *testing.T) {
 			_, muted := w.group(prefix + name).Muted["bob"]
 			if muted != strings.Contains(held.text, "mute") {
 				w.Errorf("IM mutes %v, we %s", muted, held.text)
+			}
+			roles := next.do(server, "GET", "/communities/"+name+"/roles", ``)
+			if has := strings.Contains(roles.text, "writer"); has != (w.field(prefix+name, "dan", "role") == "writer") {
+				w.Errorf("the deleted role: %s, and IM shows %q", roles.text, w.field(prefix+name, "dan", "role"))
 			}
 			if isIn(next, prefix+name, "cat") == strings.Contains(kicked.text, "kick") {
 				w.Errorf("in %v, and %s", isIn(next, prefix+name, "cat"), kicked.text)

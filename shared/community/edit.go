@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
@@ -316,7 +317,8 @@ func (c *Communities) Delete(ctx context.Context, caller api.Caller, id string, 
 
 // SetRole makes a role, or changes what it lets its members do. Only servers and
 // the owner may do so for a role that manages, before or after. Errors are of the
-// codes NotFound, Forbidden, Invalid and Unavailable.
+// codes NotFound, Forbidden, Invalid, Conflict while a role of the same name is being
+// deleted, and Unavailable.
 func (c *Communities) SetRole(ctx context.Context, caller api.Caller, id, role string, permissions []Permission) (Role, error) {
 	ordered, err := checkRole(role, permissions)
 	if err != nil {
@@ -327,7 +329,10 @@ func (c *Communities) SetRole(ctx context.Context, caller api.Caller, id, role s
 		if (slices.Contains(ordered, Manage) || slices.Contains(was, Manage)) && caller.Server == "" && caller.UserID != s.Owner {
 			return fault.New(fault.Forbidden, "only servers and the owner may change a role that has the permission manage")
 		}
-		if !is && len(s.Roles) >= MaxRoles {
+		if slices.Contains(s.LostRoles, role) {
+			return fault.New(fault.Conflict, "the role of this name is being deleted; send the same request again").After(roleGone)
+		}
+		if !is && len(s.Roles)+len(s.LostRoles) >= MaxRoles {
 			return fault.New(fault.Invalid, "a community has at most %d roles", MaxRoles)
 		}
 		if s.Roles == nil {
@@ -337,6 +342,28 @@ func (c *Communities) SetRole(ctx context.Context, caller api.Caller, id, role s
 		return nil
 	})
 	return Role{role, ordered}, err
+}
+
+// roleGone is how soon a role of the same name may be made anew, about.
+const roleGone = 5 * time.Second
+
+// DeleteRole deletes a role. Its members are without a role at once; the role is taken
+// off each of them by the job that has IM follow. Only servers and the owner delete a
+// role that manages. Errors are of the codes NotFound, Forbidden and Unavailable.
+func (c *Communities) DeleteRole(ctx context.Context, caller api.Caller, id, role string) error {
+	_, err := c.edit(ctx, caller, id, func(s *seen) error {
+		was, is := s.Roles[role]
+		if !is {
+			return errNoRole
+		}
+		if slices.Contains(was, Manage) && caller.Server == "" && caller.UserID != s.Owner {
+			return fault.New(fault.Forbidden, "only servers and the owner may change a role that has the permission manage")
+		}
+		delete(s.Roles, role)
+		s.LostRoles = append(s.LostRoles, role)
+		return nil
+	})
+	return err
 }
 
 // ListRoles returns the roles of a community, to members and servers.

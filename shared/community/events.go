@@ -220,6 +220,9 @@ func (c *Communities) sent(ctx context.Context, e *callback.GroupAfterSendMsg) e
 	if err != nil || v == nil {
 		return err
 	}
+	if p.Channel.Kind == Private || strings.HasPrefix(e.GroupID, ThreadPrefix) {
+		c.reviewSoon(ctx, v.CommunityID)
+	}
 	if e.OnlineOnlyFlag == 1 && p.Channel.ChannelID != "" {
 		return c.NotCounted(ctx, v.Community, p.Channel, e.MsgSeq)
 	}

@@ -394,7 +394,7 @@ func (c *Communities) GiveRole(ctx context.Context, caller api.Caller, id, userI
 	permissions, is := s.Roles[role]
 	switch {
 	case role != "" && !is:
-		return Member{}, fault.New(fault.NotFound, "there is no such role in this community")
+		return Member{}, errNoRole
 	case userID == s.Owner:
 		return Member{}, fault.New(fault.Invalid, "the owner may everything, and takes no role")
 	}
@@ -455,7 +455,7 @@ func (c *Communities) ListMembers(ctx context.Context, caller api.Caller, id, ro
 		return nil, "", public(err)
 	}
 	if _, is := s.Roles[role]; role != "" && !is {
-		return nil, "", fault.New(fault.NotFound, "there is no such role in this community")
+		return nil, "", errNoRole
 	}
 	shard, key := 0, ""
 	if after != "" {
@@ -488,6 +488,9 @@ func (c *Communities) ListMembers(ctx context.Context, caller api.Caller, id, ro
 				}
 				if !m.in() || role != "" && m.Role != role {
 					continue
+				}
+				if _, is := s.Roles[m.Role]; !is {
+					m.Role = "" // deleted
 				}
 				if len(list) == limit {
 					last := list[limit-1].UserID

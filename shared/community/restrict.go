@@ -345,6 +345,23 @@ func (c *Communities) settleMember(ctx context.Context, id string) error {
 		if err != nil || m.Want == m.Done {
 			return err
 		}
+		if m.Role != m.Shown["role"] && m.Role != "" {
+			// Whoever gave the role may have seen it before it was deleted.
+			if s, err = c.find(ctx, communityID); err != nil {
+				return err
+			}
+			if _, is := s.Roles[m.Role]; !is {
+				if _, err := c.changeMember(ctx, s.Community, userID, func(now *memberRecord) error {
+					if now.Role == m.Role {
+						now.Role = ""
+					}
+					return nil
+				}); err != nil {
+					return err
+				}
+				continue
+			}
+		}
 		told, err := c.tell(ctx, s, m, userID)
 		if err != nil {
 			return err

@@ -104,6 +104,7 @@ func (c *Communities) Routes(mux *http.ServeMux, conf RoutesConfig) {
 		Route{http.MethodGet, "/communities/{id}/restrictions/{userID}", ok, 0, c.getRestrictions},
 		Route{http.MethodGet, "/communities/{id}/roles", ok, 0, c.getRoles},
 		Route{http.MethodPut, "/communities/{id}/roles/{role}", ok, 0, c.putRole},
+		Route{http.MethodDelete, "/communities/{id}/roles/{role}", ok, 0, c.deleteRole},
 		Route{http.MethodGet, "/communities/{id}/members", ok, 0, c.getMembers},
 		Route{http.MethodPut, "/communities/{id}/members/{userID}/role", ok, 0, c.putMemberRole},
 	)
@@ -395,6 +396,10 @@ func (c *Communities) putRole(ctx context.Context, caller api.Caller, r *http.Re
 		return nil, fault.New(fault.Invalid, "permissions is missing: a list, perhaps an empty one")
 	}
 	return c.SetRole(ctx, caller, r.PathValue("id"), r.PathValue("role"), in.Permissions)
+}
+
+func (c *Communities) deleteRole(ctx context.Context, caller api.Caller, r *http.Request) (any, error) {
+	return struct{}{}, c.DeleteRole(ctx, caller, r.PathValue("id"), r.PathValue("role"))
 }
 
 func (c *Communities) getMembers(ctx context.Context, caller api.Caller, r *http.Request) (any, error) {

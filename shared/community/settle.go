@@ -35,6 +35,13 @@ func (c *Communities) settle(ctx context.Context, id string) error {
 		if err == nil {
 			err = c.pass(ctx, s)
 		}
+		if err == errMore {
+			if err := c.looks.Guard(ctx, id, c.now().Add(guardAfter)); err != nil {
+				return err
+			}
+			wake(ctx, c.looks, id)
+			return nil
+		}
 		if err != nil && !errors.Is(err, kv.ErrConflict) {
 			return err
 		}
@@ -134,7 +141,7 @@ func (s *seen) settled() bool {
 
 // settledIn reports whether IM shows all that the community says.
 func (s *seen) settledIn(c *Communities) bool {
-	if s.Community.Closed || len(s.Removed) > 0 || s.Shown.Name != s.Name || s.Shown.Muted != s.Muted.holds(c.now()) {
+	if s.Community.Closed || len(s.Removed) > 0 || len(s.LostRoles) > 0 || s.Shown.Name != s.Name || s.Shown.Muted != s.Muted.holds(c.now()) {
 		return false
 	}
 	if !maps.Equal(s.wanted(c.conf.PinField), s.Shown.Channels) {
@@ -189,7 +196,13 @@ func (c *Communities) mirror(ctx context.Context, s *seen) error {
 	if err == nil && c.conf.PermissionGroups {
 		err = c.mirrorRoles(ctx, s, done.Roles)
 	}
+	var freed []string
+	more := false
+	if err == nil {
+		freed, more, err = c.freeRoles(ctx, s)
+	}
 	noted := c.note(ctx, s.id, s.Community.Generation, func(now *seen) {
+		now.LostRoles = slices.DeleteFunc(now.LostRoles, func(role string) bool { return slices.Contains(freed, role) })
 		if now.Shown.Channels == nil {
 			now.Shown.Channels = make(map[string]shownChannel)
 		}
@@ -216,7 +229,56 @@ func (c *Communities) mirror(ctx context.Context, s *seen) error {
 			now.Shown.Name, now.Shown.Categories, now.Shown.Pins, now.Shown.Muted = done.Name, done.Categories, done.Pins, done.Muted
 		}
 	})
+	if err == nil && noted == nil && more {
+		return errMore
+	}
 	return errors.Join(err, noted)
+}
+
+// errMore says that a pass has left something to another job.
+var errMore = errors.New("community: members are left that lose a role")
+
+// rolesPerPass bounds the members that one pass takes a deleted role off: another job
+// goes on.
+const rolesPerPass = 100
+
+// freeRoles takes deleted roles off their members, and ends their permission groups. It
+// returns the roles that nobody has any more, and whether members are left.
+func (c *Communities) freeRoles(ctx context.Context, s *seen) (freed []string, more bool, err error) {
+	left := rolesPerPass
+	for _, role := range s.LostRoles {
+		prefix := rolePrefix + role + "/"
+		for shard := range shards {
+			if left == 0 {
+				return freed, true, nil
+			}
+			page, err := c.store.List(ctx, s.memberPartition(shard), kv.Range{Prefix: prefix, Limit: left})
+			if err != nil {
+				return freed, false, err
+			}
+			for _, item := range page.Items {
+				if _, err := c.updateMember(ctx, s.Community, strings.TrimPrefix(item.Key, prefix), func(m *memberRecord) error {
+					if m.Role == role {
+						m.Role = ""
+					}
+					return nil
+				}); err != nil {
+					return freed, false, err
+				}
+			}
+			if page.Next != "" {
+				return freed, true, nil
+			}
+			left -= len(page.Items)
+		}
+		if c.conf.PermissionGroups {
+			if _, err := c.conf.IM.DestroyPermissionGroups(ctx, s.id, permissionGroup(role)); err != nil && !im.Lasting(err) {
+				return freed, false, err
+			}
+		}
+		freed = append(freed, role)
+	}
+	return freed, false, nil
 }
 
 func (c *Communities) mirrorChannels(ctx context.Context, s *seen, done map[string]shownChannel) error {

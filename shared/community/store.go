@@ -32,9 +32,11 @@ type record struct {
 
 	Roles   map[string][]Permission `json:"roles,omitempty"`
 	Removed []Channel               `json:"removed,omitempty"` // to be deleted in IM
-	Pins    map[string][]uint32     `json:"pins,omitempty"`    // of channels by their short names, the newest first
-	Muted   *Restriction            `json:"muted,omitempty"`   // the whole community
-	MutedIn map[string]*Restriction `json:"mutedIn,omitempty"` // everybody in a channel, by short name
+	// LostRoles are deleted, and not yet taken off all of their members.
+	LostRoles []string                `json:"lostRoles,omitempty"`
+	Pins      map[string][]uint32     `json:"pins,omitempty"`    // of channels by their short names, the newest first
+	Muted     *Restriction            `json:"muted,omitempty"`   // the whole community
+	MutedIn   map[string]*Restriction `json:"mutedIn,omitempty"` // everybody in a channel, by short name
 
 	// Base is the MsgSeq before the first message of a channel, where it is not 0.
 	Base map[string]uint32 `json:"base,omitempty"`
@@ -90,6 +92,7 @@ func partitionOf(id string) string { return "community/" + id }
 var (
 	errNone     = fault.New(fault.NotFound, "there is no such community")
 	errNoCh     = fault.New(fault.NotFound, "there is no such channel in this community")
+	errNoRole   = fault.New(fault.NotFound, "there is no such role in this community")
 	errNotYours = fault.New(fault.Forbidden, "only servers, the owner and members whose role has the permission manage may do this")
 	errOutside  = fault.New(fault.Forbidden, "only members of this community may do this")
 	errBusy     = fault.New(fault.Unavailable, "too many requests change this at once; send the same request again").After(2 * time.Second)

@@ -33,6 +33,8 @@ func (t *Threads) copy(ctx context.Context, is community.Community, s *seen) err
 			err = t.copyPage(ctx, is, s)
 		case byMembers:
 			err = t.checkPage(ctx, is, s)
+		case reviewing:
+			err = t.reviewPage(ctx, is, s)
 		default:
 			err = t.finish(ctx, is, s)
 		}
@@ -146,6 +148,89 @@ func (t *Threads) checkPage(ctx context.Context, is community.Community, s *seen
 	if next == "" {
 		s.Stage = finishing
 	}
+	return nil
+}
+
+// offFor is in how many reviews in a row a group has too many or too few members before
+// it is gone through.
+const offFor = 3
+
+// Review implements [community.Companion].
+func (t *Threads) Review(ctx context.Context, is community.Community) error {
+	list, err := t.groups(ctx, is)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	ids := []string{is.CommunityID}
+	for _, s := range list {
+		ids = append(ids, s.GroupID)
+	}
+	infos, err := t.conf.IM.GroupInfos(ctx, ids)
+	if err != nil {
+		return err
+	}
+	members := make(map[string]int)
+	for _, info := range infos {
+		if info.Code == 0 {
+			members[info.GroupID] = info.MemberNum
+		}
+	}
+	hour := t.now().Unix() / 3600
+	for _, s := range list {
+		n, known := members[s.GroupID]
+		if !known || !s.Made || s.Closing || s.copying() || s.Off.Hour == hour {
+			continue
+		}
+		switch all := members[is.CommunityID]; {
+		case n > all:
+			s.Off = off{max(s.Off.Reviews, 0) + 1, hour}
+		case n < all:
+			s.Off = off{min(s.Off.Reviews, 0) - 1, hour}
+		default:
+			s.Off = off{}
+		}
+		switch s.Off.Reviews {
+		case offFor:
+			s.Stage, s.Off.Reviews = reviewing, 0
+		case -offFor:
+			s.Stage, s.Copied, s.Total, s.Off.Reviews = byList, 0, 0, 0
+		}
+		if s.copying() {
+			if err := t.copies.Guard(ctx, is.CommunityID+" "+s.ThreadID, t.now().Add(guardAfter)); err != nil {
+				return err
+			}
+		}
+		if err := t.save(ctx, is, s); errors.Is(err, kv.ErrConflict) {
+			continue // the next review looks
+		} else if err != nil {
+			return err
+		}
+		if s.copying() {
+			wake(ctx, t.copies, is.CommunityID+" "+s.ThreadID)
+		}
+	}
+	return nil
+}
+
+// reviewPage looks at a page of the group's own members. Those who are no members of the
+// community are noted as having left, and taken out when all pages were read.
+func (t *Threads) reviewPage(ctx context.Context, is community.Community, s *seen) error {
+	page, err := t.conf.IM.GroupMembers(ctx, im.MembersQuery{GroupID: s.GroupID, Limit: pageSize}.From(s.Cursor))
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(page.Members))
+	for i, m := range page.Members {
+		ids[i] = m.UserID
+	}
+	if err := t.conf.Communities.Recheck(ctx, is, ids...); err != nil {
+		return err
+	}
+	if s.Cursor = ""; page.Next != nil {
+		s.Cursor = page.Next.Cursor()
+		return nil
+	}
+	s.Stage = finishing
 	return nil
 }
 

@@ -223,7 +223,7 @@ func (t *Threads) shown(ctx context.Context, is community.Community, list []*see
 	out := []Thread{}
 	for _, s := range list {
 		one := s.Thread
-		one.Members, one.Done = members[s.GroupID], !s.copying()
+		one.Members, one.Done = members[s.GroupID], !s.copying() || s.Stage == reviewing
 		if s.Form == Topic {
 			one.Copied, one.Total = one.Members, one.Members
 		} else if one.Total == 0 {

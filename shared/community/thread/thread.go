@@ -21,6 +21,11 @@
 //     members are gone through a second time, by what callbacks told of them, in an
 //     order that nobody's leaving changes; those who are missing are added.
 //
+// A callback of a join or an exit may be lost all the same. The review of a community in
+// whose groups somebody writes ([community.Reviews]) compares IM's numbers of members:
+// one call for 50 sub-channels. Users on their way make the numbers differ for a moment,
+// so a group is gone through that has too many or too few in three reviews in a row.
+//
 // # Summaries
 //
 // A message in a sub-channel marks its parent dirty (package mark), and is counted by
@@ -168,6 +173,7 @@ const (
 	byMembers              // going through the members that callbacks told of
 	finishing              // taking out who left meanwhile
 	finished
+	reviewing // going through the group's own list for those who are no members
 )
 
 // record is a sub-channel as it is stored, in one item.
@@ -180,6 +186,13 @@ type record struct {
 	Base    uint32 `json:"base,omitempty"` // MsgSeq before the first message
 	Stage   stage  `json:"stage,omitempty"`
 	Cursor  string `json:"cursor,omitempty"` // of the stage
+	Off     off    `json:"off,omitzero"`
+}
+
+// off is how long the group has had more members than the community, or fewer.
+type off struct {
+	Reviews int   `json:"reviews"` // in a row; negative: fewer
+	Hour    int64 `json:"hour"`    // of the last one
 }
 
 // copying reports whether members are still being copied.

@@ -290,6 +290,9 @@ func (v *Voice) List(ctx context.Context, c community.Community) ([]Channel, err
 // Joined implements [community.Companion].
 func (v *Voice) Joined(context.Context, community.Community, []string) error { return nil }
 
+// Review implements [community.Companion]: seats end by themselves.
+func (v *Voice) Review(context.Context, community.Community) error { return nil }
+
 // Left implements [community.Companion].
 func (v *Voice) Left(ctx context.Context, c community.Community, userIDs []string) error {
 	for _, id := range userIDs {

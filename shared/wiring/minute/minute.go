@@ -29,6 +29,7 @@ var Processes = []process.Name{
 	community.Looks,
 	community.Members,
 	community.Invites,
+	community.Reviews,
 	mark.Checks,
 	thread.Copies,
 	thread.Follows,

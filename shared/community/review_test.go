@@ -1,0 +1,80 @@
+package community_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
+)
+
+// IM's callback of an exit is lost, with all of its retries: who left is out of private
+// channels when somebody writes there, and out of sub-channels of the group form when
+// three reviews saw too many members in them. A lost join is mended in the same way.
+func TestLostCallbacks(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("town")
+	cl := p.enters("town", "bob", "cat", "dan", "eve")
+	secret := p.adds("town", `{"name":"secret","kind":"private"}`, "secret")
+	for _, user := range []string{"bob", "cat"} {
+		into[any](p, p.do("ann", "POST", path("town", secret, "/invitations"), fmt.Sprintf(`{"userId":%q}`, user)))
+	}
+	general := p.channel("town", "general")
+	th := p.thread("bob", "town", fmt.Sprintf(`{"name":"answers","channelId":%q,"form":"group"}`, general.ChannelID), "k1")
+	into[any](p, p.do("cat", "PUT", voicePath("town", p.channel("town", "lobby"), "/me"), `{}`))
+	p.work()
+
+	deaf := func(do func()) {
+		w.Serve(callback.NewMux())
+		do()
+		w.Must(w.App.Settle(t.Context()))
+		p = w.process(w.store)
+	}
+	deaf(func() { w.Must(cl[1].Quit(prefix + "town")) })
+	p.minutes(1)
+	if !isIn(p, secret.GroupID, "cat") || !slices.Contains(w.members(th.GroupID), "cat") {
+		t.Fatal("the exit was not lost")
+	}
+	w.Advance(time.Hour)
+	calls := w.App.CallbackCount("Group.CallbackAfterSendMsg")
+	p.says(cl[0], secret, "who is here?")
+	p.work()
+	if isIn(p, secret.GroupID, "cat") || strings.Contains(w.dump(), "invited/cat") {
+		t.Errorf("who left the community is in a private channel:\n%s", w.dump())
+	}
+	if got := p.present("town"); len(got) != 0 {
+		t.Errorf("and in a voice channel: %v", got)
+	}
+	if a := p.do(server, "GET", "/communities/town/members", ``); strings.Contains(a.text, "cat") || !strings.Contains(a.text, "dan") {
+		t.Errorf("and listed: %s", a.text)
+	}
+	if !isIn(p, secret.GroupID, "bob") || w.App.CallbackCount("Group.CallbackAfterSendMsg") == calls {
+		t.Error("who stays is out")
+	}
+
+	// In sub-channels alone.
+	deaf(func() {
+		w.Must(cl[2].Quit(prefix + "town"))
+		w.Must(w.Login("fay").Join(prefix + "town"))
+		w.Must(cl[3].Quit(prefix + "town"))
+	})
+	same := func() bool { return slices.Equal(w.members(prefix+"town"), w.members(th.GroupID)) }
+	hours := 0
+	for ; hours < 6 && !same(); hours++ {
+		w.Advance(time.Hour)
+		if _, err := cl[0].Send(th.GroupID, imtest.Draft{Text: "hello"}); err != nil {
+			t.Fatal(err)
+		}
+		p.work()
+		p.minutes(2)
+	}
+	if !same() {
+		t.Errorf("after %d hours the community has %q, the sub-channel %q", hours, w.members(prefix+"town"), w.members(th.GroupID))
+	}
+	p.minutes(3)
+	w.Quiet(p.ledger)
+}
