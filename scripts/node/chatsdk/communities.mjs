@@ -34,6 +34,24 @@ check("members talk in a topic, whose history has it alone", async () => {
   assert.deepEqual((await bob.history(`GROUP${topicID}`)).data.messageList.map((m) => m.payload.text), expected);
   assert.deepEqual((await groupState("@TGS#_city")).messages.map((m) => m.body[0].MsgContent.Text).filter(Boolean), []);
 }, newest);
+// The formats of docs/scenarios/community.md, as a front end built after the scenario guide reads them.
+check("a channel's category, the group's fields and a message's reactions arrive as community-keeper writes them", async () => {
+  const channel = JSON.stringify({ category: "game", type: "text", slowModeSeconds: 10 });
+  const fields = { categories: JSON.stringify(["game", "off topic"]), pins: JSON.stringify({ news: [2, 1] }) };
+  const onMessage = { reaction: { smile: ["alice", "bob"] }, isEdited: true, thread: { threadId: "t-09ab", count: 12, last: { from: "bob", text: "done", time: "2026-03-01T20:00:00Z" } } };
+  await rest("million_group_open_http_svc/modify_topic", { GroupId: "@TGS#_city", TopicId: topicID, CustomString: channel });
+  await rest("group_open_http_svc/modify_group_base_info", { GroupId: "@TGS#_city", AppDefinedData: Object.entries(fields).map(([Key, Value]) => ({ Key, Value })) });
+  const MsgSeq = (await state()).messages.find((m) => m.body[0].MsgContent.Text === "headline").seq;
+  await bob.forget();
+  await rest("openim/modify_group_msg", { GroupId: "@TGS#_city", TopicId: topicID, MsgSeq, CloudCustomData: JSON.stringify(onMessage) });
+  await bob.wait("MESSAGE_MODIFIED", (list) => list.some((m) => m.payload.text === "headline" && JSON.parse(m.cloudCustomData).reaction.smile.length === 2));
+  const topics = (await alice.must(() => chat.getTopicList({ groupID: "@TGS#_city" }))).data.successTopicList;
+  assert.equal(topics[0].customData, channel);
+  const { group } = (await bob.must(() => chat.getGroupProfile({ groupID: "@TGS#_city", groupCustomFieldFilter: ["categories", "pins"] }))).data;
+  assert.deepEqual(Object.fromEntries(group.groupCustomField.map((f) => [f.key, f.value])), fields);
+  const shown = (await bob.history(`GROUP${topicID}`)).data.messageList.find((m) => m.payload.text === "headline");
+  assert.deepEqual(JSON.parse(shown.cloudCustomData), onMessage);
+}, newest);
 check("a recall in a topic reaches the members", async () => {
   await bob.forget();
   const { data } = await alice.text(topicID, "hoax", { group: true });
