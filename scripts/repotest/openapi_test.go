@@ -403,6 +403,8 @@ func TestOpenAPI(t *testing.T) {
 		{"/communities/{id}/members", town("GET", "/members?role=none", kit.Key, ""), 404},
 		{"/communities/{id}/members/{userID}/role", town("PUT", "/members/eve/role", kit.Key, `{"role":"helper"}`), 404},
 		{"/communities/{id}/members/{userID}/role", town("PUT", "/members/alice/role", kit.Key, `{"role":"helper"}`), 400},
+		{"/communities/{id}/roles/{role}", town("DELETE", "/roles/helper", kit.Key, ""), 200},
+		{"/communities/{id}/roles/{role}", town("DELETE", "/roles/none", kit.Key, ""), 404},
 		{"/communities/{id}/threads", keyed("t", asAlice(town("POST", "/threads", "", `{"name":"ideas","channelId":"none"}`))), 404},
 		{"/communities/{id}/threads", town("GET", "/threads", kit.Key, ""), 200},
 		{"/communities/{id}/threads/{threadId}", town("GET", "/threads/t-none", kit.Key, ""), 404},
