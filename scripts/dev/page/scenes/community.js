@@ -190,7 +190,7 @@ function fieldOf(custom) {
 }
 
 function textOf(items, seq) {
-  return items.find((i) => i.seq === seq)?.text || `message ${seq}`;
+  return items.find((i) => i.seq === seq)?.text || "an earlier message";
 }
 
 // roles are the members of a server by role, the owner first.
