@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
@@ -54,6 +56,59 @@ func TestEarlierReleases(t *testing.T) {
 				t.Errorf("wallet after the upgrade: %d %s", a.Status, a.Text)
 			}
 		})
+	}
+}
+
+// TestNewerRelease: after a rollback the program meets a wallet that the newer release
+// stored in a form of its own. It says so, and leaves it alone; other wallets work.
+func TestNewerRelease(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state.db")
+	files, err := filepath.Glob(filepath.Join(kept, "*.db.gz"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	unpack(t, files[0], state)
+	const partition, key = "wallet/alice", "wallet/account"
+	// open reads the account as the newer release does.
+	open := func() (kv.Store, kv.Item) {
+		t.Helper()
+		below, err := boltkv.Open(state, boltkv.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		newer := kv.Formed(below, kv.Forms{"wallet/": 2})
+		account, err := newer.Get(t.Context(), partition, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return newer, account
+	}
+	newer, account := open()
+	stored := append(account.Value[:len(account.Value)-1:len(account.Value)-1], `,"currency":"coins"}`...)
+	if err := newer.Commit(t.Context(), partition, "newer", kv.Put{Key: key, Value: stored, If: kv.Rev(account.Rev)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := newer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l := faastest.StartLocal(t, faastest.Build(t, "."), kit.Settings(map[string]string{"STATE_URL": "bolt:" + state, "QUEUE_URL": "bolt:{dir}/jobs.db"}))
+	for name, r := range map[string]*http.Request{"read": kit.Get("/wallets/alice", kit.Key), "write": topup("rolled back", 5)} {
+		if a := answer(t, l, r); a.Status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d %s", name, a.Status, a.Text)
+		}
+	}
+	if a := answer(t, l, kit.Get("/wallets/bob", kit.Key)); a.Status != http.StatusOK {
+		t.Errorf("another wallet: %d %s", a.Status, a.Text)
+	}
+	if code := l.Stop(t); code != 0 {
+		t.Fatalf("stopped with %d", code)
+	}
+	newer, account = open()
+	if string(account.Value) != string(stored) || account.Form != 2 || account.Rev != "newer" {
+		t.Errorf("the newer record has become %+v", account)
+	}
+	if err := newer.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -181,6 +181,7 @@ type Item struct {
 	Counters map[string]int64 // what adds made; nil if none did
 	Rev      string           // op of the Commit that wrote it last
 	Expires  time.Time        // zero: never; whole seconds
+	Form     int              // of the value, behind [Formed]; engines leave it 0
 }
 
 // Range selects keys with Prefix, strictly beyond After in the direction of

@@ -51,7 +51,7 @@ func (e Engines) readStore(set *config.Reader, need Need) func(context.Context) 
 		if err != nil {
 			return nil, fmt.Errorf("STATE_URL: %w", err)
 		}
-		return kv.Metered(store), nil
+		return kv.Metered(kv.Formed(store, forms)), nil
 	}
 }
 
