@@ -10,9 +10,13 @@
 #                    standard output
 #   -h               show this
 #
-# It takes less than 20 minutes on two cores, without the soak. Figures are those of
-# the machine in that hour; the ratios hold better. It needs redis-server and node
-# (scripts/setup.sh).
+# It takes less than 20 minutes on two cores, without the soak, and says on standard
+# error where it is. Figures are those of the machine in that hour; the ratios hold
+# better. It needs redis-server, moto_server and node (scripts/setup.sh).
+#
+# Before a release, on a machine that does nothing else:
+#
+#   scripts/bench.sh -soak 30m
 set -euo pipefail
 script=$(realpath "$0")
 cd "$(dirname "$script")/.."
@@ -37,10 +41,10 @@ failed=0
 # measure TITLE TIME FOLDER PACKAGE PATTERN
 measure() {
   local title=$1 time=$2 folder=$3 package=$4 pattern=$5
-  if $quick; then time=3x; fi
+  if $quick && [[ ${time%x} -gt 3 ]]; then time=3x; fi
   local command="go test -run '^\$' -bench '$pattern' -benchtime $time $package"
   [[ $folder == . ]] || command="cd $folder && $command"
-  echo "bench.sh: $title" >&2
+  echo "bench.sh: $((SECONDS / 60)) min, $((step + 1)) of ${#measures[@]}: $title" >&2
   { echo; echo "## $title"; echo; echo "\`$command\`"; echo; } >> "$report"
   if (cd "$folder" && go test -run '^$' -bench "$pattern" -benchtime "$time" -timeout 20m "$package") > "$log" 2>&1 &&
     go run ./scripts/benchtable < "$log" >> "$report"; then
@@ -51,15 +55,27 @@ measure() {
   failed=1
 }
 
-measure 'Callbacks: decoding, and answering one' 2000x . ./shared/im/callback 'Decode|Callback'
-measure 'UserSigs, beside the reference library' 2000x . ./shared/im/usersig Sign
-measure 'Word filter' 200x . ./shared/moderation/wordlist Find
-measure 'Verdicts, beside an Express app' 300x . ./scripts/peers 'BeforeSend|Count'
-measure 'Exactly-once events, beside other stores' 5x scripts/bench . Event
-measure 'Sends that happen once' 50x . ./shared/im/once Group
-measure 'Cold start of every function, beside a program without anything' 10x . ./scripts/repotest Start
+# Title, time, folder, package, pattern.
+measures=(
+  'Callbacks: decoding, and answering one|2000x|.|./shared/im/callback|Decode|Callback'
+  'UserSigs, beside the reference library|2000x|.|./shared/im/usersig|Sign'
+  'Word filter|200x|.|./shared/moderation/wordlist|Find'
+  'Word filter, beside other matchers|20x|scripts/bench/filter|.|Find'
+  'Verdicts, counts, UserSigs and tickets, beside an Express app|300x|.|./scripts/peers|.'
+  'Exactly-once events, beside other stores|5x|scripts/bench|.|Event'
+  'Write units of an event on DynamoDB, beside a transaction|1x|.|./shared/kv/dynamokv|Units'
+  'Write units of a live room|1x|.|./shared/roomstats|Units'
+  'Sends that happen once|50x|.|./shared/im/once|Group'
+  'Cold start of every function, beside a program without anything|10x|.|./scripts/repotest|Start'
+)
+for ((step = 0; step < ${#measures[@]}; step++)); do
+  IFS='|' read -r title time folder package pattern <<< "${measures[step]}"
+  measure "$title" "$time" "$folder" "$package" "$pattern"
+done
+measured=$SECONDS how=''
+if $quick; then how=' with -quick, three rounds of each'; fi
 if [[ -n $soak ]]; then
-  echo "bench.sh: soak, $soak" >&2
+  echo "bench.sh: $((SECONDS / 60)) min, soak of $soak" >&2
   { echo; echo "## Soak of $soak"; echo; echo "\`BACKCHANNEL_SOAK=$soak go test -run TestSoak -v ./functions/bundle\`"; echo; } >> "$report"
   if BACKCHANNEL_SOAK=$soak go test -run TestSoak -v -timeout 4h ./functions/bundle > "$log" 2>&1; then
     grep -E 'soak_test.go' "$log" | sed -E 's/^ *soak_test.go:[0-9]+: /- /' >> "$report"
@@ -71,7 +87,7 @@ fi
 text=$(
   echo '# Benchmarks'
   echo
-  echo "Written by \`scripts/bench.sh\` on $(date -u +%F), $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(go version | cut -d' ' -f3-4), load $(cut -d' ' -f1 /proc/loadavg). Absolute figures are those of this machine in that hour and drift by 40 % and more; ratios were taken in one run, ours and the peers in turn, and mean something above 1.5. [scripts/bench](../scripts/bench/README.md) says what the peers are."
+  echo "Written by \`scripts/bench.sh\` on $(date -u +%F), $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(go version | cut -d' ' -f3-4), load $(cut -d' ' -f1 /proc/loadavg), in $((measured / 60)) minutes$how. Absolute figures are those of this machine in that hour and drift by 40 % and more; ratios were taken in one run, ours and the peers in turn, and mean something above 1.5. [scripts/bench](../scripts/bench/README.md) says what the peers are."
   cat "$report"
 )
 if [[ $out == - ]]; then

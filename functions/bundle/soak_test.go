@@ -130,6 +130,10 @@ func soak(t *testing.T, l *faastest.Local, app *imtest.App, admin *im.Client, ch
 	if err := app.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	for n := 0; n+5 <= len(seen); n += 5 {
+		low := lowest(seen[n : n+5])
+		t.Logf("up to %v: heap %.1f MiB, goroutines %.0f", length*time.Duration(n+5)/60, low.heap/(1<<20), low.goroutines)
+	}
 	seen = seen[len(seen)/10:]
 	first, last := lowest(seen[:len(seen)/3]), lowest(seen[len(seen)*2/3:])
 	t.Logf("%v: heap %.1f to %.1f MiB, goroutines %.0f to %.0f", length, first.heap/(1<<20), last.heap/(1<<20), first.goroutines, last.goroutines)

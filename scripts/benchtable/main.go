@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -29,32 +31,53 @@ var (
 	pair = regexp.MustCompile(`(\S+)\s+(\S+)`)
 )
 
-// table writes a row for each benchmark: its name, what it takes, and how it stands
-// to the peers that ran beside it. It returns how many rows there are.
-func table(in io.Reader, out io.Writer) (rows int, err error) {
+// row is a benchmark: its name, what it takes, and how it stands to its peers.
+type row struct {
+	name          string
+	takes, ratios []string
+	nanoseconds   float64 // an operation; 0: not told
+}
+
+// table writes a row for each benchmark. Where a benchmark's last part is ours, those
+// beside it are its peers, and say how many times as long they take. It returns how
+// many rows there are.
+func table(in io.Reader, out io.Writer) (int, error) {
 	scan := bufio.NewScanner(in)
 	scan.Buffer(nil, 1<<20)
+	var rows []row
+	ours := map[string]float64{}
 	for scan.Scan() {
 		m := line.FindStringSubmatch(scan.Text())
 		if m == nil {
 			continue
 		}
-		var takes, ratios []string
+		r := row{name: m[1]}
 		for _, p := range pair.FindAllStringSubmatch(m[2], -1) {
 			value, unit := p[1], p[2]
+			if unit == "ns/op" {
+				r.nanoseconds, _ = strconv.ParseFloat(value, 64)
+			}
 			switch {
 			case value == "0" && unit == "ns/op":
 			case strings.HasPrefix(unit, "x/") || strings.HasPrefix(unit, "x-") || strings.Contains(unit, "times"):
-				ratios = append(ratios, value+" "+unit)
+				r.ratios = append(r.ratios, value+" "+unit)
 			default:
-				takes = append(takes, value+" "+unit)
+				r.takes = append(r.takes, value+" "+unit)
 			}
 		}
-		if rows == 0 {
+		if path.Base(r.name) == "ours" {
+			ours[path.Dir(r.name)] = r.nanoseconds
+		}
+		rows = append(rows, r)
+	}
+	for n, r := range rows {
+		if least := ours[path.Dir(r.name)]; least > 0 && r.nanoseconds > 0 && path.Base(r.name) != "ours" {
+			r.ratios = append(r.ratios, strconv.FormatFloat(r.nanoseconds/least, 'g', 3, 64)+" times ours")
+		}
+		if n == 0 {
 			fmt.Fprint(out, "| benchmark | figures | ratios to peers in the same run |\n|---|---|---|\n")
 		}
-		rows++
-		fmt.Fprintf(out, "| `%s` | %s | %s |\n", m[1], strings.Join(takes, ", "), strings.Join(ratios, ", "))
+		fmt.Fprintf(out, "| `%s` | %s | %s |\n", r.name, strings.Join(r.takes, ", "), strings.Join(r.ratios, ", "))
 	}
-	return rows, scan.Err()
+	return len(rows), scan.Err()
 }
