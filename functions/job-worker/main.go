@@ -6,6 +6,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring"
 	"github.com/backchannel-im/backchannel/shared/wiring/cloud"
 	"github.com/backchannel-im/backchannel/shared/wiring/features"
+	"github.com/backchannel-im/backchannel/shared/wiring/users"
 )
 
-func main() { faas.Main("job-worker", wiring.Worker(features.Working(), cloud.Engines).Build) }
+func main() {
+	faas.Main("job-worker", wiring.Worker(features.Working(), users.Sources, cloud.Engines).Build)
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/backchannel-im/backchannel/shared/userdata"
 )
@@ -15,7 +16,10 @@ const userHelp = `
 For a user who asks what is kept of him or wants it gone. export prints the store's
 records of a user, a JSON document a line; erase deletes them, and names what stays
 and why: books of account, bans, what belongs to rooms or to a desk. Both ask the
-bundle; beside split functions, run a bundle with the same STATE_URL.
+bundle or, of split functions, job-worker.
+
+An erasure goes over everything twice: at once and, for what was on its way, 26 hours
+later. Without a queue (QUEUE_URL) the second time is another run of the command.
 
 What IM itself keeps goes with the account: delete it in IM's console, or by REST's
 account_delete.
@@ -76,6 +80,9 @@ func eraseUser(ctx context.Context, t *tool, at *server, path string) error {
 			continue
 		}
 		fmt.Fprintf(t.out, "%d records erased\n", total)
+		if !done.Again.IsZero() {
+			fmt.Fprintf(t.out, "what was on its way is erased at %s; without QUEUE_URL run this again then\n", done.Again.Format(time.RFC3339))
+		}
 		for _, k := range done.Kept {
 			fmt.Fprintf(t.out, "stays, %s: %s\n", k.Feature, k.Why)
 		}

@@ -140,6 +140,11 @@ func (c *Communities) changeMember(ctx context.Context, is Community, userID str
 			}
 			writes = append(writes, index...)
 		}
+		if cond.WantsAbsent() {
+			if err := Note(ctx, c.store, is.partitionOfMember(userID), memberPrefix+userID, userID); err != nil {
+				return m, err
+			}
+		}
 		if err := c.store.Commit(ctx, is.partitionOfMember(userID), newOp(), writes...); !errors.Is(err, kv.ErrConflict) {
 			return m, err
 		}

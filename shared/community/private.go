@@ -141,6 +141,9 @@ func (c *Communities) Invite(ctx context.Context, caller api.Caller, id, channel
 	if err != nil {
 		return Invitation{}, err
 	}
+	if err := Note(ctx, c.store, s.ChannelPartition(ch), invitedPrefix+userID, userID); err != nil {
+		return Invitation{}, public(err)
+	}
 	err = c.store.Commit(ctx, s.ChannelPartition(ch), newOp(), kv.Put{Key: invitedPrefix + userID, Value: value, If: kv.Absent()})
 	if err != nil && !errors.Is(err, kv.ErrConflict) { // invited before
 		return Invitation{}, public(err)

@@ -200,7 +200,11 @@ func (c *Communities) Restrict(ctx context.Context, caller api.Caller, id string
 		if short != "" && r != nil {
 			// The channel knows who is muted in it, so that nothing is left of it when it
 			// is deleted.
-			if err := c.put(ctx, s.ChannelPartition(Channel{ChannelID: w.ChannelID}), mutedPrefix+userID, []byte{}); err != nil {
+			partition, key := s.ChannelPartition(Channel{ChannelID: w.ChannelID}), mutedPrefix+userID
+			if err := Note(ctx, c.store, partition, key, userID); err != nil {
+				return nil, public(err)
+			}
+			if err := c.put(ctx, partition, key, []byte{}); err != nil {
 				return nil, public(err)
 			}
 		}

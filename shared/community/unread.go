@@ -163,6 +163,10 @@ func (c *Communities) Read(ctx context.Context, caller api.Caller, id, channelID
 			cond = kv.Rev(item.Rev)
 		case !errors.Is(err, kv.ErrNotFound):
 			return public(err)
+		default:
+			if err := Note(ctx, c.store, partition, key, caller.UserID); err != nil {
+				return public(err)
+			}
 		}
 		err = c.store.Commit(ctx, partition, newOp(), kv.Put{Key: key, Value: strconv.AppendUint(nil, uint64(seq), 10), If: cond})
 		if !errors.Is(err, kv.ErrConflict) {

@@ -110,8 +110,10 @@ func (p *Profiles) Set(ctx context.Context, userID string, want Profile) {
 	}
 }
 
+func profilePartition(userID string) string { return "account/" + userID }
+
 func (p *Profiles) set(ctx context.Context, userID string, want Profile) error {
-	partition, told, cond := "account/"+userID, toldProfile{}, kv.Absent()
+	partition, told, cond := profilePartition(userID), toldProfile{}, kv.Absent()
 	item, err := p.Store.Get(ctx, partition, profileKey)
 	switch {
 	case errors.Is(err, kv.ErrNotFound):

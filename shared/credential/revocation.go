@@ -46,9 +46,11 @@ const (
 	maxReason         = 500 // bytes
 )
 
+func revokedPartition(userID string) string { return "revoked/" + userID }
+
 // RevokedNow returns a user's revocation for [api.Bans]: one read of the store.
 func RevokedNow(ctx context.Context, store kv.Store, userID string, now time.Time) (api.Revocation, error) {
-	item, err := store.Get(ctx, "revoked/"+userID, revocationKey)
+	item, err := store.Get(ctx, revokedPartition(userID), revocationKey)
 	if errors.Is(err, kv.ErrNotFound) {
 		return api.Revocation{}, nil
 	}
@@ -161,7 +163,7 @@ func (v *Revocations) find(ctx context.Context, userID string) (*Revocation, err
 	if usersig.CheckUserID(userID) != nil {
 		return nil, nil
 	}
-	item, err := v.Store.Get(ctx, "revoked/"+userID, revocationKey)
+	item, err := v.Store.Get(ctx, revokedPartition(userID), revocationKey)
 	if errors.Is(err, kv.ErrNotFound) {
 		return nil, nil
 	}
@@ -192,7 +194,7 @@ func (v *Revocations) lift(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := v.overwrite(r.Context(), "revoked/"+userID, revocationKey, value, now.Add(longestCredential)); err != nil {
+	if err := v.overwrite(r.Context(), revokedPartition(userID), revocationKey, value, now.Add(longestCredential)); err != nil {
 		return err
 	}
 	item, err := v.Store.Get(r.Context(), revocationIndex, userID)

@@ -2,10 +2,10 @@ package desk
 
 import "github.com/backchannel-im/backchannel/shared/userdata"
 
-// UserRecords is what the rule keeps of a user.
-func UserRecords(userID string) userdata.Holding {
+// UserData is what the rule keeps of a user.
+var UserData = userdata.Source{Feature: "desk", Of: func(userID string) userdata.Holding {
 	return userdata.Holding{
 		Places:    []userdata.Place{{Partition: userPartition(userID)}},
-		Elsewhere: "tickets are the desk's: delete the user there",
+		Elsewhere: "tickets and their texts are the desk's: delete the requester there. Here a ticket names its requester until 90 days after its end",
 	}
-}
+}}

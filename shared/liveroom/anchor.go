@@ -36,11 +36,14 @@ const MaxSubscriptions = 50
 // The subscribers of an owner's rooms are a partition: for each user an item with
 // the rooms, and one item with the counts, so that they agree. A room counts under
 // its generation.
-func fansPartition(owner string) string { return "liveroom-fans/" + owner }
+func fansPartition(owner string) string { return fansPrefix + owner }
 
 const (
-	fansItem    = "count"
-	fansCounter = "fans"
+	fansPrefix    = "liveroom-fans/"
+	fanPrefix     = "u/" // u/USERID: rooms that a user subscribes to
+	fanRoomPrefix = "r/" // r/ROOM/GENERATION: how many subscribe to it
+	fansItem      = "count"
+	fansCounter   = "fans"
 )
 
 func subscription(room Room) string { return fmt.Sprintf("%s/%d", room.RoomID, room.Generation) }
@@ -48,7 +51,7 @@ func subscription(room Room) string { return fmt.Sprintf("%s/%d", room.RoomID, r
 // subscribed returns what a user subscribes to of an owner's rooms.
 func (r *Rooms) subscribed(ctx context.Context, owner, userID string) (rooms map[string]bool, cond kv.Cond, err error) {
 	rooms = make(map[string]bool)
-	item, err := r.store.Get(ctx, fansPartition(owner), "u/"+userID)
+	item, err := r.store.Get(ctx, fansPartition(owner), fanPrefix+userID)
 	switch {
 	case errors.Is(err, kv.ErrNotFound):
 		return rooms, kv.Absent(), nil
@@ -73,7 +76,7 @@ func (r *Rooms) Anchor(ctx context.Context, caller api.Caller, roomID string) (A
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return AnchorCard{}, public(err)
 	}
-	perRoom, err := r.store.Get(ctx, fansPartition(room.Owner), "r/"+subscription(room))
+	perRoom, err := r.store.Get(ctx, fansPartition(room.Owner), fanRoomPrefix+subscription(room))
 	if err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return AnchorCard{}, public(err)
 	}
@@ -148,9 +151,14 @@ func (r *Rooms) subscribe(ctx context.Context, room Room, userID string, on bool
 	if err != nil {
 		return fmt.Errorf("liveroom: %w", err)
 	}
+	if cond.WantsAbsent() {
+		if err := note(ctx, r.store, fansPartition(room.Owner), fanPrefix+userID, userID); err != nil {
+			return err
+		}
+	}
 	writes := []kv.Write{
-		kv.Put{Key: "u/" + userID, Value: value, If: cond},
-		kv.Add{Key: "r/" + subscription(room), Deltas: []kv.Delta{{Counter: fansCounter, By: by}}},
+		kv.Put{Key: fanPrefix + userID, Value: value, If: cond},
+		kv.Add{Key: fanRoomPrefix + subscription(room), Deltas: []kv.Delta{{Counter: fansCounter, By: by}}},
 	}
 	if was == 0 || len(rooms) == 0 {
 		writes = append(writes, kv.Add{Key: fansItem, Deltas: []kv.Delta{{Counter: fansCounter, By: by}}})
@@ -206,6 +214,9 @@ func (r *Rooms) SetMembership(ctx context.Context, roomID string, m Membership) 
 				return Membership{}, fmt.Errorf("liveroom: %w", err)
 			}
 			write = kv.Put{Key: key, Value: value, Expires: m.Until, If: cond}
+			if err := note(ctx, r.store, Partition(roomID), key, m.UserID); err != nil {
+				return Membership{}, public(err)
+			}
 		}
 		err = r.store.Commit(ctx, Partition(roomID), newOp(), write)
 		if !errors.Is(err, kv.ErrConflict) {

@@ -15,6 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
 // History says what newcomers may read of a room. IM keeps nothing of an
@@ -83,6 +84,11 @@ func (r *Rooms) archive(ctx context.Context, e *callback.GroupAfterSendMsg) erro
 	m := archived{Message: Message{e.MsgSeq, e.From, at.UTC(), e.MsgBody, e.CloudCustomData}}
 	if held.Kick != nil && held.Kick.Hide {
 		m = m.gone()
+	}
+	if m.From != "" {
+		if err := r.authors.Note(ctx, r.store, m.From, feature, userdata.Noted{Partition: archivePartition(room), Key: authorPrefix + m.From}, r.now()); err != nil {
+			return err
+		}
 	}
 	err = r.keep(ctx, room, m, at, kv.Absent())
 	if errors.Is(err, kv.ErrConflict) {

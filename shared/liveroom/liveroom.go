@@ -38,6 +38,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/retry"
+	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
 // Our decisions.
@@ -116,6 +117,7 @@ type Rooms struct {
 	broadcasts *process.Process
 	now        func() time.Time
 	cache      cache
+	authors    userdata.Noter // of archived messages
 }
 
 // New makes Rooms, and registers its kinds of jobs with conf.Jobs.

@@ -50,7 +50,7 @@ func TestUnits(t *testing.T) {
 		serve, event func()
 	}{
 		{"message delivered, archive off", 0, 0, func() { w.Serve(off.mux) }, func() { w.Heard(message()) }},
-		{"message delivered, archive on", 1, 3, func() { w.Serve(p.mux) }, func() { w.Heard(message()) }},
+		{"message delivered, archive on", 1, 3, func() { w.Serve(p.mux); w.Heard(message()) }, func() { w.Heard(message()) }},
 		{"message about to be sent", 0, 1, nil, func() { w.Heard(beforeSend("show", "bob")) }},
 		{"user about to join", 0, 1, nil, func() { w.Heard(beforeJoin("show", "bob")) }},
 		{"media for a viewer", 0, 2, nil, func() { into[any](p, p.do("bob", "POST", "/rooms/show/media", `{"role":"audience"}`)) }},

@@ -2,10 +2,10 @@ package mail
 
 import "github.com/backchannel-im/backchannel/shared/userdata"
 
-// UserRecords is what the rule keeps of a user.
-func UserRecords(userID string) userdata.Holding {
+// UserData is what the rule keeps of a user.
+var UserData = userdata.Source{Feature: "mail", Of: func(userID string) userdata.Holding {
 	return userdata.Holding{
 		Places:    []userdata.Place{{Partition: inboxPartition(userID)}},
-		Elsewhere: "campaigns name whom they were sent to, and trades both sides, until they expire",
+		Elsewhere: "a campaign names whom it was sent to, and a trade both sides, until 30 days after they end",
 	}
-}
+}}

@@ -253,7 +253,10 @@ func (s *Stats) foldCredits(ctx context.Context, n int) error {
 // keepCredits makes the writes that add to the scores of users, and that put
 // these on their board.
 func (s *Stats) keepCredits(ctx context.Context, partition, prefix, board string, users map[string][]int64, expires time.Time) ([]kv.Write, error) {
-	writes, rows, err := table{store: s.store, partition: partition, prefix: prefix, expires: expires}.add(ctx, users)
+	writes, rows, fresh, err := table{store: s.store, partition: partition, prefix: prefix, expires: expires}.add(ctx, users)
+	if err == nil && expires.IsZero() {
+		err = s.note(ctx, partition, fresh) // the tables of days have no others
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -188,7 +188,10 @@ func (s *Stats) keepMain(ctx context.Context, r room, segments []kv.Segment, tou
 		return nil, err
 	}
 	writes := []kv.Write{write}
-	rows, after, err := s.rows(r).add(ctx, users)
+	rows, after, fresh, err := s.rows(r).add(ctx, users)
+	if err == nil {
+		err = s.note(ctx, partition, fresh)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -361,6 +364,15 @@ func (s *Stats) keepShard(ctx context.Context, partition string, segments []kv.S
 	prune(totals.Days)
 	write, err := put(totalsKey, totals, cond, time.Time{})
 	if err != nil {
+		return nil, err
+	}
+	var fresh []string
+	for id, c := range users {
+		if c.item.Rev == "" {
+			fresh = append(fresh, id)
+		}
+	}
+	if err := s.note(ctx, partition, fresh); err != nil {
 		return nil, err
 	}
 	writes := []kv.Write{write}

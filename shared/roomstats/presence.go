@@ -180,6 +180,11 @@ func (s *Stats) happened(ctx context.Context, r room, user string, e event) erro
 				return err
 			}
 		}
+		if item.Rev == "" {
+			if err := s.note(ctx, partition, []string{user}); err != nil {
+				return err
+			}
+		}
 		write, err := put(userPrefix+user, next, condition(item.Rev), time.Time{})
 		if err != nil {
 			return err

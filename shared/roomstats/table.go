@@ -154,14 +154,14 @@ func (t table) page(ctx context.Context, after string, limit int) (rows []row, m
 	return rows, false, nil
 }
 
-// add returns the writes that add numbers to the rows of users, and these rows
-// as they will be. Sums that would leave int64 stay at its end.
-func (t table) add(ctx context.Context, deltas map[string][]int64) (writes []kv.Write, after []row, err error) {
+// add returns the writes that add numbers to the rows of users, these rows as they
+// will be, and the users who had none. Sums that would leave int64 stay at its end.
+func (t table) add(ctx context.Context, deltas map[string][]int64) (writes []kv.Write, after []row, fresh []string, err error) {
 	users := slices.Sorted(maps.Keys(deltas))
 	for len(users) > 0 {
 		l, err := t.leafOf(ctx, users[0])
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		for len(users) > 0 && (l.Next == nil || users[0] < *l.Next) {
 			user := users[0]
@@ -169,17 +169,33 @@ func (t table) add(ctx context.Context, deltas map[string][]int64) (writes []kv.
 			i, found := l.find(user)
 			if !found {
 				l.Rows = slices.Insert(l.Rows, i, row{user: user})
+				fresh = append(fresh, user)
 			}
 			l.Rows[i].numbers = plus(l.Rows[i].numbers, deltas[user])
 			after = append(after, l.Rows[i])
 		}
 		more, err := t.put(l)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		writes = append(writes, more...)
 	}
-	return writes, after, nil
+	return writes, after, fresh, nil
+}
+
+// remove returns the writes that take a user's row out; none where there is none. An
+// empty leaf stays, since its neighbour names it.
+func (t table) remove(ctx context.Context, user string) ([]kv.Write, error) {
+	l, err := t.leafOf(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	i, found := l.find(user)
+	if !found {
+		return nil, nil
+	}
+	l.Rows = slices.Delete(l.Rows, i, i+1)
+	return t.put(l)
 }
 
 // put returns the writes that store a leaf, in several where it became too large.

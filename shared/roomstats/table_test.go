@@ -33,7 +33,7 @@ func TestTableIsAMap(t *testing.T) {
 			was := want[user]
 			want[user] = [2]int64{was[0] + n, was[1] + g}
 		}
-		writes, after, err := tab.add(t.Context(), deltas)
+		writes, after, _, err := tab.add(t.Context(), deltas)
 		if err != nil || len(after) != len(deltas) {
 			t.Fatal(len(after), err)
 		}

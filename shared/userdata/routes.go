@@ -8,11 +8,13 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
 // Routes adds GET and DELETE /users/{userID}/records, for servers alone. Both may be
-// repeated.
-func Routes(mux *http.ServeMux, gate *api.Gate, store kv.Store, sources []Source) {
+// repeated. jobs is nil in a program without a queue.
+func Routes(mux *http.ServeMux, gate *api.Gate, store kv.Store, sources []Source, jobs *queue.Ledger) {
+	eraser := NewEraser(store, sources, jobs, nil)
 	user := func(r *http.Request) (string, error) {
 		id := r.PathValue("userID")
 		if err := usersig.CheckUserID(id); err != nil {
@@ -44,7 +46,7 @@ func Routes(mux *http.ServeMux, gate *api.Gate, store kv.Store, sources []Source
 		if err != nil {
 			return err
 		}
-		erased, err := Erase(r.Context(), store, sources, id)
+		erased, err := eraser.Erase(r.Context(), id)
 		if err != nil {
 			return err
 		}

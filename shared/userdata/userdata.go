@@ -2,6 +2,14 @@
 // who asks for it. Each rule says where it keeps records of a user, as a [Holding];
 // package wiring/users lists them for all features, and a test has every feature in
 // the list.
+//
+// A partition of the user's own is found by its name. A record that stands among
+// those of others, such as a row of a room's statistics, is found by an index: the
+// rule notes its place ([Note]) before it writes the record first. So exporting and
+// erasing cost what the user has, and not what the store holds.
+//
+// An erasure ([Eraser]) goes over all of it twice: at once, and after [Settled], when
+// every event that was on its way is counted or dropped. It is resumed after a crash.
 package userdata
 
 import (
@@ -39,6 +47,11 @@ type Holding struct {
 type Source struct {
 	Feature string
 	Of      func(userID string) Holding
+	// Read and Erase are for noted places that hold other than one item of that
+	// partition and key. Read returns what is there, nil for nothing. Erase erases it,
+	// may be repeated, and reports whether there was anything.
+	Read  func(ctx context.Context, store kv.Store, userID string, n Noted) (any, error)
+	Erase func(ctx context.Context, store kv.Store, userID string, n Noted) (bool, error)
 }
 
 // Record is one exported item.
@@ -64,12 +77,15 @@ type Kept struct {
 	Why     string `json:"why"`
 }
 
-// Erased is what an erasure did. With More the caller asks again.
+// Erased is what a part of an erasure did. With More the caller asks again.
 type Erased struct {
 	UserID string `json:"userId"`
 	Erased int    `json:"erased"`
 	Kept   []Kept `json:"kept"`
 	More   bool   `json:"more"`
+	// Again is when the erasure goes over everything once more, zero after that. With a
+	// queue this happens by itself, otherwise the caller asks again then.
+	Again time.Time `json:"again,omitzero"`
 }
 
 // ErrPage: after is not the next of a page before.
@@ -78,15 +94,43 @@ var ErrPage = errors.New("userdata: no such page")
 type placed struct {
 	feature string
 	Place
+	source *Source // of noted places; nil: the place is a partition of the user's own
 }
 
 func places(sources []Source, userID string) (list []placed) {
 	for _, s := range sources {
 		for _, p := range s.Of(userID).Places {
-			list = append(list, placed{s.Feature, p})
+			list = append(list, placed{feature: s.Feature, Place: p})
 		}
+		list = append(list, placed{s.Feature, Place{Partition: indexPartition(userID), Prefix: s.Feature + "/"}, &s})
 	}
 	return list
+}
+
+// records returns what an item of a place stands for.
+func (p placed) records(ctx context.Context, store kv.Store, userID string, item kv.Item) ([]Record, error) {
+	if p.source == nil {
+		return []Record{{p.feature, p.Partition, item.Key, readable(item.Value), item.Counters, item.Expires}}, nil
+	}
+	n, err := decodeNoted(item)
+	if err != nil {
+		return nil, err
+	}
+	if p.source.Read != nil {
+		value, err := p.source.Read(ctx, store, userID, n)
+		if err != nil || value == nil {
+			return nil, err
+		}
+		return []Record{{p.feature, n.Partition, n.Key, value, nil, time.Time{}}}, nil
+	}
+	is, err := store.Get(ctx, n.Partition, n.Key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []Record{{p.feature, n.Partition, is.Key, readable(is.Value), is.Counters, is.Expires}}, nil
 }
 
 // Export returns records of a user, at most limit of them, from after on.
@@ -111,7 +155,11 @@ func Export(ctx context.Context, store kv.Store, sources []Source, userID, after
 				return out, err
 			}
 			for _, item := range page.Items {
-				out.Records = append(out.Records, Record{p.feature, p.Partition, item.Key, readable(item.Value), item.Counters, item.Expires})
+				records, err := p.records(ctx, store, userID, item)
+				if err != nil {
+					return out, err
+				}
+				out.Records = append(out.Records, records...)
 			}
 			key = page.Next
 			if len(out.Records) >= limit {
@@ -142,59 +190,4 @@ func readable(b []byte) any {
 		return string(b)
 	}
 	return map[string]string{"base64": base64.StdEncoding.EncodeToString(b)}
-}
-
-// eraseAtOnce is how many items one call deletes.
-const eraseAtOnce = 500
-
-// Erase deletes records of a user, except those that a rule keeps. It may be repeated,
-// and is, while More: a record that is written meanwhile is met by the next call.
-func Erase(ctx context.Context, store kv.Store, sources []Source, userID string) (Erased, error) {
-	out := Erased{UserID: userID, Kept: []Kept{}}
-	for _, s := range sources {
-		h := s.Of(userID)
-		if h.Elsewhere != "" {
-			out.Kept = append(out.Kept, Kept{s.Feature, h.Elsewhere})
-		}
-		for _, p := range h.Places {
-			if err := erase(ctx, store, s.Feature, p, &out); err != nil {
-				return out, err
-			}
-		}
-	}
-	return out, nil
-}
-
-func erase(ctx context.Context, store kv.Store, feature string, p Place, out *Erased) error {
-	for r := (kv.Range{Prefix: p.Prefix}); ; {
-		page, err := store.List(ctx, p.Partition, r)
-		if err != nil {
-			return err
-		}
-		if p.Keep != "" {
-			if len(page.Items) > 0 {
-				out.Kept = append(out.Kept, Kept{feature, p.Keep})
-				return nil
-			}
-		} else {
-			for _, item := range page.Items {
-				if out.Erased >= eraseAtOnce {
-					out.More = true
-					return nil
-				}
-				err := store.Commit(ctx, p.Partition, kv.NewOp("erase"), kv.Delete{Key: item.Key, If: kv.Rev(item.Rev)})
-				if errors.Is(err, kv.ErrConflict) {
-					out.More = true // it changed at this moment
-					continue
-				}
-				if err != nil {
-					return err
-				}
-				out.Erased++
-			}
-		}
-		if r.After = page.Next; page.Next == "" {
-			return nil
-		}
-	}
 }

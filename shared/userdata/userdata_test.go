@@ -2,16 +2,25 @@ package userdata_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
 func TestUserdata(t *testing.T) {
-	enginetest.Run(t, []enginetest.Test{{Name: "ExportAndErase", Run: testExportAndErase}, {Name: "Many", Long: true, Run: testMany}})
+	enginetest.Run(t, []enginetest.Test{
+		{Name: "ExportAndErase", Run: testExportAndErase},
+		{Name: "Noted", Run: testNoted},
+		{Name: "Crashes", Long: true, Run: testCrashes},
+		{Name: "Many", Long: true, Run: testMany},
+	})
 }
 
 var sources = []userdata.Source{
@@ -26,7 +35,8 @@ var sources = []userdata.Source{
 	}},
 }
 
-func testExportAndErase(t *testing.T, store kv.Store, _ *kvtest.Clock) {
+func testExportAndErase(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	eraser := userdata.NewEraser(store, sources, nil, clock.Now)
 	put := func(partition, key, value string) {
 		t.Helper()
 		if err := store.Commit(t.Context(), partition, kv.NewOp("test"), kv.Put{Key: key, Value: []byte(value), If: kv.Absent()}); err != nil {
@@ -62,7 +72,7 @@ func testExportAndErase(t *testing.T, store kv.Store, _ *kvtest.Clock) {
 		t.Error("a page that there is not")
 	}
 	for round := range 2 { // erasing may be repeated
-		done, err := userdata.Erase(t.Context(), store, sources, "alice")
+		done, err := eraser.Erase(t.Context(), "alice")
 		want := 8
 		if round > 0 {
 			want = 0
@@ -80,7 +90,8 @@ func testExportAndErase(t *testing.T, store kv.Store, _ *kvtest.Clock) {
 }
 
 // testMany: more than one call erases.
-func testMany(t *testing.T, store kv.Store, _ *kvtest.Clock) {
+func testMany(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	eraser := userdata.NewEraser(store, sources, nil, clock.Now)
 	for i := range 600 {
 		if err := store.Commit(t.Context(), "inbox/carol", kv.NewOp("test"), kv.Put{Key: fmt.Sprintf("m/%04d", i), Value: []byte("{}"), If: kv.Absent()}); err != nil {
 			t.Fatal(err)
@@ -88,7 +99,7 @@ func testMany(t *testing.T, store kv.Store, _ *kvtest.Clock) {
 	}
 	calls := 0
 	for more := true; more; calls++ {
-		done, err := userdata.Erase(t.Context(), store, sources, "carol")
+		done, err := eraser.Erase(t.Context(), "carol")
 		if err != nil || calls > 3 {
 			t.Fatal(err)
 		}
@@ -98,4 +109,95 @@ func testMany(t *testing.T, store kv.Store, _ *kvtest.Clock) {
 	if err != nil || len(left.Records) != 0 || calls < 2 {
 		t.Errorf("%d records left after %d calls, %v", len(left.Records), calls, err)
 	}
+}
+
+// noted writes records of users among those of others.
+func noted(t *testing.T, store kv.Store, users ...string) {
+	t.Helper()
+	for _, user := range users {
+		for room := range 3 {
+			n := userdata.Noted{Partition: fmt.Sprintf("room/%d", room), Key: "of/" + user}
+			for range 2 { // noting may be repeated
+				if err := userdata.Note(t.Context(), store, user, "shared", n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := store.Commit(t.Context(), n.Partition, kv.NewOp("test"), kv.Put{Key: n.Key, Value: []byte(`{"by":"` + user + `"}`), If: kv.Absent()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// names returns what of a dump names a user.
+func names(dump []kvtest.Stored, user string) (found []string) {
+	for _, one := range dump {
+		if strings.Contains(one.Partition+one.Key+one.Text, user) {
+			found = append(found, one.Partition+" "+one.Key)
+		}
+	}
+	return found
+}
+
+// testNoted: records among those of others are exported and erased; one that was on
+// its way is erased by the second pass, after which not even the index names the user.
+func testNoted(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	r := kvtest.Record(store)
+	noted(t, r, "alice", "bob")
+	page, err := userdata.Export(t.Context(), r, sources, "alice", "", 100)
+	if err != nil || len(page.Records) != 3 || page.Records[0].Key != "of/alice" {
+		t.Fatalf("%v, %v", page.Records, err)
+	}
+	eraser := userdata.NewEraser(r, sources, nil, clock.Now)
+	done, err := eraser.Erase(t.Context(), "alice")
+	if err != nil || done.Erased != 3 || done.More || !done.Again.After(clock.Now().Add(25*time.Hour)) {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	noted(t, r, "alice") // an event that was on its way
+	clock.Advance(userdata.Settled)
+	if done, err = eraser.Erase(t.Context(), "alice"); err != nil || done.Erased != 3 || !done.Again.IsZero() {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	if found := names(r.Dump(t), "alice"); len(found) > 0 {
+		t.Errorf("still there: %q", found)
+	}
+	if found := names(r.Dump(t), "bob"); len(found) != 6 {
+		t.Errorf("of another: %q", found)
+	}
+}
+
+// testCrashes: an erasure dies with each of its commits, done or not, and its job
+// finishes it.
+func testCrashes(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	q := &queuetest.Line{}
+	for n := 1; n <= 40; n++ {
+		for _, done := range []bool{false, true} {
+			user := fmt.Sprintf("alice-%d-%v", n, done)
+			r := kvtest.Record(store)
+			noted(t, r, user)
+			mortal, died := kvtest.Mortal(r, n, done)
+			_, _ = userdata.NewEraser(mortal, sources, queue.NewLedger(mortal, q, clock.Now), clock.Now).Erase(t.Context(), user)
+			ledger := queue.NewLedger(r, q, clock.Now)
+			userdata.NewEraser(r, sources, ledger, clock.Now)
+			for range 3 { // a minute, the second pass, and one that finds nothing
+				clock.Advance(userdata.Settled + time.Minute)
+				if err := userdata.Process.Sweep(r, ledger, clock.Now)(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if err := q.Work(t.Context(), ledger, clock.Now); err != nil {
+					t.Fatal(err)
+				}
+			}
+			begun := n > 2 || n == 2 && done || !died() // the first is the guard
+			for _, where := range names(r.Dump(t), user) {
+				if begun && !strings.HasPrefix(where, "jobs/") {
+					t.Errorf("commit %d, done %v: still there: %s", n, done, where)
+				}
+			}
+			if !died() {
+				return
+			}
+		}
+	}
+	t.Error("more commits than are tried")
 }

@@ -42,7 +42,7 @@ type Program struct {
 	observe func(callback.Exchange)
 	watch   func(store kv.Store) callback.Watcher
 	doctor  func(routes *http.ServeMux, gate *api.Gate, conf doctor.Config)
-	users   func(routes *http.ServeMux, gate *api.Gate, store kv.Store)
+	users   func(routes *http.ServeMux, gate *api.Gate, store kv.Store, jobs *queue.Ledger)
 }
 
 // entrance is the callback endpoint.
@@ -88,11 +88,12 @@ func Router(hearing []Feature, e Engines) Program {
 }
 
 // Worker carries out the jobs of the features that have some. Whoever hears
-// callbacks has: those whose rule failed.
-func Worker(working []Feature, e Engines) Program {
+// callbacks has: those whose rule failed. records is where features keep records of a
+// user.
+func Worker(working []Feature, records []userdata.Source, e Engines) Program {
 	return Program{
 		features: working, engines: e, store: Required, queue: Required, callers: Servers, gate: readGate,
-		forwards: true, door: readDoor, work: work, doctor: doctor.Routes,
+		forwards: true, door: readDoor, work: work, doctor: doctor.Routes, users: userRoutes(records),
 	}
 }
 
@@ -101,16 +102,20 @@ func Clock(minute Timetable, e Engines) Program {
 	return Program{engines: e, store: Required, queue: Required, minute: minute}
 }
 
+// userRoutes serves and erases what features keep of a user.
+func userRoutes(records []userdata.Source) func(*http.ServeMux, *api.Gate, kv.Store, *queue.Ledger) {
+	return func(routes *http.ServeMux, gate *api.Gate, store kv.Store, jobs *queue.Ledger) {
+		userdata.Routes(routes, gate, store, records, jobs)
+	}
+}
+
 // Bundle is everything behind one URL. records is where features keep records of a
-// user. observe sees every callback; nil: nobody
-// does.
+// user. observe sees every callback; nil: nobody does.
 func Bundle(all []Feature, records []userdata.Source, minute Timetable, e Engines, observe func(callback.Exchange)) Program {
 	return Program{
 		features: all, engines: e, store: Required, queue: Optional, callers: Users, gate: readGate,
 		answers: true, door: readDoor, routes: true, work: work, minute: minute, observe: observe, watch: watch, doctor: doctor.Routes,
-		users: func(routes *http.ServeMux, gate *api.Gate, store kv.Store) {
-			userdata.Routes(routes, gate, store, records)
-		},
+		users: userRoutes(records),
 	}
 }
 
@@ -246,7 +251,7 @@ func (p Program) serve(app *faas.App, h *House, q queue.Queue, door entrance) er
 		p.doctor(routes, h.Gate, doctor.Config{Store: h.Store, Jobs: h.Jobs, SDKAppID: sdkAppID, Wanted: wanted})
 	}
 	if p.users != nil {
-		p.users(routes, h.Gate, h.Store)
+		p.users(routes, h.Gate, h.Store, h.Jobs)
 	}
 	if p.routes {
 		for _, add := range h.routes {

@@ -119,7 +119,7 @@ func TestJobsOfThisMachine(t *testing.T) {
 	}{
 		"its own function": {wiring.Alone(f, engines), false},
 		"router":           {wiring.Router(all, engines), false},
-		"worker":           {wiring.Worker(all, engines), true},
+		"worker":           {wiring.Worker(all, nil, engines), true},
 		"bundle":           {wiring.Bundle(all, nil, nil, engines, nil), true},
 	} {
 		t.Run(name, func(t *testing.T) {

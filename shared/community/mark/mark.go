@@ -128,8 +128,10 @@ func (r Ref) id() string {
 
 func (r Ref) partition() string { return r.Community.ChannelPartition(r.Channel) }
 
+const messagePrefix = "msg/"
+
 // Keys in the partition of a channel.
-func (r Ref) key() string            { return fmt.Sprintf("msg/%010d", r.Seq) }
+func (r Ref) key() string            { return fmt.Sprintf("%s%010d", messagePrefix, r.Seq) }
 func (r Ref) reactionPrefix() string { return fmt.Sprintf("reaction/%010d/", r.Seq) }
 func (r Ref) reactionKey(emoji, userID string) string {
 	return r.reactionPrefix() + url.PathEscape(emoji) + "/" + userID
@@ -223,6 +225,11 @@ func (m *Marks) change(ctx context.Context, r Ref, f func(s *seen) ([]kv.Write, 
 		}
 		if len(writes) == 0 && bytes.Equal(value, s.stored) {
 			return s, nil
+		}
+		if s.cond.WantsAbsent() && s.From != "" {
+			if err := community.Note(ctx, m.store, r.partition(), r.key(), s.From); err != nil {
+				return s, err
+			}
 		}
 		op := kv.NewOp("mark")
 		err = m.store.Commit(ctx, r.partition(), op, append(writes, kv.Put{Key: r.key(), Value: value, If: s.cond})...)

@@ -113,6 +113,11 @@ func (m *Marks) React(ctx context.Context, caller api.Caller, communityID, chann
 	if err := m.guard(ctx, r); err != nil {
 		return nil, community.Public(err)
 	}
+	if on {
+		if err := community.Note(ctx, m.store, r.partition(), key, caller.UserID); err != nil {
+			return nil, community.Public(err)
+		}
+	}
 	var write kv.Write = kv.Put{Key: key, Value: []byte(m.now().UTC().Format(timeForm)), If: kv.Absent()}
 	if !on {
 		write = kv.Delete{Key: key, If: kv.Rev(item.Rev)}

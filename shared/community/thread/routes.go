@@ -87,7 +87,7 @@ func (t *Threads) Create(ctx context.Context, caller api.Caller, key, communityI
 	if n.Form == Group {
 		r.GroupID, r.TopicID = community.ThreadGroup(is, r.ThreadID), ""
 	}
-	if err := t.begin(ctx, is, ch, r); err != nil {
+	if err := t.begin(ctx, is, ch, r, caller.UserID); err != nil {
 		return Thread{}, community.Public(err)
 	}
 	id := is.CommunityID + " " + r.ThreadID
@@ -134,8 +134,8 @@ func (t *Threads) makeNow(ctx context.Context, is community.Community, s *seen) 
 }
 
 // begin writes a sub-channel down with its entries in the lists, all at once. One
-// that is there is left alone.
-func (t *Threads) begin(ctx context.Context, is community.Community, ch community.Channel, r record) error {
+// that is there is left alone. maker is the user who asks, "" for a server.
+func (t *Threads) begin(ctx context.Context, is community.Community, ch community.Channel, r record, maker string) error {
 	if _, err := t.load(ctx, is, r.ThreadID); err != error(errNone) {
 		return err
 	}
@@ -152,6 +152,14 @@ func (t *Threads) begin(ctx context.Context, is community.Community, ch communit
 	value, err := json.Marshal(r)
 	if err != nil {
 		return err
+	}
+	for _, userID := range []string{maker, r.From} {
+		if userID == "" {
+			continue
+		}
+		if err := community.Note(ctx, t.store, threadsOf(is), threadPrefix+r.ThreadID, userID); err != nil {
+			return err
+		}
 	}
 	writes := []kv.Write{
 		kv.Put{Key: threadPrefix + r.ThreadID, Value: value, If: kv.Absent()},

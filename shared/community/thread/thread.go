@@ -200,8 +200,10 @@ func (r *record) copying() bool { return r.Form == Group && r.Stage != finished 
 
 // Keys in the partition of a community's sub-channels.
 func threadsOf(is community.Community) string {
-	return fmt.Sprintf("community-threads/%s/%013d", is.CommunityID, is.Generation)
+	return fmt.Sprintf("%s%s/%013d", threadsPrefix, is.CommunityID, is.Generation)
 }
+
+const threadsPrefix = "community-threads/"
 
 const (
 	threadPrefix = "t/" // t/THREADID: the sub-channel

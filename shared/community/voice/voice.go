@@ -102,6 +102,9 @@ const seatItem = "seat"
 
 func seatOf(userID string) string { return "community-seat/" + userID }
 
+// SeatOf is the partition of where a user is, for [community.UserData].
+func SeatOf(userID string) string { return seatOf(userID) }
+
 // listOf is the partition with the list of who may be in a community's channels.
 func listOf(c community.Community) string {
 	return fmt.Sprintf("community-voice/%s/%013d", c.CommunityID, c.Generation)
@@ -179,6 +182,10 @@ func (v *Voice) enlist(ctx context.Context, c community.Community, userID string
 			cond = kv.Rev(item.Rev)
 		case !errors.Is(err, kv.ErrNotFound):
 			return err
+		default:
+			if err := community.Note(ctx, v.store, listOf(c), userPrefix+userID, userID); err != nil {
+				return err
+			}
 		}
 		err = v.store.Commit(ctx, listOf(c), kv.NewOp("voice"), kv.Put{Key: userPrefix + userID, Value: value, If: cond})
 		if !errors.Is(err, kv.ErrConflict) {

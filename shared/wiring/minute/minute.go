@@ -21,6 +21,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/roomstats"
 	"github.com/backchannel-im/backchannel/shared/schedule"
+	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
 // Processes have their half done operations continued every minute.
@@ -44,6 +45,7 @@ var Processes = []process.Name{
 	match.Looks,
 	review.Decisions,
 	strikes.Sanctions,
+	userdata.Process,
 }
 
 // Table returns what happens every minute. Without a queue, jobs is nil and what

@@ -3,6 +3,10 @@
 package users
 
 import (
+	"github.com/backchannel-im/backchannel/shared/community"
+	"github.com/backchannel-im/backchannel/shared/community/mark"
+	"github.com/backchannel-im/backchannel/shared/community/thread"
+	"github.com/backchannel-im/backchannel/shared/community/voice"
 	"github.com/backchannel-im/backchannel/shared/credential"
 	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
@@ -14,19 +18,19 @@ import (
 
 // Sources are what the features hold of a user, by the name of the feature.
 var Sources = []userdata.Source{
-	{Feature: "moderation", Of: strikes.UserRecords},
-	{Feature: "liveroom", Of: liveroom.UserRecords},
-	{Feature: "community", Of: elsewhere("seats, roles and reactions of members stand in the communities' own records: remove the user from the communities, and those end")},
-	{Feature: "roomstats", Of: roomstats.UserRecords},
-	{Feature: "match", Of: elsewhere("membership stands in each team's own record and ends with the team; remove the user from open teams")},
-	{Feature: "bot", Of: elsewhere("conversations with chatbots are kept under a hash for as long as BOT settings say and expire by themselves")},
-	{Feature: "desk", Of: desk.UserRecords},
-	{Feature: "credential", Of: credential.UserRecords},
-	{Feature: "mail", Of: mail.UserRecords},
-	{Feature: "virgil", Of: elsewhere("")},
+	strikes.UserData,
+	liveroom.UserData,
+	community.UserData(voice.SeatOf, mark.Forget, thread.Forget),
+	roomstats.UserData,
+	elsewhere("match", "a team names its members until 7 days after its end"),
+	elsewhere("bot", "conversations with chatbots are kept under a hash for as long as BOT settings say and expire by themselves"),
+	desk.UserData,
+	credential.UserData,
+	mail.UserData,
+	elsewhere("virgil", ""),
 }
 
 // elsewhere is a feature that has no records of a user's own.
-func elsewhere(what string) func(string) userdata.Holding {
-	return func(string) userdata.Holding { return userdata.Holding{Elsewhere: what} }
+func elsewhere(feature, what string) userdata.Source {
+	return userdata.Source{Feature: feature, Of: func(string) userdata.Holding { return userdata.Holding{Elsewhere: what} }}
 }

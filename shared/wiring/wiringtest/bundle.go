@@ -44,6 +44,12 @@ type Bundle struct {
 // and another for jobs, and more.
 func OpenBundle(t testing.TB, more map[string]string) *Bundle {
 	t.Helper()
+	return OpenBundleOver(t, func(s kv.Store) kv.Store { return s }, more)
+}
+
+// OpenBundleOver is OpenBundle with a store between the bundle and its file.
+func OpenBundleOver(t testing.TB, over func(kv.Store) kv.Store, more map[string]string) *Bundle {
+	t.Helper()
 	emulator := imtest.NewServer(imtest.Options{})
 	chat := httptest.NewServer(emulator)
 	b := &Bundle{t: t, Emulator: emulator, Domain: chat.URL}
@@ -60,8 +66,16 @@ func OpenBundle(t testing.TB, more map[string]string) *Bundle {
 	values := Settings(map[string]string{"STATE_URL": "bolt:{dir}/state.db", "QUEUE_URL": "bolt:{dir}/jobs.db", "IM_DOMAIN": chat.URL})
 	maps.Copy(values, more)
 	dir := t.TempDir()
+	engine := boltkv.Engine
+	engine.Open = func(ctx context.Context, url string) (kv.Store, error) {
+		s, err := boltkv.Engine.Open(ctx, url)
+		if err != nil {
+			return nil, err
+		}
+		return over(s), nil
+	}
 	b.App, err = features.Bundle(wiring.Engines{
-		States: []kv.Engine{boltkv.Engine}, Queues: []queue.Engine{boltqueue.Engine},
+		States: []kv.Engine{engine}, Queues: []queue.Engine{boltqueue.Engine},
 	}, nil).Build(t.Context(), config.NewReader(func(name string) (string, bool) {
 		v, ok := values[name]
 		return strings.ReplaceAll(v, "{dir}", dir), ok

@@ -1,0 +1,60 @@
+package community
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/userdata"
+)
+
+const feature = "community"
+
+// Note notes that a user is about to have an item of his own among those of a
+// community; [UserData] finds it there.
+func Note(ctx context.Context, store kv.Store, partition, key, userID string) error {
+	return userdata.Note(ctx, store, userID, feature, userdata.Noted{Partition: partition, Key: key})
+}
+
+// Forget takes a user out of an item that is not his alone, and reports whether the
+// user was in it. ok is false for an item that is no such.
+type Forget func(ctx context.Context, store kv.Store, userID string, n userdata.Noted) (was, ok bool, err error)
+
+// UserData is what the rules of communities keep of a user. seat is the partition of
+// the user's voice, and forget knows the items of companions that name several users.
+func UserData(seat func(userID string) string, forget ...Forget) userdata.Source {
+	return userdata.Source{
+		Feature: feature,
+		Of: func(userID string) userdata.Holding {
+			return userdata.Holding{
+				Places:    []userdata.Place{{Partition: seat(userID)}},
+				Elsewhere: "a community names its owner, and a restriction or an invitation whoever gave it, as long as they stand: give the communities to somebody else first. Messages are IM's",
+			}
+		},
+		Erase: func(ctx context.Context, store kv.Store, userID string, n userdata.Noted) (bool, error) {
+			for _, f := range forget {
+				if was, ok, err := f(ctx, store, userID, n); ok || err != nil {
+					return was, err
+				}
+			}
+			if strings.HasPrefix(n.Partition, "community-members/") {
+				return eraseMember(ctx, store, userID, n)
+			}
+			return userdata.EraseItems(ctx, store, n.Partition, n.Key)
+		},
+	}
+}
+
+// eraseMember deletes a member with the role in the index.
+func eraseMember(ctx context.Context, store kv.Store, userID string, n userdata.Noted) (bool, error) {
+	keys := []string{n.Key, handPrefix + userID}
+	item, err := store.Get(ctx, n.Partition, n.Key)
+	if err == nil {
+		var m memberRecord
+		if err := json.Unmarshal(item.Value, &m); err == nil && m.Role != "" {
+			keys = append(keys, rolePrefix+m.Role+"/"+userID)
+		}
+	}
+	return userdata.EraseItems(ctx, store, n.Partition, keys...)
+}
