@@ -5,6 +5,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -31,6 +32,17 @@ type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := f(w, r); err != nil {
 		WriteError(w, r, err)
+	}
+}
+
+// Within gives requests so much time. Put it around [Idempotent], never inside: the
+// lease on an Idempotency-Key lasts a few seconds longer than the request's time, so
+// that a repeat may do what a process died at.
+func Within(d time.Duration, h HandlerFunc) HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), d)
+		defer cancel()
+		return h(w, r.WithContext(ctx))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
@@ -87,6 +88,28 @@ func TestCreatingDies(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestKeyOfADeath: a process dies over a request, and once the time of a request is
+// over, the same Idempotency-Key does what was asked.
+func TestKeyOfADeath(t *testing.T) {
+	shared := onBolt(t)
+	shared.process(shared.store).opens("club")
+	enginetest.EachDeath(t, shared.store, func(t *testing.T, name string, mortal kv.Store) {
+		w := shared.with(t)
+		ask := func(p *process) reply {
+			return p.do(server, "POST", "/communities/club/mute", fmt.Sprintf(`{"userId":%q,"seconds":600}`, name), name)
+		}
+		ask(w.process(mortal))
+		w.Advance(31 * time.Second)
+		next := w.process(w.store)
+		if a := ask(next); a.status != http.StatusOK {
+			w.Errorf("%d %s", a.status, a.text)
+		}
+		if a := next.do(server, "GET", "/communities/club/restrictions/"+name, ""); !strings.Contains(a.text, `"mute"`) {
+			w.Errorf("%d %s", a.status, a.text)
+		}
+	})
 }
 
 // TestAdoptionDies: the default channels after IM's callback, which a function that

@@ -57,9 +57,7 @@ func Mount(mux *http.ServeMux, c RoutesConfig, list ...Route) {
 
 func (c RoutesConfig) handler(one Route) http.Handler {
 	h := api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-		defer cancel()
-		v, err := one.Do(ctx, api.CallerFrom(ctx), r)
+		v, err := one.Do(r.Context(), api.CallerFrom(r.Context()), r)
 		if err != nil {
 			return err
 		}
@@ -69,6 +67,7 @@ func (c RoutesConfig) handler(one Route) http.Handler {
 	if one.Method == http.MethodPost && one.Is&Credential == 0 {
 		h = api.Idempotent(c.Keeper, h)
 	}
+	h = api.Within(requestTime, h)
 	if one.Is&Keyed != 0 {
 		h = api.Keyed(h)
 	}

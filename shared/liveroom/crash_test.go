@@ -10,6 +10,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/rulestest"
@@ -83,6 +84,28 @@ func TestCreatingDies(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestKeyOfADeath: a process dies over a request, and once the time of a request is
+// over, the same Idempotency-Key does what was asked.
+func TestKeyOfADeath(t *testing.T) {
+	shared := onBolt(t)
+	shared.process(shared.store).opens("show")
+	enginetest.EachDeath(t, shared.store, func(t *testing.T, name string, mortal kv.Store) {
+		w := shared.with(t)
+		ask := func(p *process) reply {
+			return p.do("ann", "POST", "/rooms/show/mute", fmt.Sprintf(`{"userId":%q,"seconds":600}`, name), name)
+		}
+		ask(w.process(mortal))
+		w.Advance(31 * time.Second)
+		next := w.process(w.store)
+		if a := ask(next); a.status != http.StatusOK {
+			w.Errorf("%d %s", a.status, a.text)
+		}
+		if got := next.restrictions("show"); !strings.Contains(got, "mute "+name) {
+			w.Errorf("restrictions: %s", got)
+		}
+	})
 }
 
 // TestStatusDies: a change of status and of the notice, with answers of IM lost on

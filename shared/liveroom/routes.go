@@ -87,7 +87,7 @@ func (r *Rooms) Routes(mux *http.ServeMux, c RoutesConfig) {
 			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
 		})))
 	}
-	mux.Handle("POST /css/events", api.HandlerFunc(x.cssEvents))
+	mux.Handle("POST /css/events", api.Within(requestTime, x.cssEvents))
 }
 
 type routes struct {
@@ -111,9 +111,7 @@ const (
 
 func (x *routes) handler(one route) http.Handler {
 	h := api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-		defer cancel()
-		v, err := one.do(ctx, api.CallerFrom(ctx), r)
+		v, err := one.do(r.Context(), api.CallerFrom(r.Context()), r)
 		if err != nil {
 			return err
 		}
@@ -123,6 +121,7 @@ func (x *routes) handler(one route) http.Handler {
 	if one.method == http.MethodPost && one.is&credential == 0 {
 		h = api.Idempotent(x.Keeper, h)
 	}
+	h = api.Within(requestTime, h)
 	if one.is&keyed != 0 {
 		h = api.Keyed(h)
 	}
@@ -388,8 +387,7 @@ func (x *routes) getBroadcast(ctx context.Context, _ api.Caller, r *http.Request
 
 // cssEvents answers CSS. Anything but 200 has CSS repeat the event.
 func (x *routes) cssEvents(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-	defer cancel()
+	ctx := r.Context()
 	e, err := x.readEvent(r)
 	switch {
 	case err == nil:

@@ -113,14 +113,7 @@ func (x *routes) handler(one route) http.Handler {
 	if one.method == http.MethodPost {
 		h = api.Idempotent(x.Keeper, h)
 	}
-	work := h
-	// Around the answers that are kept: a request whose process died may be repeated
-	// when its time is over.
-	h = func(w http.ResponseWriter, r *http.Request) error {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-		defer cancel()
-		return work(w, r.WithContext(ctx))
-	}
+	h = api.Within(requestTime, h)
 	if one.is&keyed != 0 {
 		inner := h
 		h = func(w http.ResponseWriter, r *http.Request) error {

@@ -59,11 +59,7 @@ func (t *Teams) Routes(mux *http.ServeMux, gate *api.Gate, origins []string) {
 		if strings.HasSuffix(route.path, "/invitations") {
 			h = api.Idempotent(keeper, h) // what else makes something has its own way
 		}
-		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", gate.Any(func(w http.ResponseWriter, r *http.Request) error {
-			ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-			defer cancel()
-			return h(w, r.WithContext(ctx))
-		})))
+		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", gate.Any(api.Within(requestTime, h))))
 	}
 	for path, allowed := range methods {
 		list := strings.Join(allowed, ", ")

@@ -2,7 +2,6 @@ package gift
 
 import (
 	"cmp"
-	"context"
 	"net/http"
 	"strings"
 
@@ -26,11 +25,7 @@ func (g *Gifts) Routes(mux *http.ServeMux, gate *api.Gate, origins []string) {
 		{http.MethodGet, "/rooms/{id}/gifts/orders/{orderId}", gate.Any, g.view},
 	} {
 		methods[route.path] = append(methods[route.path], route.method)
-		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", route.who(func(w http.ResponseWriter, r *http.Request) error {
-			ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-			defer cancel()
-			return route.do(w, r.WithContext(ctx))
-		})))
+		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", route.who(api.Within(requestTime, route.do))))
 	}
 	for path, allowed := range methods {
 		list := strings.Join(allowed, ", ")

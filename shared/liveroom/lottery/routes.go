@@ -20,16 +20,14 @@ func (l *Lotteries) Routes(mux *http.ServeMux, gate *api.Gate, origins []string)
 		{http.MethodGet, "/rooms/{id}/lotteries/{lotteryId}", http.StatusOK, l.get},
 		{http.MethodPost, "/rooms/{id}/lotteries/{lotteryId}/draw", http.StatusOK, l.drawNow},
 	} {
-		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", gate.Any(func(w http.ResponseWriter, r *http.Request) error {
-			ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-			defer cancel()
-			v, err := route.do(ctx, api.CallerFrom(ctx), r)
+		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", gate.Any(api.Within(requestTime, func(w http.ResponseWriter, r *http.Request) error {
+			v, err := route.do(r.Context(), api.CallerFrom(r.Context()), r)
 			if err != nil {
 				return err
 			}
 			api.Reply(w, route.status, v)
 			return nil
-		})))
+		}))))
 		mux.Handle("OPTIONS "+route.path, api.CORS(origins, route.method, api.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
 			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
 		})))

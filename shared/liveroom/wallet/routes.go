@@ -1,7 +1,6 @@
 package wallet
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
@@ -19,20 +18,12 @@ const requestTime = 15 * time.Second
 // may call them from web pages of these origins.
 func Routes(mux *http.ServeMux, l Ledger, gate *api.Gate, origins []string) {
 	w := &wallets{l}
-	mux.Handle("POST /wallets/{userID}/topup", gate.Server(bounded(w.topUp)))
+	mux.Handle("POST /wallets/{userID}/topup", gate.Server(api.Within(requestTime, w.topUp)))
 	for path, h := range map[string]api.HandlerFunc{"/wallets/{userID}": w.account, "/wallets/{userID}/statement": w.statement} {
-		mux.Handle("GET "+path, api.CORS(origins, "", gate.Any(bounded(h))))
+		mux.Handle("GET "+path, api.CORS(origins, "", gate.Any(api.Within(requestTime, h))))
 		mux.Handle("OPTIONS "+path, api.CORS(origins, http.MethodGet, api.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
 			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
 		})))
-	}
-}
-
-func bounded(h api.HandlerFunc) api.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-		defer cancel()
-		return h(w, r.WithContext(ctx))
 	}
 }
 
