@@ -136,7 +136,7 @@ func (w *boardWriter) room(r room, st roomState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen++
-	if slices.ContainsFunc(w.stats.conf.Unlisted, func(prefix string) bool { return strings.HasPrefix(r.id, prefix) }) {
+	if st.Closed {
 		return
 	}
 	add := func(board string, e entry) {

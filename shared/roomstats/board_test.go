@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/backchannel-im/backchannel/shared/im"
 )
 
 // TestMergedBoardsEqualAFullSort: whatever scores members reach in whatever
@@ -107,21 +109,30 @@ func TestTies(t *testing.T) {
 	}
 }
 
-// TestUnlisted: a group that is its members' alone is counted, and stands on no board.
-func TestUnlisted(t *testing.T) {
+// TestGroupsThatAreNoRooms are counted, each message once, and stand on no board.
+func TestGroupsThatAreNoRooms(t *testing.T) {
 	s, pass := open(t)
-	s.conf.Unlisted = []string{"bcp-"}
-	s.say(t, "lobby", 1)
-	s.say(t, "bcp-secret", 1)
-	pass(2 * time.Minute)
-	s.tick(t)
+	groups := map[string]im.GroupType{
+		"lobby": "AVChatRoom", "bcp-secret": "Private", "guild": "Public", "talk": "ChatRoom", "@TGS#_server": "Community", "work": "Work",
+	}
+	for range 2 { // each callback comes twice, the second time when all is folded
+		for id, kind := range groups {
+			e := s.message("alice", "", 1)
+			e.GroupID, e.Type = id, kind
+			s.must(t, e)
+		}
+		pass(2 * time.Minute)
+		s.tick(t)
+	}
 	for _, board := range []string{"popularity", "day/popularity"} {
-		if got := s.board(t, board, s.now()); !strings.HasPrefix(got, "lobby ") || strings.Contains(got, "secret") {
+		if got := s.board(t, board, s.now()); !strings.HasPrefix(got, "lobby ") || strings.Contains(got, ",") {
 			t.Errorf("%s: %q", board, got)
 		}
 	}
-	if room, err := s.Room(t.Context(), "bcp-secret"); err != nil || room.Messages != 1 {
-		t.Errorf("%+v %v", room, err)
+	for id := range groups {
+		if room, err := s.Room(t.Context(), id); err != nil || room.Messages != 1 {
+			t.Errorf("%s: %+v %v", id, room, err)
+		}
 	}
 }
 

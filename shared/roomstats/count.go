@@ -32,6 +32,13 @@ const (
 	maxAmount = 1<<53 - 1
 )
 
+// The kinds of segments of messages: those of rooms, and of groups that are no rooms,
+// so that the fold knows them apart at no cost.
+const (
+	kindRoom  = "m"
+	kindGroup = "c"
+)
+
 // Counters of a room's main partition. A counter of a user is a prefix with the
 // UserID behind it.
 const (
@@ -102,7 +109,11 @@ func (s *Stats) count(ctx context.Context, e *callback.GroupAfterSendMsg) error 
 	if err := s.enter(ctx, r.id, mainEntry(r)); err != nil {
 		return s.dropInvalid(ctx, "message", err)
 	}
-	segment := fmt.Sprintf("m/%s/%s/%08x", s.dayOf(at), e.TopicID, e.MsgSeq>>segmentBits)
+	kind := kindRoom
+	if e.Type != "" && !isRoom(string(e.Type)) {
+		kind = kindGroup
+	}
+	segment := fmt.Sprintf("%s/%s/%s/%08x", kind, s.dayOf(at), e.TopicID, e.MsgSeq>>segmentBits)
 	_, err = s.store.Tally(ctx, r.main(), segment, kv.Event{ID: id, At: at}, deltas...)
 	return s.dropInvalid(ctx, "message", err)
 }
@@ -191,7 +202,7 @@ func nameOf(segment string) segmentName {
 	kind, rest, _ := strings.Cut(segment, "/")
 	day, rest, _ := strings.Cut(rest, "/")
 	n := segmentName{kind: kind, day: day}
-	if kind != "m" {
+	if kind != kindRoom && kind != kindGroup {
 		var windows int64
 		_, _ = fmt.Sscanf(rest, "%d/", &windows)
 		n.minute = windows / int64(time.Minute/window)

@@ -94,6 +94,9 @@ type roomState struct {
 	// Shards are the shards' totals that the popularity has seen.
 	Shards map[int]shardTotals `json:"s,omitempty"`
 	Peak   int64               `json:"peak,omitempty"` // of the online count
+	// Closed: messages came from a group that is no AVChatRoom. Its figures are for
+	// those alone who write there, and it stands on no board.
+	Closed bool `json:"c,omitempty"`
 }
 
 // shardTotals are the totals of a shard.
@@ -241,8 +244,9 @@ func (st *roomState) take(g kv.Segment, users map[string][]int64, p Popularity) 
 	if st.Days == nil {
 		st.Days = make(map[string]int64)
 	}
-	day := nameOf(g.Name).day
-	st.Days[day] = sum(st.Days[day], points)
+	name := nameOf(g.Name)
+	st.Days[name.day] = sum(st.Days[name.day], points)
+	st.Closed = st.Closed || name.kind == kindGroup
 	return points
 }
 

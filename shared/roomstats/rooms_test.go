@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 	"github.com/backchannel-im/backchannel/shared/kv"
@@ -225,6 +226,40 @@ func TestWhoMayRead(t *testing.T) {
 	}
 	if code, _ := get("/rooms/closed/stats/users/bob", "bob"); code != 200 {
 		t.Errorf("his own row: %d", code)
+	}
+}
+
+// TestWhoMayReadOfGroups: what is written in a group that is no room is for those who
+// write there. To others there is no such group, folded or not.
+func TestWhoMayReadOfGroups(t *testing.T) {
+	s, pass := openWith(t, Config{Rooms: &fakeRooms{}})
+	e := s.message("alice", "", 1)
+	e.GroupID, e.Type = "bcp-secret", im.Work
+	s.must(t, e)
+	mux := http.NewServeMux()
+	users, err := usersig.NewSigner(1400000001, "a-key-of-this-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Routes(mux, &api.Gate{Users: users})
+	for range 2 {
+		for _, query := range []string{"", "?limit=10", "?after=a", "?after=zz&limit=1"} {
+			for caller, status := range map[string]int{"alice": 200, "bob": 404} {
+				sig, err := users.Sign(caller, time.Hour)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/rooms/bcp-secret/stats"+query, nil)
+				r.Header.Set("Authorization", "UserSig "+caller+":"+sig)
+				w := httptest.NewRecorder()
+				mux.ServeHTTP(w, r)
+				if w.Code != status || status == 404 && strings.Contains(w.Body.String(), "messages") {
+					t.Errorf("%s%s: %d %s, want %d", caller, query, w.Code, w.Body, status)
+				}
+			}
+		}
+		pass(2 * time.Minute)
+		s.tick(t)
 	}
 }
 

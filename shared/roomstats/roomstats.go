@@ -121,9 +121,6 @@ type Config struct {
 	// count, and PublishShare by which part it must have moved. 0: 10 s, 5 %.
 	PublishEvery time.Duration
 	PublishShare float64
-	// Unlisted is how the ids of groups begin that are nobody's business but their
-	// members', and so stand on no board.
-	Unlisted []string
 }
 
 // Stats counts rooms in a store. It is safe for concurrent use, also by several

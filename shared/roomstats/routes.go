@@ -17,7 +17,9 @@ import (
 // GET /leaderboards/{board} and GET /leaderboards/day/{board}.
 //
 // Servers, the room's owner and its moderators read everything. Other users get
-// the totals and their own row, and the list where the room is public.
+// the totals and their own row, and the list where the room is public. Of a group
+// that is no AVChatRoom only those users get the totals who have a row: to anybody
+// else it does not exist.
 func (s *Stats) Routes(mux *http.ServeMux, gate *api.Gate) {
 	mux.Handle("GET /rooms/{id}/stats", gate.Any(s.getRoom))
 	mux.Handle("GET /rooms/{id}/stats/users/{userID}", gate.Any(s.getUser))
@@ -36,6 +38,9 @@ func (s *Stats) getRoom(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case !all:
 		room, err = s.ownRow(ctx, id, api.CallerFrom(ctx).UserID)
+		if err == nil && room.closed && len(room.Users) == 0 {
+			err = errNothing
+		}
 	case query.Has("after") || query.Has("limit"):
 		page, pageErr := api.ReadPage(r)
 		if pageErr != nil {
@@ -55,6 +60,8 @@ func (s *Stats) getRoom(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+var errNothing = fault.New(fault.NotFound, "there is no such room, and nothing was ever counted under its id")
+
 // exists refuses a room in which nothing ever happened and which is not registered.
 // Without a register of rooms, nobody knows that a group does not exist.
 func (s *Stats) exists(ctx context.Context, id string, room Room) error {
@@ -63,7 +70,7 @@ func (s *Stats) exists(ctx context.Context, id string, room Room) error {
 	}
 	p, err := s.conf.Rooms.Profile(ctx, id)
 	if err == nil && p.Owner == "" {
-		return fault.New(fault.NotFound, "there is no such room, and nothing was ever counted under its id")
+		return errNothing
 	}
 	return err
 }

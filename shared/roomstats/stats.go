@@ -31,6 +31,8 @@ type Room struct {
 	Off        map[string]string `json:"off,omitempty"`  // fields that are null, and the settings that say so
 	Next       string            `json:"next,omitempty"` // UserID behind which the next page begins
 	Users      []User            `json:"users"`
+
+	closed bool // the group is no AVChatRoom
 }
 
 // User is what one user did in a room.
@@ -230,6 +232,7 @@ func (s *Stats) figures(v view) Room {
 		Popularity: round(v.state.Popularity.add(v.points, s.now(), s.conf.Popularity.HalfLife).at(s.now(), s.conf.Popularity.HalfLife)),
 		Off:        s.conf.Off,
 		Users:      []User{},
+		closed:     v.state.Closed,
 	}
 	if v.life.Until.IsZero() {
 		r.Online = bounded(v.online.corrected(v.totals.Online))

@@ -42,14 +42,9 @@ func read(s *wiring.Settings) wiring.Open {
 	}
 }
 
-// unlisted is how the GroupIDs of private channels, of sub-channels and of Zendesk's
-// tickets begin. Their packages are too much for this function; a test compares.
-var unlisted = []string{"bcp-", "@TGS#_bct-", "ZENDESK#"}
-
 // Config reads the settings of room statistics. Store, Jobs and what comes from
 // other features are left to the caller.
 func Config(s *wiring.Settings) (conf roomstats.Config) {
-	conf.Unlisted = unlisted
 	conf.LikesDelivered = s.Choice(config.Setting{
 		Name: "ROOM_LIKES", Meaning: "moment at which likes are counted: before they are sent, or once they were delivered (IM sheds likes first)",
 		Format: "before or delivered", Default: "before",
