@@ -1,6 +1,8 @@
 package liveroom_test
 
 import (
+	"crypto/md5"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -145,6 +147,46 @@ func TestEventsAreSigned(t *testing.T) {
 	}
 	if got := p.room("show").Status; got != liveroom.Waiting {
 		t.Errorf("the room is %s", got)
+	}
+}
+
+// TestEventsOfTheManual: events with every field of CSS's manual (267/38081), and as
+// others have logged them, start and end a stream. Only the stream's name, the times
+// and the signature are of this test.
+func TestEventsOfTheManual(t *testing.T) {
+	const (
+		started = `{"app":"test.domain.com","appid":12345678,"appname":"live","channel_id":%[1]q,"errcode":0,"errmsg":"ok","event_time":%[2]d,` +
+			`"event_type":1,"height":0,"idc_id":34,"node":"42.81.194.37","sequence":"2210464508206756938","set_id":2,"sign":%[4]q,"stream_id":%[1]q,` +
+			`"stream_param":"stream_param=test","t":%[3]d,"user_ip":"1.1.1.1","width":0}`
+		ended = `{"app":"test.domain.com","appid":12345678,"appname":"live","channel_id":%[1]q,"errcode":1,"errmsg":"The push client actively stopped the push",` +
+			`"event_time":%[2]d,"event_type":0,"height":480,"idc_id":34,"node":"42.81.194.37","push_duration":"13500","sequence":"2210464508206756938",` +
+			`"set_id":2,"sign":%[4]q,"stream_id":%[1]q,"stream_param":"stream_param=test","t":%[3]d,"user_ip":"1.1.1.1","width":640}`
+		// A push of 2017, and its end by the RTMP connection.
+		startedThen = `{"app":"push.example.com ","appid":1251457656,"appname":"live","channel_id":%[1]q,"errcode":0,"errmsg":"Maybe Error return Data no record!",` +
+			`"event_time":%[2]d,"event_type":1,"idc_id":34,"node":"125.39.15.21","sequence":"7037777160241957731","set_id":2,"sign":%[4]q,` +
+			`"stream_id":%[1]q,"stream_param":"bizid=1&txSecret=secret&txTime=59c91afc&record=hls","t":%[3]d,"user_ip":"61.135.194.200"}`
+		endedThen = `{"app":"push.example.com","appid":1251457656,"appname":"live","channel_id":%[1]q,"errcode":2,"errmsg":"recv rtmp closeStream",` +
+			`"event_time":%[2]d,"event_type":0,"idc_id":34,"node":"125.39.15.21","sequence":"7037777160241957731","set_id":2,"sign":%[4]q,` +
+			`"stream_id":%[1]q,"stream_param":"bizid=1&txSecret=secret","t":%[3]d,"user_ip":"61.135.194.200"}`
+	)
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("show")
+	stream := p.push("show")
+	for _, step := range []struct {
+		event string
+		want  liveroom.Status
+	}{{started, liveroom.Live}, {ended, liveroom.Paused}, {startedThen, liveroom.Live}, {endedThen, liveroom.Paused}} {
+		w.Advance(time.Minute)
+		until := w.Clock.Now().Add(10 * time.Minute).Unix()
+		sum := md5.Sum(fmt.Appendf(nil, "%s%d", cssKey, until))
+		if a := p.cssRaw(fmt.Sprintf(step.event, stream, w.Clock.Now().Unix(), until, hex.EncodeToString(sum[:]))); a.status != http.StatusOK {
+			t.Errorf("%d %s", a.status, a.text)
+		}
+		p.minutes(2)
+		if got := p.room("show").Status; got != step.want {
+			t.Errorf("after %s: %s, want %s", step.event, got, step.want)
+		}
 	}
 }
 
