@@ -19,6 +19,13 @@ story("in two clicks from a fresh start: a message is refused, and here is its c
   await row.getByRole("button", { name: "Bubble" }).click();
   await page.locator(".messages .refused:focus").waitFor();
   await shot(page, "story");
+  // Below many callbacks the reason is scrolled to, and stands in view as a whole.
+  await row.locator("summary").click();
+  for (let i = 0; i < 8; i++) await press(page, "bob", "Hello everyone");
+  await page.waitForFunction(() => document.querySelectorAll("#callbacks details").length > 16);
+  await log(page, "alice").getByRole("button", { name: "Why?" }).click();
+  await page.waitForFunction(() => [...document.querySelectorAll("#callbacks details[open] dl, #callbacks details[open] dd")].some((e) => e.textContent.includes("casino"))
+    && [...document.querySelectorAll("#callbacks details[open] dd")].every((e) => e.getBoundingClientRect().bottom < innerHeight));
   await close(page);
 });
 

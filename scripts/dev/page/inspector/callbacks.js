@@ -49,8 +49,11 @@ export const callbacks = {
         if (!filters[filter](entry)) panel.querySelector("input[value=all]").click();
         draw();
         const node = list.patched.get(`${entry.id} ${entry.at}`);
-        node.querySelector("details").open = true;
-        node.scrollIntoView({ block: "nearest" });
+        const details = node.querySelector("details");
+        const show = () => node.scrollIntoView({ block: "start" });
+        if (details.open) show();
+        else details.addEventListener("toggle", show, { once: true }); // when the reasons are in it
+        details.open = true;
         flash(node);
       },
     };
