@@ -122,6 +122,38 @@ func (s *Server) Command(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// Load is what a server did.
+type Load struct {
+	In, Out int64         // bytes that it read and wrote
+	CPU     time.Duration // of its processor
+}
+
+// Less is what was done since another time.
+func (l Load) Less(then Load) Load { return Load{l.In - then.In, l.Out - then.Out, l.CPU - then.CPU} }
+
+// Load returns what the server has done since it was started.
+func (s *Server) Load() (l Load) {
+	s.t.Helper()
+	for _, section := range []string{"stats", "cpu"} {
+		for line := range strings.Lines(s.Command("INFO", section)) {
+			name, text, _ := strings.Cut(strings.TrimSpace(line), ":")
+			n, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				continue
+			}
+			switch name {
+			case "total_net_input_bytes":
+				l.In = int64(n)
+			case "total_net_output_bytes":
+				l.Out = int64(n)
+			case "used_cpu_user", "used_cpu_sys":
+				l.CPU += time.Duration(n * float64(time.Second))
+			}
+		}
+	}
+	return l
+}
+
 func (s *Server) port() string {
 	_, port, _ := net.SplitHostPort(s.Addr)
 	return port
