@@ -64,6 +64,13 @@ export async function chaos(scene) {
   return (await fetch(chaosOf(scene))).json();
 }
 
+// unknownCommands lists the commands that the emulator does not know, the latest
+// first, each once.
+export async function unknownCommands(scene) {
+  const { calls } = await (await fetch(`${scene.emulator}/emulator/apps/${scene.sdkAppId}/calls?code=60009`)).json();
+  return [...new Set(calls.reverse().map((c) => c.command))];
+}
+
 // misbehave tells the emulator how to behave from now on.
 export function misbehave(scene, settings) {
   return send("PUT", chaosOf(scene), settings);

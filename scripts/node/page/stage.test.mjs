@@ -95,6 +95,30 @@ story("after a restart of the servers all are online again by themselves", async
   await stop(second.dev);
 });
 
+story("a command that the emulator does not know is named on the page", async () => {
+  const page = await open();
+  await show(page, "Chaos");
+  await page.locator("#chaos").waitFor();
+  assert.equal(await page.locator("#unknown").isVisible(), false);
+  // As the official web SDK asks, by the gate's WebSocket.
+  await page.evaluate(async () => {
+    const { emulator, sdkAppId } = await (await fetch("dev/scene")).json();
+    const { userSig } = await (await fetch("usersig", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ userID: "zoe" }) })).json();
+    const socket = new WebSocket(`${emulator.replace("http", "ws")}/ws?sdkappid=${sdkAppId}`);
+    const ask = (head) => new Promise((resolve) => {
+      socket.onmessage = async (e) => resolve(JSON.parse(await e.data.text()));
+      socket.send(JSON.stringify({ head: { seq: 1, ...head }, body: {} }));
+    });
+    await new Promise((resolve) => (socket.onopen = resolve));
+    const { body } = await ask({ servcmd: "im_open_status.wslogin", identifier: "zoe", usersig: userSig });
+    await ask({ servcmd: "follow.follow_add", a2: body.A2Key, tinyid: body.TinyId });
+    socket.close();
+  });
+  await page.locator("#unknown").getByText("sdk:follow.follow_add").waitFor();
+  await shot(page, "unknown");
+  await close(page);
+});
+
 story("chaos that is on is shown as on, also after a reload", async () => {
   const page = await open({}, "team");
   await show(page, "Chaos");

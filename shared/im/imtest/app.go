@@ -127,10 +127,14 @@ type account struct {
 	tags                           []string
 	kicked                         time.Time // the last time
 
-	settings     map[string]ConversationSetting // by contactKey
-	hidden       map[*Message]bool              // that the user does not want to see any more
-	customStatus string
-	quiet        QuietTime
+	settings map[string]ConversationSetting // by contactKey
+	// conversationGroups are names for the user's conversations;
+	// lastConversationGroup is the latest one's ID.
+	conversationGroups    []ConversationGroup
+	lastConversationGroup int
+	hidden                map[*Message]bool // that the user does not want to see any more
+	customStatus          string
+	quiet                 QuietTime
 }
 
 // blocks reports whether another user is on the account's blacklist.

@@ -44,6 +44,7 @@ type c2cSend struct {
 	noUnread              bool
 	clientTime            int64
 	needReceipt           bool
+	extensible            bool
 	from                  origin
 	byREST                bool
 }
@@ -140,7 +141,7 @@ func (s c2cSend) message(key string, now time.Time) *Message {
 	return &Message{
 		From: s.sender, To: s.receiver, Seq: s.seq, Random: s.random, Time: now.Truncate(time.Second), Key: key,
 		ID: "144115" + key, Body: s.body, Custom: s.custom, Online: s.onlineOnly, ByREST: s.byREST,
-		ClientTime: s.clientTime, NeedReceipt: s.needReceipt,
+		ClientTime: s.clientTime, NeedReceipt: s.needReceipt, Extensible: s.extensible,
 	}
 }
 

@@ -54,7 +54,7 @@ type Event struct {
 	// Until is the end of a mute.
 	Until time.Time `json:"until,omitzero"`
 	// Reason is why a device was kicked offline (login: by another one of the user's;
-	// rest: by the REST API), or why a user left a group (kicked or banned).
+	// platform: by one on another platform; rest: by the REST API), or why a user left a group (kicked or banned).
 	Reason string `json:"reason,omitempty"`
 	Tip    *Tip   `json:"tip,omitempty"`
 	// UserID is whose Status is new.
@@ -77,6 +77,8 @@ type Draft struct {
 	Mentions   []string // UserIDs, or @all
 	// NeedReceipt asks the readers for receipts; see [Client.SendReceipts].
 	NeedReceipt bool
+	// Extensible lets others put extensions on the message.
+	Extensible bool
 }
 
 func (d Draft) body() (json.RawMessage, error) {
@@ -121,7 +123,11 @@ func (a *App) Login(userID, sig string, d Device) (*Client, error) {
 		if !other.dark {
 			kicked = append(kicked, object{"Platform", other.platform})
 		}
-		other.push(&Event{Kind: "kickedOffline", Reason: "login"})
+		reason := "login"
+		if other.platform != c.platform {
+			reason = "platform"
+		}
+		other.push(&Event{Kind: "kickedOffline", Reason: reason})
 		a.unlink(other)
 	}
 	c.token = "c" + a.newID() + a.newID()
@@ -143,7 +149,13 @@ func (a *App) surplusDevices(u *account, platform string) []*Client {
 	if platform == "Web" {
 		most = max(a.conf.WebLogins, 1)
 	}
-	return same[:max(0, len(same)+1-most)]
+	surplus := same[:max(0, len(same)+1-most)]
+	for _, c := range u.devices {
+		if a.conf.OnePlatform && c.platform != platform {
+			surplus = append(surplus, c)
+		}
+	}
+	return surplus
 }
 
 // flush gives a device what waited for its user. The caller holds the lock.
@@ -282,7 +294,7 @@ func (c *Client) Send(groupID string, d Draft) (Sent, error) {
 	s := groupSend{
 		groupID: groupID, topicID: d.TopicID, sender: c.userID, operator: c.userID, random: c.random(d.Random),
 		body: body, custom: d.Custom, priority: d.Priority, onlineOnly: d.OnlineOnly, from: c.from, clientTime: d.ClientTime,
-		needReceipt: d.NeedReceipt,
+		needReceipt: d.NeedReceipt, extensible: d.Extensible,
 	}
 	for _, id := range d.Mentions {
 		if id == "@all" {
@@ -306,6 +318,7 @@ func (c *Client) SendTo(userID string, d Draft) (Sent, error) {
 	return c.app.sendC2C(c2cSend{
 		sender: c.userID, receiver: userID, random: c.random(d.Random), seq: d.Seq, hasSeq: d.Seq != 0, body: body, custom: d.Custom,
 		onlineOnly: d.OnlineOnly, from: c.from, clientTime: d.ClientTime, needReceipt: d.NeedReceipt,
+		extensible: d.Extensible,
 	})
 }
 

@@ -72,6 +72,11 @@ var commands = map[string]command{
 	"group_open_http_svc/group_msg_get_simple":           decoded(groupMisfits, groupMsgGetSimple),
 	"group_open_http_svc/send_broadcast_msg":             decoded(groupMisfits, sendBroadcastMsg),
 
+	"openim_msg_ext_http_svc/set_key_values":       decodedBy(openimMisfits, setKeyValues),
+	"openim_msg_ext_http_svc/get_key_values":       decodedBy(openimMisfits, getKeyValues),
+	"openim_msg_ext_http_svc/group_set_key_values": decodedBy(groupMisfits, setKeyValues),
+	"openim_msg_ext_http_svc/group_get_key_values": decodedBy(groupMisfits, getKeyValues),
+
 	"group_open_http_svc/import_group":        decodedBy(groupMisfits, importGroup),
 	"group_open_http_svc/import_group_member": decoded(groupMisfits, importGroupMember),
 	"group_open_http_svc/import_group_msg":    decoded(groupMisfits, importGroupMsg),
@@ -128,11 +133,6 @@ var commands = map[string]command{
 // notModelled are documented commands that the emulator answers with 60009, by
 // what they are for. README.md lists them.
 var notModelled = map[string]string{
-	"openim_msg_ext_http_svc/get_key_values":       "message extensions",
-	"openim_msg_ext_http_svc/set_key_values":       "message extensions",
-	"openim_msg_ext_http_svc/group_get_key_values": "message extensions",
-	"openim_msg_ext_http_svc/group_set_key_values": "message extensions",
-
 	"openim/c2c_msg_read_receipt":           "read receipts",
 	"group_open_http_svc/group_msg_receipt": "read receipts",
 

@@ -72,6 +72,9 @@ type AppConfig struct {
 	// WebLogins is how many Web devices a user has at once, up to 10 in IM's console;
 	// 0 means 1. One login more kicks the first.
 	WebLogins int
+	// OnePlatform is the console's login mode of one kind of device at once: a login
+	// on a platform kicks the user's devices on all others. Otherwise they stay.
+	OnePlatform bool
 	// WebRooms is how many AVChatRooms one Web device is in at once: joining one
 	// more leaves the room joined first. 0 means 1; negative means no limit.
 	WebRooms int

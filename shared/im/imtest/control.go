@@ -17,7 +17,7 @@ func (s *Server) controlRoutes() http.Handler {
 	mux.Handle("GET /emulator/apps", gives(s.webApps))
 	mux.Handle("GET "+app+"/state", forApp(s, func(a *App, _ *http.Request) (any, error) { return a.State(), nil }))
 	mux.Handle("GET "+app+"/users/{user}/seen", forApp(s, webSeen))
-	mux.Handle("GET "+app+"/calls", forApp(s, func(a *App, _ *http.Request) (any, error) { return object{"calls", a.Calls()}, nil }))
+	mux.Handle("GET "+app+"/calls", forApp(s, webCalls))
 	mux.Handle("GET "+app+"/callbacks", forApp(s, func(a *App, _ *http.Request) (any, error) { return object{"callbacks", a.Callbacks()}, nil }))
 	mux.HandleFunc("GET "+app+"/callbacks/events", s.webCallbacks)
 	mux.Handle("POST "+app+"/callbacks/{n}/replay", forApp(s, webReplay))
@@ -34,6 +34,19 @@ func (s *Server) controlRoutes() http.Handler {
 	mux.Handle("GET /emulator/clock", gives(func(*http.Request) (any, error) { return s.webClock(), nil }))
 	mux.Handle("POST /emulator/clock", takes(s.webClockChange))
 	return s.guarded(mux)
+}
+
+// webCalls lists the app's calls, with ?code=N those that had this code.
+func webCalls(a *App, r *http.Request) (any, error) {
+	calls := a.Calls()
+	if text := r.URL.Query().Get("code"); text != "" {
+		code, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fail(60003, "code is a number")
+		}
+		calls = slices.DeleteFunc(calls, func(c RESTCall) bool { return c.Code != code })
+	}
+	return object{"calls", calls}, nil
 }
 
 // appOf returns the app that the path names.

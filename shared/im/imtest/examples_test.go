@@ -33,6 +33,11 @@ var examples = []example{
 	{"269/4193", "openconfigsvr/getappinfo", `{"RequestField":["Date","RegistUserNumTotal"]}`},
 	{"269/4230", "openconfigsvr/setnospeaking", `{"Set_Account":"bob","C2CmsgNospeakingTime":60,"GroupmsgNospeakingTime":4294967295}`},
 
+	{"1047/51195", "openim_msg_ext_http_svc/set_key_values", `{"From_Account":"alice","To_Account":"bob","MsgKey":"1_1_1772366400","OperateType":1,"ExtensionList":[{"Key":"k","Value":"v","Seq":0}]}`},
+	{"1047/51195", "openim_msg_ext_http_svc/get_key_values", `{"From_Account":"alice","To_Account":"bob","MsgKey":"1_1_1772366400","StartSeq":1}`},
+	{"1047/52170", "openim_msg_ext_http_svc/group_set_key_values", `{"GroupId":"team","MsgSeq":2,"OperateType":1,"ExtensionList":[{"Key":"k","Value":"v","Seq":0}]}`},
+	{"1047/52170", "openim_msg_ext_http_svc/group_get_key_values", `{"GroupId":"team","MsgSeq":2,"StartSeq":0}`},
+
 	{"269/1640", "profile/portrait_set", `{"From_Account":"alice","ProfileItem":[{"Tag":"Tag_Profile_IM_Nick","Value":"A"}]}`},
 	{"269/1639", "profile/portrait_get", `{"To_Account":["alice"],"TagList":["Tag_Profile_IM_Nick"]}`},
 	{"269/1643", "sns/friend_add", `{"From_Account":"alice","AddFriendItem":[{"To_Account":"bob","AddSource":"AddSource_Type_XX"}],"AddType":"Add_Type_Both","ForceAddFlags":1}`},
@@ -154,7 +159,7 @@ func furnish(w *world) (alice, bob *imtest.Client) {
 			w.t.Fatal(err)
 		}
 	}
-	w.do("openim/sendmsg", `{"From_Account":"alice","To_Account":"bob","MsgSeq":1,"MsgRandom":1,"MsgBody":`+text("first")+`}`)
+	w.do("openim/sendmsg", `{"From_Account":"alice","To_Account":"bob","MsgSeq":1,"MsgRandom":1,"SupportMessageExtension":1,"MsgBody":`+text("first")+`}`)
 	w.do("group_open_http_svc/send_group_msg", `{"GroupId":"team","From_Account":"bob","Random":1,"MsgBody":`+text("first")+`}`)
 	w.do("group_open_http_svc/send_group_msg", `{"GroupId":"@TGS#_town","TopicId":"@TGS#_town@TOPIC#_hall","From_Account":"alice","Random":1,"MsgBody":`+text("first")+`}`)
 	w.settle()
@@ -173,7 +178,7 @@ func TestExamples(t *testing.T) {
 		delete(missing, e.command)
 		w := newWorld(t)
 		alice, _ := furnish(w)
-		if _, err := alice.Send("team", imtest.Draft{Text: "confirm", NeedReceipt: true}); err != nil {
+		if _, err := alice.Send("team", imtest.Draft{Text: "confirm", NeedReceipt: true, Extensible: true}); err != nil {
 			t.Fatal(err)
 		}
 		answer := w.do(e.command, e.body)

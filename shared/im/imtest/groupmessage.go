@@ -23,6 +23,7 @@ type groupSend struct {
 	skipAfter        bool
 	clientTime       int64
 	needReceipt      bool
+	extensible       bool
 	from             origin
 	byREST           bool
 
@@ -80,6 +81,7 @@ func (a *App) sendGroup(s groupSend) (Sent, error) {
 		From: s.sender, GroupID: s.groupID, TopicID: s.topicID, Random: s.random, ID: id, Body: s.body, Custom: s.custom,
 		Priority: s.priority, Online: s.onlineOnly && !g.isAVRoom(), ByREST: s.byREST, ClientTime: s.clientTime,
 		NeedReceipt: s.needReceipt && !g.isAVRoom() && g.kind != typeCommunity,
+		Extensible:  s.extensible && !g.isAVRoom() && g.kind != typeCommunity,
 	}
 	for _, at := range s.mentions {
 		if at.GroupAtAllFlag == 1 {
@@ -168,6 +170,17 @@ func (g *group) lineOf(topicID string) (*line, error) {
 		return nil, fail(10004, "no such topic")
 	}
 	return &t.line, nil
+}
+
+// lineIn returns the group that find makes of its ID, and the messages of the group
+// itself or of one of its topics. The caller holds the lock.
+func lineIn(find func(groupID string) (*group, error), groupID, topicID string) (*group, *line, error) {
+	g, err := find(groupID)
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := g.lineOf(topicID)
+	return g, l, err
 }
 
 // notFoundSender is the From_Account of a REST send without one, as captured

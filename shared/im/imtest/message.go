@@ -32,6 +32,15 @@ type Message struct {
 	// of a one-to-one message has said so.
 	NeedReceipt bool `json:"needReceipt,omitempty"`
 	PeerRead    bool `json:"peerRead,omitempty"`
+	// Extensible: the sender lets others put extensions on it.
+	Extensible bool              `json:"extensible,omitempty"`
+	Reactions  []Reaction        `json:"reactions,omitempty"`
+	Extensions map[string]string `json:"extensions,omitempty"` // by key
+	// extensionSeqs has the number of the last write of each key, also of deleted
+	// ones; extensionSeq is the last write's, extensionsCleared the last one's that
+	// cleared all. They and Extensions are replaced, never changed.
+	extensionSeqs                   map[string]int
+	extensionSeq, extensionsCleared int
 	// Version counts the modifications.
 	Version int `json:"version,omitempty"`
 	// ClientTime is MsgClientTime: the send's time on the sender's device, in Unix

@@ -118,15 +118,6 @@ type receiptQuery struct {
 	Cursor           string
 }
 
-func (a *App) receiptLine(in receiptQuery) (*group, *line, error) {
-	g, err := a.membered(in.GroupId)
-	if err != nil {
-		return nil, nil, err
-	}
-	l, err := g.lineOf(in.TopicId)
-	return g, l, err
-}
-
 // getReceipts counts who has read messages.
 func getReceipts(a *App, in receiptQuery) (object, error) {
 	if n := len(in.MsgSeqList); n == 0 || n > maxReceipts {
@@ -134,7 +125,7 @@ func getReceipts(a *App, in receiptQuery) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g, l, err := a.receiptLine(in)
+	g, l, err := lineIn(a.membered, in.GroupId, in.TopicId)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +156,7 @@ func getReceiptMembers(a *App, in receiptQuery) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g, l, err := a.receiptLine(in)
+	g, l, err := lineIn(a.membered, in.GroupId, in.TopicId)
 	if err != nil {
 		return nil, err
 	}

@@ -53,6 +53,8 @@ func (b sendBody) send(by caller) (c2cSend, error) {
 		skipAfter:   slices.Contains(b.ForbidCallbackControl, forbidAfter),
 		notToSender: b.SyncOtherMachine != nil && *b.SyncOtherMachine == 2,
 		noUnread:    slices.Contains(b.SendMsgControl, "NoUnread"),
+		needReceipt: b.IsNeedReadReceipt == 1,
+		extensible:  b.SupportMessageExtension == 1,
 		from:        by.from, byREST: true,
 	}
 	if s.sender == "" {

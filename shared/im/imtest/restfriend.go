@@ -10,6 +10,39 @@ import (
 
 var friendMisfits = misfits{"": 30001}
 
+// friendsOf returns the account that a command about friends is for. The caller holds
+// the lock.
+func (a *App) friendsOf(userID string) (*account, error) {
+	if u := a.user(userID); u != nil {
+		return u, nil
+	}
+	return nil, fail(30003, "From_Account is missing or not imported")
+}
+
+// accountResults are the parts of an answer that has one for each account of its
+// request.
+type accountResults struct {
+	items  []object
+	failed []string
+}
+
+// add notes what became of an account: its code, 0 for success, and more fields.
+func (r *accountResults) add(id string, code int, info string, more ...any) {
+	if code != 0 {
+		r.failed = append(r.failed, id)
+	}
+	r.items = append(r.items, object{"To_Account", id}.with(more...).with("ResultCode", code, "ResultInfo", info))
+}
+
+// answer is a success with the results under a name, and the accounts that failed.
+func (r *accountResults) answer(name string) object {
+	out := ok.with(name, r.items)
+	if len(r.failed) > 0 {
+		out = out.with("Fail_Account", r.failed)
+	}
+	return out
+}
+
 type friendAddRequest struct {
 	From_Account  string //nolint:revive // IM's spelling
 	AddFriendItem []struct {
@@ -27,12 +60,13 @@ func friendAdd(a *App, by caller, in friendAddRequest) (object, error) {
 		return nil, fail(30001, "AddFriendItem or AddType does not fit")
 	}
 	a.mu.Lock()
-	from := a.user(in.From_Account)
-	if from == nil {
+	from, err := a.friendsOf(in.From_Account)
+	if err != nil {
 		a.mu.Unlock()
-		return nil, fail(30003, "From_Account is missing or not imported")
+		return nil, err
 	}
-	items, failed, pairs := []object{}, []string{}, []object{}
+	var results accountResults
+	pairs := []object{}
 	for _, item := range in.AddFriendItem {
 		to := a.user(item.To_Account)
 		code, info := 0, ""
@@ -67,10 +101,7 @@ func friendAdd(a *App, by caller, in friendAddRequest) (object, error) {
 				pairs = append(pairs, object{"From_Account", to.id, "To_Account", from.id, "Initiator_Account", from.id})
 			}
 		}
-		if code != 0 {
-			failed = append(failed, item.To_Account)
-		}
-		items = append(items, object{"To_Account", item.To_Account, "ResultCode", code, "ResultInfo", info})
+		results.add(item.To_Account, code, info)
 	}
 	a.mu.Unlock()
 	if len(pairs) > 0 {
@@ -78,11 +109,7 @@ func friendAdd(a *App, by caller, in friendAddRequest) (object, error) {
 			"PairList", pairs, "ClientCmd", "friend_add", "Admin_Account", by.admin(), "ForceFlag", in.ForceAddFlags,
 		}})
 	}
-	out := ok.with("ResultItem", items)
-	if len(failed) > 0 {
-		out = out.with("Fail_Account", failed)
-	}
-	return out, nil
+	return results.answer("ResultItem"), nil
 }
 
 type accountPairs struct {
@@ -128,12 +155,13 @@ func (a *App) eachPair(by caller, in accountPairs, callback string, f func(from,
 		return nil, fail(30001, "1 to 1000 accounts")
 	}
 	a.mu.Lock()
-	from := a.user(in.From_Account)
-	if from == nil {
+	from, err := a.friendsOf(in.From_Account)
+	if err != nil {
 		a.mu.Unlock()
-		return nil, fail(30003, "From_Account is missing or not imported")
+		return nil, err
 	}
-	items, pairs := []object{}, []object{}
+	var results accountResults
+	pairs := []object{}
 	for _, id := range in.To_Account {
 		code, info := 30003, "not imported"
 		if to := a.user(id); to != nil {
@@ -141,13 +169,13 @@ func (a *App) eachPair(by caller, in accountPairs, callback string, f func(from,
 				pairs = append(pairs, object{"From_Account", from.id, "To_Account", id})
 			}
 		}
-		items = append(items, object{"To_Account", id, "ResultCode", code, "ResultInfo", info})
+		results.add(id, code, info)
 	}
 	a.mu.Unlock()
 	if len(pairs) > 0 {
 		a.after(notice{command: callback, from: by.from, body: object{"PairList", pairs}})
 	}
-	return ok.with("ResultItem", items), nil
+	return results.answer("ResultItem"), nil
 }
 
 type friendCheckRequest struct {
@@ -162,11 +190,11 @@ func friendCheck(a *App, in friendCheckRequest) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.user(in.From_Account)
-	if from == nil {
-		return nil, fail(30003, "From_Account is missing or not imported")
+	from, err := a.friendsOf(in.From_Account)
+	if err != nil {
+		return nil, err
 	}
-	items := []object{}
+	var results accountResults
 	for _, id := range in.To_Account {
 		relation, code := "CheckResult_Type_NoRelation", 0
 		switch to := a.user(id); {
@@ -179,9 +207,9 @@ func friendCheck(a *App, in friendCheckRequest) (object, error) {
 		case to.friends[from.id] != nil && in.CheckType == "CheckResult_Type_Both":
 			relation = "CheckResult_Type_BWithA"
 		}
-		items = append(items, object{"To_Account", id, "Relation", relation, "ResultCode", code, "ResultInfo", ""})
+		results.add(id, code, "", "Relation", relation)
 	}
-	return ok.with("InfoItem", items), nil
+	return results.answer("InfoItem"), nil
 }
 
 // The tags of a friend.
@@ -208,11 +236,11 @@ func friendUpdate(a *App, in friendUpdateRequest) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.user(in.From_Account)
-	if from == nil {
-		return nil, fail(30003, "From_Account is missing or not imported")
+	from, err := a.friendsOf(in.From_Account)
+	if err != nil {
+		return nil, err
 	}
-	items := []object{}
+	var results accountResults
 	for _, item := range in.UpdateItem {
 		code, info := 0, ""
 		f := from.friends[item.To_Account]
@@ -226,9 +254,9 @@ func friendUpdate(a *App, in friendUpdateRequest) (object, error) {
 				f.set(from, i)
 			}
 		}
-		items = append(items, object{"To_Account", item.To_Account, "ResultCode", code, "ResultInfo", info})
+		results.add(item.To_Account, code, info)
 	}
-	return ok.with("ResultItem", items), nil
+	return results.answer("ResultItem"), nil
 }
 
 // ofFriend reports whether the item is one that friend_update takes.
@@ -257,10 +285,10 @@ type listRequest struct {
 func friendGet(a *App, in listRequest) (object, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.user(in.From_Account)
+	from, err := a.friendsOf(in.From_Account)
 	switch {
-	case from == nil:
-		return nil, fail(30003, "From_Account is missing or not imported")
+	case err != nil:
+		return nil, err
 	case in.StartIndex < 0:
 		return nil, fail(30001, "StartIndex is below 0")
 	}
@@ -294,10 +322,10 @@ func pageOf[T any](list []T, from, most int) (page []T, next int) {
 func blackListGet(a *App, in listRequest) (object, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.user(in.From_Account)
+	from, err := a.friendsOf(in.From_Account)
 	switch {
-	case from == nil:
-		return nil, fail(30003, "From_Account is missing or not imported")
+	case err != nil:
+		return nil, err
 	case in.StartIndex < 0 || in.MaxLimited < 1 || in.MaxLimited > 1000:
 		return nil, fail(30001, "StartIndex or MaxLimited does not fit")
 	}

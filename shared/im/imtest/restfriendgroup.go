@@ -70,16 +70,15 @@ func friendGetList(a *App, in friendListRequest) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.user(in.From_Account)
-	if from == nil {
-		return nil, fail(30003, "From_Account is missing or not imported")
+	from, err := a.friendsOf(in.From_Account)
+	if err != nil {
+		return nil, err
 	}
-	items, failed := []object{}, []string{}
+	var results accountResults
 	for _, id := range in.To_Account {
 		f, to := from.friends[id], a.user(id)
 		if f == nil || to == nil {
-			failed = append(failed, id)
-			items = append(items, object{"To_Account", id, "ResultCode", 30001, "ResultInfo", "no friend"})
+			results.add(id, 30001, "no friend")
 			continue
 		}
 		values := []object{}
@@ -92,17 +91,9 @@ func friendGetList(a *App, in friendListRequest) (object, error) {
 				values = append(values, object{"Tag", tag, "Value", value})
 			}
 		}
-		items = append(items, object{"To_Account", id, "SnsProfileItem", values, "ResultCode", 0, "ResultInfo", ""})
+		results.add(id, 0, "", "SnsProfileItem", values)
 	}
-	return withFailed(ok.with("InfoItem", items), failed), nil
-}
-
-// withFailed adds the list of accounts that failed, if there are any.
-func withFailed(out object, failed []string) object {
-	if len(failed) == 0 {
-		return out
-	}
-	return out.with("Fail_Account", failed)
+	return results.answer("InfoItem"), nil
 }
 
 type friendImportRequest struct {
@@ -122,11 +113,11 @@ func friendImport(a *App, in friendImportRequest) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.user(in.From_Account)
-	if from == nil {
-		return nil, fail(30003, "From_Account is missing or not imported")
+	from, err := a.friendsOf(in.From_Account)
+	if err != nil {
+		return nil, err
 	}
-	items, failed := []object{}, []string{}
+	var results accountResults
 	for _, item := range in.AddFriendItem {
 		code, info := 0, ""
 		switch {
@@ -137,9 +128,7 @@ func friendImport(a *App, in friendImportRequest) (object, error) {
 		case a.user(item.To_Account) == nil:
 			code, info = 30003, "not imported"
 		}
-		if code != 0 {
-			failed = append(failed, item.To_Account)
-		} else {
+		if code == 0 {
 			f := &friend{source: item.AddSource, added: a.clock.Now(), tags: make(map[string]any)}
 			if item.AddTime > 0 {
 				f.added = time.Unix(item.AddTime, 0)
@@ -155,9 +144,9 @@ func friendImport(a *App, in friendImportRequest) (object, error) {
 			}
 			from.friends[item.To_Account] = f
 		}
-		items = append(items, object{"To_Account", item.To_Account, "ResultCode", code, "ResultInfo", info})
+		results.add(item.To_Account, code, info)
 	}
-	return withFailed(ok.with("ResultItem", items), failed), nil
+	return results.answer("ResultItem"), nil
 }
 
 type deleteAllRequest struct {
@@ -168,10 +157,10 @@ type deleteAllRequest struct {
 // (269/1645).
 func friendDeleteAll(a *App, in deleteAllRequest) (object, error) {
 	a.mu.Lock()
-	from := a.user(in.From_Account)
-	if from == nil {
+	from, err := a.friendsOf(in.From_Account)
+	if err != nil {
 		a.mu.Unlock()
-		return nil, fail(30003, "From_Account is missing or not imported")
+		return nil, err
 	}
 	pairs := []object{}
 	for _, id := range sortedKeys(from.friends) {
@@ -196,18 +185,17 @@ func blackListCheck(a *App, in friendCheckRequest) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.user(in.From_Account)
-	if from == nil {
-		return nil, fail(30003, "From_Account is missing or not imported")
+	from, err := a.friendsOf(in.From_Account)
+	if err != nil {
+		return nil, err
 	}
-	items, failed := []object{}, []string{}
+	var results accountResults
 	for _, id := range in.To_Account {
 		to := a.user(id)
 		relation, code := "BlackCheckResult_Type_NO", 0
 		switch {
 		case to == nil:
 			code = 30003
-			failed = append(failed, id)
 		case both && from.blocks(id) && to.blocks(from.id):
 			relation = "BlackCheckResult_Type_BothWay"
 		case from.blocks(id):
@@ -215,9 +203,9 @@ func blackListCheck(a *App, in friendCheckRequest) (object, error) {
 		case both && to.blocks(from.id):
 			relation = "BlackCheckResult_Type_BWithA"
 		}
-		items = append(items, object{"To_Account", id, "Relation", relation, "ResultCode", code, "ResultInfo", ""})
+		results.add(id, code, "", "Relation", relation)
 	}
-	return withFailed(ok.with("BlackListCheckItem", items), failed), nil
+	return results.answer("BlackListCheckItem"), nil
 }
 
 // Limits of friend groups (269/10107).
@@ -240,30 +228,29 @@ func friendGroupAdd(a *App, in friendGroups) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.user(in.From_Account)
+	from, err := a.friendsOf(in.From_Account)
 	switch {
-	case from == nil:
-		return nil, fail(30003, "From_Account is missing or not imported")
+	case err != nil:
+		return nil, err
 	case slices.ContainsFunc(in.GroupName, func(name string) bool { return slices.Contains(from.friendGroups, name) }):
 		return nil, fail(32207, "a group of this name exists")
 	case len(from.friendGroups)+len(in.GroupName) > maxFriendGroups:
 		return nil, fail(32216, "over 32 groups of friends")
 	}
 	from.friendGroups = append(from.friendGroups, in.GroupName...)
-	items, failed := []object{}, []string{}
+	var results accountResults
 	for _, id := range in.To_Account {
 		f, code := from.friends[id], 0
 		if f == nil {
 			code = 30001
-			failed = append(failed, id)
 		} else {
 			for _, name := range in.GroupName {
 				from.groupFriend(f, name)
 			}
 		}
-		items = append(items, object{"To_Account", id, "ResultCode", code, "ResultInfo", ""})
+		results.add(id, code, "")
 	}
-	return withFailed(ok.with("ResultItem", items, "CurrentSequence", len(from.friendGroups)), failed), nil
+	return results.answer("ResultItem").with("CurrentSequence", len(from.friendGroups)), nil
 }
 
 // friendGroupDelete takes groups away; the friends stay friends (269/10108).
@@ -273,9 +260,9 @@ func friendGroupDelete(a *App, in friendGroups) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.user(in.From_Account)
-	if from == nil {
-		return nil, fail(30003, "From_Account is missing or not imported")
+	from, err := a.friendsOf(in.From_Account)
+	if err != nil {
+		return nil, err
 	}
 	named := func(name string) bool { return slices.Contains(in.GroupName, name) }
 	from.friendGroups = slices.DeleteFunc(from.friendGroups, named)
@@ -290,9 +277,9 @@ func friendGroupDelete(a *App, in friendGroups) (object, error) {
 func friendGroupGet(a *App, in friendGroups) (object, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	from := a.user(in.From_Account)
-	if from == nil {
-		return nil, fail(30003, "From_Account is missing or not imported")
+	from, err := a.friendsOf(in.From_Account)
+	if err != nil {
+		return nil, err
 	}
 	items := []object{}
 	for _, name := range from.friendGroups {

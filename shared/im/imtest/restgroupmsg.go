@@ -40,10 +40,11 @@ func sendGroupMsg(a *App, by caller, in groupMsgRequest) (object, error) {
 	s := groupSend{
 		groupID: in.GroupId, topicID: in.TopicId, sender: in.From_Account, operator: by.id, random: *in.Random, body: in.MsgBody,
 		custom: in.CloudCustomData, priority: priority, onlineOnly: in.OnlineOnlyFlag == 1, mentions: in.GroupAtInfo,
-		directed:   in.To_Account,
-		skipBefore: slices.Contains(in.ForbidCallbackControl, forbidBefore),
-		skipAfter:  slices.Contains(in.ForbidCallbackControl, forbidAfter),
-		from:       by.from, byREST: true,
+		directed:    in.To_Account,
+		skipBefore:  slices.Contains(in.ForbidCallbackControl, forbidBefore),
+		skipAfter:   slices.Contains(in.ForbidCallbackControl, forbidAfter),
+		needReceipt: in.NeedReadReceipt == 1, extensible: in.SupportMessageExtension == 1,
+		from: by.from, byREST: true,
 	}
 	if s.sender == "" {
 		s.sender = notFoundSender
@@ -71,11 +72,8 @@ func sendSystemNotification(a *App, in systemNotice) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g, err := a.existing(in.GroupId)
+	g, _, err := lineIn(a.existing, in.GroupId, in.TopicId)
 	if err != nil {
-		return nil, err
-	}
-	if _, err := g.lineOf(in.TopicId); err != nil {
 		return nil, err
 	}
 	if g.isAVRoom() && len(in.ToMembers_Account) > 0 {
@@ -169,11 +167,7 @@ const deletableMessages = 1000
 func deleteGroupMsgBySender(a *App, in bySenderRequest) (object, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g, err := a.existing(in.GroupId)
-	if err != nil {
-		return nil, err
-	}
-	l, err := g.lineOf(in.TopicId)
+	g, l, err := lineIn(a.existing, in.GroupId, in.TopicId)
 	switch {
 	case err != nil:
 		return nil, err
@@ -205,11 +199,7 @@ func groupMsgGetSimple(a *App, in simpleHistory) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g, err := a.existing(in.GroupId)
-	if err != nil {
-		return nil, err
-	}
-	l, err := g.lineOf(in.TopicId)
+	g, l, err := lineIn(a.existing, in.GroupId, in.TopicId)
 	if err != nil {
 		return nil, err
 	}

@@ -228,11 +228,7 @@ func importGroupMsg(a *App, in importGroupMsgRequest) (object, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g, err := a.importable(in.GroupId)
-	if err != nil {
-		return nil, err
-	}
-	l, err := g.lineOf(in.TopicId)
+	g, l, err := lineIn(a.importable, in.GroupId, in.TopicId)
 	switch {
 	case err != nil:
 		return nil, err

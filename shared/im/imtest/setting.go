@@ -1,7 +1,9 @@
 package imtest
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,10 +18,12 @@ type ConversationSetting struct {
 	Flag   string `json:"flag,omitempty"`
 	Marks  []int  `json:"marks,omitempty"`  // the standard marks, 0 to 63
 	Custom string `json:"custom,omitempty"` // custom data of the conversation
+	// Groups are the names of the conversation groups that it is in.
+	Groups []string `json:"groups,omitempty"`
 }
 
 func (s ConversationSetting) isZero() bool {
-	return s.Pinned.IsZero() && s.Flag == "" && len(s.Marks) == 0 && s.Custom == ""
+	return s.Pinned.IsZero() && s.Flag == "" && len(s.Marks) == 0 && s.Custom == "" && len(s.Groups) == 0
 }
 
 // msgFlags are how a user may be told of messages.
@@ -38,7 +42,7 @@ func (c *Client) Setting(userID, groupID string) ConversationSetting {
 	defer c.app.mu.Unlock()
 	if u := c.app.user(c.userID); u != nil {
 		s := u.settings[contactKey(userID, groupID)]
-		s.Marks = slices.Clone(s.Marks)
+		s.Marks, s.Groups = slices.Clone(s.Marks), slices.Clone(s.Groups)
 		return s
 	}
 	return ConversationSetting{}
@@ -63,8 +67,13 @@ func (c *Client) Set(userID, groupID string, change func(*ConversationSetting)) 
 	}
 	key := contactKey(userID, groupID)
 	s := u.settings[key]
-	s.Marks = slices.Clone(s.Marks)
+	s.Marks, s.Groups = slices.Clone(s.Marks), slices.Clone(s.Groups)
 	change(&s)
+	for _, name := range s.Groups {
+		if !slices.ContainsFunc(u.conversationGroups, func(g ConversationGroup) bool { return g.Name == name }) {
+			return fail(50001, "there is no such conversation group")
+		}
+	}
 	for _, mark := range s.Marks {
 		if mark < 0 || mark > maxConversationMark {
 			return fail(50001, "a mark is 0 to 63")
@@ -77,11 +86,8 @@ func (c *Client) Set(userID, groupID string, change func(*ConversationSetting)) 
 		return fail(50001, "the custom data is over 256 bytes")
 	case s.Flag != "" && !slices.Contains(msgFlags, s.Flag):
 		return fail(50001, "the flag is AcceptAndNotify, AcceptNotNotify or Discard")
-	case s.isZero():
-		delete(u.settings, key)
-	default:
-		u.settings[key] = s
 	}
+	u.keep(key, s)
 	return nil
 }
 
@@ -409,4 +415,98 @@ func (c *Client) Refuse(groupID, userID string) error {
 	g.applicants = slices.DeleteFunc(g.applicants, func(x string) bool { return x == userID })
 	a.tipUser(userID, g, Tip{What: "refused", Operator: c.userID, Users: []string{userID}})
 	return nil
+}
+
+// ConversationGroup is a name under which a user puts conversations.
+type ConversationGroup struct {
+	ID   int    `json:"id"`
+	Name string `json:"name"`
+}
+
+// Limits of conversation groups, our own.
+const (
+	maxConversationGroups    = 20
+	maxConversationGroupName = 32 // bytes
+)
+
+// ConversationGroups are the user's, in the order of their making.
+func (c *Client) ConversationGroups() []ConversationGroup {
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	if u := c.app.user(c.userID); u != nil {
+		return slices.Clone(u.conversationGroups)
+	}
+	return nil
+}
+
+// NameConversationGroup makes a conversation group (before is ""), gives one another
+// name, or deletes it (name is "").
+func (c *Client) NameConversationGroup(before, name string) (ConversationGroup, error) {
+	a := c.app
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := a.user(c.userID)
+	if c.gone || u == nil {
+		return ConversationGroup{}, errLoggedOut
+	}
+	index := func(name string) int {
+		return slices.IndexFunc(u.conversationGroups, func(g ConversationGroup) bool { return g.Name == name })
+	}
+	switch i := index(before); {
+	case before != "" && i < 0:
+		return ConversationGroup{}, fail(50001, "there is no such conversation group")
+	case name != "" && (len(name) > maxConversationGroupName || index(name) >= 0):
+		return ConversationGroup{}, fail(50001, "the name is over 32 bytes or taken")
+	case before == "" && (name == "" || len(u.conversationGroups) >= maxConversationGroups):
+		return ConversationGroup{}, fail(50001, "a group has a name, and there are at most 20")
+	case before == "":
+		u.lastConversationGroup++
+		g := ConversationGroup{u.lastConversationGroup, name}
+		u.conversationGroups = append(u.conversationGroups, g)
+		return g, nil
+	default:
+		g := u.conversationGroups[i]
+		for key, s := range u.settings {
+			if j := slices.Index(s.Groups, before); j >= 0 {
+				s.Groups = slices.Delete(slices.Clone(s.Groups), j, j+1)
+				if name != "" {
+					s.Groups = append(s.Groups, name)
+				}
+				u.keep(key, s)
+			}
+		}
+		if name == "" {
+			u.conversationGroups = slices.Delete(u.conversationGroups, i, i+1)
+			return g, nil
+		}
+		u.conversationGroups[i].Name = name
+		return u.conversationGroups[i], nil
+	}
+}
+
+// keep stores what the user set for a conversation, where it is anything. The caller
+// holds the lock.
+func (u *account) keep(key string, s ConversationSetting) {
+	if s.isZero() {
+		delete(u.settings, key)
+		return
+	}
+	u.settings[key] = s
+}
+
+// Settings calls f with everything that the user set for conversations, in a fixed
+// order.
+func (c *Client) Settings(f func(userID, groupID string, s ConversationSetting)) {
+	c.app.mu.Lock()
+	u := c.app.user(c.userID)
+	if u == nil {
+		c.app.mu.Unlock()
+		return
+	}
+	settings := maps.Clone(u.settings)
+	c.app.mu.Unlock()
+	for _, key := range sortedKeys(settings) {
+		userID, groupID, _ := strings.Cut(key, "\x00")
+		f(userID, groupID, settings[key])
+	}
 }

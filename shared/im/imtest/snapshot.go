@@ -173,14 +173,14 @@ func (k *copier) account(u *account) *account {
 		f.groups, f.tags = slices.Clone(f.groups), maps.Clone(f.tags)
 		return f
 	})
-	u.friendGroups = slices.Clone(u.friendGroups)
+	u.friendGroups, u.conversationGroups = slices.Clone(u.friendGroups), slices.Clone(u.conversationGroups)
 	u.blocked = maps.Clone(u.blocked)
 	u.seen, u.waiting = k.list(u.seen), k.list(u.waiting)
 	u.gone = eachCopied(u.gone, k.message)
 	u.attributes = maps.Clone(u.attributes)
 	u.tags = slices.Clone(u.tags)
 	u.settings = eachCopied(u.settings, func(s ConversationSetting) ConversationSetting {
-		s.Marks = slices.Clone(s.Marks)
+		s.Marks, s.Groups = slices.Clone(s.Marks), slices.Clone(s.Groups)
 		return s
 	})
 	hidden := make(map[*Message]bool, len(u.hidden))

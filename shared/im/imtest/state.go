@@ -155,7 +155,7 @@ func (u *account) state() UserState {
 			name = "GROUP" + group
 		}
 		setting := u.settings[key]
-		setting.Marks = slices.Clone(setting.Marks)
+		setting.Marks, setting.Groups = slices.Clone(setting.Marks), slices.Clone(setting.Groups)
 		s.Settings[name] = setting
 	}
 	for _, c := range u.devices {

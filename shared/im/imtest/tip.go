@@ -12,7 +12,8 @@ type Tip struct {
 	// What is joined, quit, kicked, banned, admin, notAdmin, owner, profile, muted,
 	// unmuted, attributes or counters, which all members are told; applied, which
 	// leaders are told; invited, accepted or refused, which the user is
-	// told; read and receipts, which the writer of messages is told.
+	// told; read and receipts, which the writer of messages is told; reaction or
+	// extensions, which everybody is told who has the message.
 	What     string            `json:"what"`
 	Operator string            `json:"operator,omitempty"` // who did it
 	Users    []string          `json:"users,omitempty"`    // to whom
@@ -21,6 +22,10 @@ type Tip struct {
 	Changed  map[string]string `json:"changed,omitempty"`  // of a profile, by IM's names
 	Until    time.Time         `json:"until,omitzero"`     // messages up to this time are read
 	Receipts []Receipt         `json:"receipts,omitempty"` // of messages that somebody has read
+	Message  *Message          `json:"message,omitempty"`  // that something was put on
+	Reaction *Reaction         `json:"reaction,omitempty"` // that changed
+	// Extensions are the keys that changed.
+	Extensions *ExtensionChange `json:"extensions,omitempty"`
 }
 
 // tip tells the members of a group, on devices that want tips. The caller holds

@@ -1,6 +1,6 @@
 // Switches for how badly the emulator behaves.
-import { complain, element, set } from "../dom.js";
-import { chaos as now, misbehave } from "../im.js";
+import { complain, element, patch, set } from "../dom.js";
+import { chaos as now, misbehave, unknownCommands } from "../im.js";
 
 const switches = [
   { label: "Send after-callbacks twice", set: { duplicate: 1 } },
@@ -24,8 +24,14 @@ export const chaos = {
       element("p", { className: "soft" }, "The emulator behaves as badly as IM may. What is told twice, late or out of order still counts once."),
       element("fieldset", { id: "chaos" }, element("legend", {}, "From now on"), ...boxes.map((b) => element("label", {}, b.box, ` ${b.label}`))));
 
-    let applying = 0;
-    const count = () => badge("chaos", boxes.filter((b) => b.box.checked).length, "switched on");
+    // What a front end or a backend asked for and the emulator does not model.
+    const commands = element("ul", { id: "unknown" });
+    const unknown = element("section", { "aria-label": "Unknown commands", hidden: true },
+      element("h2", {}, "Unknown commands"), element("p", { className: "soft" }, "The emulator does not model these. A web page's got an empty success, a backend's error 60009."), commands);
+    panel.append(unknown);
+
+    let applying = 0, unknowns = [];
+    const count = () => badge("chaos", boxes.filter((b) => b.box.checked).length + unknowns.length, "switched on, or unknown to the emulator");
 
     async function apply(box) {
       count();
@@ -41,7 +47,10 @@ export const chaos = {
 
     // The emulator knows what is on, also after the page was loaded again.
     async function refresh() {
-      const settings = await now(world);
+      const [settings, list] = await Promise.all([now(world), unknownCommands(world)]);
+      unknowns = list;
+      patch(commands, list, (command) => command, (command) => element("li", {}, element("code", {}, command)));
+      set(unknown, "hidden", list.length === 0);
       if (applying) return;
       for (const b of boxes) set(b.box, "checked", Object.keys(b.set).every((k) => settings[k] === b.set[k]));
       count();
