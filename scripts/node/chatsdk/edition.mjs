@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
-import { alice, bob, check, control, old, User } from "./harness.mjs";
+import { alice, base, bob, check, control, old, sdkAppID, sig, User } from "./harness.mjs";
 
-// The emulator of this file sells nothing and allows three web logins; see sdk_test.go.
-check("what a small edition lacks is refused by the SDK", async () => {
+// The emulator of this file sells nothing, allows three web logins and one kind of device; see sdk_test.go.
+check("a small edition makes groups", async () => {
   await alice.must(() => chat.createGroup({ type: "Public", name: "Small", groupID: "small", joinOption: "FreeAccess" }));
+  assert.equal((await control("state")).groups.find((g) => g.groupId === "small").owner, "alice");
+});
+check("what a small edition lacks is refused by the SDK", async () => {
   const out = await alice.do(() => chat.setGroupCounters({ groupID: "small", counters: { likes: 1 } }));
   assert.equal(out.failed, 3122, JSON.stringify(out));
   const { groups } = await control("state");
@@ -29,4 +32,12 @@ check("several pages of one user stay, and all see what comes and what the user 
   const fourth = await User.login("alice");
   assert.equal((await alice.wait("KICKED_OUT")).type, "multipleAccount");
   await Promise.all([fourth, ...pages].map((p) => p.close()));
+});
+check("a login on another kind of device kicks the page", async () => {
+  const page = await User.login("dora");
+  const login = await fetch(`${base}/client/login`, { method: "POST", body: JSON.stringify({ sdkAppId: sdkAppID, userId: "dora", userSig: sig("dora"), platform: "iOS" }) });
+  assert.equal(login.status, 200);
+  assert.equal((await page.wait("KICKED_OUT")).type, "multipleDevice");
+  assert.deepEqual((await control("state")).users.find((u) => u.userId === "dora").platforms, ["iOS"]);
+  await page.close();
 });

@@ -25,6 +25,9 @@ check("a group text arrives once, with the same ID and sequence at both ends", a
 check("mentions arrive", async () => {
   await alice.must(() => chat.sendMessage(chat.createTextAtMessage({ to: "team", conversationType: "GROUP", payload: { text: "@bob look", atUserList: ["bob"] } })));
   assert.deepEqual((await groupState("team")).messages.at(-1).mentions, ["bob"]);
+  const got = await bob.received("@bob look");
+  assert.deepEqual(got.atUserList, ["bob"]);
+  await bob.wait("CONVERSATION_LIST_UPDATED", `(list) => list.some((c) => c.conversationID === "GROUPteam" && c.groupAtInfoList.some((at) => at.from === "alice" && at.messageSequence === ${got.sequence}))`);
 });
 check("group history is the same for members and the emulator, by pages", async () => {
   for (let i = 0; i < 50; i++) {
@@ -48,6 +51,7 @@ check("the group's unread count is there at login and falls when read", async ()
   const { readSeq } = before.members.find((m) => m.userId === "bob");
   assert.equal(data.conversation.unreadCount, before.messages.filter((m) => m.seq > readSeq && m.from !== "bob").length);
   assert.ok(data.conversation.unreadCount >= 50, `unread ${data.conversation.unreadCount}`);
+  assert.deepEqual(data.conversation.groupAtInfoList.map((at) => at.messageSequence), before.messages.filter((m) => m.mentions).map((m) => m.seq));
   await bob.must(() => chat.setMessageRead({ conversationID: "GROUPteam" }));
   await pause(500);
   const state = await groupState("team");
@@ -120,6 +124,7 @@ check("counters are counted", async () => {
   assert.deepEqual((await groupState("team")).counters, { likes: 5 });
   const { data } = await bob.must(() => chat.getGroupCounters({ groupID: "team", keyList: ["likes"] }));
   assert.equal(data.counters.likes, 5);
+  await bob.wait("GROUP_COUNTER_UPDATED", (e) => e.groupID === "team" && e.key === "likes" && e.value === 5);
 });
 check("a member is removed and told", async () => {
   await bob.forget();

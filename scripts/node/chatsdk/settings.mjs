@@ -56,7 +56,9 @@ check("conversation marks and custom data are kept", async () => {
   await bob.must(() => chat.setConversationCustomData({ conversationIDList: ["C2Calice"], customData: "vip" }));
   assert.deepEqual((await userState("bob")).settings.C2Calice, { marks: [0], custom: "vip" });
   await bob.login();
-  assert.equal((await conversation(bob, "C2Calice")).customData, "vip");
+  const kept = await conversation(bob, "C2Calice");
+  assert.equal(kept.customData, "vip");
+  assert.deepEqual(kept.markList, [1]);
 }, newest);
 check("a user's status and text reach who watches, and who asks", async () => {
   await bob.must(() => chat.subscribeUserStatus({ userIDList: ["alice"] }));
@@ -90,13 +92,14 @@ check("a group message's read receipt reaches its writer, with who has read it",
   const { GroupMsgReceiptList } = await rest("group_open_http_svc/get_group_msg_receipt", { GroupId: "desk", MsgSeqList: [{ MsgSeq: seq }] });
   assert.deepEqual(GroupMsgReceiptList, [{ MsgSeq: seq, Code: 0, ReadNum: 1, UnreadNum: 0 }]);
 }, newest);
-check("a one-to-one message's read receipt is in the emulator", async () => {
+check("a one-to-one message's read receipt reaches its writer and the emulator", async () => {
   await alice.must(() => chat.sendMessage(chat.createTextMessage({ to: "bob", conversationType: "C2C", needReadReceipt: true, payload: { text: "confirm" } })));
   await bob.received("confirm");
   await bob.must(async () => {
     const { data } = await chat.getMessageList({ conversationID: "C2Calice" });
     return chat.sendMessageReadReceipt(data.messageList.filter((m) => m.payload.text === "confirm"));
   });
+  await alice.wait("MESSAGE_READ_RECEIPT_RECEIVED", (list) => list.some((r) => r.userID === "bob" && r.isPeerRead));
   const { conversations } = await control("state");
   assert.ok(conversations.flatMap((c) => c.messages).find((m) => m.body[0]?.MsgContent.Text === "confirm").peerRead);
 }, newest);
@@ -113,6 +116,11 @@ check("a message at the top of a group is there for all members", async () => {
     return chat.pinGroupMessage({ groupID: "desk", message: data.messageList.find((m) => m.payload.text === "two"), isPinned: true });
   });
   assert.equal(refused.failed, 10007);
+  await alice.must(async () => {
+    const { data } = await chat.getPinnedGroupMessageList("desk");
+    return chat.pinGroupMessage({ groupID: "desk", message: data.messageList[0], isPinned: false });
+  });
+  assert.equal((await groupState("desk")).pinned, undefined);
 }, newest);
 check("a deleted message is gone for one user and stays for the other", async () => {
   for (const [conversationID, to, options] of [["C2Cbob", "bob", {}], ["GROUPdesk", "desk", { group: true }]]) {

@@ -18,11 +18,17 @@ var commands = map[string]func(*request) (fields, error){
 	"openim.authkey":                                answers(fields{"AuthKey": "emulator"}),
 	"im_sdk_config_mgr.fetch_config":                answers(fields{"Version": 1, "CloudControlConfig": "{}", "ExpiredTime": 86400}),
 	"im_sdk_config_mgr.fetch_imsdk_purchase_bitsv2": purchases,
-	"recentcontact.get_contact_group":               answers(fields{"CompleteFlag": 1, "ContactItem": []fields{}, "GroupItem": []fields{}, "NextStartIndex": 0}),
-	"recentcontact.search_contact_group":            answers(fields{"ContactItem": []fields{}, "GroupItem": []fields{}}),
+	"recentcontact.get_contact_group":               contactGroups,
+	"recentcontact.search_contact_group":            someContactGroups,
+	"recentcontact.create_contact_group":            createContactGroups,
+	"recentcontact.del_contact_group":               deleteContactGroups,
+	"recentcontact.update_contact_group":            updateContactGroup,
 	"openim.getmsg":                                 answers(fields{"SyncFlag": 2, "Cookie": "", "MsgList": []fields{}, "EventArray": []fields{}}),
 	"sns.pendency_get":                              answers(fields{"PendencyItem": []fields{}, "StartTime": 0, "CurrentSequence": 0, "UnreadPendencyCount": 0}),
 	"group_open_http_svc.batch_get_group_notify":    answers(fields{"NotifyRspList": []fields{}}), // the gate pushes again what was missed
+	"group_open_http_svc.get_group_notify":          answers(fields{"NotifyRspList": []fields{}}),
+	"im_open_status.ws_stat_background":             answers(nil), // the emulator's pages have no push to a phone
+	"im_open_status.ws_stat_foreground":             answers(nil),
 
 	"million_group_open_http_svc.get_joined_group_list": joinedGroups(true),
 	"million_group_open_http_svc.create_topic":          passed("million_group_open_http_svc/create_topic"),
@@ -44,34 +50,57 @@ var commands = map[string]func(*request) (fields, error){
 	"im_open_status.ws_status_subscribe":     watch,
 	"im_open_status.ws_status_unsubscribe":   unwatch,
 
+	"openim_msg_ext_http_svc.reaction_add":              react(true),
+	"openim_msg_ext_http_svc.reaction_del":              react(false),
+	"openim_msg_ext_http_svc.reaction_multi_stat":       reactions,
+	"openim_msg_ext_http_svc.reaction_iterate":          reactionUsers,
+	"openim_msg_ext_http_svc.group_reaction_add":        react(true),
+	"openim_msg_ext_http_svc.group_reaction_del":        react(false),
+	"openim_msg_ext_http_svc.group_reaction_multi_stat": reactions,
+	"openim_msg_ext_http_svc.group_reaction_iterate":    reactionUsers,
+	"openim_msg_ext_http_svc.set_key_values":            passed("openim_msg_ext_http_svc/set_key_values"),
+	"openim_msg_ext_http_svc.get_key_values":            passed("openim_msg_ext_http_svc/get_key_values"),
+	"openim_msg_ext_http_svc.group_set_key_values":      passed("openim_msg_ext_http_svc/group_set_key_values"),
+	"openim_msg_ext_http_svc.group_get_key_values":      passed("openim_msg_ext_http_svc/group_get_key_values"),
+	"message_search.query":                              searchMessages,
+	"user_search.query":                                 searchUsers,
+	"group_search.query":                                searchGroups,
+	"group_member_search.query":                         searchMembers,
+
 	"profile.portrait_get_all": profiles,
 	"profile.portrait_set":     setProfile,
 
-	"sns.black_list_get":    passed("sns/black_list_get"),
-	"sns.black_list_add":    passed("sns/black_list_add"),
-	"sns.black_list_delete": passed("sns/black_list_delete"),
-	"sns.friend_get":        friends,
-	"sns.friend_add":        passed("sns/friend_add"),
-	"sns.friend_delete":     passed("sns/friend_delete"),
-	"sns.friend_update":     passed("sns/friend_update"),
-	"sns.friend_check":      passed("sns/friend_check"),
-	"sns.group_get":         passed("sns/group_get"),
-	"sns.group_add":         passed("sns/group_add"),
-	"sns.group_delete":      passed("sns/group_delete"),
+	"sns.black_list_get":       passed("sns/black_list_get"),
+	"sns.black_list_add":       passed("sns/black_list_add"),
+	"sns.black_list_delete":    passed("sns/black_list_delete"),
+	"sns.friend_get":           friends,
+	"sns.friend_get_specified": friendProfiles,
+	"sns.friend_add":           passed("sns/friend_add"),
+	"sns.friend_delete":        passed("sns/friend_delete"),
+	"sns.friend_update":        passed("sns/friend_update"),
+	"sns.friend_check":         passed("sns/friend_check"),
+	"sns.group_get":            passed("sns/group_get"),
+	"sns.group_add":            passed("sns/group_add"),
+	"sns.group_delete":         passed("sns/group_delete"),
 
 	"im_cos_msg.pre_sig":       preSig,
 	"im_cos_msg.simple_sig":    simpleSig,
 	"im_cos_msg.video_cover":   snapshot,
 	"im_cos_msg.get_imageinfo": answers(nil), // the SDK measures the pictures itself
 
-	"recentcontact.page_get":     conversations,
-	"recentcontact.batch_delete": deleteConversations,
-	"openim.sendmsg":             sendC2C,
-	"openim.getroammsg":          history,
-	"openim.msgreaded":           readC2C,
-	"openim.get_peer_read_time":  peerReadTimes,
-	"openim.msgwithdraw":         recallC2C,
-	"openim.modify_c2c_msg":      modifyC2C,
+	"recentcontact.page_get":          conversations,
+	"recentcontact.batch_delete":      deleteConversations,
+	"openim.sendmsg":                  sendC2C,
+	"openim.getroammsg":               history,
+	"openim.msgreaded":                readC2C,
+	"openim.get_peer_read_time":       peerReadTimes,
+	"openim.msgwithdraw":              recallC2C,
+	"openim.read_all_unread_msg":      readAll,
+	"openim.deletemsg":                answers(nil), // notices that the page has dealt with; the emulator keeps none
+	"openim.modify_group_msg":         modifyGroup,
+	"im_long_msg.save_relay_json_msg": keepMerged,
+	"im_long_msg.get_relay_json_msg":  mergedMessages,
+	"openim.modify_c2c_msg":           modifyC2C,
 
 	"group_open_http_svc.create_group":                    passed("group_open_http_svc/create_group"),
 	"group_open_http_svc.destroy_group":                   passed("group_open_http_svc/destroy_group"),
@@ -92,7 +121,8 @@ var commands = map[string]func(*request) (fields, error){
 	"group_open_http_svc.get_group_msg_receipt":           passed("group_open_http_svc/get_group_msg_receipt"),
 	"group_open_http_svc.get_group_msg_receipt_detail":    receiptMembers,
 	"group_open_http_svc.group_msg_receipt":               groupReceipts,
-	"group_open_http_svc.pin_message":                     pinMessage,
+	"group_open_http_svc.pin_message":                     pinMessage(true),
+	"group_open_http_svc.unpin_message":                   pinMessage(false),
 	"group_open_http_svc.get_pinned_messages":             pinnedMessages,
 	"group_open_http_svc.delete_group_ramble_msg_by_seq":  hideGroup,
 	"group_open_http_svc.get_pendency":                    applications,
@@ -173,6 +203,17 @@ func friends(r *request) (fields, error) {
 	return r.do("sns/friend_get", fields{"From_Account": r.userID, "StartIndex": in.StartIndex})
 }
 
+// friendTags are the tags of a friend that the SDK shows.
+var friendTags = append([]string{"Tag_SNS_IM_Remark", "Tag_SNS_IM_AddSource", "Tag_SNS_IM_AddTime", "Tag_SNS_IM_Group"}, profileTags...)
+
+func friendProfiles(r *request) (fields, error) {
+	var in toAccounts
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	return r.do("sns/friend_get_list", fields{"From_Account": r.userID, "To_Account": in.To_Account, "TagList": friendTags})
+}
+
 // conversations lists all conversations at once.
 func conversations(r *request) (fields, error) {
 	items := []fields{}
@@ -185,7 +226,7 @@ func conversations(r *request) (fields, error) {
 		if !setting.Pinned.IsZero() {
 			item["TopFlags"] = 1
 		}
-		with(item, "StandardMark", setting.Marks, "CustomMark", setting.Custom, "MsgRecvOption", max(0, slices.Index(reminders, setting.Flag)))
+		with(item, "StandardMark", markBits(setting.Marks), "CustomMark", setting.Custom, "MsgRecvOption", max(0, slices.Index(reminders, setting.Flag)))
 		if c.Last.Recalled {
 			item["LastMsgFlags"] = 8
 		}
@@ -196,11 +237,27 @@ func conversations(r *request) (fields, error) {
 			brief := r.client.App().Brief(c.GroupID)
 			nick, _ := r.client.App().Face(c.Last.From)
 			with(item, "Type", 2, "ToAccount", c.GroupID, "GroupNick", brief.Name, "GroupType", brief.Type, "MsgGroupFrom_Account", c.Last.From,
-				"MsgGroupFromNickName", nick, "MsgGroupReadedSeq", c.ReadSeq, "GroupNextMsgSeq", c.NextSeq)
+				"MsgGroupFromNickName", nick, "MsgGroupReadedSeq", c.ReadSeq, "GroupNextMsgSeq", c.NextSeq, "AtInfoList", r.unreadMentions(c))
 		}
 		items = append(items, item)
 	}
 	return ok(fields{"SessionItem": items, "CompleteFlag": 1, "TimeStamp": 0, "StartIndex": 0, "TopTimeStamp": 0, "TopStartIndex": 0}), nil
+}
+
+// unreadMentions are the unread messages of a group that mention the user, the oldest
+// first: of the latest keptUnread.
+func (r *request) unreadMentions(c imtest.Conversation) []fields {
+	list := []fields{}
+	if c.Unread == 0 {
+		return list
+	}
+	page, _ := r.client.History(c.GroupID, "", 0, keptUnread)
+	for _, m := range slices.Backward(page) {
+		if flags := r.mentioned(&m); m.Seq > c.ReadSeq && flags != nil {
+			list = append(list, fields{"From_Account": m.From, "GroupId": c.GroupID, "AtMsgSeq": m.Seq, "AtFlagList": flags})
+		}
+	}
+	return list
 }
 
 func deleteConversations(r *request) (fields, error) {
@@ -234,6 +291,8 @@ type c2cRequest struct {
 	MsgLifeTime     *int64
 	// IsNeedReadReceipt is 1 where the sender wants a receipt.
 	IsNeedReadReceipt int
+	// SupportMessageExtension is 1 where others may put extensions on the message.
+	SupportMessageExtension int
 }
 
 func sendC2C(r *request) (fields, error) {
@@ -245,6 +304,7 @@ func sendC2C(r *request) (fields, error) {
 	sent, err := r.client.SendTo(in.To_Account, imtest.Draft{
 		Body: r.plainMedia(in.MsgBody), Random: in.MsgRandom, Seq: in.MsgSeq, Custom: in.CloudCustomData, ClientTime: in.MsgClientTime,
 		OnlineOnly: in.MsgLifeTime != nil && *in.MsgLifeTime == 0, NeedReceipt: in.IsNeedReadReceipt == 1,
+		Extensible: in.SupportMessageExtension == 1,
 	})
 	if err != nil {
 		return nil, err
@@ -301,6 +361,36 @@ func readC2C(r *request) (fields, error) {
 		}
 	}
 	return done, nil
+}
+
+// readAll marks all one-to-one messages as read, or those of groups up to a MsgSeq.
+func readAll(r *request) (fields, error) {
+	var in struct {
+		C2CReadAllMsg int
+		GroupReadInfo []struct {
+			groupRequest
+			MsgSeq uint32
+		}
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	if in.C2CReadAllMsg == 1 {
+		for _, c := range r.client.Conversations() {
+			if c.UserID == "" || c.Unread == 0 {
+				continue
+			}
+			if err := r.client.ReadFrom(c.UserID, c.Last.Time); err != nil {
+				return nil, err
+			}
+		}
+	}
+	groups := []fields{}
+	for _, g := range in.GroupReadInfo {
+		err := r.client.Read(g.GroupId, g.MsgSeq)
+		groups = append(groups, fields{"GroupId": g.GroupId, "MsgSeq": g.MsgSeq, "RetCode": imtest.Code(err)})
+	}
+	return ok(fields{"C2CReadAllMsg": in.C2CReadAllMsg, "GroupReadInfoArray": groups}), nil
 }
 
 func peerReadTimes(r *request) (fields, error) {
@@ -374,4 +464,62 @@ func modifyC2C(r *request) (fields, error) {
 		return nil, err
 	}
 	return ok(fields{"MsgBody": in.MsgBody, "MsgVersion": in.MsgVersion + 1, "CloudCustomData": in.CloudCustomData}), nil
+}
+
+// modifyGroup changes a message of a group, which its sender and the group's leaders
+// may.
+func modifyGroup(r *request) (fields, error) {
+	var in struct {
+		groupRequest
+		MsgSeq          uint32
+		MsgVersion      int
+		MsgBody         json.RawMessage
+		CloudCustomData string
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	if _, err := r.do("openim/modify_group_msg", fields{
+		"GroupId": in.GroupId, "TopicId": in.TopicId, "MsgSeq": in.MsgSeq, "MsgBody": in.MsgBody, "CloudCustomData": in.CloudCustomData,
+	}); err != nil {
+		return nil, err
+	}
+	return ok(fields{"MsgBody": in.MsgBody, "MsgVersion": in.MsgVersion + 1, "CloudCustomData": in.CloudCustomData}), nil
+}
+
+// mostMerged bounds the long merged messages that are kept, the oldest go first.
+const mostMerged = 100
+
+// keepMerged keeps the messages inside a merged one that is too long to be sent
+// whole. Its key is the right to read it.
+func keepMerged(r *request) (fields, error) {
+	var in struct{ MsgList json.RawMessage }
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	key := token()
+	g := r.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.merged[key] = in.MsgList
+	if g.mergedKeys = append(g.mergedKeys, key); len(g.mergedKeys) > mostMerged {
+		delete(g.merged, g.mergedKeys[0])
+		g.mergedKeys = g.mergedKeys[1:]
+	}
+	return ok(fields{"JsonMsgKey": key, "PbMsgKey": key}), nil
+}
+
+func mergedMessages(r *request) (fields, error) {
+	var in struct{ JsonMsgKey string }
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	g := r.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list, has := g.merged[in.JsonMsgKey]
+	if !has {
+		return nil, &imtest.Error{Code: 20022, Info: "there is no such merged message"}
+	}
+	return ok(fields{"MsgList": list}), nil
 }

@@ -66,10 +66,15 @@ type gate struct {
 	emulator *imtest.Server
 	o        Options
 	media    *media
+	written  roomMessages
 
 	mu       sync.Mutex
 	sockets  map[*socket]bool
 	sessions map[string]*session // by a2
+	// merged are the messages inside long merged ones, by their key; mergedKeys has
+	// the oldest first.
+	merged     map[string]json.RawMessage
+	mergedKeys []string
 }
 
 // Mount serves the gate at /ws of the emulator's address, and its upload store at
@@ -87,7 +92,8 @@ func Mount(emulator *imtest.Server, o Options) {
 	if o.MediaFileBytes == 0 {
 		o.MediaFileBytes = mediaFileBytes
 	}
-	g := &gate{emulator: emulator, o: o, sockets: make(map[*socket]bool), sessions: make(map[string]*session)}
+	g := &gate{emulator: emulator, o: o, sockets: make(map[*socket]bool), sessions: make(map[string]*session), merged: make(map[string]json.RawMessage)}
+	g.written.encoded = make(map[*imtest.Message]json.RawMessage)
 	g.media = newMedia(o, g.allowed)
 	emulator.Handle("/media/{key}/{name}", g.media)
 	emulator.Handle("/media/{key}/{size}/{name}", g.media)
@@ -330,10 +336,7 @@ func infoOf(err error) string {
 
 // write sends one frame: the SDK reads binary ones alone.
 func (s *socket) write(ctx context.Context, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic("sdkgate: an answer does not marshal: " + err.Error())
-	}
+	b := encoded(v)
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	return s.conn.Write(ctx, websocket.MessageBinary, b)

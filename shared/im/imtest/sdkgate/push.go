@@ -1,6 +1,8 @@
 package sdkgate
 
 import (
+	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
@@ -14,7 +16,11 @@ const (
 	eventProfile      = 6
 	eventC2CMessage   = 9
 	eventC2CNotice    = 10
+	eventMention      = 12
+	eventC2CReceipts  = 15
 	eventRoomRecall   = 20
+	eventReaction     = 25
+	eventExtension    = 26
 	eventStatus       = 27
 )
 
@@ -45,8 +51,9 @@ const (
 
 // Kinds of KickoutMsgNotify.
 const (
-	kickedByLogin = 1
-	kickedByREST  = 3
+	kickedByLogin  = 1
+	kickedByDevice = 2
+	kickedByREST   = 3
 )
 
 // tell passes an event of the device on to the page: what concerns an AVChatRoom by
@@ -60,7 +67,7 @@ func (s *session) tell(e *imtest.Event) {
 		s.tellMessage(e.Message)
 	case "broadcast":
 		if room := s.room(e.GroupID); room != nil {
-			room.add(with(s.groupMessage(e.Message), "Event", eventGroupMessage), true)
+			room.broadcast(encoded(with(s.groupMessage(e.Message), "Event", eventGroupMessage)))
 		}
 	case "recalled":
 		s.tellRecalled(e.Message)
@@ -68,7 +75,10 @@ func (s *session) tell(e *imtest.Event) {
 		s.notice(e.GroupID, noticeCustom, "", fields{"UserDefinedField": e.Notice})
 	case "kickedOffline":
 		kind := kickedByLogin
-		if e.Reason == "rest" {
+		switch e.Reason {
+		case "platform":
+			kind = kickedByDevice
+		case "rest":
 			kind = kickedByREST
 		}
 		s.push(fields{"Event": eventC2CNotice, "C2cNotifyMsgArray": []fields{{
@@ -96,10 +106,29 @@ func (s *session) tellMessage(m *imtest.Message) {
 	case m.GroupID == "":
 		s.push(fields{"Event": eventC2CMessage, "C2cMsgArray": []fields{s.c2cMessage(m)}})
 	case room != nil:
-		room.add(with(s.groupMessage(m), "Event", eventGroupMessage), false)
+		room.add(s.gate.written.of(m, func() fields { return with(s.groupMessage(m), "Event", eventGroupMessage) }))
 	default:
 		s.push(fields{"Event": eventGroupMessage, "GroupMsgArray": []fields{s.groupMessage(m)}})
+		if flags := s.mentioned(m); flags != nil {
+			at := with(fields{"From_Account": m.From, "GroupId": m.GroupID, "MsgSeq": m.Seq, "groupAtType": flags}, topicOf(m)...)
+			s.push(fields{"Event": eventMention, "GroupTips": []fields{{"groupAtTips": at, "MsgRandom": m.Random, "ClientSeq": m.Seq}}})
+		}
 	}
+}
+
+// mentioned is how a message mentions the page's user: 1 by name, 2 with everybody;
+// nil for not at all.
+func (s *session) mentioned(m *imtest.Message) (flags []int) {
+	if m.From == s.userID {
+		return nil
+	}
+	if slices.Contains(m.Mentions, s.userID) {
+		flags = append(flags, 1)
+	}
+	if slices.Contains(m.Mentions, "@all") {
+		flags = append(flags, 2)
+	}
+	return flags
 }
 
 // topicOf is what names a message's topic.
@@ -119,7 +148,7 @@ func (s *session) tellRecalled(m *imtest.Message) {
 		nick, face := s.client.App().Face(m.From)
 		tip := with(s.groupTip(m.GroupID, fields{"RevokeMsgList": []fields{item}}),
 			"Event", eventRoomRecall, "From_Account", m.From, "revokerInfo", fields{"UserId": m.From, "NickName": nick, "FaceUrl": face})
-		room.add(tip, false)
+		room.add(encoded(tip))
 		return
 	}
 	if m.GroupID != "" {
@@ -157,7 +186,7 @@ func (s *session) tellTip(groupID string, t *imtest.Tip) {
 	case "attributes":
 		s.tip(groupID, eventProfile, with(body, "OpType", tipProfile, "MsgGroupNewInfo", fields{"GroupAttrOption": fields{}}))
 	case "counters":
-		// How the SDK is told of counters is not established; it asks for them.
+		s.tellCounters(groupID)
 	case "applied":
 		s.pushNotice(groupID, noticeApplied, t.Operator, nil)
 	case "accepted":
@@ -166,6 +195,10 @@ func (s *session) tellTip(groupID string, t *imtest.Tip) {
 		s.pushNotice(groupID, noticeRefused, t.Operator, nil)
 	case "receipts":
 		s.tellReceipts(groupID, t)
+	case "reaction":
+		s.tellReaction(t)
+	case "extensions":
+		s.tellExtensions(t)
 	case "invited":
 		s.pushNotice(groupID, noticeInvited, t.Operator, nil)
 	case "read":
@@ -175,6 +208,19 @@ func (s *session) tellTip(groupID string, t *imtest.Tip) {
 			},
 		}}})
 	}
+}
+
+// tellCounters tells all counters of a group.
+func (s *session) tellCounters(groupID string) {
+	body, _ := json.Marshal(fields{"GroupId": groupID})
+	answer, err := s.client.Do("group_open_http_svc/get_group_counter", body)
+	var out struct{ GroupCounter []fields }
+	if err != nil || json.Unmarshal(answer, &out) != nil {
+		return // the user has left
+	}
+	s.tip(groupID, eventProfile, fields{"OpType": tipProfile, "MsgGroupNewInfo": fields{}, "groupCounterInfo": []fields{{
+		"type": 0, "groupCounterSeq": s.gate.emulator.Clock().Now().UnixMilli(), "GroupCounter": out.GroupCounter,
+	}}})
 }
 
 // newInfo is what changed of a group, by the SDK's names.
@@ -207,7 +253,7 @@ func (s *session) tip(groupID string, event int, body fields) {
 		if num := s.client.App().Brief(groupID).Online; num > 0 {
 			body["onlineMemberInfo"] = fields{"OnlineMemberNum": num, "ExpireTime": 10}
 		}
-		room.add(with(entry, "Event", event), false)
+		room.add(encoded(with(entry, "Event", event)))
 		return
 	}
 	s.push(fields{"Event": event, "GroupTips": []fields{entry}})
@@ -216,7 +262,7 @@ func (s *session) tip(groupID string, event int, body fields) {
 // notice is a system notice of a group: in an AVChatRoom by the long poll.
 func (s *session) notice(groupID string, kind int, operator string, more fields) {
 	if room := s.room(groupID); room != nil {
-		room.add(with(s.groupNotice(groupID, kind, operator, more), "Event", eventNotice), false)
+		room.add(encoded(with(s.groupNotice(groupID, kind, operator, more), "Event", eventNotice)))
 		return
 	}
 	s.pushNotice(groupID, kind, operator, more)

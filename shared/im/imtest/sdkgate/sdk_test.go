@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest/sdkgate"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 )
 
 const nodeFolder = "../../../../scripts/node"
@@ -16,18 +17,30 @@ const nodeFolder = "../../../../scripts/node"
 // sdkFiles are the files of scripts/node/chatsdk, in the sets that run beside each
 // other, each with an emulator and a browser of its own.
 var sdkFiles = map[string][]string{
-	"people":   {"c2c", "media"},
-	"settings": {"settings", "communities"},
-	"groups":   {"groups", "logins", "histories"},
-	"rooms":    {"rooms", "verdicts"},
-	"network":  {"network"},
-	"edition":  {"edition"},
+	"people":    {"c2c", "media"},
+	"settings":  {"settings", "communities"},
+	"additions": {"additions"},
+	"groups":    {"groups", "logins", "histories"},
+	"rooms":     {"rooms", "verdicts"},
+	"network":   {"network"},
+	"edition":   {"edition"},
 }
 
 // TestOfficialSDK: the SDK from npm, in a browser, logs in, chats, manages groups
 // and joins live rooms; each of the checks in scripts/node/chatsdk asserts what
 // arrived at the other end.
 func TestOfficialSDK(t *testing.T) { testSDK(t, "@tencentcloud/chat") }
+
+// TestOlderSDKs does the same with the older versions that package.json has beside.
+// What they have no API for is not checked with them, and is listed in their output.
+func TestOlderSDKs(t *testing.T) {
+	if !enginetest.Full() {
+		t.Skip("older versions are part of BACKCHANNEL_FULL=1")
+	}
+	for _, version := range []string{"chat-3.1.1", "tim-js-sdk"} {
+		t.Run(version, func(t *testing.T) { testSDK(t, version) })
+	}
+}
 
 func testSDK(t *testing.T, version string) {
 	if testing.Short() {
@@ -60,7 +73,7 @@ func testSDK(t *testing.T, version string) {
 		if set == "edition" {
 			o.Features, logins = "0", 3
 		}
-		w := newWorld(t, o, func(c *imtest.AppConfig) { c.WebLogins = logins })
+		w := newWorld(t, o, func(c *imtest.AppConfig) { c.WebLogins, c.OnePlatform = logins, set == "edition" })
 		cmd := exec.CommandContext(t.Context(), "node", append([]string{"chatsdk.mjs", w.web.URL, strconv.Itoa(appID), key, version}, files...)...)
 		cmd.Dir = nodeFolder
 		ended := make(chan outcome, 1)

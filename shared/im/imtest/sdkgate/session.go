@@ -2,6 +2,7 @@ package sdkgate
 
 import (
 	"context"
+	"encoding/json"
 	"hash/crc32"
 	"slices"
 	"sync"
@@ -90,8 +91,8 @@ func (s *session) push(entries ...fields) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unread = append(s.unread, p)
-	if len(s.unread) > keptPushes {
-		s.unread = slices.Clone(s.unread[len(s.unread)-keptPushes:])
+	if len(s.unread) >= 2*keptPushes {
+		s.unread = slices.Clone(s.unread[keptPushes:])
 	}
 	if s.sock != nil {
 		_ = s.sock.write(s.ctx, p)
@@ -169,43 +170,95 @@ func (s *session) unreadAtLogin() (list []imtest.Message) {
 	return list
 }
 
+// encoded writes what the gate made itself, which always marshals.
+func encoded(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("sdkgate: an answer does not marshal: " + err.Error())
+	}
+	return b
+}
+
+// roomMessages are the latest messages of AVChatRooms as they are sent: each is
+// written once for all pages of its room. It is safe for concurrent use.
+type roomMessages struct {
+	mu      sync.Mutex
+	encoded map[*imtest.Message]json.RawMessage
+	order   []*imtest.Message // oldest first
+}
+
+// keptRoomMessages is how many written messages are kept for the pages that come to
+// them late.
+const keptRoomMessages = 256
+
+// of returns a message as it is sent, which write makes.
+func (c *roomMessages) of(m *imtest.Message, write func() fields) json.RawMessage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if b := c.encoded[m]; b != nil {
+		return b
+	}
+	b := encoded(write())
+	c.encoded[m] = b
+	if c.order = append(c.order, m); len(c.order) > keptRoomMessages {
+		delete(c.encoded, c.order[0])
+		c.order = c.order[1:]
+	}
+	return b
+}
+
+// queue are numbered entries, the first one 1, of which the latest stay: at least
+// keptPolls.
+type queue struct {
+	dropped int
+	entries []json.RawMessage
+}
+
+func (q *queue) add(entry json.RawMessage) {
+	q.entries = append(q.entries, entry)
+	if len(q.entries) >= 2*keptPolls {
+		q.entries = slices.Clone(q.entries[keptPolls:])
+		q.dropped += keptPolls
+	}
+}
+
+// since returns the entries from number n on, never nil, and the next number.
+func (q *queue) since(n int) (entries []json.RawMessage, next int) {
+	from := min(max(n-1-q.dropped, 0), len(q.entries))
+	return append([]json.RawMessage{}, q.entries[from:]...), q.dropped + len(q.entries) + 1
+}
+
 // poll is what an AVChatRoom's long poll has for a page.
 type poll struct {
 	key string
 
-	mu         sync.Mutex
-	first      int // number of the first entry kept
-	entries    []fields
-	broadcasts []fields
-	wake       chan struct{}
+	mu                 sync.Mutex
+	events, broadcasts queue
+	wake               chan struct{}
 }
 
-func newPoll() *poll { return &poll{key: token(), first: 1, wake: make(chan struct{})} }
+func newPoll() *poll { return &poll{key: token(), wake: make(chan struct{})} }
 
-// add appends an entry.
-func (p *poll) add(entry fields, broadcast bool) {
+// add appends an event of the room.
+func (p *poll) add(entry json.RawMessage) { p.append(&p.events, entry) }
+
+// broadcast appends a message to all rooms.
+func (p *poll) broadcast(entry json.RawMessage) { p.append(&p.broadcasts, entry) }
+
+func (p *poll) append(q *queue, entry json.RawMessage) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if broadcast {
-		p.broadcasts = append(p.broadcasts, entry)
-	} else {
-		p.entries = append(p.entries, entry)
-		if drop := len(p.entries) - keptPolls; drop > 0 {
-			p.entries = slices.Clone(p.entries[drop:])
-			p.first += drop
-		}
-	}
+	q.add(entry)
 	close(p.wake)
 	p.wake = make(chan struct{})
 }
 
-// since returns the entries from number n on, the next number, and a channel that
-// is closed when there are more.
-func (p *poll) since(n, b int) (entries, broadcasts []fields, next, nextB int, wake <-chan struct{}) {
+// since returns the events and broadcasts from two numbers on, the next numbers, and
+// a channel that is closed when there are more.
+func (p *poll) since(n, b int) (events, broadcasts []json.RawMessage, next, nextB int, wake <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	end := p.first + len(p.entries)
-	n = min(max(n, p.first), end)
-	b = min(max(b, 1), len(p.broadcasts)+1)
-	return slices.Clone(p.entries[n-p.first:]), slices.Clone(p.broadcasts[b-1:]), end, len(p.broadcasts) + 1, p.wake
+	events, next = p.events.since(n)
+	broadcasts, nextB = p.broadcasts.since(b)
+	return events, broadcasts, next, nextB, p.wake
 }

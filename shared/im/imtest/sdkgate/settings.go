@@ -1,9 +1,11 @@
 package sdkgate
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
@@ -107,6 +109,163 @@ func markConversations(r *request) (fields, error) {
 	return ok(fields{"ResultItem": results}), nil
 }
 
+// Conversation groups.
+
+// markBits writes standard marks as the SDK reads them: binary digits, mark 0 last.
+func markBits(marks []int) string {
+	if len(marks) == 0 {
+		return ""
+	}
+	bits := bytes.Repeat([]byte("0"), slices.Max(marks)+1)
+	for _, m := range marks {
+		bits[len(bits)-1-m] = '1'
+	}
+	return string(bits)
+}
+
+// groupItem writes a conversation group.
+func groupItem(g imtest.ConversationGroup) fields {
+	return fields{"GroupId": strconv.Itoa(g.ID), "GroupName": g.Name}
+}
+
+// contactFields writes what the user set for a conversation.
+func (r *request) contactFields(userID, groupID string, s imtest.ConversationSetting) fields {
+	ids := []string{}
+	for _, g := range r.client.ConversationGroups() {
+		if slices.Contains(s.Groups, g.Name) {
+			ids = append(ids, strconv.Itoa(g.ID))
+		}
+	}
+	item := fields{"Type": 1, "To_Account": userID}
+	if groupID != "" {
+		item = fields{"Type": groupContact, "ToGroupId": groupID}
+	}
+	return with(item, "StandardMark", markBits(s.Marks), "CustomMark", s.Custom, "ContactGroupId", ids)
+}
+
+// contactGroups lists conversation groups, and what is in them or marked.
+func contactGroups(r *request) (fields, error) {
+	items, groups := []fields{}, []fields{}
+	r.client.Settings(func(userID, groupID string, s imtest.ConversationSetting) {
+		items = append(items, r.contactFields(userID, groupID, s))
+	})
+	for _, g := range r.client.ConversationGroups() {
+		groups = append(groups, groupItem(g))
+	}
+	return ok(fields{"CompleteFlag": 1, "NextStartIndex": 0, "ContactItem": items, "GroupItem": groups}), nil
+}
+
+// someContactGroups is contactGroups for the conversations that the page names.
+func someContactGroups(r *request) (fields, error) {
+	var in struct{ ContactItem []contactItem }
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	items := []fields{}
+	for _, c := range in.ContactItem {
+		userID, groupID := c.names()
+		items = append(items, r.contactFields(userID, groupID, r.client.Setting(userID, groupID)))
+	}
+	groups := []fields{}
+	for _, g := range r.client.ConversationGroups() {
+		groups = append(groups, groupItem(g))
+	}
+	return ok(fields{"ContactItem": items, "GroupItem": groups}), nil
+}
+
+// regroup puts a conversation into a conversation group, or takes it out.
+func (r *request) regroup(c contactItem, name string, in bool) fields {
+	userID, groupID := c.names()
+	err := r.client.Set(userID, groupID, func(s *imtest.ConversationSetting) {
+		s.Groups = slices.DeleteFunc(s.Groups, func(x string) bool { return x == name })
+		if in {
+			s.Groups = append(s.Groups, name)
+		}
+	})
+	return fields{"ContactItem": c.fields(), "ResultCode": imtest.Code(err), "ResultInfo": infoOf(err)}
+}
+
+func createContactGroups(r *request) (fields, error) {
+	var in struct {
+		GroupContactItem []struct {
+			GroupName   string
+			ContactItem []contactItem
+		}
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	results := []fields{}
+	for _, item := range in.GroupContactItem {
+		g, err := r.client.NameConversationGroup("", item.GroupName)
+		if err != nil {
+			return nil, err
+		}
+		contacts := make([]fields, len(item.ContactItem))
+		for i, c := range item.ContactItem {
+			contacts[i] = r.regroup(c, g.Name, true)
+		}
+		results = append(results, fields{"GroupItem": groupItem(g), "ResultItem": contacts})
+	}
+	return ok(fields{"GroupResultItem": results}), nil
+}
+
+func deleteContactGroups(r *request) (fields, error) {
+	var in struct{ GroupName []string }
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	groups := []fields{}
+	for _, name := range in.GroupName {
+		if name == "" {
+			continue
+		}
+		g, err := r.client.NameConversationGroup(name, "")
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, groupItem(g))
+	}
+	return ok(fields{"GroupItem": groups}), nil
+}
+
+// Kinds of UpdateGroup.UpdateGroupType and of ContactOptType.
+const (
+	renameGroup = 1
+	intoGroup   = 1
+)
+
+// updateContactGroup gives a conversation group another name, or changes what is in
+// it.
+func updateContactGroup(r *request) (fields, error) {
+	var in struct {
+		UpdateGroup struct {
+			UpdateGroupType            int
+			OldGroupName, NewGroupName string
+			ContactUpdateItem          []struct {
+				ContactOptType int
+				ContactItem    contactItem
+			}
+		}
+	}
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	u := in.UpdateGroup
+	if u.UpdateGroupType == renameGroup {
+		if u.OldGroupName == "" || u.NewGroupName == "" {
+			return nil, &imtest.Error{Code: 50001, Info: "a conversation group has a name"}
+		}
+		g, err := r.client.NameConversationGroup(u.OldGroupName, u.NewGroupName)
+		return ok(fields{"UpdateGroupResult": groupItem(g)}), err
+	}
+	results := make([]fields, len(u.ContactUpdateItem))
+	for i, item := range u.ContactUpdateItem {
+		results[i] = r.regroup(item.ContactItem, u.OldGroupName, item.ContactOptType == intoGroup)
+	}
+	return ok(fields{"UpdateGroupResult": fields{"ContactResultItem": results}}), nil
+}
+
 // reminders are the flags of ConversationSetting by the SDK's numbers.
 var reminders = []string{"AcceptAndNotify", "Discard", "AcceptNotNotify"}
 
@@ -149,6 +308,13 @@ func remindersC2C(r *request) (fields, error) {
 		if n := slices.Index(reminders, r.client.Setting(id, "").Flag); n > 0 {
 			list = append(list, fields{"Peer_Account": id, "Mute_Notifications": n})
 		}
+	}
+	if len(in.Peer_Account) == 0 { // tim-js-sdk asks once, for all
+		r.client.Settings(func(userID, _ string, s imtest.ConversationSetting) {
+			if n := slices.Index(reminders, s.Flag); userID != "" && n > 0 {
+				list = append(list, fields{"Peer_Account": userID, "Mute_Notifications": n})
+			}
+		})
 	}
 	return ok(fields{"MuteNotificationsList": list}), nil
 }
@@ -322,9 +488,6 @@ func receiptMembers(r *request) (fields, error) {
 
 // tellReceipts tells the sender of messages who has read them.
 func (s *session) tellReceipts(groupID string, t *imtest.Tip) {
-	if groupID == "" {
-		return // how the SDK is told of one-to-one receipts is not known; the history has them
-	}
 	items := make([]fields, len(t.Receipts))
 	for i, r := range t.Receipts {
 		m := r.Message
@@ -333,21 +496,28 @@ func (s *session) tellReceipts(groupID string, t *imtest.Tip) {
 			"MsgClientTime": clientTime(&m), "ReadNum": r.Read, "UnreadNum": r.Unread,
 		}
 	}
+	if groupID == "" {
+		s.push(fields{"Event": eventC2CReceipts, "C2cMsgInfo": fields{"Peer_Account": t.Operator, "readReceiptList": items, "PeerReadTime": s.now()}})
+		return
+	}
 	s.pushNotice(groupID, noticeReceipts, t.Operator, fields{"readReceiptList": items})
 }
 
 // Pinned messages.
 
-func pinMessage(r *request) (fields, error) {
-	var in struct {
-		groupRequest
-		MsgSeq         uint32
-		Pinner_Account string //nolint:revive // IM's spelling
+// pinMessage makes a command that puts a message to the top of a group or takes it
+// away.
+func pinMessage(on bool) func(*request) (fields, error) {
+	return func(r *request) (fields, error) {
+		var in struct {
+			groupRequest
+			MsgSeq uint32
+		}
+		if err := r.read(&in); err != nil {
+			return nil, err
+		}
+		return done, r.client.PinMessage(in.GroupId, in.MsgSeq, on)
 	}
-	if err := r.read(&in); err != nil {
-		return nil, err
-	}
-	return done, r.client.PinMessage(in.GroupId, in.MsgSeq, in.Pinner_Account != "")
 }
 
 func pinnedMessages(r *request) (fields, error) {

@@ -45,6 +45,9 @@ func (s *session) c2cMessage(m *imtest.Message) fields {
 	if m.NeedReceipt {
 		out["IsNeedReadReceipt"] = 1
 	}
+	if m.Extensible {
+		out["SupportMessageExtension"] = 1
+	}
 	return modified(out, m)
 }
 
@@ -75,6 +78,9 @@ func (s *session) groupMessage(m *imtest.Message) fields {
 	}
 	if m.NeedReceipt {
 		out["NeedReadReceipt"] = 1
+	}
+	if m.Extensible {
+		out["SupportMessageExtension"] = 1
 	}
 	if len(m.Mentions) > 0 {
 		list := make([]fields, len(m.Mentions))
@@ -142,6 +148,8 @@ func (n *numberText) UnmarshalJSON(b []byte) error {
 	*n = numberText(v)
 	return err
 }
+
+func (n numberText) String() string { return strconv.FormatUint(uint64(n), 10) }
 
 // list returns an array of objects in an answer.
 func list(o fields, name string) []fields {
