@@ -290,9 +290,11 @@ func settings(o options, emulator string, fakes ...map[string]string) func(strin
 		"CALLBACK_TOKEN": wiring.DevelopmentToken,
 		"API_KEYS":       "dev:" + wiring.DevelopmentKeyHash,
 		"USERSIG_MODE":   "open",
-		"STATE_URL":      "bolt:" + o.stateFile(),
-		"QUEUE_URL":      "bolt:" + o.queueFile(),
-		"IM_DOMAIN":      emulator,
+		// Front ends that are developed beside: docs/scenarios/front-end.md.
+		"ALLOWED_ORIGINS": "http://localhost:3000,http://127.0.0.1:3000,http://localhost:5173,http://127.0.0.1:5173,http://localhost:8000,http://127.0.0.1:8000",
+		"STATE_URL":       "bolt:" + o.stateFile(),
+		"QUEUE_URL":       "bolt:" + o.queueFile(),
+		"IM_DOMAIN":       emulator,
 
 		"CSS_CALLBACK_KEY": wiring.DevelopmentCSSKey,
 		"CSS_PUSH_DOMAIN":  "push.example.com",

@@ -1,9 +1,13 @@
 // The page of scripts/dev as a whole: its first steps, the inspector, tabs, and what it does when things go wrong.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { browser, callbacks, close, freePort, log, messages, online, open, playLottery, press, root, shot, show, start, stop, story, windowOf, write } from "./harness.mjs";
+
+const { Api } = createRequire(import.meta.url)("tls-sig-api-v2");
+const developmentSecret = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"; // public, of the UserSig library's examples
 
 story("in two clicks from a fresh start: a message is refused, and here is its callback with the reason", async () => {
   const page = await open();
@@ -100,21 +104,11 @@ story("a command that the emulator does not know is named on the page", async ()
   await show(page, "Chaos");
   await page.locator("#chaos").waitFor();
   assert.equal(await page.locator("#unknown").isVisible(), false);
-  // As the official web SDK asks, by the gate's WebSocket.
-  await page.evaluate(async () => {
-    const { emulator, sdkAppId } = await (await fetch("dev/scene")).json();
-    const { userSig } = await (await fetch("usersig", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ userID: "zoe" }) })).json();
-    const socket = new WebSocket(`${emulator.replace("http", "ws")}/ws?sdkappid=${sdkAppId}`);
-    const ask = (head) => new Promise((resolve) => {
-      socket.onmessage = async (e) => resolve(JSON.parse(await e.data.text()));
-      socket.send(JSON.stringify({ head: { seq: 1, ...head }, body: {} }));
-    });
-    await new Promise((resolve) => (socket.onopen = resolve));
-    const { body } = await ask({ servcmd: "im_open_status.wslogin", identifier: "zoe", usersig: userSig });
-    await ask({ servcmd: "follow.follow_add", a2: body.A2Key, tinyid: body.TinyId });
-    socket.close();
-  });
-  await page.locator("#unknown").getByText("sdk:follow.follow_add").waitFor();
+  const { emulator, sdkAppId } = await page.evaluate(async () => (await fetch("dev/scene")).json());
+  const query = new URLSearchParams({ sdkappid: sdkAppId, identifier: "administrator", usersig: new Api(sdkAppId, developmentSecret).genSig("administrator", 600), random: 1, contenttype: "json" });
+  const { ErrorCode } = await (await fetch(`${emulator}/v4/follow/follow_add?${query}`, { method: "POST", body: "{}" })).json();
+  assert.equal(ErrorCode, 60009);
+  await page.locator("#unknown").getByText("follow/follow_add").waitFor();
   await shot(page, "unknown");
   await close(page);
 });

@@ -30,8 +30,8 @@ export const chaos = {
       element("h2", {}, "Unknown commands"), element("p", { className: "soft" }, "The emulator does not model these. A web page's got an empty success, a backend's error 60009."), commands);
     panel.append(unknown);
 
-    let applying = 0, unknowns = [];
-    const count = () => badge("chaos", boxes.filter((b) => b.box.checked).length + unknowns.length, "switched on, or unknown to the emulator");
+    let applying = 0;
+    const count = () => badge("chaos", boxes.filter((b) => b.box.checked).length, "switched on");
 
     async function apply(box) {
       count();
@@ -48,7 +48,6 @@ export const chaos = {
     // The emulator knows what is on, also after the page was loaded again.
     async function refresh() {
       const [settings, list] = await Promise.all([now(world), unknownCommands(world)]);
-      unknowns = list;
       patch(commands, list, (command) => command, (command) => element("li", {}, element("code", {}, command)));
       set(unknown, "hidden", list.length === 0);
       if (applying) return;
