@@ -120,9 +120,9 @@ check("an invitation is signalled, accepted, and told to who invited", async () 
       for (const [name, event] of Object.entries(sdk.TSignaling)) if (typeof event === "string") chat.addSignalingListener(event, (e) => signals.push({ name, data: e.data }));
     });
   }
-  const { data } = await alice.must(() => chat.invite({ userID: "bob", data: "join my call", timeout: 30 }));
+  const { inviteID } = await alice.must(() => chat.invite({ userID: "bob", data: "join my call", timeout: 30 }));
   await bob.page.waitForFunction(() => signals.some((s) => s.name === "NEW_INVITATION_RECEIVED" && s.data.data === "join my call"));
-  await bob.must((inviteID) => chat.accept({ inviteID, data: "coming" }), data.inviteID);
+  await bob.must((inviteID) => chat.accept({ inviteID, data: "coming" }), inviteID);
   await alice.page.waitForFunction(() => signals.some((s) => s.name === "INVITEE_ACCEPTED" && s.data.data === "coming"));
 }, { needs: ["addSignalingListener"] });
 check("a modified message of a group changes at the other end", async () => {

@@ -237,27 +237,11 @@ func conversations(r *request) (fields, error) {
 			brief := r.client.App().Brief(c.GroupID)
 			nick, _ := r.client.App().Face(c.Last.From)
 			with(item, "Type", 2, "ToAccount", c.GroupID, "GroupNick", brief.Name, "GroupType", brief.Type, "MsgGroupFrom_Account", c.Last.From,
-				"MsgGroupFromNickName", nick, "MsgGroupReadedSeq", c.ReadSeq, "GroupNextMsgSeq", c.NextSeq, "AtInfoList", r.unreadMentions(c))
+				"MsgGroupFromNickName", nick, "MsgGroupReadedSeq", c.ReadSeq, "GroupNextMsgSeq", c.NextSeq)
 		}
 		items = append(items, item)
 	}
 	return ok(fields{"SessionItem": items, "CompleteFlag": 1, "TimeStamp": 0, "StartIndex": 0, "TopTimeStamp": 0, "TopStartIndex": 0}), nil
-}
-
-// unreadMentions are the unread messages of a group that mention the user, the oldest
-// first: of the latest keptUnread.
-func (r *request) unreadMentions(c imtest.Conversation) []fields {
-	list := []fields{}
-	if c.Unread == 0 {
-		return list
-	}
-	page, _ := r.client.History(c.GroupID, "", 0, keptUnread)
-	for _, m := range slices.Backward(page) {
-		if flags := r.mentioned(&m); m.Seq > c.ReadSeq && flags != nil {
-			list = append(list, fields{"From_Account": m.From, "GroupId": c.GroupID, "AtMsgSeq": m.Seq, "AtFlagList": flags})
-		}
-	}
-	return list
 }
 
 func deleteConversations(r *request) (fields, error) {

@@ -20,7 +20,7 @@ const (
 	eventC2CReceipts  = 15
 	eventRoomRecall   = 20
 	eventReaction     = 25
-	eventExtension    = 26
+	eventExtension    = 28 // 26 is of topics
 	eventStatus       = 27
 )
 
