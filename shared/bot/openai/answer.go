@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/bot"
-	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
 // A completion is read for the few things that are needed. Providers differ in
@@ -30,10 +29,12 @@ type completion struct {
 	Code    word `json:"code"`
 	Type    word `json:"type"`
 	Message word `json:"message"`
-	// MiniMax reports errors with status 200 and this.
+	// MiniMax reports errors with status 200 and this, and what its filters found.
 	BaseResp struct {
 		StatusCode word `json:"status_code"`
 	} `json:"base_resp"`
+	InputSensitive  flag `json:"input_sensitive"`
+	OutputSensitive flag `json:"output_sensitive"`
 }
 
 // failure is the body of an answer other than 200. Google puts it into a list;
@@ -142,6 +143,14 @@ func (c *content) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// flag is true or not; anything else is false.
+type flag bool
+
+func (f *flag) UnmarshalJSON(data []byte) error {
+	*f = string(data) == "true"
+	return nil
+}
+
 // word is a text or a number; anything else is "".
 type word string
 
@@ -228,14 +237,17 @@ func isRefusal(word string) bool {
 
 // gathered is what is known of an answer so far.
 type gathered struct {
-	text     strings.Builder
-	calls    []bot.Call
-	index    []int // of the calls, in the stream
-	usage    usage
-	finish   string
-	refused  bool
-	done     bool // by [DONE]
-	thinking bool // the text may hold marks of thoughts
+	text    strings.Builder
+	calls   []bot.Call
+	index   []int // of the calls, in the stream
+	usage   usage
+	finish  string
+	refused bool
+	// sensitive: a filter of the provider's objects, to all of it where nothing is
+	// left.
+	sensitive bool
+	done      bool // by [DONE]
+	thinking  bool // the text may hold marks of thoughts
 	// continues: the text continues another, and its first space counts.
 	continues bool
 	said      string
@@ -243,7 +255,10 @@ type gathered struct {
 
 // reply is what was said, or of an answer that failed, what was heard. What the
 // model does not say about its cost is estimated.
-func (g *gathered) reply(q bot.Question, heard string) bot.Reply {
+func (g *gathered) reply(q bot.Question, heard string, err error) bot.Reply {
+	if g.free(err) {
+		return bot.Reply{}
+	}
 	r := bot.Reply{Text: g.said, Calls: g.calls, Usage: bot.Usage{Prompt: int(g.usage.Prompt), Answer: int(g.usage.Answer)}}
 	if r.Text == "" {
 		r.Text = heard
@@ -264,8 +279,6 @@ func (g *gathered) reply(q bot.Question, heard string) bot.Reply {
 			r.Usage.Prompt += bot.Tokens(q.Begun)
 		}
 	}
-	metric.Tokens.Add(float64(r.Usage.Prompt), "prompt")
-	metric.Tokens.Add(float64(r.Usage.Answer), "answer")
 	return r
 }
 
@@ -299,6 +312,7 @@ func (g *gathered) read(body []byte) error {
 	}
 	c := out.Choices[0]
 	g.take(&c.Message)
+	g.sensitive = bool(out.InputSensitive || out.OutputSensitive)
 	g.finish, g.done = string(c.Finish), true
 	return g.end()
 }
@@ -356,7 +370,8 @@ func (g *gathered) end() error {
 	if !g.done && g.finish == "" {
 		return errors.New("the answer was cut off: its stream does not end")
 	}
-	text, err := said(g.text.String(), g.finish, g.refused)
+	refused := g.refused || g.sensitive && strings.TrimSpace(g.text.String()) == ""
+	text, err := said(g.text.String(), g.finish, refused)
 	if err != nil && len(g.calls) > 0 && !errors.Is(err, bot.ErrRefused) {
 		text, err = "", nil // it wants to know something first
 	}
@@ -447,6 +462,7 @@ func (g *gathered) event(data string) (done bool, err error) {
 	if len(event.Choices) == 0 {
 		return false, nil // the usage, or a sign of life
 	}
+	g.sensitive = g.sensitive || bool(event.InputSensitive || event.OutputSensitive)
 	c := event.Choices[0]
 	switch {
 	case !c.Delta.empty():
@@ -481,9 +497,12 @@ func (c *completion) err() error {
 		return bot.ErrRefused
 	}
 	status := http.StatusInternalServerError
-	// Some gateways repeat the status of the provider behind them as the code.
+	// Some gateways repeat the status of the provider behind them as the code; others
+	// send the provider's error as it was.
 	if n, err := strconv.Atoi(failed.code); err == nil && n >= 400 && n < 600 {
 		status = n
+	} else if failed.kind == "invalid_request_error" || failed.kind == "authentication_error" {
+		status = http.StatusBadRequest // no waiting helps
 	}
 	return &statusError{status: status, code: failed.name()}
 }

@@ -62,6 +62,35 @@ data: [DONE]
 		usage: bot.Usage{Prompt: 19},
 	},
 	{
+		name: "OpenAI: everything null in the last piece, and a call that ends with stop",
+		stream: `data: {"id":"chatcmpl-2","object":"chat.completion.chunk","model":"gpt-4o","choices":[{"index":0,"delta":{"role":"assistant","content":null,"function_call":null,"refusal":null,"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"look","arguments":"{}"}}]},"finish_reason":null}],"usage":null}
+
+data: {"id":"chatcmpl-2","object":"chat.completion.chunk","model":"gpt-4o","choices":[{"index":0,"delta":{"content":null,"function_call":null,"refusal":null,"role":null,"tool_calls":null},"finish_reason":"stop","logprobs":null}],"usage":null}
+
+data: [DONE]
+
+`,
+		calls: []bot.Call{{ID: "call_a", Name: "look", Arguments: "{}"}}, usage: bot.Usage{Prompt: 19},
+	},
+	{
+		name: "Ollama in 2024: an empty reason to finish in each piece",
+		stream: `data: {"id":"chatcmpl-693","object":"chat.completion.chunk","created":1715427619,"model":"mistral:latest","system_fingerprint":"fp_ollama","choices":[{"index":0,"delta":{"role":"assistant","content":"Hi"},"finish_reason":""}]}
+
+data: {"id":"chatcmpl-693","object":"chat.completion.chunk","created":1715427619,"model":"mistral:latest","system_fingerprint":"fp_ollama","choices":[{"index":0,"delta":{"role":"assistant","content":" you"},"finish_reason":""}]}
+
+data: {"id":"chatcmpl-693","object":"chat.completion.chunk","created":1715427619,"model":"mistral:latest","system_fingerprint":"fp_ollama","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":"stop"}]}
+
+data: [DONE]
+
+`,
+		text: "Hi you", usage: bot.Usage{Prompt: 19, Answer: 6},
+	},
+	{
+		name:   "a gateway: the provider's error as a stream",
+		stream: "data: {\"error\":{\"message\":\"Incorrect API key provided.\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"invalid_api_key\"}}\n\n",
+		fails:  true,
+	},
+	{
 		name: "vLLM: null content, usage in each event, reasoning apart",
 		stream: `data: {"id":"cmpl","object":"chat.completion.chunk","model":"q","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"usage":{"prompt_tokens":7,"total_tokens":7,"completion_tokens":0}}
 

@@ -316,7 +316,6 @@ func (m *Model) once(ctx context.Context, name string, q bot.Question, h *hearin
 	alive := time.AfterFunc(m.c.Try, func() { cancel(errSilent) })
 	defer alive.Stop()
 	got := &gathered{continues: q.Begun != ""}
-	reply := func() bot.Reply { return got.reply(q, h.last) }
 	asked := any(request{q, name, m.c.TokensField, m.c.MaxTokens, stream})
 	if m.native {
 		asked = completionOf(q, name, m.c.MaxTokens)
@@ -350,7 +349,7 @@ func (m *Model) once(ctx context.Context, name string, q bot.Question, h *hearin
 		if err == nil {
 			err = got.end()
 		}
-		return reply(), because(ctx, err)
+		return got.reply(q, h.last, err), because(ctx, err)
 	}
 	text, err := io.ReadAll(from)
 	if err != nil {
@@ -360,7 +359,14 @@ func (m *Model) once(ctx context.Context, name string, q bot.Question, h *hearin
 		return bot.Reply{}, status(res, text)
 	}
 	err = got.read(text)
-	return reply(), err
+	return got.reply(q, h.last, err), err
+}
+
+// free reports whether an answer reports an error and nothing else: nobody charges
+// for it.
+func (g *gathered) free(err error) bool {
+	_, failed := errors.AsType[*statusError](err)
+	return failed && g.text.Len() == 0 && len(g.calls) == 0 && g.usage == usage{}
 }
 
 var errSilent = errors.New("the model was silent for too long")
