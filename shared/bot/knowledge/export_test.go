@@ -15,3 +15,6 @@ func Resealed(image []byte) string {
 	binary.LittleEndian.PutUint32(out[len(magic):], crc32.ChecksumIEEE(out[len(magic)+4:]))
 	return string(out)
 }
+
+// PassagesOf returns all passages of a base.
+func PassagesOf(b *Base) []Passage { return b.passages }
