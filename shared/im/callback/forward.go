@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -30,8 +31,9 @@ const (
 
 // Forward passes callbacks to a function deployed on its own, at the URL of its
 // own callback route. register is what that function would have registered
-// here: it tells which callbacks it wants, and of which kind. Before-callbacks
-// go out in their turn, with the time that remains, and the answer counts as
+// here: it tells which callbacks it wants, of which kind, and about what
+// ([AfterAbout]). Before-callbacks go out in their turn, with the time that
+// remains, and the answer counts as
 // the rule's verdict; after-callbacks are a rule called function.
 //
 // [Mux.Redo] knows the function's own after-rules as well and runs them here, so
@@ -62,10 +64,11 @@ func (m *Mux) Forward(function, target string, client *http.Client, register fun
 			m.before[command] = append(m.before[command], beforeRule{function, policy, f.ask})
 		}
 		if len(wants.allowed[command]) > 0 {
-			m.allowed[command] = append(m.allowed[command], rule{function, f.tellAllowed})
+			m.allowed[command] = append(m.allowed[command], rule{name: function, run: f.tellAllowed})
 		}
-		if len(wants.after[command]) > 0 {
-			m.addAfter(command, rule{function, f.tell}, func(ctx context.Context, d Deferred) error {
+		if rules := wants.after[command]; len(rules) > 0 {
+			about := func(e Event) bool { return slices.ContainsFunc(rules, func(r rule) bool { return r.concerns(e) }) }
+			m.addAfter(command, rule{function, f.tell, about}, func(ctx context.Context, d Deferred) error {
 				query := d.Query
 				if m.signAgain != nil {
 					query = m.signAgain(query)

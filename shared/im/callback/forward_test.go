@@ -150,6 +150,42 @@ func TestForwardedAfterCallbacksAreOriginal(t *testing.T) {
 // A function that is away: before-callbacks follow its strictest policy,
 // after-callbacks wait in the queue under its name, and are signed anew when
 // their turn comes long after the first signature has expired.
+// TestForwardedIsWhatConcernsTheFunction: an after-callback that is about nothing the
+// function's rules look at stays here; no rule but those that it concerns hears of it.
+func TestForwardedIsWhatConcernsTheFunction(t *testing.T) {
+	const room, ticket = `{"CallbackCommand":"Group.CallbackAfterSendMsg","GroupId":"lobby","From_Account":"a"}`, `{"CallbackCommand":"Group.CallbackAfterSendMsg","GroupId":"TICKET#1","From_Account":"a"}`
+	for name, tt := range map[string]struct {
+		more func(*Mux) // a rule of the function that wants all
+		want int
+	}{
+		"one rule":                  {func(*Mux) {}, 1},
+		"another rule that is told": {func(m *Mux) { After(m, "all", func(ctx, *GroupAfterSendMsg) error { return nil }) }, 2},
+	} {
+		near, far := newRig(t, nil), newRig(t, nil)
+		forwarded, heard := 0, []string{}
+		register := func(m *Mux) {
+			AfterAbout(m, "tickets", func(e *GroupAfterSendMsg) bool { return strings.HasPrefix(e.GroupID, "TICKET#") }, func(_ ctx, e *GroupAfterSendMsg) error {
+				heard = append(heard, e.GroupID)
+				return nil
+			})
+			tt.more(m)
+		}
+		register(far.mux)
+		counting := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { forwarded++; far.ep.ServeHTTP(w, r) })
+		if err := near.mux.Forward("far", "http://far.test/im", &http.Client{Transport: direct{counting}}, register); err != nil {
+			t.Fatal(err)
+		}
+		for _, body := range []string{room, ticket} {
+			if w := near.send("Group.CallbackAfterSendMsg", body); w.Code != http.StatusOK {
+				t.Errorf("%s: status %d", name, w.Code)
+			}
+		}
+		if forwarded != tt.want || len(heard) != 1 || heard[0] != "TICKET#1" {
+			t.Errorf("%s: %d callbacks are forwarded, want %d; the rule hears of %q", name, forwarded, tt.want, heard)
+		}
+	}
+}
+
 func TestForwardingToAFunctionThatIsAway(t *testing.T) {
 	near, far := newRig(t, nil), newRig(t, nil)
 	counted := 0

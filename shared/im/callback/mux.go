@@ -56,9 +56,13 @@ type beforeRule struct {
 }
 
 type rule struct {
-	name string
-	run  func(ctx context.Context, e Event) error
+	name  string
+	run   func(ctx context.Context, e Event) error
+	about func(e Event) bool // which events concern it; nil: all
 }
+
+// concerns reports whether a rule is to hear of an event.
+func (r rule) concerns(e Event) bool { return r.about == nil || r.about(e) }
 
 // NewMux returns a Mux without rules: everything is allowed and acknowledged.
 func NewMux() *Mux {
@@ -95,7 +99,7 @@ func Before[E BeforeEvent[V], V Verdict](m *Mux, name string, p Policy, f func(c
 // repeated: each effect needs a key of its own, and a loss is only counted.
 func Allowed[E BeforeEvent[V], V Verdict](m *Mux, name string, f func(context.Context, E) error) {
 	command := commandOf[E]()
-	m.allowed[command] = append(m.allowed[command], rule{name, func(ctx context.Context, e Event) error { return f(ctx, e.(E)) }})
+	m.allowed[command] = append(m.allowed[command], rule{name: name, run: func(ctx context.Context, e Event) error { return f(ctx, e.(E)) }})
 }
 
 // After registers a rule that is told after something happened. All rules of a
@@ -103,9 +107,21 @@ func Allowed[E BeforeEvent[V], V Verdict](m *Mux, name string, f func(context.Co
 // and a rule that fails is tried again later by itself ([Mux.Redo]). One name
 // may stand for several commands, but not twice for one: that panics.
 func After[E AfterEvent](m *Mux, name string, f func(context.Context, E) error) {
+	registerAfter(m, name, nil, f)
+}
+
+// AfterAbout registers an after-rule that only some events of a command concern, such
+// as the messages of some groups. about is asked first, from what the event says
+// alone; what concerns no rule of a function deployed on its own is not forwarded
+// to it.
+func AfterAbout[E AfterEvent](m *Mux, name string, about func(E) bool, f func(context.Context, E) error) {
+	registerAfter(m, name, func(e Event) bool { return about(e.(E)) }, f)
+}
+
+func registerAfter[E AfterEvent](m *Mux, name string, about func(Event) bool, f func(context.Context, E) error) {
 	command := commandOf[E]()
 	run := func(ctx context.Context, e Event) error { return f(ctx, e.(E)) }
-	m.addAfter(command, rule{name, run}, func(ctx context.Context, d Deferred) error {
+	m.addAfter(command, rule{name, run, about}, func(ctx context.Context, d Deferred) error {
 		e, err := Decode(command, d.Body)
 		if err != nil {
 			return err
@@ -242,10 +258,15 @@ func (m *Mux) tellAllowed(ctx context.Context, e Event, report func(rule string,
 	}
 }
 
-// tell runs all after-rules of an event side by side and calls failed for each
+// tell runs all after-rules that an event concerns side by side and calls failed for each
 // that failed, one after the other.
 func (m *Mux) tell(ctx context.Context, e Event, failed func(rule string, err error)) {
-	rules := m.after[e.Command()]
+	var rules []rule
+	for _, r := range m.after[e.Command()] {
+		if r.concerns(e) {
+			rules = append(rules, r)
+		}
+	}
 	if len(rules) == 1 {
 		if err := guard(ctx, func(ctx context.Context) error { return rules[0].run(ctx, e) }); err != nil {
 			failed(rules[0].name, err)
