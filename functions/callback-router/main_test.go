@@ -1,8 +1,11 @@
 package main_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
@@ -92,6 +95,38 @@ func TestForwardsWhatItHasNoSettingsFor(t *testing.T) {
 		default:
 			t.Errorf("%s was not forwarded", command)
 		}
+	}
+}
+
+// TestGroupMessagesForRobots: of what groups say, the chatbots' function gets the
+// messages of tickets' groups, from which people may call the robot back, and is
+// invoked for no other.
+func TestGroupMessagesForRobots(t *testing.T) {
+	asked := make(chan string, 10)
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked <- string(body)
+		_, _ = w.Write([]byte(`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`))
+	}))
+	defer far.Close()
+	router := faastest.StartLocal(t, faastest.Build(t, "."), kit.Settings(map[string]string{
+		"STATE_URL": "redis://" + redistest.Start(t).Addr, "FORWARD_BOT_RESPONDER": far.URL + "/im",
+	}))
+	for i, group := range []string{"lobby", "@TGS#2J4SZEAEL", "ZENDESK#123", "500000000000001AAA"} {
+		body := strings.Replace(kit.AfterSend("alice", i+1), `"lobby"`, strconv.Quote(group), 1)
+		res, err := router.Do(faastest.Plain, kit.Callback(t, body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kit.Read(t, res).WantCode(t, 0)
+	}
+	close(asked)
+	var groups []string
+	for body := range asked {
+		groups = append(groups, body)
+	}
+	if len(groups) != 2 || !strings.Contains(groups[0], "ZENDESK#123") || !strings.Contains(groups[1], "500000000000001AAA") {
+		t.Errorf("forwarded are %q", groups)
 	}
 }
 

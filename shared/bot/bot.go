@@ -152,10 +152,9 @@ const lease = 50 * time.Second
 // Bots is the rule.
 type Bots struct {
 	c     Config
-	boxes *mailbox.Mailbox
 	lives *generation.Registry
 
-	streams, edits pace // of this instance
+	streams, edits *pace // of this instance
 }
 
 // New returns the rule and registers the handler of its jobs.
@@ -188,8 +187,8 @@ func New(c Config) *Bots {
 	}
 	c.Stream.defaults()
 	b := &Bots{
-		c: c, boxes: mailbox.New(c.Store, "messages", mailbox.Options{Lease: lease, Now: c.Now}), lives: generation.New(c.Store, c.Now),
-		streams: pace{least: c.Stream.Every, rate: c.Stream.Rate}, edits: pace{least: c.Stream.GroupEvery, rate: c.Stream.Rate},
+		c: c, lives: generation.New(c.Store, c.Now),
+		streams: newPace(c.Stream.Every, c.Stream.Rate), edits: newPace(c.Stream.GroupEvery, c.Stream.Rate),
 	}
 	if c.Jobs != nil {
 		c.Jobs.Handle("bot.answer", b.answer)
@@ -204,7 +203,7 @@ func (b *Bots) Register(m *callback.Mux) {
 	callback.After(m, "bot", b.c2c)
 	callback.After(m, "bot", b.group)
 	if b.c.HandOver != nil {
-		callback.After(m, "bot hand-over", b.heardPerson)
+		callback.AfterAbout(m, "bot hand-over", func(e *callback.GroupAfterSendMsg) bool { return b.c.HandOver.IsGroup(e.GroupID) }, b.heardPerson)
 	}
 	b.lives.Register(m, "bot generation")
 }
@@ -268,7 +267,7 @@ func (b *Bots) group(ctx context.Context, e *callback.BotOnGroupMessage) error {
 // dies in between has forgotten nothing.
 func (b *Bots) heard(ctx context.Context, m message) error {
 	m.Text = spoken(m.Text)
-	if m.Text == "" && !m.Media || !im.IsRobot(m.Robot) || im.IsRobot(m.From) {
+	if m.Text == "" && !m.Media || !im.IsRobot(m.Robot) || len(m.Robot) > im.MaxUserID || im.IsRobot(m.From) {
 		return nil
 	}
 	body, err := json.Marshal(m)
@@ -278,7 +277,7 @@ func (b *Bots) heard(ctx context.Context, m message) error {
 	if err := b.c.Jobs.Put(ctx, queue.Job{ID: "bot/" + m.id(), Kind: "bot.answer", Lane: queue.Slow, Body: body}); err != nil {
 		return err
 	}
-	return b.boxes.Append(ctx, m.box(), m.id(), m.Order, body)
+	return b.messages(m.Robot).Append(ctx, m.box(), m.id(), m.Order, body)
 }
 
 // spoken is what a message says to a robot: mentions of robots are for IM.
@@ -297,11 +296,11 @@ func spoken(text string) string {
 }
 
 // id names the message as it is to this robot.
-func (m message) id() string { return named(m.box(), m.GroupID != "", m.MsgSeq, m.MsgKey) }
+func (m message) id() string { return named(m.box(), m.Robot, m.GroupID != "", m.MsgSeq, m.MsgKey) }
 
-// box is the partition of the conversation: of a robot and a user, or of a robot
-// and all in a group or topic. A group that was dissolved and made again under its
-// id has conversations of its own.
+// box is the partition of the conversation: that of the user for all robots, or that
+// of a robot and all in a group or topic. A group that was dissolved and made again
+// under its id has conversations of its own. Keys name the robot.
 func (m message) box() string {
 	if m.GroupID != "" && m.Life > 0 {
 		return "bot/" + named(m.Robot, "group", m.GroupID, m.TopicID, m.Life)
@@ -309,7 +308,12 @@ func (m message) box() string {
 	if m.GroupID != "" {
 		return "bot/" + named(m.Robot, "group", m.GroupID, m.TopicID)
 	}
-	return "bot/" + named(m.Robot, "user", m.From)
+	return userPartition(m.From)
+}
+
+// messages are the mailboxes of what a robot is to answer.
+func (b *Bots) messages(robot string) *mailbox.Mailbox {
+	return mailbox.New(b.c.Store, "messages/"+robot, mailbox.Options{Lease: lease, Now: b.c.Now})
 }
 
 func named(parts ...any) string {
@@ -328,10 +332,10 @@ func (b *Bots) answer(ctx context.Context, j queue.Job) error {
 	if err := json.Unmarshal(j.Body, &m); err != nil {
 		return err
 	}
-	if err := b.boxes.Append(ctx, m.box(), m.id(), m.Order, j.Body); err != nil {
+	if err := b.messages(m.Robot).Append(ctx, m.box(), m.id(), m.Order, j.Body); err != nil {
 		return err
 	}
-	return b.boxes.Drain(ctx, m.box(), b.next)
+	return b.messages(m.Robot).Drain(ctx, m.box(), b.next)
 }
 
 // next answers one message, as its conversation's only holder.
@@ -372,7 +376,7 @@ func (b *Bots) next(ctx context.Context, e mailbox.Entry) ([]kv.Write, error) {
 // listenOnly keeps what a user says while a person has the conversation.
 func (b *Bots) listenOnly(d *draft, h *handed) ([]kv.Write, error) {
 	h.say(d.m.turn())
-	words, err := b.putHanded(h)
+	words, err := b.putHanded(d.m.Robot, h)
 	if err != nil {
 		return nil, err
 	}
@@ -394,16 +398,16 @@ func (d *draft) close(ctx context.Context, past past, memoryRev string, h *hande
 		if h != nil {
 			d.Handed.rev = h.rev
 		}
-		if err := d.linkGroup(ctx, d.m.box(), d.Handed.GroupID); err != nil {
+		if err := d.linkGroup(ctx, d.m, d.Handed.GroupID); err != nil {
 			return nil, err
 		}
-		put, err := d.putHanded(d.Handed)
+		put, err := d.putHanded(d.m.Robot, d.Handed)
 		if err != nil {
 			return nil, err
 		}
 		writes = append(writes, put)
 	} else if h != nil {
-		writes = append(writes, kv.Delete{Key: handedKey, If: kv.Rev(h.rev)})
+		writes = append(writes, kv.Delete{Key: handedKey(d.m.Robot), If: kv.Rev(h.rev)})
 	}
 	put, err := d.put(answer{Done: true})
 	return append(writes, put), err

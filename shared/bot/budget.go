@@ -35,7 +35,7 @@ func usagePartition(robot string) string { return "bot/usage/" + named(robot) }
 func (b *Bots) accounts(m message, day string) []account {
 	all := []account{
 		{usagePartition(m.Robot), "day/" + day, b.c.Budget.Robot, usageKept},
-		{"bot/day/" + named(day, "user", m.From), sumKey, b.c.Budget.User, dayKept},
+		{userPartition(m.From), "day/" + day, b.c.Budget.User, dayKept},
 		{"bot/day/" + named(day, "all"), sumKey, b.c.Budget.All, dayKept},
 	}
 	if m.GroupID != "" {

@@ -32,7 +32,9 @@ type HandOver interface {
 	Open(ctx context.Context, t Ticket) (ticketID, groupID string, err error)
 	// Over reports whether a ticket is solved, closed or gone.
 	Over(ctx context.Context, ticketID string) (bool, error)
-	// IsGroup reports whether a group may be a ticket's. It asks nobody.
+	// IsGroup reports whether a group may be a ticket's, by its id alone; also where
+	// Ready is false, since the program that hears people is not always the one that
+	// answers.
 	IsGroup(groupID string) bool
 }
 
@@ -57,7 +59,6 @@ type handed struct {
 }
 
 const (
-	handedKey = "handed"
 	// handedLife is longer than tickets stay open.
 	handedLife = 90 * 24 * time.Hour
 	// maxWords bounds what is kept of what people said, in tokens, and maxSeqs the
@@ -66,9 +67,12 @@ const (
 	maxSeqs  = 200
 )
 
-// handedOver returns whether a person has the conversation, nil for none.
-func (b *Bots) handedOver(ctx context.Context, box string) (*handed, error) {
-	item, err := b.c.Store.Get(ctx, box, handedKey)
+func handedKey(robot string) string { return "handed/" + robot }
+
+// handedOver returns whether a person has the conversation with a robot, nil for
+// none.
+func (b *Bots) handedOver(ctx context.Context, box, robot string) (*handed, error) {
+	item, err := b.c.Store.Get(ctx, box, handedKey(robot))
 	if errors.Is(err, kv.ErrNotFound) {
 		return nil, nil
 	}
@@ -82,13 +86,13 @@ func (b *Bots) handedOver(ctx context.Context, box string) (*handed, error) {
 	return h, nil
 }
 
-func (b *Bots) putHanded(h *handed) (kv.Put, error) {
+func (b *Bots) putHanded(robot string, h *handed) (kv.Put, error) {
 	is := kv.Absent()
 	if h.rev != "" {
 		is = kv.Rev(h.rev)
 	}
 	value, err := json.Marshal(h)
-	return kv.Put{Key: handedKey, Value: value, If: is, Expires: b.c.Now().Add(handedLife)}, err
+	return kv.Put{Key: handedKey(robot), Value: value, If: is, Expires: b.c.Now().Add(handedLife)}, err
 }
 
 // say keeps what people said, as much as the model is told later.
@@ -209,7 +213,7 @@ func (b *Bots) silent(ctx context.Context, m message) (h *handed, silent bool, e
 	if !b.people() {
 		return nil, false, nil
 	}
-	if h, err = b.handedOver(ctx, m.box()); err != nil || h == nil {
+	if h, err = b.handedOver(ctx, m.box(), m.Robot); err != nil || h == nil {
 		return nil, false, err
 	}
 	if h.Returned || slices.ContainsFunc(b.c.Return, func(w string) bool { return strings.EqualFold(w, m.Text) }) {
@@ -221,19 +225,20 @@ func (b *Bots) silent(ctx context.Context, m message) (h *handed, silent bool, e
 
 // link says which conversation a ticket's group belongs to.
 type link struct {
-	Box string `json:"box"`
+	Box   string `json:"box"`
+	Robot string `json:"robot"`
 }
 
 func linkPartition(groupID string) string { return "bot/ticket/" + named(groupID) }
 
-// linked is the job that notes the conversation of a ticket's group, which stands in
-// another partition.
-func (b *Bots) linkGroup(ctx context.Context, box, groupID string) error {
-	value, err := json.Marshal(link{box})
+// linkGroup notes the conversation of a ticket's group, which stands in another
+// partition.
+func (b *Bots) linkGroup(ctx context.Context, m message, groupID string) error {
+	value, err := json.Marshal(link{m.box(), m.Robot})
 	if err != nil {
 		return err
 	}
-	err = b.c.Store.Commit(ctx, linkPartition(groupID), "link/"+box, kv.Put{Key: "link", Value: value, If: kv.Absent(), Expires: b.c.Now().Add(handedLife)})
+	err = b.c.Store.Commit(ctx, linkPartition(groupID), "link/"+m.id(), kv.Put{Key: "link", Value: value, If: kv.Absent(), Expires: b.c.Now().Add(handedLife)})
 	if errors.Is(err, kv.ErrConflict) {
 		return nil
 	}
@@ -251,7 +256,7 @@ type word struct {
 // heardPerson keeps what is said in the group of a ticket, for the robot to know once
 // it answers again.
 func (b *Bots) heardPerson(ctx context.Context, e *callback.GroupAfterSendMsg) error {
-	if !b.people() || b.c.Jobs == nil || !b.c.HandOver.IsGroup(e.GroupID) || e.OnlineOnlyFlag != 0 {
+	if b.c.Jobs == nil || e.OnlineOnlyFlag != 0 {
 		return nil
 	}
 	if im.IsRobot(e.From) || e.From == im.NotFoundSender || slices.Contains(b.c.Staff, e.From) {
@@ -292,7 +297,7 @@ func (b *Bots) keepWord(ctx context.Context, j queue.Job) error {
 		return err
 	}
 	for {
-		h, err := b.handedOver(ctx, l.Box)
+		h, err := b.handedOver(ctx, l.Box, l.Robot)
 		if err != nil || h == nil || h.GroupID != w.GroupID || slices.Contains(h.Seqs, w.MsgSeq) {
 			return err
 		}
@@ -305,7 +310,7 @@ func (b *Bots) keepWord(ctx context.Context, j queue.Job) error {
 		} else {
 			h.say(Turn{Role: Assistant, Text: fmt.Sprintf("[The human colleague %s says:] %s", w.From, w.Text)})
 		}
-		put, err := b.putHanded(h)
+		put, err := b.putHanded(l.Robot, h)
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-const memoryKey = "memory"
+func memoryKey(m message) string { return "memory/" + m.Robot }
 
 // past is what is known of a conversation: its last turns, and a summary of those
 // before.
@@ -34,7 +34,7 @@ func (p past) turns() []Turn {
 
 // memory returns what was said in a conversation, and the revision of that.
 func (b *Bots) memory(ctx context.Context, m message) (p past, rev string, err error) {
-	item, err := b.c.Store.Get(ctx, m.box(), memoryKey)
+	item, err := b.c.Store.Get(ctx, m.box(), memoryKey(m))
 	if errors.Is(err, kv.ErrNotFound) {
 		return past{}, "", nil
 	}
@@ -59,7 +59,7 @@ func (d *draft) remember(ctx context.Context, before past, rev string) ([]kv.Wri
 		if rev == "" {
 			return nil, nil
 		}
-		return []kv.Write{kv.Delete{Key: memoryKey, If: is}}, nil
+		return []kv.Write{kv.Delete{Key: memoryKey(d.m), If: is}}, nil
 	}
 	if !d.Said && d.Handed == nil || d.c.MemoryTokens < 0 {
 		return nil, nil
@@ -81,7 +81,7 @@ func (d *draft) remember(ctx context.Context, before past, rev string) ([]kv.Wri
 	if err != nil {
 		return nil, err
 	}
-	return []kv.Write{kv.Put{Key: memoryKey, Value: value, If: is, Expires: d.c.Now().Add(d.c.MemoryLife)}}, nil
+	return []kv.Write{kv.Put{Key: memoryKey(d.m), Value: value, If: is, Expires: d.c.Now().Add(d.c.MemoryLife)}}, nil
 }
 
 const (

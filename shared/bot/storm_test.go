@@ -17,6 +17,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // The storm: so many users, each with so many messages, every callback twice, and
@@ -31,7 +32,7 @@ const (
 
 // TestStorm: against a model that is slow, too busy, cut off or silent, and while
 // processes die in the middle of their answers, each message has one answer that is
-// finished, in the order of the messages.
+// finished, in the order of the messages. IM's rate limits hold.
 func TestStorm(t *testing.T) {
 	enginetest.Run(t, []enginetest.Test{{Name: "Users", Long: true, Run: storm}})
 }
@@ -39,9 +40,9 @@ func TestStorm(t *testing.T) {
 func storm(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 	stormUsers := enginetest.Size(150, 500)
 	began := time.Now()
-	w := newWorld(t, store, clock)
+	w := newWorldOf(t, store, clock, rulestest.Options{Limits: true})
 	model, err := openai.New(openai.Config{
-		URL: w.modelURL, Models: []string{"m", "fallback"}, Try: 100 * time.Millisecond, Now: clock.Now,
+		URL: w.modelURL, Models: []string{"m", "fallback"}, Try: 500 * time.Millisecond, Now: clock.Now,
 		Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() },
 	})
 	w.Must(err)
@@ -81,7 +82,7 @@ func storm(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 	for round := range 24 {
 		var m *mortal
 		if round < stormKills {
-			m = &mortal{n: 40 + 90*round, after: round%2 == 0}
+			m = &mortal{n: 40 + 20*round, after: round%2 == 0}
 			w.around = m.around
 		} else {
 			w.around = nil

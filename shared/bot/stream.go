@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/metric"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // IM is what is needed of IM to show answers while they are written; [*im.Client]
@@ -69,30 +70,65 @@ func (s *Stream) defaults() {
 	}
 }
 
-// pace is how often each message that is being written may grow: the more of them
-// there are in this instance, the less often, and so the larger its pieces.
+// pace says when messages that are being written may grow, so that all of them in
+// this instance together keep within its rate: the more there are, the less often
+// each grows, and so the larger its pieces.
 type pace struct {
-	least time.Duration
-	rate  float64 // calls a second
+	least time.Duration // between two pieces of one message
+	gap   time.Duration // between two pieces of any
 
 	mu     sync.Mutex
-	active int
+	active int       // messages that are being written
+	free   time.Time // when the next piece may go
 }
 
-func (p *pace) enter(by int) {
+const (
+	// forPieces is the part of the rate that pieces may use. The rest is kept for
+	// last ones, which wait for no turn.
+	forPieces = 0.75
+	// burst is how much of the pieces' rate may be used at one moment.
+	burst = 100 * time.Millisecond
+	// slowest bounds what may lie between two pieces of a message: IM ends one that
+	// does not grow for 15 s. Where there is no room for one more, an answer is sent
+	// as a whole.
+	slowest = 6 * time.Second
+)
+
+func newPace(least time.Duration, rate float64) *pace {
+	return &pace{least: least, gap: time.Duration(float64(time.Second) / (rate * forPieces))}
+}
+
+// enter reports whether there is room for one more message, and counts it then.
+func (p *pace) enter() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.active += by
+	if p.active > 0 && time.Duration(p.active+1)*p.gap > slowest {
+		return false
+	}
+	p.active++
+	return true
 }
 
-// forPieces is the part of the rate that pieces within messages may use. The rest
-// is kept for first and last ones.
-const forPieces = 0.75
+func (p *pace) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.active--
+}
 
+// every is how long a message does not grow after a piece.
 func (p *pace) every() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return max(p.least, time.Duration(float64(p.active)/(p.rate*forPieces)*float64(time.Second)))
+	return max(p.least, time.Duration(p.active)*p.gap)
+}
+
+// turn takes the next turn and returns when that is.
+func (p *pace) turn(now time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := retry.Latest(now, p.free.Add(-burst))
+	p.free = retry.Latest(now, p.free).Add(p.gap)
+	return at
 }
 
 // writer shows an answer while the model writes it.
@@ -100,17 +136,19 @@ type writer struct {
 	*draft
 	live    bool // it shows something; otherwise the answer is sent as a whole
 	pace    *pace
-	last    time.Time // of the last piece
+	last    time.Time // when the last piece was sent
+	idle    time.Time // and when IM had answered
+	turn    time.Time // when the next one may be; zero: nobody has asked yet
 	gate    gate
 	present *presenter
 	prefix  string // what the model said before it called tools
-	entered bool
+	entered bool   // the pace counts it
 }
 
 func (d *draft) writer() *writer {
-	w := &writer{draft: d, pace: &d.streams, gate: gate{draft: d}, present: d.presenter()}
+	w := &writer{draft: d, pace: d.streams, gate: gate{draft: d}, present: d.presenter()}
 	if d.m.GroupID != "" {
-		w.pace = &d.edits
+		w.pace = d.edits
 	}
 	w.live = d.c.IM != nil && !d.taken && (d.m.GroupID == "" || !d.c.Stream.GroupsWhole && d.m.Type != im.AVRoom)
 	return w
@@ -118,7 +156,7 @@ func (d *draft) writer() *writer {
 
 func (w *writer) close() {
 	if w.entered {
-		w.pace.enter(-1)
+		w.pace.leave()
 	}
 }
 
@@ -187,9 +225,10 @@ func (w *writer) listen(ctx context.Context, q Question, r rest) (text string, r
 			}
 			return text, reply, err
 		}
+		now := time.Now()
 		text, err := shown()
 		if err == nil || !errors.Is(err, ErrBlocked) { // without an opinion nothing more is shown for now
-			err = w.show(ctx, text)
+			err = w.show(ctx, text, now)
 		}
 		if err == nil && w.begun() && w.m.GroupID == "" && time.Since(w.last) >= w.c.Stream.Silence {
 			err = errSilent
@@ -198,32 +237,58 @@ func (w *writer) listen(ctx context.Context, q Question, r rest) (text string, r
 			stop()
 			return text, reply, err
 		}
-		timer.Reset(w.wait(text))
+		timer.Reset(w.wait(text, now))
 	}
 }
 
 // begun reports whether a message shows something and goes on.
 func (w *writer) begun() bool { return w.live && len(w.Parts) > 0 }
 
-// wait is when to look again.
-func (w *writer) wait(text string) time.Duration {
-	if !w.begun() {
-		return time.Hour
-	}
+// wait is when to look again after it was looked at a time: where nothing was sent
+// although its turn had come, not before the model says more.
+func (w *writer) wait(text string, now time.Time) time.Duration {
 	quiet := time.Hour
-	if w.m.GroupID == "" {
+	if w.begun() && w.m.GroupID == "" {
 		quiet = time.Until(w.last.Add(w.c.Stream.Silence))
 	}
-	if p := &w.Parts[len(w.Parts)-1]; len(text) > p.sent && !p.doubt {
-		quiet = min(quiet, time.Until(w.last.Add(w.pace.every())))
+	if due := w.due(); w.live && w.grows(text) && due.After(now) {
+		quiet = min(quiet, time.Until(due))
 	}
 	return max(quiet, time.Millisecond)
 }
 
+// grows reports whether a text shows more than IM has confirmed.
+func (w *writer) grows(text string) bool {
+	if !w.begun() {
+		return text != ""
+	}
+	p := &w.Parts[len(w.Parts)-1]
+	return len(text) > p.sent && !p.doubt
+}
+
+// due is when the next piece may be sent, or when to ask for its turn.
+func (w *writer) due() time.Time {
+	if w.turn.IsZero() && w.begun() {
+		return w.idle.Add(w.pace.every())
+	}
+	return w.turn
+}
+
 // show sends what is new of the text, unless it is too early for that.
-func (w *writer) show(ctx context.Context, text string) error {
-	if !w.live || text == "" || w.begun() && time.Since(w.last) < w.pace.every() {
+func (w *writer) show(ctx context.Context, text string, now time.Time) error {
+	if !w.live || !w.grows(text) || now.Before(w.due()) {
 		return nil
+	}
+	if !w.entered {
+		if w.entered = w.pace.enter(); !w.entered {
+			w.live = false
+			return nil
+		}
+	}
+	if w.turn.IsZero() {
+		if w.turn = w.pace.turn(now); now.Before(w.turn) {
+			return nil
+		}
 	}
 	return w.pieces(ctx, text, false)
 }
@@ -271,10 +336,6 @@ func (w *writer) replace(ctx context.Context, a answer) error {
 // pieces shows text, as far as a message can hold it in the message that grows,
 // and the rest in more of them. Each piece is stored before it is sent.
 func (w *writer) pieces(ctx context.Context, text string, last bool) error {
-	if !w.entered {
-		w.entered = true
-		w.pace.enter(1)
-	}
 	for {
 		if len(w.Parts) == 0 {
 			w.Parts = append(w.Parts, part{Since: w.c.Now()})
@@ -291,8 +352,8 @@ func (w *writer) pieces(ctx context.Context, text string, last bool) error {
 		ends := full || last
 		if !ends {
 			shown := strings.TrimRight(text[:end], " \n\t")
-			if len(shown) == end && p.sent > p.From {
-				shown = shown[:end-lastRune(shown)] // something is left for the last piece
+			if p.sent > p.From {
+				shown = shown[:len(shown)-lastRune(shown)] // something is left for the last piece
 			}
 			end = max(len(shown), p.sent)
 		}
@@ -332,7 +393,14 @@ func (w *writer) storePiece(ctx context.Context) error {
 // send sends a piece that is stored. Where it is unknown whether IM has it, the
 // history says so; where that fails too, the message is in doubt.
 func (w *writer) send(ctx context.Context, p *part, piece, whole string, last bool) error {
-	w.last = time.Now()
+	if w.m.GroupID != "" {
+		if err := w.untilEdit(ctx); err != nil {
+			p.doubt = true
+			return nil // the caller sees that ctx has ended
+		}
+	}
+	w.last, w.turn = time.Now(), time.Time{}
+	defer func() { w.idle = time.Now() }()
 	if w.m.GroupID != "" {
 		return w.edit(ctx, p, whole, last)
 	}
@@ -371,6 +439,15 @@ func (w *writer) send(ctx context.Context, p *part, piece, whole string, last bo
 		p.Key, p.doubt = seen.key, true
 	}
 	return nil
+}
+
+// untilEdit waits until the group's message may be edited, which for a last piece is
+// later than it comes.
+func (w *writer) untilEdit(ctx context.Context) error {
+	if w.idle.IsZero() {
+		return nil
+	}
+	return retry.Sleep(ctx, time.Until(w.idle.Add(w.c.Stream.GroupEvery)))
 }
 
 // unshown makes the answer one that is sent as a whole from a part on.

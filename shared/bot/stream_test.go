@@ -2,6 +2,7 @@ package bot_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -36,6 +37,7 @@ func TestStreams(t *testing.T) {
 		{"DeathOfAWorker", testDeathOfAWorker},
 		{"Long", testLongStream},
 		{"Rooms", testRooms},
+		{"Whole", testWhole},
 	} {
 		tests = append(tests, enginetest.Test{Name: c.name, Long: true, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 			c.test(newWorld(t, store, clock))
@@ -147,11 +149,40 @@ func testRooms(w *world) {
 	w.quiet()
 }
 
+// testWhole: with streams switched off, one-to-one and in groups there is one text
+// message, and nobody sees a start.
+func testWhole(w *world) {
+	w.whole = true
+	w.restart(w.store)
+	jane := w.Login("jane")
+	w.Room("room", jane, robot)
+	w.model.Always(func(modeltest.Asked) modeltest.Behaviour {
+		return modeltest.Behaviour{Pieces: []string{"One ", "two."}}
+	})
+	w.tell(jane, "count")
+	w.work()
+	_, err := jane.Send("room", imtest.Draft{Text: "count", Mentions: []string{robot}})
+	w.Must(err)
+	w.work()
+	w.redeliver()
+	w.wantSaid(jane, "One two.", "@jane One two.")
+	for _, call := range w.App.Calls() {
+		if strings.Contains(call.Command, "stream") || strings.Contains(call.Command, "modify") {
+			w.Errorf("%s is called", call.Command)
+		}
+	}
+	w.quiet()
+}
+
 const event = `data: {"choices":[{"delta":{"content":%q}}]}` + "\r\n\r\n"
 
 // testScenarios: what the user sees, whatever a model does.
 func testScenarios(w *world) {
 	w.conf.Stream.Silence = 300 * time.Millisecond
+	w.conf.Tools = []bot.Tool{{
+		ToolSpec: bot.ToolSpec{Name: "look", Description: "x", Parameters: json.RawMessage(`{"type":"object"}`)},
+		Run:      func(context.Context, bot.ToolCall) (string, error) { return "a zebra", nil },
+	}}
 	w.modelOf(func(c *openai.Config) { c.Models, c.Try = []string{"m", "fallback"}, 400*time.Millisecond })
 	jane := w.Login("jane")
 	pieces := func(texts ...string) modeltest.Behaviour { return modeltest.Behaviour{Pieces: texts} }
@@ -181,6 +212,7 @@ func testScenarios(w *world) {
 		{name: "thoughts in pieces", next: []modeltest.Behaviour{pieces("<th", "ink>I must no", "t say it</thi", "nk>", "\n\nHel", "lo!")}, want: "Hello!"},
 		{name: "a thought that nothing opened", next: []modeltest.Behaviour{pieces("They want a greeting.", "\n</th", "ink>\n", "Hello ", "there!")}, want: "Hello there!"},
 		{name: "nothing but thoughts", next: slices.Repeat([]modeltest.Behaviour{pieces("<think>", "hm", "</think>")}, 6), want: bot.DefaultSorry, whole: true},
+		{name: "a tool call in pieces", next: []modeltest.Behaviour{{Pieces: []string{"Let me ", "look."}, Calls: call("look", `{"where":"here"}`).Calls}, pieces("A ", "zebra.")}, want: "Let me look.\n\nA zebra."},
 		{name: "garbage", next: slices.Repeat([]modeltest.Behaviour{{Raw: "<html>"}}, 6), want: bot.DefaultSorry, whole: true},
 		{name: "garbage in the middle", next: []modeltest.Behaviour{{Raw: fmt.Sprintf(event, "First part, ") + "data: <html>\n\n"}, pieces("then the rest.")}, want: "First part, then the rest.", begun: "First part,"},
 		{name: "an error within 200", next: []modeltest.Behaviour{{Raw: fmt.Sprintf(event, "First part, ") + `data: {"error":{"message":"x","code":500}}` + "\n\n"}, pieces("then the rest.")}, want: "First part, then the rest.", begun: "First part,"},

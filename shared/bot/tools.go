@@ -25,8 +25,9 @@ type Tool struct {
 	// a page, a tool or the model says. nil allows everybody.
 	Allowed func(c ToolCall) bool
 	// Run does it. The same Key may come twice, after a crash, and then for what was
-	// done already. The result is data to the model. Errors are not shown to
-	// anybody; the model hears that the tool failed.
+	// done already. The result is data to the model. Errors are logged and shown to
+	// nobody, so they quote nothing that was said; the model hears that the tool
+	// failed.
 	Run func(ctx context.Context, c ToolCall) (result string, err error)
 }
 
@@ -180,7 +181,8 @@ func (t Tool) run(ctx context.Context, c ToolCall) (string, error) {
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				done <- outcome{"", fmt.Errorf("it panicked: %v\n%s", p, debug.Stack())}
+				// The value may quote what was said.
+				done <- outcome{"", fmt.Errorf("it panicked with a %T\n%s", p, debug.Stack())}
 			}
 		}()
 		result, err := t.Run(ctx, c)

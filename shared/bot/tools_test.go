@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/metric"
+	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
 func TestHelpers(t *testing.T) {
@@ -32,12 +35,14 @@ func TestHelpers(t *testing.T) {
 		test func(*world)
 	}{
 		{"Tools", testTools},
+		{"ToolDies", testToolDies},
 		{"ToolsForEver", testToolsForEver},
 		{"Injection", testInjection},
 		{"Citations", testCitations},
 		{"HandOver", testHandOver},
 		{"HandOverDies", testHandOverDies},
 		{"Tokens", testTokens},
+		{"UserRecords", testUserRecords},
 		{"Cancels", testCancels},
 		{"Summary", testSummary},
 		{"Pictures", testPictures},
@@ -65,6 +70,21 @@ func (w *world) ask(c *imtest.Client, text string) string {
 		return ""
 	}
 	return got[n]
+}
+
+// metric is what a counter of the program shows.
+func (w *world) metric(name string) float64 {
+	w.Helper()
+	var text strings.Builder
+	w.Must(metric.WriteText(&text))
+	for line := range strings.Lines(text.String()) {
+		if value, is := strings.CutPrefix(line, "backchannel_"+name+" "); is {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			w.Must(err)
+			return n
+		}
+	}
+	return 0
 }
 
 func call(name, arguments string) modeltest.Behaviour {
@@ -141,6 +161,47 @@ func testTools(w *world) {
 		w.Errorf("an empty list of calls: %q", got)
 	}
 	w.quiet()
+}
+
+// testToolDies: wherever the process dies, whoever goes on repeats a call under its
+// first key, and the user has one answer.
+func testToolDies(w *world) {
+	var mu sync.Mutex
+	keys := map[string]bool{}
+	w.conf.Tools = []bot.Tool{{
+		ToolSpec: bot.ToolSpec{Name: "order", Description: "x", Parameters: json.RawMessage(`{"type":"object"}`)},
+		Run: func(_ context.Context, c bot.ToolCall) (string, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			keys[c.Key] = true
+			return "ordered", nil
+		},
+	}}
+	w.model.Always(func(a modeltest.Asked) modeltest.Behaviour {
+		if a.Roles[len(a.Roles)-1] == "tool" || a.Begun != "" {
+			return modeltest.Behaviour{Text: "Ordered."}
+		}
+		return call("order", `{"n":1}`)
+	})
+	enginetest.EachDeath(w.TB.(*testing.T), w.store, func(t *testing.T, name string, mortal kv.Store) {
+		clear(keys)
+		w.restart(mortal)
+		user := w.Login(strings.ReplaceAll("d"+name, " ", "-"))
+		w.tell(user, "order it")
+		_ = w.App.Settle(t.Context())
+		_ = w.Queue.Work(t.Context(), w.ledger, w.Clock.Now)
+		w.restart(w.store)
+		w.Advance(10 * time.Minute)
+		w.work()
+		calls := w.App.Callbacks()
+		_, err := w.App.Replay(calls[len(calls)-1].N)
+		w.Must(err)
+		w.hour()
+		w.redeliver()
+		if got := said(user); !slices.Equal(got, []string{"Ordered."}) || len(keys) != 1 {
+			t.Errorf("told %q, and ordered under %d keys", got, len(keys))
+		}
+	})
 }
 
 // testToolsForEver: a model that calls a tool for ever must answer in the end, and
@@ -229,9 +290,13 @@ func testCitations(w *world) {
 	if found := a.Texts[len(a.Texts)-1]; !strings.Contains(found, "[1] Returns › How long\nYou have 30 days") || !strings.Contains(found, "[2] Returns › Where to") {
 		w.Errorf("the model reads %q", found)
 	}
+	unknown := w.metric("citations_unknown_total")
 	w.model.Next(modeltest.Behaviour{Text: "As I said [1]."})
 	if got := w.ask(jane, "sure?"); got != "As I said ." {
 		w.Errorf("a citation of nothing: %q", got)
+	}
+	if n := w.metric("citations_unknown_total") - unknown; n != 1 {
+		w.Errorf("%v unknown citations are counted, want 1", n)
 	}
 	if memory := w.last().Texts; slices.ContainsFunc(memory, func(s string) bool { return strings.Contains(s, "returns.md") }) {
 		w.Errorf("the model is told our sources as its own words: %q", memory)
@@ -289,6 +354,7 @@ func testInjection(w *world) {
 
 // people is a desk.
 type people struct {
+	away    bool // in another program
 	mu      sync.Mutex
 	tickets map[string]bot.Ticket // by id
 	ids     map[string]string     // by key
@@ -296,7 +362,7 @@ type people struct {
 	fail    error
 }
 
-func (p *people) Ready() bool { return true }
+func (p *people) Ready() bool { return !p.away }
 
 func (p *people) Open(_ context.Context, t bot.Ticket) (string, string, error) {
 	p.mu.Lock()
@@ -351,8 +417,14 @@ func testHandOver(w *world) {
 	asked, told := len(w.model.Asked()), len(said(jane))
 	w.tell(jane, "hello? are you there?")
 	w.Room("TICKET#1", jane, "agent")
+	// Another program hears what people say, and has no desk.
+	w.conf.HandOver = &people{away: true}
+	w.restart(w.store)
 	_, err := agent.Send("TICKET#1", imtest.Draft{Text: "I refund you 20 euros"})
 	w.Must(err)
+	w.Must(w.App.Settle(w.Context()))
+	w.conf.HandOver = desk
+	w.restart(w.store)
 	_, err = jane.Send("TICKET#1", imtest.Draft{Text: "thank you, agent"})
 	w.Must(err)
 	w.work()
@@ -473,6 +545,7 @@ func testTokens(w *world) {
 	w.restart(w.store)
 	jane := w.Login("jane")
 	w.model.Always(func(modeltest.Asked) modeltest.Behaviour { return modeltest.Behaviour{Tokens: [2]int{30, 12}} })
+	prompts, spoken, given := w.metric(`model_tokens_total{direction="prompt"}`), w.metric(`model_tokens_total{direction="answer"}`), w.metric("model_answers_total")
 	for n, want := range []string{you("hello"), you("hello"), you("hello"), bot.DefaultSpent} {
 		if got := w.ask(jane, "hello"); got != want {
 			w.Errorf("question %d: %q", n, got)
@@ -482,6 +555,10 @@ func testTokens(w *world) {
 	w.Advance(24 * time.Hour)
 	if got := w.ask(jane, "hello"); got != you("hello") {
 		w.Errorf("the day after: %q", got)
+	}
+	prompts, spoken, given = w.metric(`model_tokens_total{direction="prompt"}`)-prompts, w.metric(`model_tokens_total{direction="answer"}`)-spoken, w.metric("model_answers_total")-given
+	if prompts != 4*30 || spoken != 4*12 || given != 4 {
+		w.Errorf("the metrics count %v tokens of prompts and %v of answers in %v answers, want 120, 48 and 4", prompts, spoken, given)
 	}
 	today := w.Clock.Now().UTC().Format(time.DateOnly)
 	yesterday := w.Clock.Now().Add(-24 * time.Hour).UTC().Format(time.DateOnly)
@@ -502,6 +579,65 @@ func testTokens(w *world) {
 	if spent := days[0].PromptTokens + days[0].AnswerTokens; spent < 1000 || spent > 1000+42 {
 		w.Errorf("spent %d of 1000 tokens", spent)
 	}
+}
+
+// testUserRecords: what is kept of a user is handed out and erased on request: all
+// conversations with robots, and what they cost; nothing of anybody else.
+func testUserRecords(w *world) {
+	w.conf.Budget = bot.Budget{User: bot.Limit{Answers: 2}}
+	w.conf.HandOver, w.conf.Human = &people{}, []string{"/human"}
+	w.restart(w.store)
+	jane, joe := w.Login("jane"), w.Login("joe")
+	w.ask(jane, "jane's first words")
+	w.ask(joe, "joe's words")
+	_, err := jane.SendTo(other, imtest.Draft{Text: "words to another robot"})
+	w.Must(err)
+	w.work()
+	w.ask(jane, "/human")
+	w.tell(jane, "words to a person")
+	w.work()
+	sources := []userdata.Source{bot.UserData}
+	export := func(userID string) string {
+		w.Helper()
+		page, err := userdata.Export(w.Context(), w.store, sources, userID, "", 1000)
+		w.Must(err)
+		text, err := json.Marshal(page)
+		w.Must(err)
+		return string(text)
+	}
+	got := export("jane")
+	for _, want := range []string{"jane's first words", "You said: jane's first words", "words to another robot", "words to a person", `"key":"day/`, `"key":"handed/@RBT#001"`} {
+		if !strings.Contains(got, want) {
+			w.Errorf("the export lacks %q: %s", want, got)
+		}
+	}
+	if strings.Contains(got, "joe") {
+		w.Errorf("the export has somebody else's words: %s", got)
+	}
+	eraser := userdata.NewEraser(w.store, sources, nil, w.Clock.Now)
+	for more := true; more; {
+		erased, err := eraser.Erase(w.Context(), "jane")
+		w.Must(err)
+		more = erased.More
+	}
+	if got := export("jane"); strings.Contains(got, "key") {
+		w.Errorf("after an erasure there is %s", got)
+	}
+	if got := export("joe"); !strings.Contains(got, "joe's words") {
+		w.Errorf("of somebody else there is %s", got)
+	}
+	// Jane is as new, and her robot knows nothing of her; a job that comes once more
+	// answers nothing twice.
+	told := len(said(jane))
+	w.redeliver()
+	w.hour()
+	if got := said(jane); len(got) != told {
+		w.Errorf("after an erasure jane is told %q", got[told:])
+	}
+	if got, told := w.ask(jane, "hello"), strings.Join(w.last().Texts, " "); got != you("hello") || strings.Contains(told, "words") {
+		w.Errorf("told %q, the model was told %q", got, told)
+	}
+	w.quiet()
 }
 
 // testCancels: answers that break off are counted as far as they went, and pin

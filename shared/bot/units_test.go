@@ -2,8 +2,10 @@ package bot_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -11,9 +13,12 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/bot"
 	"github.com/backchannel-im/backchannel/shared/bot/modeltest"
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 )
 
 // counted counts commits, and write units as DynamoDB charges them: one for each
@@ -22,11 +27,15 @@ type counted struct {
 	kv.Store
 	mu             sync.Mutex
 	commits, units int
+	partitions     map[string]bool // written to; nil: not asked for
 }
 
 func (c *counted) Commit(ctx context.Context, partition, op string, writes ...kv.Write) error {
 	c.mu.Lock()
 	c.commits++
+	if c.partitions != nil {
+		c.partitions[partition] = true
+	}
 	times := 1
 	if len(writes) > 1 {
 		times = 2
@@ -95,6 +104,155 @@ func BenchmarkUnits(b *testing.B) {
 			b.ReportMetric(answers[1]/n, "answer-units")
 		})
 	}
+}
+
+// BenchmarkConversation is what a conversation of ten questions, with answers of 800
+// bytes, costs and leaves in the store: the whole, and the memory that the model is
+// told.
+//
+//	go test -run '^$' -bench Conversation -benchtime 20x ./shared/bot
+func BenchmarkConversation(b *testing.B) {
+	clock := kvtest.NewClock()
+	file, err := boltkv.Open(filepath.Join(b.TempDir(), "state"), boltkv.Options{Now: clock.Now})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer file.Close()
+	store := &counted{Store: file, partitions: map[string]bool{}}
+	w := newWorld(b, store, clock)
+	w.whole = true
+	w.restart(store)
+	w.model.Always(func(modeltest.Asked) modeltest.Behaviour {
+		return modeltest.Behaviour{Text: strings.Repeat("word ", 160)}
+	})
+	const questions = 10
+	store.take()
+	for n := 0; b.Loop(); n++ {
+		user := w.Login(fmt.Sprint("user", n))
+		for range questions {
+			w.Advance(time.Second)
+			w.tell(user, "how long can I send it back?")
+			w.work()
+		}
+	}
+	commits, units := store.take()
+	size, memory := 0, 0
+	for partition := range store.partitions {
+		for r := (kv.Range{Limit: 1000}); ; {
+			page, err := file.List(b.Context(), partition, r)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, item := range page.Items {
+				size += len(partition) + len(item.Key) + len(item.Value)
+				if strings.HasPrefix(item.Key, "memory/") {
+					memory += len(item.Value)
+				}
+			}
+			if r.After = page.Next; r.After == "" {
+				break
+			}
+		}
+	}
+	n := float64(b.N)
+	b.ReportMetric(commits/n/questions, "commits/answer")
+	b.ReportMetric(units/n/questions, "units/answer")
+	b.ReportMetric(units/n, "units/conversation")
+	b.ReportMetric(float64(size)/n, "store-bytes/conversation")
+	b.ReportMetric(float64(memory)/n, "memory-bytes/conversation")
+}
+
+// nowhere is an IM that takes everything, and a model that stops in the middle of each
+// answer until it is told to go on.
+type nowhere struct {
+	begun sync.WaitGroup
+	end   chan struct{}
+}
+
+func (nowhere) SendStreamMsg(context.Context, im.StreamChunk) (string, error) { return "key", nil }
+
+func (nowhere) C2CHistory(context.Context, im.C2CHistoryQuery) (im.C2CHistoryPage, error) {
+	return im.C2CHistoryPage{}, nil
+}
+
+func (nowhere) ModifyC2CMsg(context.Context, string, string, string, im.Modification) error {
+	return nil
+}
+
+func (nowhere) ModifyGroupMsg(context.Context, string, string, uint32, im.Modification) error {
+	return nil
+}
+
+func (nowhere) C2C(context.Context, string, im.C2CMsg) (im.C2CSent, error) {
+	return im.C2CSent{}, nil
+}
+
+func (nowhere) Group(context.Context, string, im.GroupMsg) (im.GroupSent, error) {
+	return im.GroupSent{}, nil
+}
+
+func (n *nowhere) Ask(_ context.Context, _ bot.Question, hear func(string)) (bot.Reply, error) {
+	text := strings.Repeat("word ", 160)
+	hear(text[:400])
+	n.begun.Done()
+	<-n.end
+	return bot.Reply{Text: text}, nil
+}
+
+// BenchmarkHeap is what the heap and the stacks hold for an answer while it is written,
+// and of a conversation once it was.
+//
+//	go test -run '^$' -bench Heap -benchtime 5x ./shared/bot
+func BenchmarkHeap(b *testing.B) {
+	store, err := boltkv.Open(filepath.Join(b.TempDir(), "state"), boltkv.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	line, away := &queuetest.Line{}, &nowhere{}
+	ledger := queue.NewLedger(store, line, nil)
+	bot.New(bot.Config{Store: store, Jobs: ledger, Sends: away, Model: away, IM: away, Stream: bot.Stream{Rate: 1e6}})
+	held := func() float64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc + m.StackInuse)
+	}
+	const users = 300
+	first, writing := held(), 0.0
+	for round := 0; b.Loop(); round++ {
+		away.end = make(chan struct{})
+		away.begun.Add(users)
+		before := held()
+		var all sync.WaitGroup
+		for n := range users {
+			body, err := json.Marshal(map[string]any{"robot": robot, "from": fmt.Sprint("user", round, "-", n), "msgKey": "1_1_1", "order": 1, "text": "how long can I send it back?"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			job := queue.Job{ID: fmt.Sprint("job/", round, n), Kind: "bot.answer", Lane: queue.Slow, Body: body}
+			if err := ledger.Put(b.Context(), job); err != nil {
+				b.Fatal(err)
+			}
+			encoded, err := queue.Encode(job)
+			if err != nil {
+				b.Fatal(err)
+			}
+			all.Go(func() {
+				if err := ledger.Perform(b.Context(), encoded); err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		away.begun.Wait()
+		writing += (held() - before) / users
+		close(away.end)
+		all.Wait()
+		*line = queuetest.Line{} // which remembers all jobs
+	}
+	b.ReportMetric(writing/float64(b.N), "bytes/answer")
+	b.ReportMetric(max(held()-first, 0)/float64(b.N*users), "bytes/conversation")
 }
 
 // BenchmarkFirstPiece is how long the first piece of an answer takes from the model's

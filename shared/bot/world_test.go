@@ -42,8 +42,14 @@ type world struct {
 
 func newWorld(t testing.TB, store kv.Store, clock *kvtest.Clock) *world {
 	t.Helper()
+	return newWorldOf(t, store, clock, rulestest.Options{})
+}
+
+func newWorldOf(t testing.TB, store kv.Store, clock *kvtest.Clock, o rulestest.Options) *world {
+	t.Helper()
+	o.Callbacks = []string{"Bot.OnC2CMessage", "Bot.OnGroupMessage", "C2C.CallbackBeforeSendMsg", "Group.CallbackAfterSendMsg", "Group.CallbackAfterCreateGroup", "Group.CallbackAfterGroupDestroyed"}
 	w := &world{
-		World: rulestest.New(t, clock, rulestest.Options{Callbacks: []string{"Bot.OnC2CMessage", "Bot.OnGroupMessage", "C2C.CallbackBeforeSendMsg", "Group.CallbackAfterSendMsg", "Group.CallbackAfterCreateGroup", "Group.CallbackAfterGroupDestroyed"}}),
+		World: rulestest.New(t, clock, o),
 		store: store, model: &modeltest.Server{},
 	}
 	w.modelURL = w.HTTP(w.model)

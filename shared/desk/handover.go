@@ -34,9 +34,3 @@ func (t *Tickets) Over(ctx context.Context, ticketID string) (bool, error) {
 	}
 	return tk.over() || tk.Deleted.On, nil
 }
-
-// IsGroup reports whether a group may be a ticket's.
-func (t *Tickets) IsGroup(groupID string) bool {
-	_, may := t.ticketOfGroup(groupID)
-	return may
-}

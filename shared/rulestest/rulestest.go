@@ -42,6 +42,7 @@ type Options struct {
 	Callbacks []string        // that IM sends; nil: all
 	Unknowns  imtest.Unknowns // what the documentation of IM leaves open
 	Retry     bool            // IM retries after-callbacks that fail
+	Limits    bool            // IM's rate limits hold
 	// OnREST hears the path of each call of IM's REST API before it is carried out.
 	OnREST func(path string)
 }
@@ -72,8 +73,12 @@ func New(t testing.TB, clock *kvtest.Clock, o Options) *World {
 	callbacks := w.HTTP(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) { (*w.heard.Load()).ServeHTTP(res, r) }))
 	emulator := imtest.NewServer(imtest.Options{Clock: w.emulated, Seed: 1})
 	t.Cleanup(emulator.Close)
+	rate := -1
+	if o.Limits {
+		rate = 0 // the documented ones
+	}
 	w.App = emulator.AddApp(imtest.AppConfig{
-		SDKAppID: AppID, Key: Key, RatePerAPI: -1, RoomRate: -1,
+		SDKAppID: AppID, Key: Key, RatePerAPI: rate, RoomRate: rate,
 		CallbackURL: callbacks, CallbackToken: Token, CallbackTimeout: time.Minute, Callbacks: o.Callbacks, RetryCallbacks: o.Retry,
 		Unknowns: o.Unknowns,
 	})

@@ -40,8 +40,6 @@ type Tickets interface {
 	OpenFor(ctx context.Context, key, userID, subject, text string) (ticketID, groupID string, err error)
 	// Over reports whether a ticket is solved, closed or deleted.
 	Over(ctx context.Context, ticketID string) (bool, error)
-	// IsGroup reports whether a group may be a ticket's.
-	IsGroup(groupID string) bool
 }
 
 // part is the callbacks of one function.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/bot"
 	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/desk/salesforce"
+	"github.com/backchannel-im/backchannel/shared/desk/zendesk"
 	"github.com/backchannel-im/backchannel/shared/hook"
 	"github.com/backchannel-im/backchannel/shared/wiring"
 )
@@ -33,8 +35,11 @@ func (d desk) Over(ctx context.Context, ticketID string) (bool, error) {
 	return d.h.Tickets.Over(ctx, ticketID)
 }
 
-// IsGroup implements [bot.HandOver].
-func (d desk) IsGroup(groupID string) bool { return d.h.Tickets.IsGroup(groupID) }
+// IsGroup implements [bot.HandOver]. It knows the groups of both desks: the program
+// that hears a group's messages may have neither.
+func (desk) IsGroup(groupID string) bool {
+	return strings.HasPrefix(groupID, zendesk.GroupPrefix) || strings.HasPrefix(groupID, salesforce.GroupPrefix+salesforce.IDPrefix)
+}
 
 // served is a tool that a server of the merchant's has.
 type served struct {

@@ -3,6 +3,7 @@
 package users
 
 import (
+	"github.com/backchannel-im/backchannel/shared/bot"
 	"github.com/backchannel-im/backchannel/shared/community"
 	"github.com/backchannel-im/backchannel/shared/community/mark"
 	"github.com/backchannel-im/backchannel/shared/community/thread"
@@ -23,7 +24,7 @@ var Sources = []userdata.Source{
 	community.UserData(voice.SeatOf, mark.Forget, thread.Forget),
 	roomstats.UserData,
 	elsewhere("match", "a team names its members until 7 days after its end"),
-	elsewhere("bot", "conversations with chatbots are kept under a hash for as long as BOT settings say and expire by themselves"),
+	bot.UserData,
 	desk.UserData,
 	credential.UserData,
 	mail.UserData,
