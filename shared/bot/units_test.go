@@ -169,25 +169,25 @@ type nowhere struct {
 	end   chan struct{}
 }
 
-func (nowhere) SendStreamMsg(context.Context, im.StreamChunk) (string, error) { return "key", nil }
+func (*nowhere) SendStreamMsg(context.Context, im.StreamChunk) (string, error) { return "key", nil }
 
-func (nowhere) C2CHistory(context.Context, im.C2CHistoryQuery) (im.C2CHistoryPage, error) {
+func (*nowhere) C2CHistory(context.Context, im.C2CHistoryQuery) (im.C2CHistoryPage, error) {
 	return im.C2CHistoryPage{}, nil
 }
 
-func (nowhere) ModifyC2CMsg(context.Context, string, string, string, im.Modification) error {
+func (*nowhere) ModifyC2CMsg(context.Context, string, string, string, im.Modification) error {
 	return nil
 }
 
-func (nowhere) ModifyGroupMsg(context.Context, string, string, uint32, im.Modification) error {
+func (*nowhere) ModifyGroupMsg(context.Context, string, string, uint32, im.Modification) error {
 	return nil
 }
 
-func (nowhere) C2C(context.Context, string, im.C2CMsg) (im.C2CSent, error) {
+func (*nowhere) C2C(context.Context, string, im.C2CMsg) (im.C2CSent, error) {
 	return im.C2CSent{}, nil
 }
 
-func (nowhere) Group(context.Context, string, im.GroupMsg) (im.GroupSent, error) {
+func (*nowhere) Group(context.Context, string, im.GroupMsg) (im.GroupSent, error) {
 	return im.GroupSent{}, nil
 }
 
