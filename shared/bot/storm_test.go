@@ -82,7 +82,7 @@ func storm(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 	for round := range 24 {
 		var m *mortal
 		if round < stormKills {
-			m = &mortal{n: 40 + 20*round, after: round%2 == 0}
+			m = &mortal{n: 40 + 40*round, after: round%2 == 0}
 			w.around = m.around
 		} else {
 			w.around = nil
