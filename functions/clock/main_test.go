@@ -91,6 +91,29 @@ func TestPushesOverdueJobs(t *testing.T) {
 	}
 }
 
+// TestCountsAreFolded: what after-send-counter counted becomes a job for job-worker,
+// whose kind the clock itself does not carry out.
+func TestCountsAreFolded(t *testing.T) {
+	q := kit.StartQueue(t)
+	env := kit.Settings(q.Env)
+	env["STATE_URL"] = "redis://" + redistest.Start(t).Addr
+	counter := faastest.StartLocal(t, faastest.Build(t, "github.com/backchannel-im/backchannel/functions/after-send-counter"), env)
+	res, err := counter.Do(faastest.Plain, kit.Callback(t, kit.AfterSend("alice", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kit.Read(t, res).WantCode(t, 0)
+	if err := faastest.StartLambda(t, faastest.Build(t, "."), map[string]string{
+		"STATE_URL": env["STATE_URL"], "QUEUE_URL": env["QUEUE_URL"], "AWS_REGION": env["AWS_REGION"],
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+	}).Schedule(); err != nil {
+		t.Error(err)
+	}
+	if jobs := q.Take(); len(jobs) != 1 || !strings.Contains(jobs[0], `"roomstats.fold"`) {
+		t.Errorf("jobs %q", jobs)
+	}
+}
+
 // forget accepts a job ten minutes ago that no engine got.
 func forget(t *testing.T, store kv.Store) {
 	t.Helper()

@@ -129,14 +129,16 @@ func (s *Stats) enterAgain(ctx context.Context, list string, put kv.Put) error {
 	return err
 }
 
-// Schedule puts the folding of all lists into the queue: one job for lists of
-// few entries, one each for long ones. It is what the clock does every minute.
-// Without a queue the counts are folded at once, with the default weights.
-func Schedule(ctx context.Context, store kv.Store, jobs *queue.Ledger) error {
+// Schedule returns what the clock does every minute: it puts the folding of all lists
+// into the queue, one job for lists of few entries, one each for long ones. The jobs
+// may be another program's. Without a queue the counts are folded at once, with the
+// default weights.
+func Schedule(store kv.Store, jobs *queue.Ledger) func(context.Context) error {
 	if jobs == nil {
-		return New(Config{Store: store}).Fold(ctx)
+		return New(Config{Store: store}).Fold
 	}
-	return schedule(ctx, store, jobs, time.Now())
+	jobs.Elsewhere(foldJob)
+	return func(ctx context.Context) error { return schedule(ctx, store, jobs, time.Now()) }
 }
 
 func schedule(ctx context.Context, store kv.Store, jobs *queue.Ledger, now time.Time) error {

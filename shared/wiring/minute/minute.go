@@ -53,7 +53,7 @@ var Processes = []process.Name{
 func Table(store kv.Store, jobs *queue.Ledger) schedule.Table {
 	table := schedule.Table{
 		{Name: "note that the clock ticks", Do: doctor.Tick(store, nil)},
-		{Name: "fold the counts of rooms", Do: func(ctx context.Context) error { return roomstats.Schedule(ctx, store, jobs) }},
+		{Name: "fold the counts of rooms", Do: roomstats.Schedule(store, jobs)},
 	}
 	if jobs == nil {
 		return table
