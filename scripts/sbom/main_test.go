@@ -38,6 +38,34 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
+// TestGroups: what functions link stands in blocks of go.mod that have nothing else,
+// so that a reader sees which modules a deployment trusts.
+func TestGroups(t *testing.T) {
+	modules, err := Modules("../..", "./functions/...")
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked := map[string]bool{}
+	for _, m := range modules {
+		linked[m.Path] = true
+	}
+	text, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	product, others, found := strings.Cut(string(text), "// What tests, scripts,")
+	if !found {
+		t.Fatal("go.mod has no block of what tests and scripts link")
+	}
+	for part, want := range map[string]bool{product: true, others: false} {
+		for line := range strings.Lines(part) {
+			if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], "v") && linked[f[0]] != want {
+				t.Errorf("%s is linked by functions: %v; it stands in the wrong block of go.mod", f[0], linked[f[0]])
+			}
+		}
+	}
+}
+
 func TestLicences(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"Apache":   {"Apache License\n                           Version 2.0, January 2004", "Apache-2.0"},
