@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/fault"
@@ -39,20 +40,23 @@ type Shopify struct {
 // proxyAge is how far the time of a signed query may be from ours.
 const proxyAge = 90 * time.Second
 
-// The form of each parameter's value.
-var proxyForms = map[string]*regexp.Regexp{
-	"shop":                  regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}\.myshopify\.com$`),
-	"path_prefix":           regexp.MustCompile(`^(/[A-Za-z0-9_.~-]{1,60}){1,4}/?$`), // merchants change it: it is compared with nothing
-	"timestamp":             regexp.MustCompile(`^[1-9][0-9]{8,10}$`),
-	"logged_in_customer_id": regexp.MustCompile(`^([1-9][0-9]{0,18})?$`),
-	"signature":             regexp.MustCompile(`^[0-9a-f]{64}$`),
-}
+// proxyForms returns the form of each parameter's value. Expressions are compiled with
+// the first request: a start of any function would pay for them.
+var proxyForms = sync.OnceValue(func() map[string]*regexp.Regexp {
+	return map[string]*regexp.Regexp{
+		"shop":                  regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}\.myshopify\.com$`),
+		"path_prefix":           regexp.MustCompile(`^(/[A-Za-z0-9_.~-]{1,60}){1,4}/?$`), // merchants change it: it is compared with nothing
+		"timestamp":             regexp.MustCompile(`^[1-9][0-9]{8,10}$`),
+		"logged_in_customer_id": regexp.MustCompile(`^([1-9][0-9]{0,18})?$`),
+		"signature":             regexp.MustCompile(`^[0-9a-f]{64}$`),
+	}
+})
 
-// ignored are parameters that Shopify adds and signs at times, with no meaning for
+// ignored returns parameters that Shopify adds and signs at times, with no meaning for
 // us (Shopify/shopify-api-js#878).
-var ignored = map[string]*regexp.Regexp{
-	"pb": regexp.MustCompile(`^[0-9]{1,4}$`),
-}
+var ignored = sync.OnceValue(func() map[string]*regexp.Regexp {
+	return map[string]*regexp.Regexp{"pb": regexp.MustCompile(`^[0-9]{1,4}$`)}
+})
 
 // errProxy is the one answer to all queries that prove nothing.
 var errProxy = fault.New(fault.Unauthenticated, "this request is not one that Shopify's app proxy just signed; ask again through the shop")
@@ -96,9 +100,9 @@ func (s *Shopify) read(rawQuery string) (shopper Shopper, signature, reason stri
 		return shopper, "", "the query cannot be read"
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		form := proxyForms[name]
+		form := proxyForms()[name]
 		if form == nil {
-			form = ignored[name]
+			form = ignored()[name]
 		}
 		switch values := query[name]; {
 		case form == nil:
@@ -109,7 +113,7 @@ func (s *Shopify) read(rawQuery string) (shopper Shopper, signature, reason stri
 			return shopper, "", "parameter " + name + " has an unexpected form"
 		}
 	}
-	for name := range proxyForms {
+	for name := range proxyForms() {
 		if !query.Has(name) {
 			return shopper, "", "parameter " + name + " is missing"
 		}

@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,7 +66,9 @@ type Queue struct {
 	closed atomic.Bool
 }
 
-var regionInHost = regexp.MustCompile(`^sqs\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
+var regionInHost = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^sqs\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?$`)
+})
 
 // Open returns a queue over one or two SQS queues. It sends nothing.
 func Open(urls string, o Options) (*Queue, error) {
@@ -81,7 +84,7 @@ func Open(urls string, o Options) (*Queue, error) {
 		return nil, errors.New("sqsqueue: both queues must be in one region")
 	}
 	host := strings.TrimPrefix(endpoint, "https://")
-	if m := regionInHost.FindStringSubmatch(host); o.Region == "" && m != nil {
+	if m := regionInHost().FindStringSubmatch(host); o.Region == "" && m != nil {
 		o.Region = m[1]
 	}
 	if o.Region == "" {
