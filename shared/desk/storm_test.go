@@ -3,7 +3,6 @@ package desk_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -30,8 +29,6 @@ const (
 var stormRequests = enginetest.Size(200, 1000)
 
 func TestStorm(t *testing.T) {
-	defer slog.SetDefault(slog.Default())
-	slog.SetDefault(slog.New(slog.DiscardHandler))
 	enginetest.Run(t, []enginetest.Test{{Name: "Zendesk", Long: true, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 		testStorm(newWorld(t, store, clock, zendeskKind))
 	}}})

@@ -3,7 +3,6 @@ package match_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -30,8 +29,6 @@ const (
 var stormTeams = enginetest.Size(200, 2000)
 
 func TestStorm(t *testing.T) {
-	defer slog.SetDefault(slog.Default())
-	slog.SetDefault(slog.New(slog.DiscardHandler))
 	enginetest.Run(t, []enginetest.Test{{Name: "Teams", Long: true, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 		testStorm(newWorld(t, store, clock))
 	}}})

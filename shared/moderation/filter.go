@@ -85,6 +85,7 @@ type Config struct {
 	RefusedText, HeldText, FriendsText string
 
 	Now func() time.Time // nil for time.Now
+	Log *slog.Logger     // nil: slog.Default
 }
 
 // Filter gives verdicts on messages. It writes to the store only when it holds a
@@ -107,6 +108,9 @@ func New(c Config) *Filter {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
 	}
 	f := &Filter{c: c, breaker: breaker.New(checkerFailures, checkerPause, c.Now)}
 	if c.Friends != nil {
@@ -147,7 +151,7 @@ func (f *Filter) group(ctx context.Context, e *callback.GroupBeforeSendMsg) (v c
 	return verdict(v, d, f.c.GroupCode), nil
 }
 
-// decision is what becomes of a message. The zero value delivers it.
+// decision says how IM treats a message. The zero value delivers it.
 type decision struct {
 	refuse bool
 	text   string // that the sender reads
@@ -203,7 +207,7 @@ func (f *Filter) Passage(ctx context.Context, p Passage) (text string, ok bool) 
 	defer j.release()
 	action := f.action(ctx, j)
 	if action != wordlist.Allow {
-		j.log(ctx, action)
+		j.log(ctx, f.c.Log, action)
 	}
 	switch action {
 	case wordlist.Allow, wordlist.Shadow:
@@ -227,7 +231,7 @@ func (f *Filter) judge(ctx context.Context, m message) decision {
 	if action == wordlist.Allow {
 		return decision{}
 	}
-	j.log(ctx, action)
+	j.log(ctx, f.c.Log, action)
 	callback.Explain(ctx, Explanation{Action: action, Reasons: j.reasons, List: j.list.Version()})
 	switch action {
 	case wordlist.Reject:
@@ -280,7 +284,7 @@ func (f *Filter) second(ctx context.Context, j *judgement, action wordlist.Actio
 	switch {
 	case err != nil:
 		if !errors.Is(err, errAway) {
-			slog.WarnContext(ctx, "the checker has no opinion", "error", err.Error())
+			f.c.Log.WarnContext(ctx, "text checker failed; the word list alone decides", "error", err.Error())
 		}
 		if !f.c.CheckerClosed {
 			return action
@@ -306,7 +310,7 @@ func (f *Filter) hold(ctx context.Context, j *judgement) decision {
 	h := j.Held
 	h.ID, h.At, h.Reasons = j.identity(), f.c.Now(), j.reasons
 	if err := f.c.Holder.Hold(ctx, h); err != nil {
-		slog.WarnContext(ctx, "a message could not be held for review; it was refused", "error", err.Error())
+		f.c.Log.WarnContext(ctx, "a message could not be held for review; it was refused", "error", err.Error())
 		return decision{refuse: true, text: f.c.RefusedText}
 	}
 	return decision{refuse: true, text: f.c.HeldText}
@@ -332,7 +336,7 @@ func (f *Filter) strike(ctx context.Context, j *judgement) {
 	ctx, cancel := context.WithTimeout(ctx, strikeBudget)
 	defer cancel()
 	if err := f.c.Striker.Strike(ctx, o); err != nil {
-		slog.WarnContext(ctx, "sender of a refused message got no strike", "error", err.Error())
+		f.c.Log.WarnContext(ctx, "strike for the sender of a refused message not recorded", "error", err.Error())
 	}
 }
 
@@ -360,12 +364,12 @@ func (f *Filter) masked(ctx context.Context, j *judgement) decision {
 
 // log says what was decided and by which rules, never what was written: that of
 // a shadow is what its list is tried for.
-func (j *judgement) log(ctx context.Context, action wordlist.Action) {
+func (j *judgement) log(ctx context.Context, to *slog.Logger, action wordlist.Action) {
 	categories, severity := make([]string, len(j.reasons)), 0
 	for i, r := range j.reasons {
 		categories[i], severity = r.Category, max(severity, r.Severity)
 	}
-	slog.InfoContext(ctx, "message judged", "action", string(action), "categories", categories, "severity", severity,
+	to.InfoContext(ctx, "message judged", "action", string(action), "categories", categories, "severity", severity,
 		"list", j.list.Version(), "group", j.GroupID, "from", j.From)
 }
 

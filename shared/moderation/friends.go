@@ -12,7 +12,7 @@ import (
 
 const (
 	// friendsKnown is how long two people count as friends without asking again.
-	// That they are none is asked each time: it may change any moment.
+	// That two users are no friends is asked each time: it may change any moment.
 	friendsKnown = time.Minute
 	// friendsKept bounds how many pairs an instance remembers.
 	friendsKept = 10_000

@@ -587,14 +587,11 @@ func TestFriends(t *testing.T) {
 // what was written.
 func TestLogHoldsNoText(t *testing.T) {
 	var log bytes.Buffer
-	was := slog.Default()
-	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
-	t.Cleanup(func() { slog.SetDefault(was) })
-	ask := newFilter(t, moderation.Config{Checker: &checker{}})
+	ask := newFilter(t, moderation.Config{Checker: &checker{}, Log: slog.New(slog.NewJSONHandler(&log, nil))})
 	for _, word := range []string{"casino", "damn", "rumour", "meet me", "buy followers", "vile", "fail"} {
 		ask(t, say("g", im.Public, im.Text("my private words: "+word)))
 	}
-	for _, want := range []string{`"action":"shadow"`, `"news"`, `"list":"test"`, `"action":"reject"`, `"Abuse"`, "no opinion"} {
+	for _, want := range []string{`"action":"shadow"`, `"news"`, `"list":"test"`, `"action":"reject"`, `"Abuse"`, "text checker failed"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %s", want)
 		}

@@ -2,6 +2,7 @@ package moderation
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"unicode/utf8"
 
@@ -67,7 +68,7 @@ func (n *Names) group(ctx context.Context, e *callback.GroupAfterInfoChanged) er
 	if !changed {
 		return nil
 	}
-	j.log(ctx, wordlist.Mask)
+	j.log(ctx, slog.Default(), wordlist.Mask)
 	return n.im.ModifyGroup(ctx, e.GroupID, change)
 }
 
@@ -102,7 +103,7 @@ func (n *Names) person(ctx context.Context, e *callback.ProfilePortraitSet) erro
 	if len(items) == 0 {
 		return nil
 	}
-	j.log(ctx, wordlist.Mask)
+	j.log(ctx, slog.Default(), wordlist.Mask)
 	return n.im.SetPortrait(ctx, e.From, items...)
 }
 

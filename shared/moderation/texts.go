@@ -184,7 +184,7 @@ func (w *walker) text(i, end int) {
 	w.copied, w.replaced = end, true
 }
 
-// unquoted returns what a JSON string says, "" for what is none. Without escapes
+// unquoted returns what a JSON string says, "" for other JSON. Without escapes
 // it is a view of the message, which nobody writes to.
 func unquoted(b []byte) string {
 	if part := b[1 : len(b)-1]; bytes.IndexByte(part, '\\') < 0 {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -63,8 +62,6 @@ type interleaving struct {
 }
 
 func interleave(t *testing.T, seed uint64, steps int) {
-	defer slog.SetDefault(slog.Default())
-	slog.SetDefault(slog.New(slog.DiscardHandler))
 	i := &interleaving{
 		bench: newBench(t), random: rand.New(rand.NewPCG(seed, 7)),
 		accepted: map[string]bool{}, badly: map[string]int{}, inHand: map[string]int{},

@@ -30,7 +30,7 @@ type Config struct {
 	Key crypto.PublicKey
 
 	// Issuer and Audience are what the claims iss and aud must say. Both are
-	// required: a token for somebody else is none for us.
+	// required: a token for another audience is refused.
 	Issuer, Audience string
 	// Claim names the claim that holds the UserID; "" stands for sub.
 	Claim string
@@ -39,6 +39,7 @@ type Config struct {
 	// Lifetime bounds the time from a token's issue to its end.
 	Lifetime time.Duration
 	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: slog.Default
 }
 
 // MinSecret is the least length of a Secret, in bytes (RFC 7518, 3.2).
@@ -92,6 +93,9 @@ func New(c Config) (*Verifier, error) {
 	if v.c.Now == nil {
 		v.c.Now = time.Now
 	}
+	if v.c.Log == nil {
+		v.c.Log = slog.Default()
+	}
 	if v.c.Claim == "" {
 		v.c.Claim = "sub"
 	}
@@ -109,7 +113,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (credential.Proof, 
 		return credential.Proof{}, err
 	}
 	if reason != "" {
-		slog.WarnContext(ctx, "identity token refused", "reason", reason)
+		v.c.Log.WarnContext(ctx, "identity token refused", "reason", reason)
 		return credential.Proof{}, errRefused
 	}
 	return proof, nil

@@ -139,11 +139,13 @@ func TestAttacks(t *testing.T) {
 	}
 	public := x509.MarshalPKCS1PublicKey(&key.PublicKey)
 	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: public})
-	hs := verifier(t, identity.Config{Secret: []byte(secret), Now: c.Now})
+	var log bytes.Buffer
+	logger := slog.New(slog.NewJSONHandler(&log, nil))
+	hs := verifier(t, identity.Config{Secret: []byte(secret), Now: c.Now, Log: logger})
 	keys := newKeys(t)
 	keys.set(jwk("one", &key.PublicKey))
-	rs := verifier(t, identity.Config{Keys: &identity.JWKS{URL: keys.url, Now: c.Now}, Now: c.Now})
-	one := verifier(t, identity.Config{Key: &key.PublicKey, Now: c.Now})
+	rs := verifier(t, identity.Config{Keys: &identity.JWKS{URL: keys.url, Now: c.Now, Log: logger}, Now: c.Now, Log: logger})
+	one := verifier(t, identity.Config{Key: &key.PublicKey, Now: c.Now, Log: logger})
 	if _, err := rs.Verify(t.Context(), sign(t, jose.RS256, key, "one", claims(now, nil))); err != nil {
 		t.Fatal(err)
 	}
@@ -188,9 +190,6 @@ func TestAttacks(t *testing.T) {
 		"in the form of JSON":        `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
 		"a space before":             " " + good,
 	}
-	var log bytes.Buffer
-	defer slog.SetDefault(slog.Default())
-	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
 	refuse := func(name string, v *identity.Verifier, token string) {
 		t.Helper()
 		got, err := v.Verify(t.Context(), token)

@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -29,6 +30,7 @@ type JWKS struct {
 	URL       string
 	Transport http.RoundTripper // nil: http.DefaultTransport
 	Now       func() time.Time  // nil: time.Now
+	Log       *slog.Logger      // nil: slog.Default
 
 	mu      sync.Mutex
 	keys    []jose.JSONWebKey
@@ -118,7 +120,7 @@ func (k *JWKS) fetch(ctx context.Context, done chan struct{}) {
 	defer cancel()
 	keys, err := k.get(ctx)
 	if err != nil {
-		slog.WarnContext(ctx, "keys of IDENTITY_JWKS_URL not fetched; those of before count for an hour", "error", err.Error())
+		cmp.Or(k.Log, slog.Default()).WarnContext(ctx, "keys of IDENTITY_JWKS_URL not fetched; those of before count for an hour", "error", err.Error())
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -53,8 +52,6 @@ type storm struct {
 // are sent, those of the moment without an engine are lost, as docs/scenarios/live-room.md
 // says.
 func TestStorm(t *testing.T) {
-	defer slog.SetDefault(slog.Default())
-	slog.SetDefault(slog.New(slog.DiscardHandler))
 	size := storm{rooms: 5, users: 150, lasts: 20 * time.Second, actions: 8, restarts: 300 * time.Millisecond}
 	if enginetest.Full() {
 		size = storm{rooms: 50, users: 5000, lasts: 2 * time.Minute, actions: 12, restarts: 5 * time.Second}

@@ -48,6 +48,7 @@ type Config struct {
 	C2CCode, GroupCode int    // for the sender's client; 0 is IM's own
 	Text               string // for the sender; "" is DefaultText
 	Now                func() time.Time
+	Log                *slog.Logger // nil: slog.Default
 }
 
 // Guard is the rule. It is safe for concurrent use and changes nothing but its
@@ -67,6 +68,9 @@ func New(c Config) *Guard {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
 	}
 	return &Guard{
 		c: c, seed: maphash.MakeSeed(), asked: newWindow(c.Window), arrived: newWindow(c.Window), same: newWindow(c.SameWindow),
@@ -153,7 +157,7 @@ func (g *Guard) tooMuch(ctx context.Context, c conversation, body im.MsgBody) bo
 	}
 	written, err := g.written(ctx, c, now)
 	if err != nil {
-		slog.WarnContext(ctx, "it is unknown how fast somebody writes", "error", err.Error())
+		g.c.Log.WarnContext(ctx, "rate of a sender unknown; the message passes", "error", err.Error())
 		return false
 	}
 	if float64(written)+g.quarter() <= float64(g.c.Messages) {
@@ -185,7 +189,7 @@ func (g *Guard) came(ctx context.Context, c conversation, msgTime int64, id stri
 		Key: fmt.Sprintf("%012d/%s", msgTime, id), Value: []byte{}, If: kv.Absent(), Expires: now.Add(2*g.c.Window + time.Second),
 	})
 	if err != nil && !errors.Is(err, kv.ErrConflict) {
-		slog.WarnContext(ctx, "a fast writer's message was not counted", "error", err.Error())
+		g.c.Log.WarnContext(ctx, "message not counted by the flood guard", "error", err.Error())
 	}
 }
 
@@ -207,7 +211,7 @@ func (g *Guard) written(ctx context.Context, c conversation, now time.Time) (n i
 }
 
 func (g *Guard) log(ctx context.Context, c conversation, reason string) {
-	slog.InfoContext(ctx, "message refused as flood", "from", c.from, "group", c.groupID, "reason", reason)
+	g.c.Log.InfoContext(ctx, "message refused as flood", "from", c.from, "group", c.groupID, "reason", reason)
 }
 
 // repeated counts what somebody says, and reports whether it was said too often.
@@ -261,7 +265,7 @@ func newWindow(length time.Duration) window {
 	return window{length: length, now: make(map[uint64]int), before: make(map[uint64]int)}
 }
 
-// add counts once more and returns how often within the window.
+// add counts one more and returns the count within the window.
 func (w *window) add(t time.Time, key uint64) float64 {
 	switch age := t.Sub(w.began); {
 	case age >= 2*w.length:

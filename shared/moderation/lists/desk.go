@@ -67,9 +67,9 @@ func (l *Of[T]) Promote(ctx context.Context, sum string) (Standing, error) {
 	})
 }
 
-// Rollback takes the image with this checksum out of force: the candidate is
-// gone; for the active one the one before it returns, in the end the list that
-// the functions were deployed with. Out of force already is well.
+// Rollback deactivates the image with this checksum. A candidate is removed; the active
+// image is replaced by the one before it, and the last by the list that the functions
+// were deployed with. Deactivating an image that is not active is a no-op.
 func (l *Of[T]) Rollback(ctx context.Context, sum string) (Standing, error) {
 	return l.change(ctx, func(s *Standing) error {
 		switch {

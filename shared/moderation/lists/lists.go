@@ -56,6 +56,7 @@ type Of[T any] struct {
 	kind  Kind[T]
 	fetch func(ctx context.Context, r Ref) (string, error)
 	now   func() time.Time
+	log   *slog.Logger
 
 	serving atomic.Pointer[serving[T]]
 	mu      sync.Mutex
@@ -88,6 +89,7 @@ type Config struct {
 	// Fetch gets an image; nil for Fetch over HTTP.
 	Fetch func(ctx context.Context, r Ref) (string, error)
 	Now   func() time.Time // nil for time.Now
+	Log   *slog.Logger     // nil: slog.Default
 }
 
 // Kind is a kind of image.
@@ -109,12 +111,15 @@ func New(c Config) *Lists { return NewOf(wordLists, c.Base, c) }
 // NewOf is New for another kind of image. base serves as long as nothing was
 // released; c.Base is not used.
 func NewOf[T any](kind Kind[T], base *T, c Config) *Of[T] {
-	l := &Of[T]{store: c.Store, base: base, kind: kind, fetch: c.Fetch, now: c.Now}
+	l := &Of[T]{store: c.Store, base: base, kind: kind, fetch: c.Fetch, now: c.Now, log: c.Log}
 	if l.fetch == nil {
 		l.fetch = Fetch
 	}
 	if l.now == nil {
 		l.now = time.Now
+	}
+	if l.log == nil {
+		l.log = slog.Default()
 	}
 	l.serving.Store(&serving[T]{active: base})
 	return l
@@ -177,7 +182,7 @@ func (l *Of[T]) begin(ctx context.Context) *look {
 		defer cancel()
 		next, err := l.take(ctx, l.serving.Load())
 		if err != nil {
-			slog.WarnContext(ctx, "a release could not be taken up; what was there serves on", "kind", l.kind.Name, "error", err.Error())
+			l.log.WarnContext(ctx, "release not loaded; the current one stays active", "kind", l.kind.Name, "error", err.Error())
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -243,7 +248,7 @@ func (l *Of[T]) open(ctx context.Context, r *Release, was, next *serving[T]) (*T
 	list, err := l.kind.Open(image)
 	if err != nil {
 		next.unfit[r.SHA256] = true
-		slog.ErrorContext(ctx, "a release does not open in this version of the program; what was there serves on",
+		l.log.ErrorContext(ctx, "release not readable by this version; the current one stays active",
 			"kind", l.kind.Name, "version", r.Version, "error", err.Error())
 		return nil, nil
 	}

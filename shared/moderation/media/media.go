@@ -13,7 +13,7 @@
 // at, stand in the moderators' trail.
 //
 // Every step may come twice: the message's own identity names its record and its
-// jobs, the strictest opinion stays, and taking a message back once more changes
+// jobs, the strictest opinion stays, and recalling a message twice changes
 // nothing. An inspector that never answers is asked again, [Rounds] times in
 // all; then the message stays, and the log says so.
 package media
@@ -120,6 +120,7 @@ type Config struct {
 	// replaced.
 	Replacement string
 	Now         func() time.Time // nil for time.Now
+	Log         *slog.Logger     // nil: slog.Default
 }
 
 // DefaultReplacement is what people read where a message cannot be recalled.
@@ -135,6 +136,9 @@ type Media struct {
 func New(c Config) *Media {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
 	}
 	m := &Media{c, trail.New(c.Store)}
 	c.Jobs.Handle("media.look", m.look)
@@ -320,7 +324,7 @@ func (m *Media) look(ctx context.Context, j queue.Job) error {
 		}
 		o, err := m.c.Inspector.Inspect(ctx, File{ID: fileID(msg.id(), i), Kind: f.Kind, URL: f.URL, From: msg.From})
 		if errors.Is(err, ErrUnfit) {
-			slog.WarnContext(ctx, "a file was not looked at", "message", msg.id(), "reason", err.Error())
+			m.c.Log.WarnContext(ctx, "file not inspected", "message", msg.id(), "reason", err.Error())
 			o, err = moderation.Pass, nil
 		}
 		if err != nil {
@@ -349,7 +353,7 @@ func (m *Media) opinion(ctx context.Context, j queue.Job) error {
 	var msg message
 	switch {
 	case errors.Is(storeErr, kv.ErrNotFound) || err != nil:
-		slog.WarnContext(ctx, "an opinion came about a file that nobody asked about")
+		m.c.Log.WarnContext(ctx, "verdict on an unknown file ignored")
 		return nil
 	case storeErr != nil:
 		return storeErr
@@ -390,7 +394,7 @@ func (m *Media) act(ctx context.Context, msg message, round int) error {
 	case open && round < Rounds:
 		return m.c.Jobs.Put(ctx, lookJob(msg, round+1, m.c.Now().Add(Patience)))
 	case open:
-		slog.WarnContext(ctx, "the inspector has no opinion; the message stays", "message", msg.id())
+		m.c.Log.WarnContext(ctx, "inspector gave no verdict; the message stays", "message", msg.id())
 		return m.tell(ctx, msg, "file not inspected")
 	case worst == moderation.Suspect:
 		return m.tell(ctx, msg, "file to be looked at")
@@ -415,7 +419,7 @@ func (m *Media) remove(ctx context.Context, msg message) error {
 		}
 		refusal = err
 	}
-	slog.ErrorContext(ctx, "a message with a blocked file cannot be taken back", "message", msg.id(), "error", refusal.Error())
+	m.c.Log.ErrorContext(ctx, "message with a blocked file cannot be recalled", "message", msg.id(), "error", refusal.Error())
 	return m.tell(ctx, msg, "blocked file not removed")
 }
 

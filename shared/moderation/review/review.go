@@ -104,6 +104,7 @@ type Config struct {
 	RejectedText string
 
 	Now func() time.Time // nil: time.Now
+	Log *slog.Logger     // nil: slog.Default
 }
 
 // Queue is the messages that wait. It is safe for concurrent use, also by several
@@ -123,6 +124,9 @@ var Decisions = process.Name{Agenda: "reviews", Job: "review.decided", Lane: que
 func New(conf Config) *Queue {
 	if conf.Now == nil {
 		conf.Now = time.Now
+	}
+	if conf.Log == nil {
+		conf.Log = slog.Default()
 	}
 	q := &Queue{
 		conf: conf, store: conf.Store, now: conf.Now, trail: trail.New(conf.Store),
@@ -191,7 +195,7 @@ func reviewID(h moderation.Held) string {
 // idLength is that of an id: 32 hexadecimal digits and that of the shard.
 const idLength = 33
 
-// shardOf returns the shard of an id, or -1 if it is none.
+// shardOf returns the shard of an id, or -1 for a malformed id.
 func shardOf(id string) int {
 	if len(id) != idLength || strings.Trim(id, "0123456789abcdef") != "" {
 		return -1
@@ -352,9 +356,9 @@ func (q *Queue) follow(ctx context.Context, id string, r record, rev string) (re
 	if err == nil {
 		return done, nil
 	}
-	slog.WarnContext(ctx, "a decision about a message goes on by job", "error", err.Error())
+	q.conf.Log.WarnContext(ctx, "decision about a message not carried out; a job retries", "error", err.Error())
 	if err := q.process.Start(ctx, id, "decided"); err != nil {
-		slog.WarnContext(ctx, "the job of a decision was not put; a sweep does it", "error", err.Error())
+		q.conf.Log.WarnContext(ctx, "job of a decision not enqueued; the clock enqueues it", "error", err.Error())
 	}
 	return r, nil
 }
@@ -421,7 +425,7 @@ func (q *Queue) approved(ctx context.Context, id string, r record, rev string) (
 		case errors.Is(err, once.ErrUnknown):
 			r.Outcome = Unknown
 		case errors.Is(err, errMadeAnew) || im.Lasting(err) || im.ClassOf(err) == im.ClassC2C:
-			slog.WarnContext(ctx, "an approved message is refused by IM", "error", err.Error())
+			q.conf.Log.WarnContext(ctx, "an approved message is refused by IM", "error", err.Error())
 			r.Outcome, r.Failure = Refused, failure(err)
 		default:
 			return r, rev, err
@@ -492,7 +496,7 @@ func (q *Queue) rejected(ctx context.Context, id string, r record) error {
 	}
 	_, err := q.conf.Sends.C2C(ctx, "review/"+id+"/notice", im.C2CMsg{From: q.conf.Notifier, To: r.Held.From, Body: im.Text(q.conf.RejectedText)})
 	if im.Lasting(err) || errors.Is(err, once.ErrUnknown) {
-		slog.WarnContext(ctx, "the sender of a rejected message was not told", "error", err.Error())
+		q.conf.Log.WarnContext(ctx, "sender of a rejected message not notified", "error", err.Error())
 		return nil
 	}
 	return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/once"
@@ -53,7 +52,7 @@ func (s *Strikes) enforce(ctx context.Context, userID string, now sanction) erro
 		err = s.conf.IM.Kick(ctx, userID)
 	}
 	if im.ClassOf(err) == im.ClassAccount {
-		slog.WarnContext(ctx, "a user with strikes is unknown to IM", "error", err.Error())
+		s.conf.Log.WarnContext(ctx, "a user with strikes is unknown to IM", "error", err.Error())
 		return nil
 	}
 	return err
@@ -68,7 +67,7 @@ func (s *Strikes) notify(ctx context.Context, userID string, now sanction) error
 	event := fmt.Sprintf("strikes/%s/%d", userID, now.Number)
 	_, err := s.conf.Sends.C2C(ctx, event, im.C2CMsg{From: s.conf.Notifier, To: userID, Body: im.Text(text)})
 	if im.Lasting(err) || errors.Is(err, once.ErrUnknown) {
-		slog.WarnContext(ctx, "a user was not told of his strikes", "error", err.Error())
+		s.conf.Log.WarnContext(ctx, "user not notified of strikes", "error", err.Error())
 		return nil
 	}
 	return err

@@ -29,6 +29,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strconv"
 	"time"
@@ -112,6 +113,7 @@ type Config struct {
 	Texts    map[Kind]string
 
 	Now func() time.Time // nil: time.Now
+	Log *slog.Logger     // nil: slog.Default
 }
 
 // Strikes are the strikes of all users. It is safe for concurrent use, also by
@@ -131,6 +133,9 @@ var Sanctions = process.Name{Agenda: "strikes", Job: "strikes.apply", Lane: queu
 func New(conf Config) *Strikes {
 	if conf.Now == nil {
 		conf.Now = time.Now
+	}
+	if conf.Log == nil {
+		conf.Log = slog.Default()
 	}
 	s := &Strikes{
 		conf: conf, store: conf.Store, now: conf.Now, trail: trail.New(conf.Store),

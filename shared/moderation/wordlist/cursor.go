@@ -14,7 +14,7 @@ type cursor struct {
 	at   int    // offset of the current character
 	more span   // its other codes, in Folds
 	sub  int    // which of all of them was the last
-	leet uint16 // the code it has when it is not leet, Skip if it is none
+	leet uint16 // the code it has when it is not leet, Skip for other characters
 	bang bool   // it is an exclamation mark, as a sign
 }
 

@@ -29,7 +29,7 @@
 //     resemble (sh1t, a$$), too.
 //   - A word that begins or ends with a letter of an alphabet, or with a digit,
 //     stands alone there: Scunthorpe is a town. Rules may ask otherwise.
-//   - A word of Han or kana is none where an ordinary word is likelier across one
+//   - A word of Han or kana is no hit where an ordinary word is likelier across one
 //     of its edges: 印刷|单位 has no 刷单.
 //   - What an allowed phrase covers wholly is no hit. Nor is what lies within a
 //     URL or an e-mail address, unless the rule looks there. It then sees through

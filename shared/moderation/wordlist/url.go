@@ -21,7 +21,7 @@ type token struct {
 
 // inAddress reports whether text[start:end] lies within a URL or an e-mail
 // address. A URL has a scheme of the web or begins with www.; what only looks
-// like a host (f.u.c.k) is none.
+// like a host (f.u.c.k) is not a link.
 func (s *scan) inAddress(start, end int) bool {
 	for i := start; i < end; i++ {
 		if !isURLByte(s.text[i]) {

@@ -42,7 +42,7 @@ func Conflicts(set *RuleSet) ([]string, error) {
 	for i, r := range set.Words {
 		key := fmt.Sprint(letterString(r.Text), r.Word == nil, r.Word != nil && *r.Word, r.Exact, r.URLs)
 		if j, ok := first[key]; ok {
-			out = append(out, fmt.Sprintf("word %d %q is word %d %q once more", i+1, r.Text, j+1, set.Words[j].Text))
+			out = append(out, fmt.Sprintf("word %d %q repeats word %d %q", i+1, r.Text, j+1, set.Words[j].Text))
 			continue
 		}
 		first[key] = i

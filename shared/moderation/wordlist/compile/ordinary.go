@@ -118,7 +118,7 @@ func unspaced(r rune) bool {
 	return g == image.Han || g == image.KanaGroup
 }
 
-// cut is what stands before or behind a word that then is none.
+// cut is what stands before or behind a word that then is no hit.
 type cut struct {
 	pattern int
 	behind  bool

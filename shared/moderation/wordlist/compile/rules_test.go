@@ -87,7 +87,7 @@ func TestConflicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`word 2 "ＣＡＳＩＮＯ" is word 1 "casino" once more`,
+		`word 2 "ＣＡＳＩＮＯ" repeats word 1 "casino"`,
 		`word 4 "a" is a single letter`,
 		`word 5 "http://bad.example" is not hit as it stands; does it need "urls"?`,
 		`word 6 "办证" is allowed by a phrase as it stands`,

@@ -137,7 +137,7 @@ type Shape struct{ Run, Before, Inside, _ uint8 }
 
 // Edge hashes an edge of a word and the letters beside it, from the edge outward.
 // Where the hash is among the cuts, the text has an ordinary word across the edge,
-// and the listed word is none.
+// and the listed word is no hit.
 type Edge uint64
 
 // LongestCut bounds the letters beside an edge.
@@ -308,7 +308,7 @@ func Open(data string) (*Image, error) {
 		return nil, err
 	}
 	if len(data) < headerSize || data[:4] != magic {
-		return nil, errors.New("rule image: this is none")
+		return nil, errors.New("rule image: not a rule image; compile one with rulec")
 	}
 	head := []byte(data[:headerSize])
 	if f := binary.LittleEndian.Uint32(head[4:]); f != Format {
