@@ -90,7 +90,7 @@ export class Conversation extends EventTarget {
     return pending;
   }
 
-  // retry sends once more what failed.
+  // retry resends a message that failed.
   retry(pending) {
     Object.assign(pending, { state: "sending", error: undefined, share: undefined });
     this.#changed();

@@ -95,7 +95,7 @@ func (s *site) asServer(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// replay sends a callback that was seen once more, signed anew.
+// replay sends a callback of the log a second time, signed anew.
 func (s *site) replay(w http.ResponseWriter, r *http.Request) error {
 	id, err := strconv.Atoi(r.PathValue("id"))
 	if err != nil {

@@ -92,7 +92,7 @@ func (s *support) list(w http.ResponseWriter, r *http.Request) error {
 	for _, t := range s.desk.Tickets() {
 		members, err := s.members(r.Context(), t.Group)
 		if err != nil {
-			return fault.Wrap(err, fault.Unavailable, "the emulator does not tell who is in the group")
+			return fault.Wrap(err, fault.Unavailable, "the emulator does not list the members of the group")
 		}
 		list = append(list, ticket{t, members})
 	}

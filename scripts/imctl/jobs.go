@@ -12,7 +12,7 @@ import (
 )
 
 const jobsHelp = `
-Without a word, counts the jobs that wait and lists those that were laid aside
+Without a word, counts the jobs that wait and lists those that are dead
 as dead after their last attempt. show prints one, redrive gives dead ones all
 their attempts again ("redrive all" every listed one), drop forgets them.
 

@@ -73,7 +73,7 @@ func runMail(ctx context.Context, t *tool, args []string) error {
 		fmt.Fprintln(t.out, line(v))
 		return nil
 	}
-	return misuse(fmt.Sprintf("%q needs another number of arguments, or is none of send, plan, status, pause, resume and cancel", verb))
+	return misuse(fmt.Sprintf("%q needs another number of arguments, or is not one of send, plan, status, pause, resume and cancel", verb))
 }
 
 // request reads the mail that the flags describe.
@@ -159,7 +159,7 @@ func printPlan(w io.Writer, p mail.Plan) {
 		p.By, p.Calls, time.Duration(p.Seconds*float64(time.Second)).Round(time.Second), p.Cost.Messages, p.Cost.Writes, p.Cost.Reads, p.Cost.USD)
 }
 
-// checkFile counts the recipients of a file, and names each line that is none.
+// checkFile counts the recipients of a file, and names each malformed line.
 func checkFile(file string, errs io.Writer) (recipients, broken int, err error) {
 	err = eachLine(file, func(n int, line string) error {
 		if usersig.CheckUserID(line) != nil {

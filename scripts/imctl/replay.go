@@ -15,7 +15,7 @@ anew, and says which are answered otherwise than they were.
 
   imctl replay callbacks.jsonl -filter 'Group.*SendMsg' -speed 10
 
-With -speed 1 pauses are as they were, with 10 a tenth, with 0 there are none.`
+With -speed 1 pauses are as they were, with 10 a tenth, with 0 nothing pauses.`
 
 func replay(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(replayHelp)

@@ -41,7 +41,7 @@ func TestCompile(t *testing.T) {
 	if status != 0 || errs != "" {
 		t.Fatalf("status %d: %s", status, errs)
 	}
-	for _, want := range []string{`version "v3": 3 words, 1 allowed`, "fraud            1 drop", "gambling         2 reject", `look at: word 2 "赌場" is word 1 "赌场" once more`} {
+	for _, want := range []string{`version "v3": 3 words, 1 allowed`, "fraud            1 drop", "gambling         2 reject", `look at: word 2 "赌場" repeats word 1 "赌场"`} {
 		if !strings.Contains(out, want) {
 			t.Errorf("prints\n%s\nnot %q", out, want)
 		}

@@ -133,7 +133,7 @@ func licences(dir string) ([]string, error) {
 	case !read:
 		return nil, errors.New("no licence file")
 	case len(found) == 0:
-		return nil, errors.New("its licence is none that is accepted: Apache-2.0, MIT, BSD or ISC")
+		return nil, errors.New("its licence is not accepted: use a module under Apache-2.0, MIT, BSD or ISC")
 	}
 	return found, nil
 }

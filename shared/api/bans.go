@@ -72,7 +72,7 @@ func (b *Bans) check(ctx context.Context, userID string, issued time.Time) error
 	case err != nil && b.RefuseUnknown:
 		return fault.Wrap(err, fault.Unavailable, "whether you are banned is unknown just now; ask again").After(time.Second)
 	case err != nil:
-		slog.WarnContext(ctx, "user passes although it is unknown whether the user is banned", "error", err.Error())
+		slog.WarnContext(ctx, "bans unavailable; a user passes unchecked", "error", err.Error())
 	}
 	return nil
 }

@@ -159,7 +159,7 @@ func (p *presenter) bracket(text string, lineStart bool) (shown string, n int, o
 	return "", 0, open
 }
 
-// inert is the label of a link that is none: without a link in it.
+// inert is the label of a refused link: without a link in it.
 func inert(label string) string {
 	return strings.NewReplacer("[", "", "]", "", "(", "", ")", "").Replace(label)
 }

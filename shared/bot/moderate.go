@@ -57,7 +57,7 @@ type gate struct {
 const maxSentence = 400
 
 // pass returns what may be shown of a text: with whole, that is all of it, and it
-// is judged once more as one, so that nothing passes that stands between two
+// is judged a second time as one, so that nothing passes that stands between two
 // sentences.
 func (g *gate) pass(ctx context.Context, text string, whole bool) (string, error) {
 	if g.c.Moderation == nil {

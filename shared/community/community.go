@@ -195,7 +195,7 @@ var errNoIM = errors.New("community: this program calls no IM, and changes no co
 // comes to it.
 func wake(ctx context.Context, p *process.Process, id string) {
 	if err := p.Start(ctx, id, rand.Text()); err != nil {
-		slog.WarnContext(ctx, "a change of a community waits for the clock", "error", err.Error())
+		slog.WarnContext(ctx, "change of a community deferred to the clock", "error", err.Error())
 	}
 }
 
@@ -244,7 +244,7 @@ func (c *Communities) Hold(ctx context.Context, partition, key string) (_ contex
 		defer cancel()
 		err := c.store.Commit(ctx, partition, newOp(), kv.Delete{Key: key, If: kv.Rev(op)})
 		if err != nil && !errors.Is(err, kv.ErrConflict) {
-			slog.WarnContext(ctx, "a lease was not given back; it ends by itself", "error", err.Error())
+			slog.WarnContext(ctx, "lease on a community not released; it expires", "error", err.Error())
 		}
 	}, nil
 }

@@ -47,7 +47,7 @@ const (
 // After an error of the codes Unavailable and Timeout the community is made all the
 // same, and repeating the request gets it. The others are final: Invalid,
 // IdempotencyMismatch, and Conflict where the communityId belongs to another open
-// community or to a group that is none.
+// community or to a group of no community.
 func (c *Communities) Create(ctx context.Context, caller api.Caller, key string, n NewCommunity) (Community, error) {
 	asked := digest(caller.Server, caller.UserID, key)
 	if n.CommunityID == "" {

@@ -26,13 +26,13 @@ func (c *Communities) edit(ctx context.Context, caller api.Caller, id string, f 
 		return Community{}, err
 	}
 	if err := c.settleNow(ctx, s.id); err != nil {
-		slog.WarnContext(ctx, "IM follows a community later", "error", err.Error())
+		slog.WarnContext(ctx, "IM not updated after an edit of a community; a job retries", "error", err.Error())
 		wake(ctx, c.looks, s.id)
 	}
 	return s.Community, nil
 }
 
-// ChannelEdit is what becomes of a channel; nil stays.
+// ChannelEdit says what to change of a channel; nil fields stay.
 type ChannelEdit struct {
 	Name            *string
 	Category        *string // which is made where it is not there
@@ -186,7 +186,7 @@ func (c *Communities) DeleteChannel(ctx context.Context, caller api.Caller, id, 
 	})
 }
 
-// CategoryEdit is what becomes of a category; nil stays.
+// CategoryEdit says what to change of a category; nil fields stay.
 type CategoryEdit struct {
 	Name     *string
 	Position *int // beyond the end is the end
@@ -309,7 +309,7 @@ func (c *Communities) Delete(ctx context.Context, caller api.Caller, id string, 
 		return err
 	}
 	if err := c.settleNow(ctx, s.id); err != nil {
-		slog.WarnContext(ctx, "a deleted community is dissolved later", "error", err.Error())
+		slog.WarnContext(ctx, "group of a deleted community not dissolved; a job retries", "error", err.Error())
 		wake(ctx, c.looks, s.id)
 	}
 	return nil

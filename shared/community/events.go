@@ -66,7 +66,7 @@ type Place struct {
 	ThreadID  string
 }
 
-// PlaceOf returns where a group or topic belongs, false where it is none of ours.
+// PlaceOf returns where a group or topic belongs, false if it belongs to no community.
 func (c *Communities) PlaceOf(ctx context.Context, groupID, topicID string) (Place, bool, error) {
 	p, v, err := c.place(ctx, groupID, topicID)
 	return p, v != nil, err
@@ -111,7 +111,7 @@ func (c *Communities) mayJoin(ctx context.Context, e *callback.GroupBeforeApplyJ
 }
 
 // refusal says why a user may not enter a group by himself; "" if he may, or the
-// group is none of ours.
+// group belongs to no community.
 func (c *Communities) refusal(ctx context.Context, groupID, userID string) (string, error) {
 	p, is, err := c.place(ctx, groupID, "")
 	if err != nil || is == nil {

@@ -26,7 +26,7 @@ const (
 	// comes later changes nothing.
 	leftFor = 25 * time.Hour
 	// askedFor is how long IM's word is taken that a user is a member of whom no
-	// callback told, and notFor that a user is none.
+	// callback told, and notFor that a user is not a member.
 	askedFor = time.Minute
 	notFor   = 3 * time.Second
 	maxAsked = 10_000

@@ -188,7 +188,7 @@ type Template struct {
 }
 
 // ParseTemplate reads categories with channels, and roles by name with their
-// permissions, each a JSON text; "" is none.
+// permissions, each a JSON text; "" for no roles.
 func ParseTemplate(categories, roles string) (t Template, err error) {
 	if categories != "" {
 		d := json.NewDecoder(strings.NewReader(categories))

@@ -149,7 +149,7 @@ func (c *Communities) Invite(ctx context.Context, caller api.Caller, id, channel
 		return Invitation{}, public(err)
 	}
 	if err := c.settleInvite(ctx, process); err != nil {
-		slog.WarnContext(ctx, "a private channel is entered later", "error", err.Error())
+		slog.WarnContext(ctx, "user not added to a private channel; a job retries", "error", err.Error())
 		wake(ctx, c.invites, process)
 	}
 	return Invitation{ch.ChannelID, ch.GroupID, userID}, nil

@@ -423,7 +423,7 @@ func (c *Communities) tell(ctx context.Context, s *seen, m memberRecord, userID 
 		if was := m.Shown[step.about]; was != step.want {
 			err := step.do(was)
 			if im.Lasting(err) {
-				slog.WarnContext(ctx, "IM refuses what a community says of a member; it holds here all the same", "about", step.about, "error", err.Error())
+				slog.WarnContext(ctx, "IM refuses a restriction of a member; our rules enforce it", "about", step.about, "error", err.Error())
 			} else if err != nil {
 				return nil, err
 			}

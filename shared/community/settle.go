@@ -65,7 +65,7 @@ func (c *Communities) pass(ctx context.Context, s *seen) error {
 		if err := c.note(ctx, s.id, s.Community.Generation, func(now *seen) { now.Community.Closed = true }); err != nil {
 			return err
 		}
-		return kv.ErrConflict // once more, to clear away
+		return kv.ErrConflict // retries, which clears away
 	}
 	return err
 }

@@ -260,7 +260,7 @@ const (
 	maxViews = 2000 // before all are forgotten
 )
 
-// view returns a community for a callback, nil if the group is none of ours. It is
+// view returns a community for a callback, nil if the group belongs to no community. It is
 // read anew after a few seconds, and at once where this process changed it.
 func (c *Communities) view(ctx context.Context, groupID string) (*view, error) {
 	now := c.now()
@@ -287,7 +287,7 @@ func (c *Communities) view(ctx context.Context, groupID string) (*view, error) {
 	return v, nil
 }
 
-// fresh is view for events that come once: that a group is none of ours is not taken
+// fresh is view for events that come once: that a group belongs to no community is not taken
 // from what was read a moment ago, when the community was perhaps being made.
 func (c *Communities) fresh(ctx context.Context, groupID string) (*view, error) {
 	v, err := c.view(ctx, groupID)

@@ -30,7 +30,7 @@ type Setting struct {
 	// names what it is about.
 	Meaning  string
 	Format   string // what a value looks like, with an example
-	Default  string // value when unset; "" if there is none
+	Default  string // value when unset; "" for no default
 	Required bool
 	Secret   bool // never shown, not even in a fault
 	// Group is what the setting is listed under: a feature, or what programs

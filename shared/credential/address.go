@@ -12,8 +12,8 @@ const maxHops = 16
 
 // clientAddress returns the address that a request comes from: the one that the
 // platform vouches for, or, if that is a trusted proxy, the last address in
-// X-Forwarded-For that is none. What stands before that one anybody may have
-// written, so it is not looked at.
+// X-Forwarded-For that is not a trusted proxy. Anybody may have written the addresses
+// before that one, so they are ignored.
 //
 // A request that Shopify has signed (proxied) comes from Shopify's own machine,
 // which puts the shopper's address before its own.

@@ -113,7 +113,7 @@ func (c *Copies) Take(ctx context.Context, guestID, userID string) (*Copied, err
 	defer cancel()
 	record, err = c.goOnFor(bounded, guestID, userID)
 	if err != nil {
-		slog.WarnContext(ctx, "copying a guest's conversations goes on later", "guest", guestID, "error", err.Error())
+		slog.WarnContext(ctx, "copy of a guest's conversations interrupted; a job continues it", "guest", guestID, "error", err.Error())
 		return &Copied{From: guestID}, nil
 	}
 	if record.To != userID {

@@ -303,7 +303,7 @@ func (t *Tickets) letIn(ctx context.Context, tk *ticket, in map[string]bool) err
 	}
 	results, err := t.conf.IM.AddGroupMembers(ctx, tk.GroupID, missing, false)
 	if im.Lasting(err) && !errors.Is(err, im.CodeGroupGone) {
-		slog.ErrorContext(ctx, "agents could not be let in", "error", err.Error())
+		slog.ErrorContext(ctx, "agents not added to a ticket's group", "error", err.Error())
 		return nil
 	}
 	if err != nil {
@@ -311,7 +311,7 @@ func (t *Tickets) letIn(ctx context.Context, tk *ticket, in map[string]bool) err
 	}
 	for _, r := range results {
 		if r.Result == im.NotAdded {
-			slog.ErrorContext(ctx, "an agent could not be let in", "userId", r.UserID)
+			slog.ErrorContext(ctx, "agent not added to a ticket's group", "userId", r.UserID)
 			continue
 		}
 		if tk.In == nil {

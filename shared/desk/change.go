@@ -251,7 +251,7 @@ func (t *ticket) turn() {
 	}
 }
 
-// policy is what becomes of groups.
+// policy says what happens to groups of closed tickets.
 type policy struct {
 	now    time.Time
 	linger time.Duration // how long the group of a solved ticket waits for its requester's last word

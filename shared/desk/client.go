@@ -59,7 +59,7 @@ type Answer struct {
 	Body   []byte
 }
 
-// Do sends a call, and once more with a new token if this one is answered with
+// Do sends a call, and retries it with a new token if this one is answered with
 // status 401. Its errors are ErrUnavailable, those of Login, and the context's
 // own.
 func (c *Client) Do(ctx context.Context, call Call) (Answer, error) {
@@ -125,7 +125,7 @@ func (c *Client) send(ctx context.Context, call Call, authorization string) (Ans
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, call.Method, call.URL, bytes.NewReader(call.Body))
 	if err != nil {
-		return Answer{}, c.unavailable(call, errors.New("the URL is none"))
+		return Answer{}, c.unavailable(call, errors.New("malformed URL"))
 	}
 	if call.Header != nil {
 		req.Header = call.Header.Clone()

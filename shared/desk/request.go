@@ -155,7 +155,7 @@ func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, aske
 			return Opened{}, err
 		}
 		if err != nil {
-			slog.WarnContext(ctx, "ticket opened; the rest follows", "error", err.Error())
+			slog.WarnContext(ctx, "ticket opened, but not finished; a job retries", "error", err.Error())
 		}
 		return opened, nil
 	}
@@ -360,7 +360,7 @@ func (a *attempt) release(ctx context.Context) {
 	defer cancel()
 	a.Until = time.Time{}
 	if err := a.put(ctx); err != nil {
-		slog.WarnContext(ctx, "a request was not given back; its lease ends by itself", "error", err.Error())
+		slog.WarnContext(ctx, "lease on a request not released; it expires", "error", err.Error())
 	}
 }
 
@@ -453,7 +453,7 @@ func (a *attempt) greet(ctx context.Context) error {
 	if im.Lasting(err) || errors.Is(err, once.ErrUnknown) || errors.Is(err, once.ErrInvalid) {
 		// Its group is gone with the ticket, or the text is not taken. The
 		// conversation does not depend on it.
-		slog.ErrorContext(ctx, "a requester was not greeted", "error", err.Error())
+		slog.ErrorContext(ctx, "requester not greeted", "error", err.Error())
 		return nil
 	}
 	return err
@@ -489,7 +489,7 @@ func (t *Tickets) resume(ctx context.Context, key string) error {
 
 // pause is how long the clock's job waits after a failure: half as long as the
 // request has waited so far, or as the desk asks. So the job outlasts a day's
-// trouble before it is laid aside.
+// trouble before it is dead.
 func (a *attempt) pause(err error) time.Duration {
 	d := min(max(a.now().Sub(a.Since)/2, shortestPause), longestPause)
 	if e, is := errors.AsType[*Error](err); is {

@@ -83,7 +83,7 @@ func (t *Tickets) tell(ctx context.Context, event string, m im.GroupMsg) error {
 	m.From = t.conf.Greeter
 	_, err := t.conf.Sends.Group(ctx, event, m)
 	if im.Lasting(err) || errors.Is(err, once.ErrUnknown) || errors.Is(err, once.ErrInvalid) {
-		slog.WarnContext(ctx, "a requester was not told something about his ticket", "error", err.Error())
+		slog.WarnContext(ctx, "requester not notified about a ticket", "error", err.Error())
 		return nil
 	}
 	return err

@@ -106,7 +106,7 @@ func (n *Notes) Refused(ctx context.Context, why *callback.Reason) {
 		return
 	}
 	if err := write(ctx, n.store, refused+why.Code, now, false, 0); err != nil {
-		slog.DebugContext(ctx, "a refusal was not noted", "error", err.Error())
+		slog.DebugContext(ctx, "refusal not recorded for doctor", "error", err.Error())
 	}
 }
 
@@ -127,7 +127,7 @@ func (n *Notes) note(ctx context.Context, memo, key string, byClient bool) {
 		n.mu.Lock()
 		n.written[memo] = now.Add(noteAgain)
 		n.mu.Unlock()
-		slog.DebugContext(ctx, "what arrived was not noted", "error", err.Error())
+		slog.DebugContext(ctx, "callback not recorded for doctor", "error", err.Error())
 	}
 }
 
@@ -200,7 +200,7 @@ func (n *Notes) Probe(ctx context.Context, e *callback.C2CAfterSendMsg) bool {
 	}
 	done, err := complete(ctx, n.store, m.Check, messageOf, n.now())
 	if err != nil {
-		slog.WarnContext(ctx, "the message of a check was not noted", "error", err.Error())
+		slog.WarnContext(ctx, "message of a check not recorded for doctor", "error", err.Error())
 	}
 	return done
 }
@@ -335,7 +335,7 @@ func (c Config) open(ctx context.Context) (Opened, error) {
 		err = c.Jobs.Put(ctx, queue.Job{ID: "doctor/" + id, Kind: jobKind, Lane: queue.Fast, Body: body})
 	}
 	if err != nil {
-		slog.ErrorContext(ctx, "the job of a check was not put", "error", err.Error())
+		slog.ErrorContext(ctx, "job of a check not enqueued", "error", err.Error())
 		o.QueueError = fault.Of(err).Message
 	}
 	return o, nil

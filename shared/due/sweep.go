@@ -216,7 +216,7 @@ func (s *sweep) perform(ctx context.Context, shard int, item kv.Item, handle fun
 	id := item.Key[len(s.until):]
 	var r record
 	if err := json.Unmarshal(item.Value, &r); err != nil {
-		slog.ErrorContext(ctx, "an entry that does not decode", "agenda", a.name, "error", err.Error())
+		slog.ErrorContext(ctx, "due entry does not decode", "agenda", a.name, "error", err.Error())
 		return false, nil
 	}
 	r.Attempts++
@@ -235,7 +235,7 @@ func (s *sweep) perform(ctx context.Context, shard int, item kv.Item, handle fun
 	}
 	err = call(ctx, handle, Entry{ID: id, At: time.UnixMilli(r.At), Body: r.Body, Attempt: r.Attempts})
 	if err != nil {
-		slog.WarnContext(ctx, "due entry failed; it comes again", "agenda", a.name, "attempt", r.Attempts, "error", err.Error())
+		slog.WarnContext(ctx, "due entry failed; it is retried", "agenda", a.name, "attempt", r.Attempts, "error", err.Error())
 		return false, nil
 	}
 	ctx, cancel := retry.Settle(ctx)

@@ -369,7 +369,7 @@ func (e *event) body() (string, error) {
 	}
 	b, err := base64.StdEncoding.DecodeString(e.Body)
 	if err != nil {
-		return "", errors.New("event: the body is marked as base64 and is none")
+		return "", errors.New("event: the body is marked as base64 and does not decode")
 	}
 	return string(b), nil
 }

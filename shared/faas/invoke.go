@@ -118,7 +118,7 @@ func (i invocation) doBatch(ctx context.Context) ([]byte, error) {
 	for n, rec := range i.event.Records {
 		start := time.Now()
 		if ctx.Err() != nil || bounded && deadline.Sub(start) < longest {
-			slog.WarnContext(ctx, "time is up, the rest of the batch comes again", "jobs", len(i.event.Records)-n)
+			slog.WarnContext(ctx, "deadline reached; the rest of the batch is redelivered", "jobs", len(i.event.Records)-n)
 			for _, rest := range i.event.Records[n:] {
 				out.Failures = append(out.Failures, batchFailure{rest.MessageID})
 			}

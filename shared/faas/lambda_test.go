@@ -102,7 +102,7 @@ func TestBatchStopsBeforeTheDeadline(t *testing.T) {
 			if err != nil || !slices.Equal(failed, want) {
 				t.Fatalf("failed %q, %v", failed, err)
 			}
-			if line := l.WaitLog(t, "time is up, the rest of the batch comes again"); line["jobs"] != 2.0 {
+			if line := l.WaitLog(t, "deadline reached; the rest of the batch is redelivered"); line["jobs"] != 2.0 {
 				t.Errorf("logged %v", line)
 			}
 		})

@@ -210,7 +210,7 @@ func (k *Keeper) settle(ctx context.Context, s slot, rev string, body [sha256.Si
 	}
 	if err != nil {
 		// The work was done: say so. A repeat would do it again.
-		slog.ErrorContext(ctx, "an answer could not be kept", "error", err.Error())
+		slog.ErrorContext(ctx, "answer to an Idempotency-Key not stored", "error", err.Error())
 	}
 	return answer, false, nil
 }
@@ -221,7 +221,7 @@ func (k *Keeper) release(ctx context.Context, s slot, rev string) {
 	defer cancel()
 	err := k.store.Commit(ctx, s.partition, kv.NewOp("idem"), kv.Delete{Key: s.key, If: kv.Rev(rev)})
 	if err != nil && !errors.Is(err, kv.ErrConflict) {
-		slog.WarnContext(ctx, "a failed request blocks its repeats for a while", "error", err.Error())
+		slog.WarnContext(ctx, "failed request not released; its retries are refused until the lease ends", "error", err.Error())
 	}
 }
 

@@ -395,7 +395,7 @@ func (c *Client) dropSig(refused string) {
 	}
 }
 
-// Numbers derives the numbers by which IM deduplicates a message from the id of the
+// Numbers derives the dedupe numbers, by which IM deduplicates a message, from the id of the
 // event that caused it: the same event gives the same numbers in every process. Use
 // them as MsgSeq and MsgRandom, or random alone as Random.
 func Numbers(eventID string) (seq, random uint32) {

@@ -185,7 +185,7 @@ func (q MembersQuery) Cursor() string {
 	return ""
 }
 
-// From returns the query for the page that a Cursor names. A cursor that is none
+// From returns the query for the page that a Cursor names. A malformed cursor
 // names the first page.
 func (q MembersQuery) From(at string) MembersQuery {
 	q.offset, q.next = 0, ""

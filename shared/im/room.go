@@ -43,7 +43,7 @@ type RoomMember struct {
 	FaceURL  string `json:"Avatar"`
 }
 
-// RoomMembers returns a page of who is in an AVChatRoom, from a cursor of 0 on,
+// RoomMembers returns a page of the members of an AVChatRoom, from a cursor of 0 on,
 // and the next page's cursor; 0 means no further page. IM knows the newest 1,000, in
 // pages of 250, and is 10 to 40 s late. It needs an edition and a console switch:
 // CodeNotAllowed (269/77266).

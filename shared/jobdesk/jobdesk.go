@@ -1,5 +1,5 @@
 // Package jobdesk is what an operator sees of jobs over HTTP: how many wait,
-// which were laid aside as dead, and the two things to do about those. The
+// which are dead, and the two things to do about those. The
 // operator's tool calls it, whichever engine carries the jobs.
 //
 // A job's body is not shown, since it may hold what people wrote.

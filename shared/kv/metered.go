@@ -7,7 +7,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/metric"
 )
 
-// Metered counts what becomes of events and commits; see package metric.
+// Metered counts the outcomes of events and commits; see package metric.
 func Metered(s Store) Store { return metered{s} }
 
 type metered struct{ Store }

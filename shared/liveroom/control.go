@@ -341,7 +341,7 @@ func (r *Rooms) later(ctx context.Context, s *seen, at time.Time, t task) (kv.Wr
 		return nil, err
 	}
 	if err := r.enqueue(ctx, Times.Job, Times.Lane, Times.Job+"/"+id, id, at); err != nil {
-		slog.WarnContext(ctx, "what ends in a room waits for the clock", "error", err.Error())
+		slog.WarnContext(ctx, "end of a restriction deferred to the clock", "error", err.Error())
 	}
 	return taskWrite(s.Key(name), t)
 }
@@ -411,7 +411,7 @@ func (r *Rooms) carryOut(ctx context.Context, s *seen, item kv.Item, t task) err
 	}
 	err := r.apply(ctx, s, t)
 	if refused(err) {
-		slog.ErrorContext(ctx, "IM refuses a restriction; it holds here all the same", "kind", string(t.Kind), "error", err.Error())
+		slog.ErrorContext(ctx, "IM refuses a restriction; our rules enforce it", "kind", string(t.Kind), "error", err.Error())
 	} else if err != nil {
 		return err
 	}

@@ -168,7 +168,7 @@ const (
 	maxCached = 10_000 // rooms, before all are forgotten
 )
 
-// cached returns a room, the zero Room if the group is none.
+// cached returns a room, the zero Room if the group is not a live room.
 func (r *Rooms) cached(ctx context.Context, groupID string) (Room, error) {
 	now := r.now()
 	r.cache.mu.Lock()

@@ -43,7 +43,7 @@ type Message struct {
 }
 
 // archived is a message as it is stored. One that was recalled or hidden keeps its
-// place, so that its callback, should it come once more or only now, does not bring
+// place, so that its callback, redelivered or late, does not bring
 // it back.
 type archived struct {
 	Message
@@ -221,7 +221,7 @@ func (r *Rooms) admit(ctx context.Context, caller api.Caller, room Room) error {
 // ReadHistory returns a page of what was said in this session of the room, the
 // newest first: at most History.Messages in all. Recalled and hidden messages are
 // left out. The cursor of the next page is "" at the end. Errors are of the codes
-// NotFound, Forbidden for users who were kicked, Invalid for a cursor that is none,
+// NotFound, Forbidden for users who were kicked, Invalid for a malformed cursor,
 // and Unavailable.
 func (r *Rooms) ReadHistory(ctx context.Context, caller api.Caller, roomID, after string, limit int) (list []Message, next string, err error) {
 	room, err := r.Get(ctx, roomID)

@@ -189,7 +189,7 @@ func (r *Rooms) enqueue(ctx context.Context, kind string, lane queue.Lane, jobID
 // comes to the room.
 func (r *Rooms) wake(ctx context.Context, roomID string) {
 	if err := r.looks.Start(ctx, roomID, rand.Text()); err != nil {
-		slog.WarnContext(ctx, "a room waits for the clock", "error", err.Error())
+		slog.WarnContext(ctx, "work on a room deferred to the clock", "error", err.Error())
 	}
 }
 

@@ -46,7 +46,7 @@ type RoutesConfig struct {
 	Origins []string     // web pages that users may call from
 	// Stats may be nil: then figures are null, and rooms are sorted by age alone.
 	Stats Statistics
-	// Members lists who is in a room; nil: the route is not there.
+	// Members lists the members of a room; nil: the route is not there.
 	Members func(ctx context.Context, room Room, kind, after string, limit int) (list any, next string, err error)
 }
 

@@ -63,7 +63,7 @@ func (r *Rooms) hold(ctx context.Context, roomID string) (_ context.Context, rel
 		defer cancel()
 		err := r.store.Commit(ctx, Partition(roomID), newOp(), kv.Delete{Key: handItem, If: kv.Rev(op)})
 		if err != nil && !errors.Is(err, kv.ErrConflict) {
-			slog.WarnContext(ctx, "the lease on a room was not given back; it ends by itself", "error", err.Error())
+			slog.WarnContext(ctx, "lease on a room not released; it expires", "error", err.Error())
 		}
 	}, nil
 }
@@ -257,7 +257,7 @@ func (r *Rooms) eventEnded(ctx context.Context, m outbox.Message, o outbox.Outco
 	key, count, _ := strings.Cut(m.Key, "~")
 	n, _ := strconv.Atoi(count) // 0: the first time
 	if n >= maxRepeats {
-		slog.ErrorContext(ctx, "a room was perhaps not told an event", "repeats", n)
+		slog.ErrorContext(ctx, "event to a room perhaps lost", "repeats", n)
 		return nil
 	}
 	m.Key = key + "~" + strconv.Itoa(n+1)

@@ -26,7 +26,7 @@ import (
 // Media is how rooms get their picture and sound: from TRTC, for those who have a
 // PrivateMapKey, and from CSS, by URLs that end. What is not set is left out.
 type Media struct {
-	// Signer signs PrivateMapKeys. nil: there are none.
+	// Signer signs PrivateMapKeys. nil: users get none.
 	Signer *usersig.Signer
 	// TTL is how long a PrivateMapKey and a URL hold. A kick does not end them
 	// earlier, so it bounds how long a kicked user may still watch or push.
@@ -176,7 +176,7 @@ func (st *stream) starts(sequence string, at int64) bool {
 }
 
 // ends takes in that a push has ended, and reports whether the stream has: the end
-// of a push that another has replaced is none.
+// of a push that another has replaced is no end.
 func (st *stream) ends(sequence string, at int64) bool {
 	switch {
 	case st.Sequence == "" && st.Since == 0: // the room was set live by hand, or the start was lost

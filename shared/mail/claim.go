@@ -93,7 +93,7 @@ func claimID(user, id string) string { return user + "/" + id }
 // Claim has the game grant a mail's attachments to its recipient, once. Claiming again
 // answers the same. State is asking where the game has not answered: it is asked again
 // until it does. Errors are of the codes NotFound, NotConfigured, AttachmentsExpired,
-// AttachmentsRevoked, Conflict where there are none, GameRefused, and Unavailable.
+// AttachmentsRevoked, Conflict for a mail without attachments, GameRefused, and Unavailable.
 func (m *Mails) Claim(ctx context.Context, user, id string) (Claimed, error) {
 	if m.conf.Hook == nil {
 		return Claimed{}, errNoHook
@@ -189,7 +189,7 @@ func (m *Mails) claim(ctx context.Context, user, id string) (c Claimed, mine boo
 		refused = fault.Wrap(err, fault.GameRefused, "the game does not take these items for this player now")
 		end = func(b *box) { b.Claim, b.Refusals = nil, b.Refusals+1 }
 	default:
-		slog.WarnContext(ctx, "the game has not answered a claim; it is asked again", "mail", id, "error", err.Error())
+		slog.WarnContext(ctx, "game did not answer a claim; a job retries", "mail", id, "error", err.Error())
 		end = func(b *box) { b.Claim.Next = m.now() }
 	}
 	settle, cancel := retry.Settle(ctx)

@@ -237,7 +237,7 @@ func (h *holder) rounds(ctx context.Context) (again time.Time, err error) {
 				h.rest[id] = time.Time(later)
 				first = soonest(first, time.Time(later))
 			case err != nil:
-				slog.WarnContext(ctx, "mail could not be sent further; it is tried again", "mail", id, "error", err.Error())
+				slog.WarnContext(ctx, "sending of a mail interrupted; a job retries", "mail", id, "error", err.Error())
 				h.rest[id] = h.now().Add(pauseAfter)
 				first = soonest(first, h.rest[id])
 			case over:
@@ -305,7 +305,7 @@ func (h *holder) strike(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	// A campaign that was resumed since it was found paused is looked at once more.
+	// A campaign that was resumed since it was found paused is read a second time.
 	l, p, _, err := h.campaign(ctx, id)
 	if err != nil || l != nil && !p.Collecting && (p.State == Planned || p.State == Sending) {
 		return err

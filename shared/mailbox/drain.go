@@ -346,7 +346,7 @@ func (h *holder) fail(ctx context.Context, item kv.Item, r record, cause error) 
 	if !is {
 		r.Attempts++
 		later.After = min(firstPause<<min(r.Attempts-1, 10), longest)
-		slog.WarnContext(ctx, "mailbox entry failed; it comes again", "mailbox", h.name, "attempt", r.Attempts, "error", cause.Error())
+		slog.WarnContext(ctx, "mailbox entry failed; it is retried", "mailbox", h.name, "attempt", r.Attempts, "error", cause.Error())
 		put, err := rewrite(item, r)
 		if err != nil {
 			return err

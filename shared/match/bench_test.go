@@ -51,7 +51,7 @@ func newStage(b *testing.B) stage {
 	line := &queuetest.Line{}
 	ledger := queue.NewLedger(store, line, nil)
 	return stage{b, chat, match.New(match.Config{
-		Store: store, Jobs: ledger, IM: chat, Sends: once.New(store, chat, nil), Teller: admin,
+		Store: store, Jobs: ledger, IM: chat, Sends: once.New(store, chat, nil), Notifier: admin,
 		Hook: &match.Hook{URL: serve(matchtest.NewHook(hookKey, time.Now)), Key: hookKey},
 		Wait: time.Hour, Life: time.Hour, GiveUp: time.Minute,
 	}), line, ledger}

@@ -308,7 +308,7 @@ func (t *Teams) tellUser(ctx context.Context, event, userID, name string, data a
 		return fmt.Errorf("match: %w", err)
 	}
 	_, err = t.conf.Sends.C2C(ctx, event, im.C2CMsg{
-		From: t.conf.Teller, To: userID, Body: im.Custom(string(bytes.TrimSpace(b.Bytes())), "", ""), NotToSender: true,
+		From: t.conf.Notifier, To: userID, Body: im.Custom(string(bytes.TrimSpace(b.Bytes())), "", ""), NotToSender: true,
 	})
 	switch {
 	case errors.Is(err, im.ClassAccount):
@@ -409,7 +409,7 @@ func (t *Teams) channel(ctx context.Context, c api.Caller, r *http.Request) (any
 	if err := t.sameChannel(ctx, c, key, content); err != nil {
 		return nil, err
 	}
-	group := im.NewGroup{Type: kind, GroupID: id, Name: cmp.Or(in.Name, im.CutText(in.ID, im.MaxGroupName)), Owner: cmp.Or(in.Owner, t.conf.Teller)}
+	group := im.NewGroup{Type: kind, GroupID: id, Name: cmp.Or(in.Name, im.CutText(in.ID, im.MaxGroupName)), Owner: cmp.Or(in.Owner, t.conf.Notifier)}
 	if in.Owner != "" {
 		if err := t.conf.IM.ImportAccount(ctx, im.Account{UserID: in.Owner}); im.Lasting(err) {
 			return nil, fault.Wrap(err, fault.Invalid, "IM does not take this owner")

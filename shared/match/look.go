@@ -16,8 +16,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// sight is a team as it was read, and the condition that it still is so.
-type sight struct {
+// loadedTeam is a team as it was read, with the condition that its item is unchanged.
+type loadedTeam struct {
 	*Teams
 	team
 	groupID string
@@ -32,8 +32,8 @@ const teamItem = "team"
 
 func partition(groupID string) string { return "match/team/" + groupID }
 
-func (t *Teams) load(ctx context.Context, groupID string) (*sight, error) {
-	s := &sight{Teams: t, groupID: groupID, cond: kv.Absent()}
+func (t *Teams) load(ctx context.Context, groupID string) (*loadedTeam, error) {
+	s := &loadedTeam{Teams: t, groupID: groupID, cond: kv.Absent()}
 	item, err := t.store.Get(ctx, partition(groupID), teamItem)
 	switch {
 	case errors.Is(err, kv.ErrNotFound):
@@ -59,11 +59,11 @@ func (t *Teams) load(ctx context.Context, groupID string) (*sight, error) {
 }
 
 // none reports whether there is no such team.
-func (s *sight) none() bool { return s.cond.WantsAbsent() || s.past }
+func (s *loadedTeam) none() bool { return s.cond.WantsAbsent() || s.past }
 
 // save writes the team down if it has changed. Whoever is faster with another
 // change makes it fail with kv.ErrConflict.
-func (s *sight) save(ctx context.Context) error {
+func (s *loadedTeam) save(ctx context.Context) error {
 	now := s.now()
 	// The guard comes before the commit that it guards.
 	if at := s.lookAt(now); !s.over() && (!s.Guard.After(now) || s.Guard.After(at)) {
@@ -96,7 +96,7 @@ func (s *sight) save(ctx context.Context) error {
 
 // look brings what is known of a team up to date, and does what follows but for
 // calling the hook. It returns the team.
-func (t *Teams) look(ctx context.Context, o order) (*sight, error) {
+func (t *Teams) look(ctx context.Context, o order) (*loadedTeam, error) {
 	for range tries {
 		s, err := t.load(ctx, o.GroupID)
 		if err != nil {
@@ -117,7 +117,7 @@ func (t *Teams) look(ctx context.Context, o order) (*sight, error) {
 }
 
 // settle does one thing after the other until nothing is left to do.
-func (s *sight) settle(ctx context.Context) error {
+func (s *loadedTeam) settle(ctx context.Context) error {
 	for seen := false; !s.over(); {
 		rounds := s.Rounds
 		switch {
@@ -130,7 +130,7 @@ func (s *sight) settle(ctx context.Context) error {
 			seen = true
 		case s.Status == Ended && s.Gone:
 			if err := s.conf.Hook.Release(ctx, *s.Release); err != nil && !errors.Is(err, ErrRefused) {
-				slog.WarnContext(ctx, "the hook was not told of a start that nobody plays; the agenda comes to it again", "error", err.Error())
+				slog.WarnContext(ctx, "hook not told of an abandoned start; the agenda retries", "error", err.Error())
 				return nil
 			}
 			s.Release = nil
@@ -163,7 +163,7 @@ func (s *sight) settle(ctx context.Context) error {
 		if s.Rounds > rounds {
 			// Without the job, the agenda comes to it.
 			if err := s.put(ctx, "team/"+s.Start.ID+"/start", startKind, queue.Slow, order{GroupID: s.groupID}); err != nil {
-				slog.WarnContext(ctx, "a start has to wait for the agenda", "error", err.Error())
+				slog.WarnContext(ctx, "start deferred to the agenda", "error", err.Error())
 			}
 		}
 	}
@@ -172,7 +172,7 @@ func (s *sight) settle(ctx context.Context) error {
 
 // close has IM let nobody join the group of a match that has started. Whoever is there
 // by another way is seen at the next look.
-func (s *sight) close(ctx context.Context) error {
+func (s *loadedTeam) close(ctx context.Context) error {
 	option := im.FreeAccess
 	if s.closing() {
 		option = im.DisableApply
@@ -192,7 +192,7 @@ func (s *sight) close(ctx context.Context) error {
 
 // make makes the team's group. Nobody can have guessed its id, so a group of that
 // id is the one of an earlier try.
-func (s *sight) make(ctx context.Context) error {
+func (s *loadedTeam) make(ctx context.Context) error {
 	err := s.conf.IM.ImportAccount(ctx, im.Account{UserID: s.Captain})
 	if err == nil {
 		_, err = s.conf.IM.CreateGroup(ctx, im.NewGroup{
@@ -203,7 +203,7 @@ func (s *sight) make(ctx context.Context) error {
 	switch {
 	case errors.Is(err, im.CodeGroupIDTaken):
 	case im.Lasting(err):
-		slog.WarnContext(ctx, "a team is refused by IM", "error", err.Error())
+		slog.WarnContext(ctx, "IM refuses the group of a team", "error", err.Error())
 		s.Refused = "IM does not make a team of this size for this captain"
 		s.vanish()
 		return nil
@@ -215,8 +215,8 @@ func (s *sight) make(ctx context.Context) error {
 	return nil
 }
 
-// observe sees who is in the group.
-func (s *sight) observe(ctx context.Context) error {
+// observe reads the members of the group.
+func (s *loadedTeam) observe(ctx context.Context) error {
 	page, err := s.conf.IM.GroupMembers(ctx, im.MembersQuery{GroupID: s.groupID})
 	switch {
 	case errors.Is(err, im.CodeGroupGone), errors.Is(err, im.CodeBadGroupID):
@@ -241,7 +241,7 @@ func (s *sight) observe(ctx context.Context) error {
 
 // adopt makes a team of a group that is not ours and that IM says is full. Where
 // it is not, or cannot be one, the team has no size.
-func (s *sight) adopt(ctx context.Context) error {
+func (s *loadedTeam) adopt(ctx context.Context) error {
 	infos, err := s.conf.IM.GroupInfos(ctx, []string{s.groupID})
 	if err != nil {
 		return err
@@ -265,7 +265,7 @@ func (s *sight) adopt(ctx context.Context) error {
 
 // send tells the team. What IM does not take, or may have taken, is not told
 // again: the next notice has it all.
-func (s *sight) send(ctx context.Context) error {
+func (s *loadedTeam) send(ctx context.Context) error {
 	var data bytes.Buffer
 	enc := json.NewEncoder(&data)
 	enc.SetEscapeHTML(false)
@@ -273,10 +273,10 @@ func (s *sight) send(ctx context.Context) error {
 		return fmt.Errorf("match: %w", err)
 	}
 	_, err := s.conf.Sends.Group(ctx, fmt.Sprintf("team/%s/%d", s.name(s.groupID), s.Notice.Seq), im.GroupMsg{
-		GroupID: s.groupID, From: s.conf.Teller, Body: im.Custom(string(bytes.TrimSpace(data.Bytes())), "", ""),
+		GroupID: s.groupID, From: s.conf.Notifier, Body: im.Custom(string(bytes.TrimSpace(data.Bytes())), "", ""),
 	})
 	if im.Lasting(err) || errors.Is(err, once.ErrUnknown) || errors.Is(err, once.ErrInvalid) {
-		slog.ErrorContext(ctx, "a team was not told", "error", err.Error())
+		slog.ErrorContext(ctx, "team not notified", "error", err.Error())
 		return nil
 	}
 	return err

@@ -4,7 +4,7 @@
 //
 // # What to rely on
 //
-// The group in IM is the truth of who is in a team: players come and go by our
+// The members of the group in IM are the members of a team: players come and go by our
 // routes or by IM's own SDK, and whatever hints at a change (a callback, a route,
 // the clock) has the group read again. Callbacks may come twice, late or never;
 // the clock looks at teams that wait every two minutes.
@@ -108,8 +108,9 @@ type Config struct {
 
 	// Reserved are UserIDs of staff, which users cannot put into teams. Servers can.
 	Reserved []string
-	// Teller is the account that tells teams, which must exist: an admin does.
-	Teller string
+	// Notifier is the UserID that sends team notices. The account must exist; the app's
+	// admin works.
+	Notifier string
 	// AnyGroup has groups followed and started that IM filled although we did not
 	// make them, of types that store their members and up to MaxSize of them. They
 	// are never dissolved.
@@ -122,7 +123,7 @@ type Config struct {
 	// out of a team that has not started; 0 means one minute.
 	Grace time.Duration
 
-	// Signer signs PrivateMapKeys for the voice of teams; nil: there are none.
+	// Signer signs PrivateMapKeys for the voice of teams; nil: users get none.
 	Signer *usersig.Signer
 
 	Now func() time.Time // nil: time.Now

@@ -50,7 +50,7 @@ type ViewMember struct {
 	JoinedAt time.Time `json:"joinedAt"` // whole seconds, by IM's clock
 }
 
-func (s *sight) view() View {
+func (s *loadedTeam) view() View {
 	v := View{s.groupID, s.Mode, s.Size, s.Status.shown(), s.Captain, []ViewMember{}, s.Private, s.Ready, s.Check, ""}
 	for _, m := range s.Members {
 		v.Members = append(v.Members, ViewMember{m.UserID, time.Unix(m.Joined, 0).UTC()})
@@ -167,7 +167,7 @@ func digest(parts ...string) string {
 }
 
 // find returns a team as it was seen last.
-func (t *Teams) find(ctx context.Context, groupID string) (*sight, error) {
+func (t *Teams) find(ctx context.Context, groupID string) (*loadedTeam, error) {
 	if !isGroupID(groupID) {
 		return nil, errNoTeam
 	}
@@ -182,7 +182,7 @@ func (t *Teams) find(ctx context.Context, groupID string) (*sight, error) {
 }
 
 // fresh has a team looked at and returns it.
-func (t *Teams) fresh(ctx context.Context, groupID string) (*sight, error) {
+func (t *Teams) fresh(ctx context.Context, groupID string) (*loadedTeam, error) {
 	if _, err := t.find(ctx, groupID); err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func (t *Teams) fresh(ctx context.Context, groupID string) (*sight, error) {
 }
 
 // leads reports whether the caller may act upon the members of a team.
-func (s *sight) leads(caller api.Caller) bool {
+func (s *loadedTeam) leads(caller api.Caller) bool {
 	return caller.Server != "" || caller.UserID == s.Captain && (s.waiting() || s.Status == Starting)
 }
 
@@ -214,10 +214,10 @@ func (t *Teams) View(ctx context.Context, caller api.Caller, groupID string) (Vi
 	return s.view(), nil
 }
 
-// Join lets users into a team: a server anybody, a captain until the start those
-// who have an account, a user himself. Who is in stays in. Errors are of the codes
-// Invalid, Forbidden, NotFound, Conflict where nobody got in, and Unavailable;
-// then it may be repeated.
+// Join adds users to a team. Servers may add anyone. Captains may add existing
+// accounts until the match starts. Users may add themselves. Adding a member twice is
+// a no-op. Errors are of the codes Invalid, Forbidden, NotFound, Conflict if nobody
+// was added, and Unavailable, after which the call may be retried.
 func (t *Teams) Join(ctx context.Context, caller api.Caller, groupID string, userIDs []string) (View, error) {
 	s, err := t.find(ctx, groupID)
 	if err != nil {
@@ -267,10 +267,11 @@ func (t *Teams) Join(ctx context.Context, caller api.Caller, groupID string, use
 	return s.view(), nil
 }
 
-// Leave takes a user out of a team: a server anybody, a captain until the start
-// anybody, a user himself. A captain who leaves passes on to who is in it longest;
-// if he is alone, the team is over. Who is not in it is out. Errors are of the
-// codes Forbidden, NotFound, Conflict and Unavailable.
+// Leave removes a user from a team. Servers may remove anyone, captains too until the
+// match starts. Users may remove themselves. When the captain leaves, the member who
+// joined first becomes captain; when the last member leaves, the team is over. Removing
+// a user who is not a member succeeds. Errors are of the codes Forbidden, NotFound,
+// Conflict and Unavailable.
 func (t *Teams) Leave(ctx context.Context, caller api.Caller, groupID, userID string) error {
 	s, err := t.fresh(ctx, groupID)
 	switch {
@@ -287,7 +288,7 @@ func (t *Teams) Leave(ctx context.Context, caller api.Caller, groupID, userID st
 		case heir < 0 && s.Foreign:
 			return fault.New(fault.Conflict, "the last member of this group leaves it by dissolving it")
 		case heir < 0:
-			_, err := t.finish(ctx, groupID, func(*sight) error { return nil })
+			_, err := t.finish(ctx, groupID, func(*loadedTeam) error { return nil })
 			return err
 		}
 		if err := t.conf.IM.ChangeGroupOwner(ctx, groupID, s.Members[heir].UserID); err != nil {
@@ -331,7 +332,7 @@ func (t *Teams) PassOn(ctx context.Context, caller api.Caller, groupID, userID s
 // start its captain. Errors are of the codes Forbidden, NotFound, Conflict and
 // Unavailable.
 func (t *Teams) End(ctx context.Context, caller api.Caller, groupID string) (View, error) {
-	return t.finish(ctx, groupID, func(s *sight) error {
+	return t.finish(ctx, groupID, func(s *loadedTeam) error {
 		if !s.leads(caller) && (s.Status != Ended || caller.UserID != s.Captain) {
 			return errNotYours
 		}
@@ -340,7 +341,7 @@ func (t *Teams) End(ctx context.Context, caller api.Caller, groupID string) (Vie
 }
 
 // finish ends a team, if it may be ended.
-func (t *Teams) finish(ctx context.Context, groupID string, may func(*sight) error) (View, error) {
+func (t *Teams) finish(ctx context.Context, groupID string, may func(*loadedTeam) error) (View, error) {
 	for range tries {
 		s, err := t.find(ctx, groupID)
 		if err != nil {

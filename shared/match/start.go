@@ -55,7 +55,7 @@ func (t *Teams) start(ctx context.Context, o order) error {
 	}
 	err = t.conf.Hook.Start(ctx, s.Start.Start)
 	if err != nil {
-		slog.WarnContext(ctx, "a match was not started", "error", err.Error())
+		slog.WarnContext(ctx, "start hook failed", "error", err.Error())
 	}
 	if s, err = t.note(ctx, s, answerOf(err), hook.RetryAfter(err), doubt); err != nil || s == nil {
 		return err
@@ -71,7 +71,7 @@ func (t *Teams) start(ctx context.Context, o order) error {
 
 // note writes down what the hook answered to a call, whatever has become of the
 // team meanwhile. It returns nil if that is no matter any more.
-func (t *Teams) note(ctx context.Context, called *sight, a answer, after time.Duration, doubt bool) (*sight, error) {
+func (t *Teams) note(ctx context.Context, called *loadedTeam, a answer, after time.Duration, doubt bool) (*loadedTeam, error) {
 	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	for range tries {
@@ -107,7 +107,7 @@ func (t *Teams) lookDue(ctx context.Context, groupID string) error {
 	if _, is := errors.AsType[queue.Later](err); is || err == nil {
 		return err
 	}
-	slog.WarnContext(ctx, "a team could not be looked at; the agenda comes to it again", "error", err.Error())
+	slog.WarnContext(ctx, "team not updated; the agenda retries", "error", err.Error())
 	ctx, cancel := retry.Settle(ctx)
 	defer cancel()
 	return t.process.Guard(ctx, groupID, t.now().Add(lookEvery))

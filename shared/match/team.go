@@ -169,7 +169,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// see takes in what was seen of the group: who is in it, and what follows.
+// see takes in what was read of the group: its members, and what follows.
 func (tm *team) see(groupID string, g group, now time.Time, wait time.Duration) {
 	tm.Members, tm.Captain = g.members, g.captain
 	in := ids(tm.Members)
@@ -231,12 +231,12 @@ func (tm *team) answered(a answer, after time.Duration, doubt bool, now time.Tim
 	case a == notNow && !doubt:
 		tm.Status = Starting
 	}
-	tm.Start.Next = now.Add(max(pause(now.Sub(tm.Start.At)), min(after, c.GiveUp)))
+	tm.Start.Next = now.Add(max(startRetryPause(now.Sub(tm.Start.At)), min(after, c.GiveUp)))
 }
 
-// pause is how long to wait after a call in vain: half as long as the start has
-// waited so far.
-func pause(waited time.Duration) time.Duration {
+// startRetryPause is how long to wait before the start hook is retried: half as long as
+// the start has waited so far.
+func startRetryPause(waited time.Duration) time.Duration {
 	return min(max(waited/2, shortestPause), longestPause)
 }
 

@@ -50,8 +50,8 @@ func newWorld(t *testing.T, store kv.Store, clock *kvtest.Clock) *world {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	t.Cleanup(transport.CloseIdleConnections)
 	w.conf = match.Config{
-		Hook:   &match.Hook{URL: w.HTTP(w.hook), Key: hookKey, Transport: transport, Now: clock.Now},
-		Teller: admin, Reserved: []string{admin, "agent7"}, Wait: 30 * time.Minute, Life: 6 * time.Hour, GiveUp: 10 * time.Minute, Now: clock.Now,
+		Hook:     &match.Hook{URL: w.HTTP(w.hook), Key: hookKey, Transport: transport, Now: clock.Now},
+		Notifier: admin, Reserved: []string{admin, "agent7"}, Wait: 30 * time.Minute, Life: 6 * time.Hour, GiveUp: 10 * time.Minute, Now: clock.Now,
 	}
 	t.Cleanup(func() {
 		if p := w.hook.Problems(); len(p) > 0 {

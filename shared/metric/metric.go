@@ -40,7 +40,7 @@ var (
 	Jobs      = counter("JobsDone", "attempts of jobs, by kind and result", "kind", "result")
 	JobTime   = histogram("JobMilliseconds", "time of an attempt of a job, by kind", "kind")
 	OldestJob = gauge("OldestJobSeconds", "how long the oldest overdue job has been due, at the latest tick")
-	DeadJobs  = counter("JobsDead", "jobs laid aside after their last attempt")
+	DeadJobs  = counter("JobsDead", "jobs that failed at their last attempt")
 
 	Tokens    = counter("ModelTokens", "tokens of language models, by direction", "direction")
 	Answers   = counter("ModelAnswers", "answers of language models to users")

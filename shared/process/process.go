@@ -103,7 +103,7 @@ func (p *Process) Guard(ctx context.Context, id string, at time.Time) error {
 // where operations share an id: it would take off the guard of another.
 func (p *Process) Done(ctx context.Context, id string) {
 	if err := p.agenda.Remove(ctx, id); err != nil {
-		slog.WarnContext(ctx, "process finished, but not taken off the agenda: its job will find nothing to do",
+		slog.WarnContext(ctx, "process finished, but still on the agenda; its next job is a no-op",
 			"process", p.name.Agenda, "error", err.Error())
 	}
 }

@@ -37,7 +37,7 @@ type State string
 const (
 	Waiting State = "waiting" // to be carried out, or being so
 	Done    State = "done"
-	Dead    State = "dead" // laid aside after its last attempt
+	Dead    State = "dead" // its last attempt failed; kept for an operator
 )
 
 // Record is what the ledger knows of a job.
@@ -227,7 +227,7 @@ func (l *Ledger) push(ctx context.Context, r Record) {
 	j := r.Job
 	j.NotBefore = retry.Latest(r.Due, r.Leased)
 	if err := l.queue.Enqueue(ctx, j); err != nil {
-		slog.WarnContext(ctx, "job not pushed; a sweep does it", "kind", j.Kind, "error", err.Error())
+		slog.WarnContext(ctx, "job not pushed to the queue; the clock pushes it", "kind", j.Kind, "error", err.Error())
 	}
 }
 
@@ -279,7 +279,7 @@ func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 		return l.settle(ctx, r, cond, errors.New("the worker died of the last attempt"))
 	}
 	// The attempt counts before it begins, so that a job which kills its
-	// worker is laid aside too.
+	// worker is dead too.
 	r.Attempts++
 	r.Leased = now.Add(l.leaseOf(ctx, j.Kind))
 	record, err := l.put(r, cond)

@@ -38,7 +38,7 @@ func (l *Ledger) Overview(ctx context.Context) (Overview, error) {
 	return o, nil
 }
 
-// DeadJobs returns jobs that were laid aside, at most limit.
+// DeadJobs returns dead jobs, at most limit.
 func (l *Ledger) DeadJobs(ctx context.Context, limit int) ([]Record, error) {
 	var out []Record
 	for shard := range shards {

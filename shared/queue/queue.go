@@ -15,7 +15,7 @@
 // keeps a record of each in the state store: a job with an id that is known is
 // the same job, a job whose engine lost it is found again by [Ledger.Sweep], a
 // job is carried out by one worker at a time, tried again with growing pauses,
-// and after the last attempt laid aside as dead, for a person to look at. So
+// and after the last attempt kept as dead, for an operator. So
 // the same commands show and redrive jobs on every engine. While the store is
 // away the engine alone keeps new jobs, and while the engine is away the store
 // does: a job is lost to the caller only if both are.

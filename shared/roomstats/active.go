@@ -343,7 +343,7 @@ func roomIn(key string) string {
 func (s *Stats) foldGroup(ctx context.Context, partition string, items []kv.Item, w *boardWriter) error {
 	r, _, board, err := parseEntry(items[0].Key)
 	if err != nil {
-		slog.ErrorContext(ctx, "an entry of the list of rooms is not understood", "error", err.Error())
+		slog.ErrorContext(ctx, "entry of the list of rooms does not decode", "error", err.Error())
 		return nil
 	}
 	names := make([]string, len(items))

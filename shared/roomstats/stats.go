@@ -556,7 +556,7 @@ func (s *Stats) members(ctx context.Context, r room, after string, limit int) (l
 	return list, more, nil
 }
 
-// Member is a user who is in a room.
+// Member is a user in a room.
 type Member struct {
 	UserID string    `json:"userId"`
 	Since  time.Time `json:"since"`

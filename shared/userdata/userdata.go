@@ -39,7 +39,7 @@ type Place struct {
 type Holding struct {
 	Places []Place
 	// Elsewhere says what the user leaves in records of others, such as the counts of
-	// a room, and what becomes of it. "" for nothing.
+	// a room, and how erasure treats it. "" for nothing.
 	Elsewhere string
 }
 

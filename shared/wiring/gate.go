@@ -44,7 +44,7 @@ func readGate(set *config.Reader, callers Callers) func(kv.Store) *api.Gate {
 	}
 }
 
-// readBans reads what becomes of users of whom nobody knows whether they are
+// readBans reads whether users pass of whom nobody knows whether they are
 // banned. Without a store nobody is banned.
 func readBans(set *config.Reader, callers Callers) func(kv.Store) *api.Bans {
 	if callers == Nobody {

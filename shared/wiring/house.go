@@ -48,7 +48,7 @@ type part struct {
 	register func(*callback.Mux)
 }
 
-// Queue returns Jobs, or an error that names QUEUE_URL where there are none.
+// Queue returns Jobs, or an error that names QUEUE_URL without a queue.
 func (h *House) Queue() (*queue.Ledger, error) {
 	if h.Jobs == nil {
 		return nil, fmt.Errorf("QUEUE_URL: required with the settings of %s", h.feature.Function)

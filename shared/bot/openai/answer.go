@@ -96,7 +96,7 @@ func (a *arguments) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// usage is what an answer cost. Numbers that are none count as unknown.
+// usage is what an answer cost. Malformed numbers count as unknown.
 type usage struct {
 	Prompt count `json:"prompt_tokens"`
 	Answer count `json:"completion_tokens"`

@@ -52,7 +52,7 @@ type Friend struct {
 	Fields map[string]string `json:"fields"` // made in the console, without Tag_SNS_Custom_
 }
 
-// Change is what becomes of a friendship; nil stays.
+// Change says what to change of a friendship; nil fields stay.
 type Change struct {
 	Remark  *string           `json:"remark"`
 	Fields  map[string]string `json:"fields"`

@@ -61,7 +61,7 @@ type IM interface {
 }
 
 // Summary returns what a message shows of its sub-channel, under the key "thread";
-// nil where there is none any more.
+// nil after the last one went.
 type Summary func(ctx context.Context, is community.Community, threadID string) (any, error)
 
 // Config makes [Marks]. All but Judge, Now and Sleep are required.
@@ -423,7 +423,7 @@ func (m *Marks) writeNow(ctx context.Context, r Ref, is record) error {
 		err = m.modify(work, r, is, msg)
 	}
 	if im.Lasting(err) {
-		slog.WarnContext(ctx, "IM refuses what is put on a message", "error", err.Error())
+		slog.WarnContext(ctx, "IM refuses a reaction or a mark of a message", "error", err.Error())
 		err = nil
 	}
 	failed := err

@@ -280,7 +280,7 @@ func digest(parts ...string) string {
 
 func wake(ctx context.Context, p *process.Process, id string) {
 	if err := p.Start(ctx, id, rand.Text()); err != nil {
-		slog.WarnContext(ctx, "a sub-channel waits for the clock", "error", err.Error())
+		slog.WarnContext(ctx, "work on a sub-channel deferred to the clock", "error", err.Error())
 	}
 }
 

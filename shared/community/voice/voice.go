@@ -1,4 +1,4 @@
-// Package voice keeps who is in which voice channel. A user is in one at most, over
+// Package voice keeps the users of each voice channel. A user is in one at most, over
 // all communities of the app.
 //
 // # The seat
@@ -16,7 +16,7 @@
 // they are still there; TRTC tells of the same by its own events. All of these may be
 // lost, late or out of order. A join or leave that happened before what the seat knows
 // changes nothing, and a seat that nobody confirms for the timeout is empty. Who leaves
-// the community or is kicked from it, and who is in a channel that is deleted, loses
+// the community or is kicked from it, and a user of a channel that is deleted, loses
 // the seat at once.
 package voice
 
@@ -51,7 +51,7 @@ type Config struct {
 	Communities *community.Communities
 	// Timeout is how long a seat holds without a sign of its user.
 	Timeout time.Duration
-	// Signer signs PrivateMapKeys. nil: there are none.
+	// Signer signs PrivateMapKeys. nil: users get none.
 	Signer *usersig.Signer
 	// TTL is how long a PrivateMapKey holds.
 	TTL time.Duration
@@ -251,7 +251,7 @@ type Present struct {
 	Since    time.Time `json:"since"`
 }
 
-// Channel is a voice channel with who is in it, by UserID.
+// Channel is a voice channel with its users, by UserID.
 type Channel struct {
 	ChannelID string    `json:"channelId"`
 	Members   []Present `json:"members"`

@@ -48,7 +48,7 @@ type File struct {
 	Text string `json:"text"`
 }
 
-// Fault is what happens to one call. The zero Fault is none.
+// Fault is what happens to one call. The zero Fault changes nothing.
 type Fault struct {
 	Lost       bool   // done, then the connection is cut
 	Status     int    // answered with this status; not done unless Worked

@@ -79,7 +79,7 @@ func (ep *Endpoint) acknowledge(ctx context.Context, e Event) Exchange {
 	lost := false
 	ep.c.Mux.tell(rules, e, func(rule string, err error) {
 		ep.ruleFailed(ctx, e, rule, err)
-		if err := ep.keep(ctx, e, rule); err != nil {
+		if err := ep.deferCallback(ctx, e, rule); err != nil {
 			lost = true
 			ep.tally.add(&ep.tally.s.Lost)
 			ep.c.Log.LogAttrs(ctx, slog.LevelError, "callback not kept for later", slog.String("command", e.Command()),
@@ -94,10 +94,10 @@ func (ep *Endpoint) acknowledge(ctx context.Context, e Event) Exchange {
 	return Exchange{Status: http.StatusOK, Verdict: "ok", Answer: okAnswer}
 }
 
-var errNoDefer = errors.New("callback: there is nowhere to keep it")
+var errNoDefer = errors.New("callback: no Defer is configured to enqueue it")
 
-// keep hands a callback that a rule failed on to the queue.
-func (ep *Endpoint) keep(ctx context.Context, e Event, rule string) error {
+// deferCallback enqueues the callback so that the failed rule is retried.
+func (ep *Endpoint) deferCallback(ctx context.Context, e Event, rule string) error {
 	if ep.c.Defer == nil {
 		return errNoDefer
 	}

@@ -38,7 +38,7 @@ const (
 //
 // [Mux.Redo] knows the function's own after-rules as well and runs them here, so
 // that one worker does again both what could not be forwarded and what the
-// function itself laid aside.
+// function itself deferred.
 //
 // A before-callback that cannot be forwarded is answered by the strictest
 // policy among the function's own rules for it. The URL is a trusted setting:

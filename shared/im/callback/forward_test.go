@@ -225,7 +225,7 @@ func TestForwardingToAFunctionThatIsAway(t *testing.T) {
 	if err := near.mux.Redo(t.Context(), near.deferred[0]); err != nil || counted != 1 {
 		t.Errorf("%v, counted %d; %s", err, counted, far.log)
 	}
-	// What the function itself laid aside is done here, by its own rule.
+	// What the function itself deferred is done here, by its own rule.
 	aside := near.deferred[0]
 	aside.Rule = "count"
 	if err := near.mux.Redo(t.Context(), aside); err != nil || counted != 2 {

@@ -354,7 +354,7 @@ func unquote(quoted []byte) string {
 	}
 	var text string
 	if err := json.Unmarshal(quoted, &text); err != nil {
-		panic("callback: the scanner passed a string that is none: " + err.Error())
+		panic("callback: the scanner passed a malformed string: " + err.Error())
 	}
 	return text
 }

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// How old a signature may be. Before-callbacks are never repeated, and IM
-// advises 60 s (1047/34354). A repeated after-callback may carry its first
-// RequestTime: 15 min is our decision.
+// Signature windows: how old a signature may be, and how far ahead. IM never retries
+// before-callbacks, and advises 60 s (1047/34354). A retried after-callback may carry
+// its first RequestTime: 15 min is our decision.
 const (
 	beforeWindow = 60 * time.Second
 	afterWindow  = 15 * time.Minute

@@ -348,7 +348,7 @@ func (a *App) CallbacksSince(n int) ([]Callback, <-chan struct{}) {
 	return list, more
 }
 
-// Replay sends a kept callback's request once more, with a new signature, and
+// Replay sends a kept callback's request a second time, with a new signature, and
 // returns the new callback. It changes nothing in the app, whatever the answer.
 func (a *App) Replay(n int) (Callback, error) {
 	list, first, _ := a.post.sent.since(n - 1)

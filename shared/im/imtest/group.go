@@ -46,7 +46,7 @@ type group struct {
 	line              line // messages of the group itself
 	topics            map[string]*topic
 	topicOrder        []string
-	online            map[string]*presence // AVChatRoom: who is in
+	online            map[string]*presence // AVChatRoom: its members
 	admins            []string             // of an AVChatRoom
 	onlineNum         int                  // as it was at onlineAt
 	onlineAt          time.Time

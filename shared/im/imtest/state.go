@@ -46,7 +46,7 @@ type GroupState struct {
 	Notification string               `json:"notification,omitempty"`
 	Owner        string               `json:"owner,omitempty"`
 	MuteAll      bool                 `json:"muteAll,omitempty"`
-	Members      []MemberState        `json:"members"` // of an AVChatRoom: who is in
+	Members      []MemberState        `json:"members"` // of an AVChatRoom: those present
 	Muted        map[string]time.Time `json:"muted,omitempty"`
 	Banned       map[string]time.Time `json:"banned,omitempty"`
 	Data         map[string]string    `json:"data,omitempty"` // AppDefinedData

@@ -263,14 +263,14 @@ func (d send[M, A]) settle(ctx context.Context, end record[M, A], counter string
 		case errors.Is(err, kv.ErrNotFound):
 			cond = kv.Absent() // another attempt was refused and forgot the send
 		case err != nil:
-			slog.WarnContext(ctx, "send not settled; a repeat will", "error", err.Error())
+			slog.WarnContext(ctx, "outcome of a send not recorded; a retry settles it", "error", err.Error())
 			return
 		case r.State == sent, r.State == end.State:
 			return
 		}
 		if _, err = d.save(ctx, end, cond, counters...); !errors.Is(err, kv.ErrConflict) {
 			if err != nil {
-				slog.WarnContext(ctx, "send not settled; a repeat will", "error", err.Error())
+				slog.WarnContext(ctx, "outcome of a send not recorded; a retry settles it", "error", err.Error())
 			}
 			return
 		}
@@ -283,7 +283,7 @@ func (d send[M, A]) forget(ctx context.Context, rev string) {
 	defer cancel()
 	err := d.store.Commit(ctx, d.partition, kv.NewOp("once"), kv.Delete{Key: d.key, If: kv.Rev(rev)})
 	if err != nil && !errors.Is(err, kv.ErrConflict) {
-		slog.WarnContext(ctx, "send not forgotten; it counts as one that may have worked", "error", err.Error())
+		slog.WarnContext(ctx, "refused send not removed; a retry treats it as possibly sent", "error", err.Error())
 	}
 }
 

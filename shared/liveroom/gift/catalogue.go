@@ -86,7 +86,7 @@ func isLink(s string) bool {
 	return err == nil && (u.Scheme == "" || u.Scheme == "https" || u.Scheme == "http")
 }
 
-// Gift returns a gift; a fault of the code NotFound if there is none.
+// Gift returns a gift; NotFound if the catalogue lacks it.
 func (g *Gifts) Gift(ctx context.Context, giftID string) (Gift, error) {
 	is, _, err := g.gift(ctx, giftID)
 	return is, err

@@ -69,7 +69,7 @@ const (
 
 // Rooms says what an order needs to know of its room; [*liveroom.Rooms] does.
 type Rooms interface {
-	// Get returns a room; a fault of the code NotFound if there is none.
+	// Get returns a room; NotFound if the room does not exist.
 	Get(ctx context.Context, roomID string) (liveroom.Room, error)
 	// Kicked reports whether a user may not be in the room now.
 	Kicked(ctx context.Context, room liveroom.Room, userID string) (bool, error)

@@ -72,7 +72,7 @@ func OrderID(userID, key string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:9]) + "." + base64.RawURLEncoding.EncodeToString([]byte(userID))
 }
 
-// userOf returns the user of an order, "" if the id is none.
+// userOf returns the user of an order, "" for a malformed id.
 func userOf(orderID string) string {
 	_, encoded, _ := strings.Cut(orderID, ".")
 	user, err := base64.RawURLEncoding.DecodeString(encoded)

@@ -80,7 +80,7 @@ func refundOrderOf(j queue.Job) (o refundOrder, err error) {
 
 // refundLater is how soon a refund is tried again that the ledger does not take. It
 // does not count as a failure, so that a ledger may be away for over an hour before
-// the job is laid aside for a person.
+// the job is dead, for an operator.
 const refundLater = time.Minute
 
 // refund gives back what the orders of a frame cost, each once, and tells the room.

@@ -117,7 +117,7 @@ type Draw struct {
 
 // Rooms says what lotteries need to know of a room; [*liveroom.Rooms] does.
 type Rooms interface {
-	// Get returns a room; a fault of the code NotFound if there is none.
+	// Get returns a room; NotFound if the room does not exist.
 	Get(ctx context.Context, roomID string) (liveroom.Room, error)
 	// ListRestrictions lists who may not write in or enter a room.
 	ListRestrictions(ctx context.Context, caller api.Caller, roomID, after string, limit int) (list []liveroom.Restriction, next string, err error)

@@ -423,7 +423,7 @@ func (h *holder) attempt(ctx context.Context, e entry, since time.Time, doubted 
 	if ended {
 		r.doubt = false // its end is written
 	}
-	slog.WarnContext(ctx, "message to a room put off", "attempt", e.Attempts+1, "error", err.Error())
+	slog.WarnContext(ctx, "message to a room failed; it is retried", "attempt", e.Attempts+1, "error", err.Error())
 	r.putOff, r.err = h.putOff(ctx, e)
 	return r
 }
@@ -431,7 +431,7 @@ func (h *holder) attempt(ctx context.Context, e entry, since time.Time, doubted 
 // deliver sends a message and writes how it ended, or finds that it has ended. An
 // error means that it has not ended; doubt says whether it may have been sent.
 func (h *holder) deliver(ctx context.Context, e entry, since time.Time, doubt *bool) (Outcome, error) {
-	// Its after-callback was faster, or it was added once more after it ended, or the
+	// Its after-callback was faster, or it was added a second time after it ended, or the
 	// process that sent it died before it had told so.
 	if end, _, err := h.end(ctx, h.roomID, e.Key); !errors.Is(err, kv.ErrNotFound) {
 		return end, err

@@ -145,7 +145,7 @@ func (f figures) Popular(ctx context.Context) (ids []string, err error) {
 	}
 }
 
-// members lists who is in a room.
+// members lists the members of a room.
 func members(stats *roomstats.Stats) func(ctx context.Context, room liveroom.Room, kind, after string, limit int) (any, string, error) {
 	return func(ctx context.Context, room liveroom.Room, kind, after string, limit int) (any, string, error) {
 		list := stats.OnlineMembers

@@ -43,7 +43,7 @@ func read(s *wiring.Settings) wiring.Open {
 }
 
 func readConfig(s *wiring.Settings) (conf match.Config) {
-	conf.Teller, conf.Reserved = s.Admin(), s.Reserved()
+	conf.Notifier, conf.Reserved = s.Admin(), s.Reserved()
 	conf.Hook = &match.Hook{Transport: wiring.Transport()}
 	conf.Hook.URL = s.URL(config.Setting{
 		Name: "MATCH_HOOK_URL", Meaning: "URL of your server that gets a signed POST to start the match of a full team; there are no teams without this setting",

@@ -247,7 +247,7 @@ var coverPicture = sync.OnceValue(func() []byte {
 	return out.Bytes()
 })
 
-// picture returns the size of a picture in pixels, 0 for what is none.
+// picture returns the size of a picture in pixels, 0 for other files.
 func picture(content []byte) (width, height int) {
 	c, _, err := image.DecodeConfig(bytes.NewReader(content))
 	if err != nil || c.Width <= 0 || c.Height <= 0 {
