@@ -284,7 +284,7 @@ func (f *Filter) second(ctx context.Context, j *judgement, action wordlist.Actio
 	switch {
 	case err != nil:
 		if !errors.Is(err, errAway) {
-			f.c.Log.WarnContext(ctx, "text checker failed; the word list alone decides", "error", err.Error())
+			f.c.Log.WarnContext(ctx, "text checker failed", "refused", f.c.CheckerClosed, "error", err.Error())
 		}
 		if !f.c.CheckerClosed {
 			return action
