@@ -39,7 +39,7 @@ func TestTheLifeOfATicket(t *testing.T) {
 				t.Helper()
 				var list struct{ Tickets []ticket }
 				for t.Context().Err() == nil {
-					if _, body := p.call(t, http.MethodGet, "/dev/tickets", ""); json.Unmarshal([]byte(body), &list) != nil || len(list.Tickets) != 1 {
+					if _, body := p.call(t, http.MethodGet, "/dev/tickets", ""); json.Unmarshal([]byte(body), &list) != nil || len(list.Tickets) == 0 {
 						t.Fatal(body)
 					}
 					if is(list.Tickets[0]) {
@@ -91,6 +91,13 @@ func TestTheLifeOfATicket(t *testing.T) {
 			if desk == "zendesk" { // closed for good, whatever was said since
 				act("/close", `{"closed":true}`)
 				until("dissolved", within())
+				var all struct{ Tickets []ticket }
+				if _, body := p.call(t, http.MethodGet, "/dev/tickets", ""); json.Unmarshal([]byte(body), &all) != nil || len(all.Tickets) != 2 {
+					t.Fatal(body)
+				}
+				if f := all.Tickets[1]; f.FollowUp != opened.TicketID || !f.Internal || len(f.Notes) != 1 || !strings.Contains(f.Notes[0].Text, "alice: it is broken again\n") {
+					t.Errorf("the transcript after the closing: %+v", f)
+				}
 				refused("/solve", `{}`, http.StatusConflict)
 				refused("/assign", `{"agent":"701"}`, http.StatusConflict)
 			}

@@ -59,6 +59,7 @@ type recorded struct {
 	TicketID string    `json:"ticketId"`
 	Round    int       `json:"round"`
 	Refused  bool      `json:"refused,omitempty"`
+	Into     string    `json:"into,omitempty"` // the ticket that got it, after a merge
 	At       time.Time `json:"at"`
 }
 
@@ -93,6 +94,9 @@ func (e entry) id() string {
 	case e.Rated != nil:
 		return fmt.Sprintf("rated/%d", e.Rated.Round)
 	case e.Recorded != nil:
+		if e.Recorded.Into != "" {
+			return fmt.Sprintf("recorded/%d/merged", e.Recorded.Round)
+		}
 		return fmt.Sprintf("recorded/%d", e.Recorded.Round)
 	case e.Lingered != nil:
 		return fmt.Sprintf("lingered/%d", e.Lingered.At.UnixMilli())
@@ -227,8 +231,11 @@ func (t *Tickets) take(ctx context.Context, tk *ticket, e entry) error {
 	case e.Rated != nil:
 		return t.rate(ctx, tk, *e.Rated)
 	case e.Recorded != nil:
-		tk.Recorded = max(tk.Recorded, e.Recorded.Round)
-		tk.Unrecorded = tk.Unrecorded || e.Recorded.Refused
+		switch r := e.Recorded; {
+		case r.Refused && r.Into == "" && tk.MergedInto != "": // the other ticket gets it
+		case r.Round >= tk.Recorded: // with all that was refused before
+			tk.Recorded, tk.Unrecorded = r.Round, r.Refused
+		}
 	case e.Lingered != nil: // what follows from it is a matter of time
 	default:
 		tk.apply(e.Change)

@@ -100,7 +100,7 @@ type ticket struct {
 	Round    int       `json:"round,omitempty"`
 	Ended    time.Time `json:"ended,omitzero"`
 	Recorded int       `json:"recorded,omitempty"` // last round whose transcript the desk has
-	// Unrecorded: the desk took no transcript of its last round.
+	// Unrecorded: the desk took no transcript of its last round, and its group stays.
 	Unrecorded bool    `json:"unrecorded,omitempty"`
 	MergedInto string  `json:"mergedInto,omitempty"` // the ticket that goes on with it
 	Rating     *Rating `json:"rating,omitempty"`     // of the last round that was rated
@@ -267,7 +267,7 @@ func (t *ticket) wanted(p policy) (up bool, in map[string]bool) {
 		return false, in
 	case t.Closed.On, t.Solved.On && !p.now.Before(t.Ended.Add(p.linger)):
 		// A group that is to go waits for its transcript.
-		return p.keep || t.Up && t.Recorded < t.Round, in
+		return p.keep || t.Up && (t.Recorded < t.Round || t.Unrecorded), in
 	}
 	for id, a := range t.Agents {
 		if a.In && id != t.UserID { // who asks for help is in anyway, and stays

@@ -39,6 +39,7 @@ type Error struct {
 	Kind       error  // one of the errors above
 	Detail     string // the desk's codes and names of fields
 	RetryAfter time.Duration
+	Merged     bool  // refused because the ticket was merged into another
 	Cause      error // where there was no answer
 }
 
@@ -108,6 +109,9 @@ type Ticket struct {
 	Email   string `json:"email,omitempty"` // of the requester
 	// FollowUp is the id of the closed ticket that this one follows, if any.
 	FollowUp string `json:"followUp,omitempty"`
+	// Internal: only the people of the desk read it, nobody is notified, and it is
+	// solved from the start. It holds what the ticket that it follows takes no more.
+	Internal bool `json:"internal,omitempty"`
 }
 
 // MaxNote is the longest text of a Note, in characters. Longer ones go into files.
@@ -150,7 +154,8 @@ type Desk interface {
 	// Create makes a ticket and returns the desk's id of it, or finds the one
 	// that was made with this key and the same content a short time ago. Desks
 	// forget keys, the first after two hours: after one hour ask Find before.
-	// Errors are ErrRefused, ErrAccess and ErrUnavailable.
+	// Errors are ErrRefused, also where the desk needs no internal tickets because its
+	// closed ones take notes, ErrAccess and ErrUnavailable.
 	Create(ctx context.Context, t Ticket) (id string, err error)
 	// Find returns the id of the ticket with this key. Errors are ErrNotFound,
 	// ErrRefused where the desk has several, ErrAccess and ErrUnavailable.

@@ -50,7 +50,7 @@ func FuzzCreateTicket(f *testing.F) {
 			t.Errorf("accepted %+v", a)
 		}
 		if strings.ContainsAny(tk.Subject+tk.Name+tk.Email, "\r\n\x00") {
-			t.Errorf("accepted %q", tk)
+			t.Errorf("accepted %+v", tk)
 		}
 	})
 }

@@ -97,6 +97,154 @@ func testRecordDies(w *world) {
 	}
 }
 
+// inFollowUp requires that the transcript of a closed ticket is in one internal ticket
+// that follows it, and in no other.
+func (w *world) inFollowUp(id, text string) {
+	w.Helper()
+	found := 0
+	for _, t := range w.fake.Tickets() {
+		if t.FollowUp != id || !t.Internal {
+			continue
+		}
+		found++
+		notes, others := w.transcripts(t.ID)
+		if len(notes) != 1 || len(others) != 0 || strings.Count(notes[0].Text, text) != 1 || t.Status != "solved" || slices.Contains(t.Tags, "im_chat") || t.Group != "" || t.Email != "" {
+			w.Errorf("the follow-up: %+v", t)
+		}
+	}
+	if found != 1 {
+		w.Errorf("%d internal tickets follow %s", found, id)
+	}
+}
+
+// closings are the ways in which a desk closes a ticket and tells of it.
+var closings = []struct {
+	name string
+	tell func(p *process, id string)
+}{
+	{"closed alone", func(p *process, id string) { p.told(p.fake.SetClosed(id, true)) }},
+	{"solved and closed at once", func(p *process, id string) {
+		solved := p.fake.Solve(id)
+		closed := p.fake.SetClosed(id, true)
+		p.told(solved)
+		p.told(closed)
+	}},
+	{"closed told before solved", func(p *process, id string) {
+		solved := p.fake.Solve(id)
+		p.Advance(time.Second)
+		closed := p.fake.SetClosed(id, true)
+		p.told(closed)
+		p.work()
+		p.told(solved)
+	}},
+	{"solved told and not carried out before it is closed", func(p *process, id string) {
+		p.told(p.fake.Solve(id))
+		p.Advance(time.Second)
+		p.told(p.fake.SetClosed(id, true))
+	}},
+}
+
+// recordedOnce requires that what was said in a ticket's chat is with the desk once,
+// although Zendesk's closed tickets take no notes, and that the group is gone.
+func (w *world) recordedOnce(id, group, text string) {
+	w.Helper()
+	if _, isZendesk := w.fake.(*desktest.Zendesk); isZendesk {
+		w.inFollowUp(id, text)
+	} else if notes, _ := w.transcripts(id); len(notes) != 1 || strings.Count(notes[0].Text, text) != 1 {
+		w.Errorf("transcripts: %+v", notes)
+	}
+	if got := w.members(group); got != "none" {
+		w.Errorf("in the group of a closed ticket: %s", got)
+	}
+}
+
+// testClosedUnsolved: a ticket is closed before its transcript is made. The group is
+// dissolved once the desk has the transcript, and not before.
+func testClosedUnsolved(w *world) {
+	w.conf.ClosedIsSolved = false
+	p := w.process(w.store)
+	for i, c := range closings {
+		w.Run(c.name, func(t *testing.T) {
+			w, p := w.with(t), p.with(t)
+			user := fmt.Sprint("user", i)
+			id, group := p.opens(user)
+			p.told(w.fake.Assign(id, "701"))
+			p.work()
+			p.says(user, group, "question of "+user)
+			p.Advance(time.Second)
+			// A desk that is away holds the group, however long.
+			for _, call := range []string{"note", "file", "findfile", "create", "find"} {
+				w.fake.Fail(call, slices.Repeat([]desktest.Fault{{Status: 503}}, 1000)...)
+			}
+			c.tell(p, id)
+			p.work()
+			p.hours(5)
+			if got := w.members(group); got != user {
+				w.Errorf("in the group that waits for its transcript: %s", got)
+			}
+			w.fake.Recover()
+			p.hours(2)
+			w.recordedOnce(id, group, "question of "+user)
+			p.redeliver()
+			p.hours(1)
+			w.recordedOnce(id, group, "question of "+user)
+			p.quiet()
+		})
+	}
+}
+
+// testClosedUnsolvedDies: the process that carries out the closing of a ticket dies at
+// each of its commits, or every answer is lost once.
+func testClosedUnsolvedDies(w *world) {
+	w.conf.ClosedIsSolved = false
+	alive := w.process(w.store)
+	closes := func(alive *process, user string, work func()) {
+		w := alive.world
+		id, group := alive.opens(user)
+		alive.told(w.fake.Assign(id, "701"))
+		alive.work()
+		alive.says(user, group, "question of "+user)
+		alive.Advance(time.Second)
+		alive.told(w.fake.SetClosed(id, true))
+		work()
+		alive.hours(2)
+		w.recordedOnce(id, group, "question of "+user)
+		alive.quiet()
+	}
+	enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
+		alive := alive.with(t)
+		closes(alive, name, alive.world.process(mortal).workUntilDead)
+	})
+	w.fake.LoseEachOnce()
+	closes(alive, "lost", alive.work)
+}
+
+// testTranscriptRefused: a desk takes neither note nor follow-up. What was said is left
+// to the requester.
+func testTranscriptRefused(w *world) {
+	w.conf.ClosedIsSolved = false
+	p := w.process(w.store)
+	id, group := p.opens("jane")
+	p.told(w.fake.Assign(id, "701"))
+	p.work()
+	p.says("jane", group, "hello")
+	p.Advance(time.Second)
+	refused := []desktest.Fault{{Status: 422, Body: `{"error":"RecordInvalid","details":{"base":[{"error":"InvalidValue"}]}}`}}
+	if _, isZendesk := w.fake.(*desktest.Zendesk); !isZendesk {
+		refused = []desktest.Fault{{Status: 400, Body: `[{"errorCode":"FIELD_CUSTOM_VALIDATION_EXCEPTION","message":"no"}]`}}
+	}
+	for _, call := range []string{"create", "file"} {
+		w.fake.Fail(call, slices.Repeat(refused, 10)...)
+	}
+	p.told(w.fake.SetClosed(id, true))
+	p.work()
+	p.hours(30)
+	if got := w.members(group); got != "jane" {
+		w.Errorf("in the group whose transcript nobody took: %s", got)
+	}
+	p.quiet()
+}
+
 // testLifeAnswersLost: the answers to each kind of call are lost once at every step,
 // at the desk and at IM.
 func testLifeAnswersLost(w *world) {
@@ -153,8 +301,8 @@ func testReordered(w *world) {
 			told = append(told, d, d)
 			want[group] = sorted(strings.Fields(agent + " " + user)...)
 		}
+		p.work()
 	}
-	p.work()
 	shuffle(told)
 	for i, d := range told {
 		p.told(d)

@@ -39,6 +39,9 @@ func TestLife(t *testing.T) {
 		{"ComesBack", true, testComesBack},
 		{"CameBackUnheard", true, testCameBackUnheard},
 		{"ClosedForGood", true, testClosedForGood},
+		{"ClosedUnsolved", true, testClosedUnsolved},
+		{"ClosedUnsolvedDies", true, testClosedUnsolvedDies},
+		{"TranscriptRefused", true, testTranscriptRefused},
 		{"Merged", true, testMerged},
 		{"NotesStayInside", true, testNotesStayInside},
 		{"Away", true, testAway},
@@ -478,7 +481,8 @@ func testCameBackUnheard(w *world) {
 	p.quiet()
 }
 
-// testClosedForGood: Zendesk changes no closed ticket. Its transcript comes too late, and a requester who is back gets a follow-up.
+// testClosedForGood: Zendesk changes no closed ticket. Its transcript goes into an
+// internal follow-up, and a requester who is back gets a follow-up of his own.
 func testClosedForGood(w *world) {
 	z, is := w.fake.(*desktest.Zendesk)
 	if !is {
@@ -496,18 +500,19 @@ func testClosedForGood(w *world) {
 	p.Advance(2 * linger)
 	p.hours(1)
 	if got := w.members(group); got != "jane" {
-		w.Errorf("in the group whose transcript the desk refused: %s", got)
+		w.Errorf("in the archived group of a closed ticket: %s", got)
 	}
 	if notes, _ := w.transcripts(id); len(notes) != 0 {
 		w.Errorf("%+v", notes)
 	}
+	w.inFollowUp(id, "hello")
 	for _, text := range []string{"it is broken again", "are you there?"} {
 		p.Advance(time.Second)
 		p.says("jane", group, text)
 		p.work()
 	}
 	list := w.fake.Tickets()
-	if len(list) != 2 || list[1].FollowUp != id || list[1].Text != "it is broken again" || w.members(list[1].Group) != "jane" {
+	if len(list) != 3 || list[2].FollowUp != id || list[2].Text != "it is broken again" || w.members(list[2].Group) != "jane" {
 		w.Errorf("%+v", list)
 	}
 	p.quiet()

@@ -429,11 +429,18 @@ func (a *attempt) tellTicket(ctx context.Context) (unlinked bool, err error) {
 }
 
 // tellTicketAgain keeps the request open until the ticket knows its group: its
-// job is retried and at last kept for an operator, who sees the desk's error.
+// job is retried and at last kept for an operator, who sees the desk's error. A ticket
+// that was closed meanwhile need not know it.
 func (a *attempt) tellTicketAgain(ctx context.Context) error {
 	err := a.conf.Desk.Link(ctx, a.TicketID, a.GroupID)
-	if errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, ErrNotFound):
 		return nil
+	case errors.Is(err, ErrRefused):
+		var tk ticket
+		if _, readErr := a.read(ctx, ticketBox(a.TicketID), ticketItem, &tk); readErr == nil && tk.Closed.On {
+			return nil
+		}
 	}
 	return err
 }

@@ -131,7 +131,7 @@ func (t *Tickets) writeDown(ctx context.Context, m mailbox.Entry) ([]kv.Write, e
 		p = progress{Made: p.Made, Next: p.Next, Round: r.Round - 1, Into: r.Into} // the other takes what this one did not
 	}
 	if p.Round >= r.Round {
-		return nil, t.toldRecorded(ctx, r, false) // it was this, perhaps, that failed
+		return nil, t.toldRecorded(ctx, r, p.Refused && p.Round == r.Round) // it was this, perhaps, that failed
 	}
 	refused, done, err := t.advance(ctx, r, &p)
 	if err != nil {
@@ -157,7 +157,7 @@ func (t *Tickets) writeDown(ctx context.Context, m mailbox.Entry) ([]kv.Write, e
 }
 
 func (t *Tickets) toldRecorded(ctx context.Context, r recording, refused bool) error {
-	return t.enqueue(ctx, entry{Recorded: &recorded{TicketID: r.TicketID, Round: r.Round, Refused: refused, At: t.now()}})
+	return t.enqueue(ctx, entry{Recorded: &recorded{TicketID: r.TicketID, Round: r.Round, Refused: refused, Into: r.Into, At: t.now()}})
 }
 
 // givesUp is how long a desk's trouble is waited out before it counts as a job's
@@ -238,6 +238,9 @@ func (t *Tickets) advance(ctx context.Context, r recording, p *progress) (refuse
 	}
 	if p.Messages > 0 || r.Round == 1 { // the first tells even that nobody wrote
 		err := t.conf.Desk.AddNote(ctx, r.desk(), n)
+		if errors.Is(err, ErrRefused) && p.Messages > 0 {
+			err = t.noteInFollowUp(ctx, r, n, err)
+		}
 		if err != nil && (p.Messages > 0 || !errors.Is(err, ErrRefused)) {
 			return t.refusal(ctx, p, r, err)
 		}
@@ -246,14 +249,51 @@ func (t *Tickets) advance(ctx context.Context, r recording, p *progress) (refuse
 	return false, true, nil
 }
 
-// refusal ends a transcript that the desk does not take: its ticket is deleted, or
-// closed for good. What was said is then in the group alone, which goes or stays as
-// groups of closed tickets do.
+// mergeTime is how long the event of a merge is waited for, which names the ticket that
+// takes the notes. Merging closes a ticket, and either may be told first.
+const mergeTime = 5 * time.Minute
+
+// noteInFollowUp adds a note of a ticket that was closed before it was solved, and
+// takes none, to an internal ticket that follows it; refused is what the desk said.
+// There is one for each round. It returns refused where the ticket was merged, whose
+// transcript the other gets.
+func (t *Tickets) noteInFollowUp(ctx context.Context, r recording, n Note, refused error) error {
+	var tk ticket
+	if _, err := t.read(ctx, ticketBox(r.TicketID), ticketItem, &tk); err != nil {
+		return err
+	}
+	age := t.now().Sub(r.Ended)
+	switch e, is := errors.AsType[*Error](refused); {
+	case r.Into == "" && tk.MergedInto != "":
+		return refused
+	case r.Into == "" && is && e.Merged && age < mergeTime:
+		return queue.Later{After: mergeTime - age}
+	}
+	key := keyPrefix + digest("transcript", r.TicketID, fmt.Sprint(r.Round))
+	id, err := "", error(&Error{Kind: ErrNotFound})
+	if age >= forgotten {
+		id, err = t.conf.Desk.Find(ctx, key)
+	}
+	if errors.Is(err, ErrNotFound) {
+		id, err = t.conf.Desk.Create(ctx, Ticket{
+			Key: key, Subject: cut("Chat transcript: "+tk.Name, MaxSubject), FollowUp: r.desk(), Internal: true,
+			Text: "Ticket " + r.TicketID + " was closed before it had the transcript of its chat, which follows.",
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return t.conf.Desk.AddNote(ctx, id, n)
+}
+
+// refusal ends a transcript that the desk takes nowhere: its ticket is deleted, or
+// closed for good, and a follow-up is refused. What was said is then in the group
+// alone, which stays unless the ticket is deleted.
 func (t *Tickets) refusal(ctx context.Context, p *progress, r recording, err error) (refused, done bool, _ error) {
 	if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrRefused) {
 		return false, false, err
 	}
-	slog.ErrorContext(ctx, "the desk takes no transcript of a ticket: it was closed or deleted before it was solved", "ticket", r.TicketID, "error", err.Error())
+	slog.ErrorContext(ctx, "the desk takes no transcript of a ticket that was closed or deleted before it was solved, nor a follow-up with it", "ticket", r.TicketID, "error", err.Error())
 	*p = progress{Made: p.Made, Next: p.Next, Round: r.Round, Into: r.Into, Refused: true}
 	return errors.Is(err, ErrRefused), true, nil
 }

@@ -1,18 +1,24 @@
 package desktest_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
+	"github.com/backchannel-im/backchannel/shared/desk/zendesk"
 )
 
 // drive runs a client by others against a server and returns what it found.
@@ -50,6 +56,68 @@ func TestZendeskClient(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestZendeskTypes: what our adapter sends about tickets is what the types of a client by
+// others allow, whose fields are those of Zendesk's reference. They lack additional_tags,
+// which the reference has beside its table of fields.
+func TestZendeskTypes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("Node.js is not part of -short")
+	}
+	fake := desktest.NewZendesk(desktest.ZendeskConfig{Email: "agent@example.com", APIToken: "token", GroupField: 360})
+	var sent bytes.Buffer
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if len(body) > 0 && strings.HasPrefix(r.URL.Path, "/api/v2/tickets") {
+			fmt.Fprintf(&sent, "check(%s);\n", body)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		fake.ServeHTTP(w, r)
+	}))
+	defer web.Close()
+	d, err := zendesk.New(zendesk.Config{URL: web.URL, Email: "agent@example.com", APIToken: "token", GroupField: 360})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := t.Context()
+	id, err := d.Create(ctx, desk.Ticket{Key: "im-1", Subject: "help", Text: "words", Name: "Jane", Email: "jane@example.com"})
+	must(err)
+	must(d.Link(ctx, id, "g1"))
+	must(d.Update(ctx, id, desk.Update{Assignee: "701", Status: desk.Reopened}))
+	file, err := d.AddFile(ctx, id, desk.File{Name: "a.txt", Text: "text"})
+	must(err)
+	must(d.AddNote(ctx, id, desk.Note{Key: "transcript-1", Text: "text", Files: []string{file}, Rating: 4}))
+	fake.SetClosed(id, true)
+	_, err = d.Create(ctx, desk.Ticket{Key: "im-2", Text: "words", FollowUp: id, Internal: true})
+	must(err)
+
+	modules, err := filepath.Abs("../../../scripts/node/node_modules")
+	must(err)
+	check := func(requests string) (string, error) {
+		file := filepath.Join(t.TempDir(), "requests.ts")
+		must(os.WriteFile(file, fmt.Appendf(nil, `import type { CreateOrUpdateTicket, Ticket } from %q;
+type Request = CreateOrUpdateTicket & { ticket?: { additional_tags?: Ticket["tags"] } };
+const check = (_: Request) => {};
+%s`, modules+"/node-zendesk/dist/types/clients/core/tickets", requests), 0o600))
+		out, err := exec.CommandContext(ctx, "node", modules+"/typescript/bin/tsc", "--noEmit", "--strict", "--skipLibCheck", "--typeRoots", t.TempDir(), file).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := check(sent.String()); err != nil || strings.Count(sent.String(), "check(") != 5 {
+		t.Errorf("%v %s\n%s", err, out, sent.String())
+	}
+	if out, err := check(`check({"ticket":{"followup_source":1}});`); err == nil || !strings.Contains(out, "followup_source") {
+		t.Errorf("a field that there is not passes: %v %s", err, out)
 	}
 }
 

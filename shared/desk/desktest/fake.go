@@ -25,6 +25,7 @@ type Ticket struct {
 	Status   string `json:"status"`
 	Deleted  bool   `json:"deleted,omitempty"`
 	FollowUp string `json:"followUp,omitempty"` // the ticket that it follows
+	Internal bool   `json:"internal,omitempty"` // its requester does not read Text
 
 	Notes  []Note   `json:"notes"`
 	Tags   []string `json:"tags,omitempty"`

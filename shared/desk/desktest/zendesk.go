@@ -171,8 +171,12 @@ func (z *Zendesk) create(r *http.Request, body []byte) answer {
 func (z *Zendesk) make(body []byte) answer {
 	var in struct {
 		Ticket struct {
-			Subject    string                        `json:"subject"`
-			Comment    struct{ Body string }         `json:"comment"`
+			Subject string `json:"subject"`
+			Comment struct {
+				Body   string
+				Public *bool
+			} `json:"comment"`
+			Status     string                        `json:"status"`
 			Requester  *struct{ Name, Email string } `json:"requester"`
 			ExternalID string                        `json:"external_id"`
 			Tags       []string                      `json:"tags"`
@@ -186,7 +190,8 @@ func (z *Zendesk) make(body []byte) answer {
 	}
 	t := &Ticket{
 		ID: strconv.Itoa(cmp.Or(z.conf.FirstTicket, 35001) + len(z.tickets)), Key: in.Ticket.ExternalID, Subject: in.Ticket.Subject, Text: in.Ticket.Comment.Body,
-		Status: "new", Tags: in.Ticket.Tags, changed: z.now(),
+		Status: cmp.Or(in.Ticket.Status, "new"), Tags: in.Ticket.Tags, changed: z.now(),
+		Internal: in.Ticket.Comment.Public != nil && !*in.Ticket.Comment.Public,
 	}
 	if in.Ticket.FollowUpOf != 0 {
 		t.FollowUp = strconv.FormatInt(in.Ticket.FollowUpOf, 10)
@@ -379,7 +384,10 @@ func (z *Zendesk) SetStatus(id, status string) Delivery {
 // Merge merges a ticket into another, which closes it, and returns what an event
 // subscription tells: of the merge, and of the status.
 func (z *Zendesk) Merge(id, into string) (merged, closed Delivery) {
-	before, after := z.change(id, func(t *Ticket) { t.Status = "closed" })
+	before, after := z.change(id, func(t *Ticket) {
+		t.Status = "closed"
+		t.Tags = append(t.Tags, "closed_by_merge")
+	})
 	return z.event("merged", after, nil, nil, "target_ticket_id", into), z.event("status_changed", after, "CLOSED", strings.ToUpper(before.Status))
 }
 

@@ -306,6 +306,9 @@ func (d *Desk) caseByKey(key string) string { return d.conf.KeyField + "/" + url
 
 // Create implements [desk.Desk]: an upsert by our key.
 func (d *Desk) Create(ctx context.Context, t desk.Ticket) (string, error) {
+	if t.Internal { // a closed case takes files
+		return "", &desk.Error{Op: "salesforce: create", Kind: desk.ErrRefused, Detail: "internal"}
+	}
 	in := struct {
 		Subject       string
 		Description   string

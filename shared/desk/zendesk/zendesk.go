@@ -197,7 +197,8 @@ func (d *Desk) Create(ctx context.Context, t desk.Ticket) (string, error) {
 		Email string `json:"email,omitempty"`
 	}
 	type comment struct {
-		Body string `json:"body"`
+		Body   string `json:"body"`
+		Public *bool  `json:"public,omitempty"` // without it, it is
 	}
 	in := struct {
 		Subject    string     `json:"subject,omitempty"`
@@ -205,8 +206,12 @@ func (d *Desk) Create(ctx context.Context, t desk.Ticket) (string, error) {
 		Requester  *requester `json:"requester,omitempty"`
 		ExternalID string     `json:"external_id"`
 		Tags       []string   `json:"tags"`
+		Status     string     `json:"status,omitempty"`
 		FollowUpOf int64      `json:"via_followup_source_id,omitempty"`
-	}{t.Subject, comment{t.Text}, nil, t.Key, []string{Tag}, 0}
+	}{t.Subject, comment{Body: t.Text}, nil, t.Key, []string{Tag}, "", 0}
+	if t.Internal { // and it has no chat, which the tag says
+		in.Comment.Public, in.Status, in.Tags = new(bool), "solved", []string{}
+	}
 	if t.FollowUp != "" {
 		of, err := strconv.ParseInt(t.FollowUp, 10, 64)
 		if err != nil {
@@ -333,6 +338,9 @@ const noteTries = 5
 // NoteTag is the tag of a ticket that has the note of a key.
 func NoteTag(key string) string { return "im_" + strings.ReplaceAll(key, "-", "_") }
 
+// mergedTag is what Zendesk tags a ticket with that it merges into another.
+const mergedTag = "closed_by_merge"
+
 // RatingTag is the tag of a ticket that its requester rated so.
 func RatingTag(rating int) string { return fmt.Sprintf("im_rating_%d", rating) }
 
@@ -354,6 +362,7 @@ func (d *Desk) AddNote(ctx context.Context, id string, n desk.Note) error {
 		in["additional_tags"] = []string{RatingTag(n.Rating)}
 	}
 	call := desk.Call{Op: "add a note", Method: http.MethodPut, URL: d.ticketURL(id)}
+	merged := false
 	for try := 1; ; try++ {
 		if n.Key != "" {
 			var out struct {
@@ -366,6 +375,7 @@ func (d *Desk) AddNote(ctx context.Context, id string, n desk.Note) error {
 			if err != nil {
 				return err
 			}
+			merged = slices.Contains(out.Ticket.Tags, mergedTag)
 			tag := NoteTag(n.Key)
 			if slices.Contains(out.Ticket.Tags, tag) {
 				return nil
@@ -378,6 +388,9 @@ func (d *Desk) AddNote(ctx context.Context, id string, n desk.Note) error {
 		}
 		var out struct{ Ticket ticket }
 		a, err := d.do(ctx, d.client.Do, call, map[string]any{"ticket": in}, &out)
+		if e, is := errors.AsType[*desk.Error](err); is {
+			e.Merged = merged
+		}
 		if err == nil || a.Status != http.StatusConflict || try == noteTries {
 			return err
 		}

@@ -78,6 +78,50 @@ func TestKeyForgotten(t *testing.T) {
 	}
 }
 
+// roundTrip is a transport that is a function.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestNoteAmongChanges: somebody changes the ticket each time between our reading it and
+// adding a note, so Zendesk refuses the note. It is added once all the same, and takes
+// nothing of the other's away; after five times the outcome is that it was not added.
+func TestNoteAmongChanges(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	fake := desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360, Now: func() time.Time { return now }})
+	id, changes := "", 0
+	d, err := zendesk.New(zendesk.Config{URL: serve(t, fake), ClientID: "app", ClientSecret: "s", GroupField: 360, Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		if r.Method == http.MethodPut && changes > 0 {
+			changes--
+			now = now.Add(time.Second)
+			fake.Assign(id, fmt.Sprint(700+changes))
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err = d.Create(t.Context(), desk.Ticket{Key: "im-1", Text: "hello"}); err != nil {
+		t.Fatal(err)
+	}
+	note := func(key string, others int) error {
+		changes = others
+		return d.AddNote(t.Context(), id, desk.Note{Key: key, Text: "what was said", Rating: 4})
+	}
+	for range 2 {
+		if err := note("transcript-1", 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := fake.Tickets()[0]
+	if tags := strings.Join(got.Tags, " "); len(got.Notes) != 1 || tags != "im_chat im_transcript_1 im_rating_4" || got.Assignee != "700" {
+		t.Errorf("%+v", got)
+	}
+	if err := note("transcript-2", 10); err == nil || len(fake.Tickets()[0].Notes) != 1 {
+		t.Errorf("%v with %d notes", err, len(fake.Tickets()[0].Notes))
+	}
+}
+
 // TestOtherContent: a key stands for one content.
 func TestOtherContent(t *testing.T) {
 	fake := desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "s", GroupField: 360})
