@@ -288,7 +288,7 @@ func (t *Tickets) letIn(ctx context.Context, tk *ticket, in map[string]bool) err
 		if err := t.createGroup(ctx, tk.GroupID, tk.UserID, tk.Name); err != nil {
 			return err
 		}
-		tk.Up = true
+		tk.Up, tk.Shown = true, false
 		tk.Made++ // its messages are numbered anew
 	}
 	var missing []string
@@ -307,6 +307,17 @@ func (t *Tickets) letIn(ctx context.Context, tk *ticket, in map[string]bool) err
 	}
 	if len(missing) == 0 {
 		return nil
+	}
+	if !tk.Shown { // no group is made so, and nobody needs it before
+		on := true
+		err := t.conf.IM.ModifyGroup(ctx, tk.GroupID, im.GroupChange{HistoryBeforeJoin: &on})
+		if err != nil && (!im.Lasting(err) || errors.Is(err, im.CodeGroupGone)) {
+			return err
+		}
+		if err != nil {
+			slog.WarnContext(ctx, "agents do not see what was said before they came", "error", err.Error())
+		}
+		tk.Shown = true
 	}
 	results, err := t.conf.IM.AddGroupMembers(ctx, tk.GroupID, missing, false)
 	if im.Lasting(err) && !errors.Is(err, im.CodeGroupGone) {

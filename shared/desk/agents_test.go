@@ -3,6 +3,7 @@ package desk_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -278,5 +279,28 @@ func testCaseChanges(w *world) {
 	p.told(w.fake.Assign(ids[0], ""))
 	p.work()
 	w.whole("user0", "")
+	p.quiet()
+}
+
+// testEarlier: an agent reads what was said before he came.
+func testEarlier(w *world) {
+	p := w.process(w.store)
+	id, group := p.opens("jane")
+	p.work()
+	p.says("jane", group, "it says PC LOAD LETTER")
+	for _, agent := range []string{"701", "702"} {
+		p.Advance(time.Second)
+		p.told(w.fake.Assign(id, agent))
+		p.work()
+		sig, err := w.Users.Sign(agent, time.Hour)
+		w.Must(err)
+		c, err := w.App.Login(agent, sig, imtest.Device{Platform: "Web"})
+		w.Must(err)
+		list, err := c.History(group, "", 0, 20)
+		w.Must(err)
+		if !slices.ContainsFunc(list, func(m imtest.Message) bool { return strings.Contains(string(m.Body), "PC LOAD LETTER") }) {
+			w.Errorf("%s reads %+v", agent, list)
+		}
+	}
 	p.quiet()
 }

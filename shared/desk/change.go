@@ -94,6 +94,8 @@ type ticket struct {
 	Up   bool            `json:"up"`             // the group is there
 	In   map[string]bool `json:"in,omitempty"`   // agents who are in it, or may be
 	Made int             `json:"made,omitempty"` // how often the group was made after the first time
+	// Shown: agents see what was said in the group before they came into it.
+	Shown bool `json:"shown,omitempty"`
 
 	// Round counts how often the ticket was solved or closed, and Ended is when, the
 	// zero time while it is open. Each round ends with a survey and a transcript.

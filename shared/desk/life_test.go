@@ -43,6 +43,7 @@ func TestLife(t *testing.T) {
 		{"ClosedUnsolvedDies", true, testClosedUnsolvedDies},
 		{"TranscriptRefused", true, testTranscriptRefused},
 		{"Merged", true, testMerged},
+		{"Earlier", true, testEarlier},
 		{"NotesStayInside", true, testNotesStayInside},
 		{"Away", true, testAway},
 		{"Returns", true, testReturns},

@@ -20,6 +20,7 @@ type IM interface {
 	ImportAccount(ctx context.Context, a im.Account) error
 	CreateGroup(ctx context.Context, g im.NewGroup) (im.Created, error)
 	DestroyGroup(ctx context.Context, groupID string) error
+	ModifyGroup(ctx context.Context, groupID string, g im.GroupChange) error
 	AddGroupMembers(ctx context.Context, groupID string, ids []string, silence bool) ([]im.MemberAdded, error)
 	GroupHistory(ctx context.Context, q im.GroupHistoryQuery) (im.GroupHistoryPage, error)
 	JoinedGroups(ctx context.Context, userID string, offset int) (groupIDs []string, next int, err error)

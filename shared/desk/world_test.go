@@ -301,7 +301,8 @@ func (p *process) quiet() {
 	p.Must(err)
 	if o != (queue.Overview{}) {
 		dead, _ := p.ledger.DeadJobs(p.Context(), 10)
-		p.Errorf("jobs left: %+v, dead %+v", o, dead)
+		next, _ := p.Queue.Next(p.Clock.Now().Add(1000 * time.Hour))
+		p.Errorf("jobs left: %+v, as %s of %s at %s, dead %+v", o, next.ID, next.NotBefore, p.Clock.Now(), dead)
 	}
 }
 

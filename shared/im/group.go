@@ -372,9 +372,12 @@ type GroupChange struct {
 	MaxMemberNum *int
 	ApplyJoin    JoinOption
 	InviteJoin   JoinOption
-	MuteAll      *bool             // true: only owner and admins may send; not in a Work group
-	Data         map[string]string // a value of "" deletes the field
-	Operator     string            // UserID that IM shows as the one who changed the group
+	MuteAll      *bool // true: only owner and admins may send; not in a Work group
+	// HistoryBeforeJoin: members read what was said before they joined; in Work, Public
+	// and Meeting groups.
+	HistoryBeforeJoin *bool
+	Data              map[string]string // a value of "" deletes the field
+	Operator          string            // UserID that IM shows as the one who changed the group
 }
 
 // ModifyGroup changes a group's profile (1047/34962).
@@ -402,6 +405,7 @@ func (c *Client) ModifyGroup(ctx context.Context, groupID string, g GroupChange)
 		ApplyJoinOption  JoinOption `json:"ApplyJoinOption,omitempty"`
 		InviteJoinOption JoinOption `json:"InviteJoinOption,omitempty"`
 		MuteAllMember    string     `json:"MuteAllMember,omitempty"`
+		HistoryMsg       string     `json:"HistoryMsgBeforeJoin,omitempty"`
 		AppDefinedData   []keyValue `json:"AppDefinedData,omitempty"`
 	}{
 		GroupID: groupID, Operator: g.Operator, Name: g.Name, Introduction: g.Introduction, Notification: g.Notification,
@@ -410,6 +414,9 @@ func (c *Client) ModifyGroup(ctx context.Context, groupID string, g GroupChange)
 	}
 	if g.MuteAll != nil {
 		in.MuteAllMember = onOff(*g.MuteAll)
+	}
+	if g.HistoryBeforeJoin != nil {
+		in.HistoryMsg = onOff(*g.HistoryBeforeJoin)
 	}
 	return c.call(ctx, modifyGroupBaseInfo, in, nil)
 }
