@@ -1,13 +1,13 @@
 // The agent's page: who waits, and the conversation with each. A support desk
-// embeds it. Its address takes an identity token and a conversation, both in the
-// fragment, which no server sees, and nothing else:
+// embeds it. Its address takes an identity token, a conversation and the agent's
+// language, all in the fragment, which no server sees, and nothing else:
 //
-//   agent.html#token=TOKEN&conversation=GROUPid
+//   agent.html#token=TOKEN&conversation=GROUPid&language=ja
 //
 // It tells the page around it what has happened, and listens to no message.
-import { Desk } from "./agent-desk.js";
 import config from "./config.js";
 import { Conversation } from "./conversation.js";
+import { Desk } from "./desk.js";
 import { element, icon, initials, onClick, set } from "./dom.js";
 import { agent } from "./identity.js";
 import { dayOf, directionOf, loadLanguage, timeOf } from "./lang.js";
@@ -19,7 +19,7 @@ import { ChatView } from "./view.js";
 const calm = 150; // milliseconds that the list waits for more changes
 
 const { backend = "", answers = [], agents = [] } = config;
-const t = await loadLanguage(navigator.language);
+const t = await loadLanguage(new URLSearchParams(location.hash.slice(1)).get("language") || navigator.language);
 document.adoptedStyleSheets = [sheetOf(chatCSS + agentCSS)];
 document.documentElement.lang = t.language;
 

@@ -21,6 +21,7 @@ type Config struct {
 	Backend     string   `json:"backend,omitempty"`
 	ProxyServer string   `json:"proxyServer,omitempty"` // of the Chat SDK
 	Emulator    string   `json:"emulator,omitempty"`    // base URL; its client API stands for the SDK
+	Receipts    bool     `json:"receipts,omitempty"`    // messages in groups ask for read receipts
 	Answers     []string `json:"answers,omitempty"`
 	Agents      []Agent  `json:"agents,omitempty"`
 }

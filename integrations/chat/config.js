@@ -7,6 +7,9 @@ export default {
   proxyServer: "",
   // Base URL of the emulator, whose client API is used in place of the Chat SDK.
   emulator: "",
+  // Messages in tickets ask for read receipts: IM's Flagship edition has them for
+  // groups, and its console switches them on for Public groups.
+  receipts: false,
   // The agent's page: ready-made answers, and colleagues that a ticket can be
   // handed to, as {id, name}.
   answers: [],

@@ -2,8 +2,8 @@
 // unread. It outlives connections: after each one it reads again what it missed.
 const fresh = 5; // pages at most that are read again after a connection was lost
 
-// Conversation dispatches "change" when what it shows changed, "typing" when the
-// other side writes, and "arrived" with a message that is new.
+// Conversation dispatches "change" when what it shows changed, "typing" with the UserID
+// of who writes, and "arrived" with a message that is new.
 export class Conversation extends EventTarget {
   messages = []; // oldest first; those on their way come last
   unread = 0;
@@ -157,7 +157,7 @@ export class Conversation extends EventTarget {
         this.unread = 0;
         return this.#changed();
       case "typing":
-        return this.dispatchEvent(new Event("typing"));
+        return this.dispatchEvent(new CustomEvent("typing", { detail: e.from }));
       case "gone":
         this.gone = true;
         return this.#changed();

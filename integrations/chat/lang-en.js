@@ -24,6 +24,8 @@ export default {
   kicked: "This chat was opened somewhere else.",
   useHere: "Use it here",
   gone: "This conversation has ended. Your message is kept below as a draft.",
+  over: "This conversation has ended.",
+  anew: "Start a new one",
   failedOpen: "The chat cannot be reached right now.",
   tooMany: "Too many new chats were started. Please try again in {0} minutes.",
   banned: "This chat is not available to you.",

@@ -24,6 +24,8 @@ export default {
   kicked: "聊天已在其他地方打开。",
   useHere: "在此使用",
   gone: "会话已结束。您的消息已保留为草稿。",
+  over: "此会话已结束。",
+  anew: "重新开始",
   failedOpen: "暂时无法连接聊天服务。",
   tooMany: "新的聊天过多,请在 {0} 分钟后再试。",
   banned: "您无法使用此聊天。",

@@ -121,7 +121,6 @@ class EmulatorTransport extends Listeners {
   }
 
   async typing(conversation) {
-    if (isGroup(conversation)) return;
     await this.#call("POST", "/client/send", { ...this.#to(conversation), onlineOnly: true, body: [{ MsgType: "TIMCustomElem", MsgContent: { Data: typingNotice, Desc: "", Ext: "" } }] });
   }
 

@@ -4,6 +4,7 @@ import config from "./config.js";
 import { contactOf, customOf, fromCustom, fromData, isGroup, Listeners, peerOf, Refused, typingNotice } from "./transport.js";
 
 const kept = 500; // messages of the SDK that can still be recalled or sent again
+const receiptsAtOnce = 30; // messages of one request
 const readyWithin = 20_000; // milliseconds
 
 // The agent's page has groups; a shopper writes to one agent, and does without the
@@ -38,6 +39,8 @@ class SDKTransport extends Listeners {
   #ids = new Map(); // messages of the SDK by ID
   #sent = new Map(); // and by the key of their draft
   #watched = new Set(); // UserIDs whose presence is subscribed to
+  #unconfirmed = new Map(); // messages whose senders want a read receipt, by conversation and ID
+  #confirmed = new Map(); // those that got it
 
   constructor(SDK, options) {
     super();
@@ -53,6 +56,9 @@ class SDKTransport extends Listeners {
       const by = new Map();
       for (const m of list) by.set(m.conversationID, [...(by.get(m.conversationID) ?? []), m.ID]);
       for (const [conversation, ids] of by) this.tell({ type: "read", conversation, ids });
+    });
+    this.on(EVENT.MESSAGE_READ_RECEIPT_RECEIVED, (list) => {
+      for (const { groupID, messageID, readCount } of list) if (groupID && readCount > 0) this.tell({ type: "read", conversation: `GROUP${groupID}`, ids: [messageID] });
     });
     this.on(EVENT.CONVERSATION_LIST_UPDATED, () => this.tell({ type: "list" }));
     this.on(EVENT.USER_STATUS_UPDATED, (list) => list?.forEach?.(({ userID, statusType }) => this.tell({ type: "presence", userID, presence: this.#presence(statusType) })));
@@ -106,6 +112,8 @@ class SDKTransport extends Listeners {
 
   async history(conversation, cursor) {
     const { messageList, nextReqMessageID, isCompleted } = await this.#call(() => this.chat.getMessageList({ conversationID: conversation, nextReqMessageID: cursor }));
+    const own = messageList.filter((m) => isGroup(conversation) && m.flow === "out" && m.needReadReceipt);
+    for (let i = 0; i < own.length; i += receiptsAtOnce) await this.chat.getMessageReadReceiptList(own.slice(i, i + receiptsAtOnce)).catch(() => {}); // it fills readReceiptInfo
     return { messages: messageList.map((m) => this.#message(m)).filter(Boolean), cursor: isCompleted ? undefined : nextReqMessageID };
   }
 
@@ -120,7 +128,7 @@ class SDKTransport extends Listeners {
   }
 
   #make(conversation, draft) {
-    const to = { to: peerOf(conversation), conversationType: isGroup(conversation) ? this.SDK.TYPES.CONV_GROUP : this.SDK.TYPES.CONV_C2C, cloudCustomData: customOf(draft) };
+    const to = { to: peerOf(conversation), conversationType: isGroup(conversation) ? this.SDK.TYPES.CONV_GROUP : this.SDK.TYPES.CONV_C2C, cloudCustomData: customOf(draft), needReadReceipt: isGroup(conversation) && Boolean(config.receipts) };
     if (!draft.file) return this.chat.createTextMessage({ ...to, payload: { text: draft.text } });
     const file = { ...to, payload: { file: draft.file }, onProgress: (share) => this.tell({ type: "progress", key: draft.key, share }) };
     return draft.kind === "image" ? this.chat.createImageMessage(file) : this.chat.createFileMessage(file);
@@ -129,11 +137,18 @@ class SDKTransport extends Listeners {
   async markRead(conversation) {
     await this.#call(() => this.chat.setMessageRead({ conversationID: conversation }));
     this.tell({ type: "seen", conversation });
+    const unconfirmed = [...(this.#unconfirmed.get(conversation) ?? [])];
+    this.#unconfirmed.delete(conversation);
+    for (let i = 0; i < unconfirmed.length; i += receiptsAtOnce) {
+      const some = unconfirmed.slice(i, i + receiptsAtOnce);
+      await this.#call(() => this.chat.sendMessageReadReceipt(some.map(([, m]) => m)));
+      for (const [id] of some) this.#keep(this.#confirmed, id, true);
+    }
   }
 
   async typing(conversation) {
-    if (isGroup(conversation)) return;
-    const message = this.chat.createCustomMessage({ to: peerOf(conversation), conversationType: this.SDK.TYPES.CONV_C2C, payload: { data: typingNotice, description: "", extension: "" } });
+    const conversationType = isGroup(conversation) ? this.SDK.TYPES.CONV_GROUP : this.SDK.TYPES.CONV_C2C;
+    const message = this.chat.createCustomMessage({ to: peerOf(conversation), conversationType, payload: { data: typingNotice, description: "", extension: "" } });
     await this.#call(() => this.chat.sendMessage(message, { onlineUserOnly: true, messageControlInfo: { excludedFromUnreadCount: true, excludedFromLastMessage: true } }));
   }
 
@@ -208,9 +223,14 @@ class SDKTransport extends Listeners {
     const content = this.#content(m);
     if (!content) return undefined;
     this.#keep(this.#ids, m.ID, m);
+    const group = isGroup(m.conversationID);
+    if (group && m.needReadReceipt && m.flow === "in" && !this.#confirmed.has(m.ID)) {
+      if (!this.#unconfirmed.has(m.conversationID)) this.#unconfirmed.set(m.conversationID, new Map());
+      this.#keep(this.#unconfirmed.get(m.conversationID), m.ID, m);
+    }
     return {
       id: m.ID, conversation: m.conversationID, from: m.from, nick: m.nick || m.from, avatar: m.avatar ?? "", mine: m.flow === "out", at: m.time * 1000,
-      group: isGroup(m.conversationID), read: m.isPeerRead === true, recalled: m.isRevoked === true, ...fromCustom(m.cloudCustomData), ...content,
+      group, read: group ? m.readReceiptInfo?.readCount > 0 : m.isPeerRead === true, recalled: m.isRevoked === true, ...fromCustom(m.cloudCustomData), ...content,
     };
   }
 

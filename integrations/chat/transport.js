@@ -26,7 +26,7 @@
 // Events are
 //   {type: "message", message}      a new one, or one that changed
 //   {type: "progress", key, share}  of an upload
-//   {type: "read", conversation, ids}   the other side has read these
+//   {type: "read", conversation, ids}   the other side, in a group anybody, has read these
 //   {type: "seen", conversation}    read here, perhaps in another tab
 //   {type: "typing", conversation, from}
 //   {type: "presence", userID, presence}

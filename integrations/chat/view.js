@@ -38,7 +38,7 @@ export class ChatView {
     this.#dropping();
     const { conversation: c } = this;
     this.#on(c, "change", () => this.#draw());
-    this.#on(c, "typing", () => this.#peerWrites());
+    this.#on(c, "typing", ({ detail }) => this.#peerWrites(detail));
     this.#on(c, "arrived", ({ detail }) => !detail.mine && this.#stopWriting());
     this.#on(document, "visibilitychange", () => this.atEnd && this.#seen());
     this.#draw();
@@ -224,10 +224,10 @@ export class ChatView {
     this.log.scrollTop = this.log.scrollHeight - height; // what was in sight stays there
   }
 
-  #peerWrites() {
+  #peerWrites(from) {
     clearTimeout(this.writing);
-    const last = this.conversation.messages.findLast((m) => !m.mine);
-    set(this.writes, "textContent", this.t("typing", last ? this.nameOf(last) : this.nameOf({ from: "", nick: "" })));
+    const last = this.conversation.messages.findLast((m) => m.from === from);
+    set(this.writes, "textContent", this.t("typing", this.nameOf(last ?? { from, nick: "" })));
     this.writing = setTimeout(() => this.#stopWriting(), typingShown);
   }
 

@@ -24,6 +24,7 @@ class Widget {
     const { dataset } = face.host;
     Object.assign(this, { face, t, preview: dataset.preview === "true", agent: dataset.agentUserId });
     this.sdkAppID = Number(dataset.sdkAppId);
+    if (dataset.deskUrl) this.deskURL = dataset.deskUrl.replace(/\/+$/, ""); // the chat is a ticket's group, else with the one agent
     this.shopper = new Shopper({ url: dataset.usersigUrl, sdkAppID: this.sdkAppID, customer: dataset.customer ?? "", storage: storage() });
     face.root.adoptedStyleSheets = [...face.root.adoptedStyleSheets, sheetOf(chatCSS + widgetCSS)];
     this.#build(dataset);
@@ -109,7 +110,8 @@ class Widget {
     return this.#connect();
   }
 
-  #form() {
+  // #form asks what it is about, and a guest who he is.
+  #form(known = false) {
     const { t } = this;
     const wrong = element("p", { className: "wrong", role: "alert", id: "wrong" });
     const email = element("input", { type: "email", name: "email", autocomplete: "email", inputMode: "email", maxLength: 254, required: true, dir: "ltr", "aria-describedby": "why wrong" });
@@ -118,7 +120,7 @@ class Widget {
     const go = element("button", { className: "go" }, t("start"));
     first.addEventListener("input", () => (this.shopper.draft = first.value));
     const form = element("form", { className: "start", noValidate: true },
-      element("label", {}, t("email"), email, element("small", { id: "why" }, t("emailWhy"))), element("label", {}, t("name"), name), element("label", {}, t("first"), first), wrong, go);
+      ...(known ? [] : [element("label", {}, t("email"), email, element("small", { id: "why" }, t("emailWhy"))), element("label", {}, t("name"), name)]), element("label", {}, t("first"), first), wrong, go);
     const refuse = (field, text) => {
       for (const f of [email, first]) f.setAttribute("aria-invalid", f === field);
       wrong.textContent = text;
@@ -128,20 +130,22 @@ class Widget {
       e.preventDefault();
       if (go.hasAttribute("aria-busy")) return;
       if (this.preview) return refuse(undefined, t("preview"));
-      if (!email.checkValidity() || !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email.value.trim())) return refuse(email, t("emailBad"));
+      if (!known && (!email.checkValidity() || !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(email.value.trim()))) return refuse(email, t("emailBad"));
       if (!first.value.trim()) return refuse(first, t("firstMissing"));
       refuse(undefined, "");
       go.setAttribute("aria-busy", "true");
       try {
         await this.#connect({ email: email.value.trim(), name: name.value.trim() }, first.value.trim());
       } catch (e) {
-        refuse(e.code === "bad_request" || e.status === 400 ? email : undefined, this.#reason(e));
+        const bad = e.code === "bad_request" || e.status === 400;
+        refuse(!bad ? undefined : known ? first : email, bad && known ? t("textTooLong") : this.#reason(e));
       } finally {
         go.removeAttribute("aria-busy");
       }
     });
     if (this.preview) this.notices.replaceChildren(element("div", { className: "banner" }, t("preview")));
     this.main.replaceChildren(form);
+    if (known && !this.panel.hidden) first.focus();
   }
 
   #reason(e) {
@@ -159,16 +163,21 @@ class Widget {
     if (!details) this.main.replaceChildren(element("p", { className: "wait", role: "status" }, t("connecting")));
     try {
       const credentials = await this.shopper.credentials(details);
+      const place = await this.#whereTo(credentials, details, first);
+      if (!place) return this.#form(true);
       this.transport = shareTransport(this.sdkAppID, credentials.userID, async () => {
         const next = await this.shopper.credentials();
         // Whoever was away for longer than a guest is remembered is somebody new.
         if (next.userID !== credentials.userID) throw new Refused("changed", "the guest is no longer known");
         return next;
-      });
+      }, { groups: this.deskURL !== undefined });
       this.transport.listen((e) => this.#told(e));
       await this.transport.connect(credentials);
-      this.conversation = new Conversation(this.transport, `C2C${this.agent}`);
-      this.conversation.addEventListener("change", () => this.face.unread(this.conversation.unread, t("unread", this.conversation.unread)));
+      this.conversation = new Conversation(this.transport, place);
+      this.conversation.addEventListener("change", () => {
+        this.face.unread(this.conversation.unread, t("unread", this.conversation.unread));
+        if (this.conversation.gone) this.#notify();
+      });
       this.conversation.addEventListener("arrived", ({ detail }) => !detail.mine && this.presence === "offline" && this.ask?.());
       if (credentials.copying) setTimeout(() => this.#catchUp(), copied);
     } catch (e) {
@@ -178,11 +187,39 @@ class Widget {
       return this.#failed(e);
     }
     if (first) this.shopper.draft = ""; // it is sent
+    if (this.deskURL !== undefined) this.conversation.unread = 1; // opening it reads what it holds
     this.#show();
     if (first) this.conversation.send({ text: first });
     await this.conversation.load().catch(() => {});
-    this.view.toEnd();
-    this.#who();
+    this.view?.toEnd();
+    if (this.deskURL === undefined) this.#who();
+    else if (!first && !this.conversation?.loaded && this.state === "online") this.#anew(); // its group is gone
+  }
+
+  // #whereTo is the conversation to show: the one with the agent, or the group of the
+  // shopper's ticket, which a first message opens. Without either there is none.
+  async #whereTo(credentials, details, first) {
+    if (this.deskURL === undefined) return `C2C${this.agent}`;
+    const { Desk } = await import("./desk.js");
+    const desk = new Desk(this.deskURL, () => credentials);
+    const group = first ? await desk.open(first, details) : await desk.current();
+    return group && `GROUP${group}`;
+  }
+
+  // #anew ends what is shown and asks for a new message, which opens another ticket.
+  #anew() {
+    this.#leave();
+    this.noticed = undefined;
+    this.#notify();
+    this.#form(true);
+  }
+
+  #leave() {
+    this.view?.close();
+    this.conversation?.close();
+    this.transport?.close();
+    this.view = this.conversation = this.transport = undefined;
+    this.face.unread(0, "");
   }
 
   #failed(e) {
@@ -194,7 +231,7 @@ class Widget {
   #show() {
     const { t } = this;
     this.view = new ChatView({
-      t, conversation: this.conversation, nameOf: (m) => this.profile?.nick || (m.nick !== m.from && m.nick) || this.agent,
+      t, conversation: this.conversation, nameOf: (m) => this.profile?.nick || (m.nick !== m.from && m.nick) || (this.deskURL === undefined ? this.agent : m.from),
       draft: this.shopper.draft, onDraft: (text) => (this.shopper.draft = text),
     });
     this.main.replaceChildren(this.view.node);
@@ -241,10 +278,7 @@ class Widget {
     try {
       await this.transport.connect();
     } catch (e) {
-      this.view?.close();
-      this.conversation?.close();
-      this.transport?.close();
-      this.view = this.conversation = this.transport = undefined;
+      this.#leave();
       this.#failed(e);
     }
   }
@@ -254,6 +288,7 @@ class Widget {
     let banner;
     if (this.state === "reconnecting") banner = [t("reconnecting")];
     else if (this.state === "kicked") banner = [t("kicked"), onClick(element("button", { type: "button", className: "link" }, t("useHere")), () => this.#renew())];
+    else if (this.conversation?.gone) banner = [t("over"), onClick(element("button", { type: "button", className: "link" }, t("anew")), () => this.#anew())];
     else if (this.presence === "offline") banner = [t("awayNotice")];
     const text = banner?.[0] ?? "";
     if (this.noticed === text) return;

@@ -153,8 +153,9 @@ func (s *storefront) label(language, text string) string {
 
 func (s *storefront) routes(own func(pattern string, h http.Handler)) {
 	config := chat.Config{
-		Answers: []string{"Hello, how can I help you?", "One moment please, I am looking into it.", "Is there anything else I can do for you?"},
-		Agents:  []chat.Agent{{ID: "701", Name: "Agent 701"}, {ID: "702", Name: "Agent 702"}},
+		Answers:  []string{"Hello, how can I help you?", "One moment please, I am looking into it.", "Is there anything else I can do for you?"},
+		Receipts: true,
+		Agents:   []chat.Agent{{ID: "701", Name: "Agent 701"}, {ID: "702", Name: "Agent 702"}},
 	}
 	if chat.HasSDK() {
 		config.ProxyServer = strings.Replace(s.scene.Emulator, "http", "ws", 1) + "/ws"
@@ -192,7 +193,8 @@ func (s *storefront) headers(h http.Handler) http.Handler {
 }
 
 // page renders the shop with the block at the end of its body, as Shopify does
-// with an app embed. design=1 is the theme editor's preview.
+// with an app embed. design=1 is the theme editor's preview; desk=1 has the chat open
+// tickets, whatever the settings say.
 func (s *storefront) page(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	language := q.Get("lang")
@@ -203,7 +205,7 @@ func (s *storefront) page(w http.ResponseWriter, r *http.Request) error {
 	if c, err := r.Cookie(customerCookie); err == nil {
 		customer = c.Value
 	}
-	block, err := s.render(language, customer, q.Get("design") == "1")
+	block, err := s.render(language, customer, q.Get("design") == "1", q.Get("desk") == "1")
 	if err != nil {
 		return err
 	}
@@ -223,10 +225,13 @@ func (s *storefront) page(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *storefront) render(language, customer string, design bool) (string, error) {
+func (s *storefront) render(language, customer string, design, desk bool) (string, error) {
 	s.mu.Lock()
 	values := maps.Clone(s.values)
 	s.mu.Unlock()
+	if desk {
+		values["desk_url"] = "/"
+	}
 	for id, value := range values {
 		if n, ok := value.(float64); ok { // of JSON; Liquid writes whole numbers without a fraction
 			values[id] = int(n)

@@ -34,11 +34,11 @@ func TestNothingWhileBlank(t *testing.T) {
 		if w := ask("PUT", "/dev/shop", `{"values":{"`+missing+`":""}}`); w.Code != 200 {
 			t.Fatal(w.Body)
 		}
-		out, err := s.render("en", "", false)
+		out, err := s.render("en", "", false, false)
 		if err != nil || strings.TrimSpace(out) != "" {
 			t.Errorf("without %s: %q, %v", missing, out, err)
 		}
-		if out, err = s.render("en", "", true); err != nil || !strings.Contains(out, "not shown yet") || strings.Count(out, "<li>") != 1 || strings.Contains(out, "<script") {
+		if out, err = s.render("en", "", true, false); err != nil || !strings.Contains(out, "not shown yet") || strings.Count(out, "<li>") != 1 || strings.Contains(out, "<script") {
 			t.Errorf("without %s the theme editor shows %q, %v", missing, out, err)
 		}
 	}
@@ -55,7 +55,7 @@ func TestBlock(t *testing.T) {
 		{"ja", "1001", false, []string{`data-label="チャットで問い合わせる"`, `data-language="ja"`, `data-customer="1001"`}},
 		{"zh-CN", "", true, []string{`data-label="在线咨询"`, `data-language="zh-CN"`, `data-preview="true"`, `data-shopify-editor-block`}},
 	} {
-		out, err := s.render(tt.language, tt.customer, tt.design)
+		out, err := s.render(tt.language, tt.customer, tt.design, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func TestHostileSettings(t *testing.T) {
 			t.Fatalf("%s: %s", id, w.Body)
 		}
 	}
-	out, err := s.render("en", `"><b>`, false)
+	out, err := s.render("en", `"><b>`, false, false)
 	if err != nil || strings.Count(out, "<script") != 1 || strings.Contains(out, "<img") || strings.Contains(out, "49") {
 		t.Errorf("%s, %v", out, err)
 	}
@@ -84,7 +84,7 @@ func TestHostileSettings(t *testing.T) {
 
 func TestShopSettings(t *testing.T) {
 	ask, s := shopper(t)
-	before, err := s.render("en", "", false)
+	before, err := s.render("en", "", false, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,13 +97,13 @@ func TestShopSettings(t *testing.T) {
 			t.Errorf("%.60s: %d %s", bad, w.Code, w.Body)
 		}
 	}
-	if after, err := s.render("en", "", false); err != nil || after != before {
+	if after, err := s.render("en", "", false, false); err != nil || after != before {
 		t.Errorf("a refused change was kept: %s, %v", after, err)
 	}
 	if w := ask("PUT", "/dev/shop", `{"values":{"offset_x":64,"position":"left","first_line":"Hello"}}`); w.Code != 200 {
 		t.Error(w.Body)
 	}
-	after, err := s.render("en", "", false)
+	after, err := s.render("en", "", false, false)
 	for _, want := range []string{`data-offset-x="64"`, `data-position="left"`, `data-first-line="Hello"`} {
 		if err != nil || !strings.Contains(after, want) {
 			t.Errorf("no %s in %s, %v", want, after, err)

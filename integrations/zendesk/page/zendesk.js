@@ -12,12 +12,13 @@ const texts = {
   zh: { none: "此工单没有聊天。", ended: "登录已过期，请重新加载 Zendesk。", failed: "无法显示聊天：Zendesk 框架未能加载。", news: "新的聊天消息" },
 };
 let words = texts.en;
+let language = "";
 let unread = 0;
 
 const say = (text) => { document.querySelector("#said").textContent = text; };
 
 function show(conversation) {
-  const fragment = new URLSearchParams({ token, ...(conversation && { conversation }) });
+  const fragment = new URLSearchParams({ token, ...(conversation && { conversation }), ...(language && { language }) });
   frame.src = `${page}#${fragment}`;
   frame.hidden = false;
   say("");
@@ -36,8 +37,9 @@ async function groupOf(client) {
 async function start() {
   const client = window.ZAFClient.init();
   const { currentUser } = await client.get("currentUser");
-  words = texts[String(currentUser?.locale ?? "").slice(0, 2).toLowerCase()] ?? texts.en;
-  document.documentElement.lang = words === texts.en ? "en" : currentUser.locale;
+  language = String(currentUser?.locale ?? "");
+  words = texts[language.slice(0, 2).toLowerCase()] ?? texts.en;
+  document.documentElement.lang = words === texts.en ? "en" : language;
   const background = query.get("location") === "background";
   window.addEventListener("message", ({ source, origin, data }) => {
     if (source !== frame.contentWindow || origin !== page.origin) return;
@@ -57,7 +59,7 @@ async function start() {
 }
 
 const script = document.createElement("script");
-script.src = query.get("zaf") === "local" ? "zaf.js" : zaf;
+script.src = zaf;
 script.onload = () => start().catch(() => say(words.failed));
 script.onerror = () => say(words.failed);
 document.head.append(script);

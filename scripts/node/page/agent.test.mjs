@@ -1,6 +1,8 @@
 // The agent's page, which support desks embed.
 import assert from "node:assert/strict";
-import { server, shot, story } from "./harness.mjs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { root, server, shot, story } from "./harness.mjs";
 import { agent, agentPage, begin, box, call, choose, leave, said, visitor, write } from "./visitor.mjs";
 
 story("the agent's page: another conversation by its address, another agent, a token that is none", async () => {
@@ -101,4 +103,80 @@ story("what the page tells the desk around it, and that it holds no text", async
   await told("token");
   assert.ok(!JSON.stringify(await desk.evaluate(() => told)).includes("there"));
   await leave(shop, desk);
+});
+
+// framework stands in for Zendesk's: what it answers, and what the app asked it to do.
+function framework({ ticket, locale }) {
+  window.asked = [];
+  window.ZAFClient = {
+    init: () => ({
+      metadata: async () => ({ settings: { group_field: "360000000001" } }),
+      get: async (paths) => Object.fromEntries([paths].flat().map((p) => [p, p === "currentUser" ? { locale } : ticket[p]])),
+      invoke: async (...args) => void asked.push(args),
+    }),
+  };
+}
+
+// sidebar opens a frame of the Zendesk app as Zendesk does, with the framework's stand-in.
+async function sidebar(location, agent, given, { framework: there = true, context } = {}) {
+  const token = (await call("POST", "dev/agents/token", { userId: agent })).token;
+  const route = async (page) => {
+    for (const [name, type] of [["zendesk.html", "text/html"], ["zendesk.js", "text/javascript"], ["zendesk.css", "text/css"]]) {
+      const body = await readFile(join(root, "integrations/zendesk/page", name), "utf8");
+      await page.route(`**/chat/${name}*`, (r) => r.fulfill({ contentType: type, body, headers: { "Content-Security-Policy": "default-src 'none'; script-src 'self' https://static.zdassets.com; style-src 'self'; frame-src 'self'" } }));
+    }
+    await page.route("https://static.zdassets.com/**", (r) => (there ? r.fulfill({ contentType: "text/javascript", body: `(${framework})(${JSON.stringify(given)})` }) : r.abort()));
+  };
+  return visitor(`/chat/zendesk.html?location=${location}#token=${token}`, { route, context });
+}
+
+story("Zendesk's sidebar shows the chat of its ticket, in the agent's language; the background tells of new messages", async () => {
+  const shopper = await visitor("/shop/?desk=1");
+  const subject = await begin(shopper);
+  const { id: ticketId, group: groupId } = (await call("GET", "dev/tickets")).tickets.find((t) => t.subject === subject);
+  await call("POST", `dev/tickets/${ticketId}/assign`, { agent: "701" });
+  const field = "ticket.customField:custom_field_360000000001";
+  const chat = (page) => page.frameLocator("#chat");
+  for (const [locale, send, none] of [["en-US", "Send", "This ticket has no chat."], ["ja", "送信", "このチケットにはチャットがありません。"], ["zh-CN", "发送", "此工单没有聊天。"]]) {
+    const page = await sidebar("ticket_sidebar", "701", { locale, ticket: { [field]: groupId, "ticket.id": Number(ticketId), "ticket.tags": ["im_chat"] } });
+    await chat(page).getByRole("heading", { name: subject }).waitFor();
+    await chat(page).getByRole("button", { name: send, exact: true }).waitFor();
+    assert.deepEqual(await page.evaluate(() => asked), [["resize", { width: "100%", height: "560px" }]]);
+    await leave(page);
+    const other = await sidebar("ticket_sidebar", "701", { locale, ticket: { [field]: null, "ticket.id": 1, "ticket.tags": [] } });
+    await other.getByText(none).waitFor();
+    assert.equal(await other.locator("#chat").isVisible(), false);
+    await leave(other);
+  }
+  const early = await sidebar("ticket_sidebar", "701", { locale: "en", ticket: { [field]: "", "ticket.id": Number(ticketId), "ticket.tags": ["im_chat"] } }); // before its field is set
+  await chat(early).getByRole("heading", { name: subject }).waitFor();
+  await shot(early, "zendesk-sidebar");
+  await leave(early);
+
+  const background = await sidebar("background", "701", { locale: "ja", ticket: {} });
+  await chat(background).getByText(subject).first().waitFor({ state: "attached" });
+  const before = await background.evaluate(() => asked.length);
+  await write(shopper, "are you there?");
+  await background.waitForFunction((n) => asked.length > n, before);
+  assert.deepEqual(await background.evaluate((n) => asked.slice(n), before), [["notify", "新しいチャットメッセージ"]]);
+  // All frames of the agent's browser share one login: tickets are opened and closed, and
+  // none ends another's.
+  const beside = () => sidebar("ticket_sidebar", "701", { locale: "en", ticket: { [field]: groupId } }, { context: background.context() });
+  const first = await beside();
+  await write(chat(first), "by the first");
+  await said(shopper, "by the first").waitFor();
+  const second = await beside();
+  await said(chat(second), "by the first").waitFor();
+  await first.close();
+  await second.reload();
+  await write(chat(second), "by the second");
+  await said(shopper, "by the second").waitFor();
+  await chat(background).getByText("by the second").first().waitFor({ state: "attached" });
+  for (const page of [background, second]) assert.equal(await chat(page).getByText("opened somewhere else").count(), 0);
+  assert.deepEqual(second.errors, []);
+  await leave(background);
+
+  const without = await sidebar("ticket_sidebar", "701", { locale: "en", ticket: {} }, { framework: false });
+  await without.getByText("The chat cannot be shown").waitFor();
+  await leave(without, shopper);
 });

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { browser, callbacks, close, freePort, log, messages, online, open, playLottery, press, root, shot, show, start, stop, story, windowOf, write } from "./harness.mjs";
+import { browser, callbacks, close, freePort, log, messages, online, open, playLottery, press, root, server, shot, show, start, stop, story, windowOf, write } from "./harness.mjs";
 
 const { Api } = createRequire(import.meta.url)("tls-sig-api-v2");
 const developmentSecret = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"; // public, of the UserSig library's examples
@@ -144,10 +144,12 @@ story("a list that changes keeps the focus where it is", async () => {
 });
 
 story("an error is said beside what was clicked, and goes away", async () => {
+  const opened = await fetch(`${server.url}/dev/tickets`, { method: "POST", headers: { "Content-Type": "application/json" }, body: `{"userId":"alice"}` });
+  assert.equal(opened.status, 200);
   const page = await open({}, "desk");
   await page.clock.install();
-  await page.route("**/dev/tickets", (route) => (route.request().method() === "POST" ? route.fulfill({ status: 503, json: { error: { message: "the desk is away" } } }) : route.continue()));
-  const help = page.getByRole("button", { name: "Ask for help as alice" });
+  await page.route("**/dev/tickets/*/assign", (route) => route.fulfill({ status: 503, json: { error: { message: "the desk is away" } } }));
+  const help = page.getByRole("button", { name: "Assign 701" }).first();
   await help.click();
   const alert = page.getByRole("alert");
   await alert.getByText("the desk is away").waitFor();

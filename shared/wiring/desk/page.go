@@ -31,6 +31,9 @@ func readPage(s *wiring.Settings) (p page) {
 			s.Fault(setting.Name, "one is no origin: write https://HOST")
 		}
 	}
+	p.config.Receipts = s.Bool(config.Setting{
+		Name: "DESK_READ_RECEIPTS", Meaning: "messages of the agents' chat page ask for read receipts in tickets, which IM's Flagship edition has and its console switches on for Public groups", Format: "1 or 0", Default: "0",
+	})
 	p.config.Answers = s.List(config.Setting{
 		Name: "DESK_ANSWERS", Meaning: "ready-made answers that the agents' chat page offers", Format: "sentences without commas, separated by commas",
 	})

@@ -5,23 +5,17 @@ import { button, call, element, patch, set } from "../dom.js";
 export const desk = {
   id: "desk",
   title: "Support desk",
-  about: "Asking for help opens a ticket at a fake desk and a group with it. Agents whom the desk assigns come into the group; a solved ticket asks for a rating and has what was said as a note.",
-  steps: ["Press Ask for help as alice: she is told her place.", "Assign 701, who answers in the agent's page.", "Solve the ticket: the transcript is its note, and alice is asked how it was.", "Let alice answer 5, or write again and so reopen it.", "Close the ticket."],
+  about: "A shopper's chat opens a ticket at a fake desk, and a group with it. Agents whom the desk assigns come into the group and answer in the page that desks show in a frame; a solved ticket asks for a rating and has what was said as a note.",
+  steps: ["Open the chat in the shop and ask something: a ticket appears, and the shopper is told the place in the queue.", "Assign 701, who answers in the agent's page.", "Solve the ticket: the transcript is its note, and the shopper is asked how it was.", "Answer 5 in the shop, or write again and so reopen the ticket.", "Close the ticket."],
   open(stage) {
     const style = element("link", { rel: "stylesheet", href: "scenes/shop.css" });
     document.head.append(style);
-    const [customer] = stage.world.users;
-    let chosen = ""; // the group that is shown
-    const place = () => ({ groupId: chosen });
-    const chat = stage.chat({ user: customer, place, sayings: ["Hello, my printer is offline", "Thank you", "5"], empty: "A ticket's conversation appears here. Ask for help first." });
+    const shop = element("iframe", { title: "Demo shop", src: "shop/?desk=1", allow: "clipboard-write" });
+    stage.pane("Shop", element("section", { className: "framed", "aria-label": "Shop" }, shop));
+    let chosen = ""; // the group that the agent's page shows
     const list = element("ul", { id: "tickets" });
-    const none = element("p", { className: "empty" }, "No ticket yet.");
-    const help = button(`Ask for help as ${customer}`, async () => {
-      const { groupId } = await call("POST", "dev/tickets", { userId: customer }, { "Idempotency-Key": crypto.randomUUID() });
-      choose(groupId);
-      await refresh();
-    }, { className: "primary" });
-    stage.pane("Tickets", element("section", { className: "tool", "aria-label": "Tickets" }, element("h2", {}, "Tickets"), help, list, none));
+    const none = element("p", { className: "empty" }, "No ticket yet. Open the chat in the shop and ask something.");
+    stage.pane("Tickets", element("section", { className: "tool", "aria-label": "Tickets" }, element("h2", {}, "Tickets"), list, none));
     const frame = element("iframe", { title: "Agent's page", referrerPolicy: "no-referrer", hidden: true });
     const note = element("p", { className: "empty" }, "Assign an agent to a ticket: the page that desks show in a frame appears here.");
     stage.pane("Agent", element("section", { className: "framed", "aria-label": "Agent" }, note, frame));
@@ -39,18 +33,12 @@ export const desk = {
       note.hidden = true;
     }
 
-    function choose(groupId) {
-      if (groupId === chosen) return;
-      chosen = groupId;
-      chat.moved();
-    }
-
     let tickets = [];
     async function refresh() {
       let agents;
       ({ tickets, agents } = await call("GET", "dev/tickets"));
       tickets.reverse();
-      if (!tickets.some((t) => t.group === chosen) && tickets[0]?.group) choose(tickets[0].group);
+      if (!tickets.some((t) => t.group === chosen) && tickets[0]?.group) chosen = tickets[0].group;
       const now = tickets.find((t) => t.group === chosen);
       if (now?.members.includes(now.assignee)) await seat(now.assignee, now.group);
       patch(list, tickets, (t) => t.id, card, (node, t) => renew(node, t, agents));
@@ -59,7 +47,7 @@ export const desk = {
 
     function card(t) {
       const parts = { state: element("span", { className: "pill" }), text: element("p"), rating: element("p"), notes: element("ul", { "aria-label": `Notes of ticket ${t.id}` }), acts: element("p", { className: "acts" }) };
-      const show = button("Show", () => { choose(t.group); return refresh(); }, { className: "link", "aria-label": `Show the conversation of ticket ${t.id}` });
+      const show = button("Show", () => { chosen = t.group; return refresh(); }, { className: "link", "aria-label": `Show the conversation of ticket ${t.id}` });
       return Object.assign(element("li", { className: "card" }, element("b", {}, `${t.subject}`), " ", parts.state, element("small", {}, ` ${t.id} `), show, parts.text, parts.rating, parts.acts, parts.notes), { parts });
     }
 
@@ -80,6 +68,7 @@ export const desk = {
       patch(parts.acts, [
         ...(over ? [] : agents.filter((a) => a !== t.assignee).map((a) => act(`Assign ${a}`, "assign", { agent: a }))),
         ...(over || !t.assignee ? [] : [act("Solve", "solve", {})]),
+        ...(status === "solved" ? [act("Close", "close", { closed: true })] : []),
         act(over ? "Reopen" : "Close", "close", { closed: !over }),
       ], (a) => a.label, (a) => button(a.label, a.do, { "aria-label": `${a.label}, ticket ${t.id}` }));
     }

@@ -1,6 +1,9 @@
 // The tickets of a support desk, as far as the backend has them: a group that is
-// a ticket's has its subject, its state, and what an agent may do with it.
+// a ticket's has its subject, its state, and what an agent may do with it. Who asks
+// for help opens one and finds it again.
 import { Refused } from "./transport.js";
+
+const subjectLength = 80; // characters
 
 export class Desk {
   #tickets = new Map(); // by GroupID; null for a group that is no ticket's
@@ -20,7 +23,7 @@ export class Desk {
       throw new Refused("offline", "no connection");
     }
     const value = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw Object.assign(new Refused(value.error?.code ?? "failed", value.error?.message ?? `status ${answer.status}`), { status: answer.status });
+    if (!answer.ok) throw Object.assign(new Refused(value.error?.code ?? "failed", value.error?.message ?? `status ${answer.status}`), { status: answer.status, after: Number(answer.headers.get("Retry-After")) || 0 });
     return value;
   }
 
@@ -56,6 +59,23 @@ export class Desk {
       if (e.status === 404 || e.status === 403) this.#tickets.set(groupID, null);
       return this.#tickets.get(groupID) ?? undefined;
     }
+  }
+
+  // current is the group of the caller's newest ticket, undefined if he has none in
+  // which he can still write.
+  async current() {
+    const { tickets = [] } = await this.#call("GET", "/tickets?limit=10");
+    return tickets.find((t) => t.status !== "closed" && t.status !== "deleted")?.groupId;
+  }
+
+  // open returns the group of a ticket about a text: of the caller's open one, if he
+  // has one. The same text within an hour is the same ticket.
+  async open(text, { name, email } = {}) {
+    const { groupId } = await this.#call("POST", "/createticket", {
+      reuse: true, timeZone: Intl.DateTimeFormat().resolvedOptions().timeZone ?? "",
+      caseInfo: { subject: [...text.split("\n")[0]].slice(0, subjectLength).join(""), desc: text, ...(name && { name }), ...(email && { email }) },
+    });
+    return groupId;
   }
 
   async #act(groupID, what, body = {}, key) {
