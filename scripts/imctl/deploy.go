@@ -118,7 +118,7 @@ func secretDocument(ctx context.Context, url string, getenv func(string) string)
 		v := getenv(name)
 		return v, name == "SECRETS_ENDPOINT" && v != ""
 	})
-	if err := secrets.Load(ctx, set); err != nil {
+	if _, err := secrets.Load(ctx, set); err != nil {
 		return nil, err
 	}
 	return func(name string) string { return set.Text(config.Setting{Name: name}) }, nil

@@ -225,12 +225,12 @@ func TestWarmUpsAreAnsweredQuietly(t *testing.T) {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
 	app := &App{HTTP: http.NotFoundHandler()}
 	for _, name := range []string{"warmup-plugin.json", "warmer.json", "eventbridge-rule.json", "scf-timer.json"} {
-		out, err := lambdaHandler{"warm", app}.Invoke(t.Context(), eventFiles(t)[name])
+		out, err := lambdaHandler{"warm", keep(app, nil)}.Invoke(t.Context(), eventFiles(t)[name])
 		if err != nil || string(out) != "{}" || log.Len() > 0 {
 			t.Errorf("%s: %s, %v, logged %s", name, out, err, log.String())
 		}
 	}
-	if _, err := (lambdaHandler{"warm", app}).Invoke(t.Context(), []byte(`{"source":"somebody"}`)); err == nil {
+	if _, err := (lambdaHandler{"warm", keep(app, nil)}).Invoke(t.Context(), []byte(`{"source":"somebody"}`)); err == nil {
 		t.Error("an event that asks for something unknown passed as a warm-up")
 	}
 }

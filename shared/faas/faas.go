@@ -77,9 +77,13 @@ type App struct {
 	// Run works in the background and returns when ctx ends. Only a listener
 	// runs it; an error before that stops the process.
 	Run func(ctx context.Context) error
-	// Close releases what Build opened. Only a listener calls it, after the
-	// last request and after Run.
+	// Close releases what Build opened. A listener calls it after the last request
+	// and after Run; on a platform it is called where Stale had the app built anew.
 	Close func() error
+	// Stale reports whether settings that the app was built from have changed since.
+	// On a platform it is asked beside an invocation, every five minutes at the most;
+	// if it is so, Build builds the app anew. nil: they never do.
+	Stale func(ctx context.Context) (bool, error)
 }
 
 // Main builds the function and serves it on the platform it finds itself on. It
@@ -97,7 +101,7 @@ func Main(name string, build Build) {
 	case os.Getenv("AWS_LAMBDA_RUNTIME_API") != "":
 		os.Exit(f.onLambda())
 	case os.Getenv("_LAMBDA_SERVER_PORT") != "":
-		f.onSCF()
+		os.Exit(f.onSCF())
 	default:
 		os.Exit(f.onCommandLine(os.Args[1:]))
 	}

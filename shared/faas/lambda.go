@@ -14,19 +14,20 @@ import (
 // onLambda serves invocations. It returns only if the function cannot start,
 // with the status to exit with.
 func (f *function) onLambda() int {
+	open := func(ctx context.Context) (*App, error) { return f.open(ctx, config.NewReader(os.LookupEnv)) }
 	app, status := f.start(context.Background(), config.NewReader(os.LookupEnv))
 	if app == nil {
 		return status
 	}
-	lambda.StartWithOptions(lambdaHandler{f.name, app})
+	lambda.StartWithOptions(lambdaHandler{f.name, keep(app, open)})
 	return 1
 }
 
 // lambdaHandler gets the bytes of an event and gives those of an answer, since
 // we know the shapes of both better than reflection does.
 type lambdaHandler struct {
-	name string
-	app  *App
+	name   string
+	keeper *keeper
 }
 
 func (h lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
@@ -37,5 +38,7 @@ func (h lambdaHandler) Invoke(ctx context.Context, payload []byte) ([]byte, erro
 	if err != nil {
 		return nil, refuse(ctx, err)
 	}
-	return invocation{h.name, h.app, e, k}.handle(ctx)
+	app, done := h.keeper.use(ctx)
+	defer done()
+	return invocation{h.name, app, e, k}.handle(ctx)
 }

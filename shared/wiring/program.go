@@ -123,7 +123,8 @@ func Bundle(all []Feature, records []userdata.Source, minute Timetable, e Engine
 // open: a platform that builds the program anew with the next request finds
 // everything as it was.
 func (p Program) Build(ctx context.Context, set *config.Reader) (app *faas.App, err error) {
-	if err := secrets.Load(ctx, set); err != nil {
+	changed, err := secrets.Load(ctx, set)
+	if err != nil {
 		return nil, err
 	}
 	door, gate, openings, openStore, openQueue := p.settings(set)
@@ -162,7 +163,7 @@ func (p Program) Build(ctx context.Context, set *config.Reader) (app *faas.App, 
 			return nil, err
 		}
 	}
-	app = &faas.App{Close: opened.close}
+	app = &faas.App{Close: opened.close, Stale: changed}
 	if err := p.serve(app, h, q, door); err != nil {
 		return nil, err
 	}

@@ -17,6 +17,11 @@
 // are those that the platform gives to the function; the function's role needs
 // the right to read that one secret.
 //
+// A changed document takes effect without a deployment: functions on both clouds read
+// it again every five minutes while they are called, and build themselves anew where
+// it differs. If it cannot be read then, they go on with the values that they have. A
+// plain process reads it at start alone.
+//
 // No error of this package repeats what a document says.
 package secrets
 
@@ -26,6 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -55,7 +61,10 @@ var sources = map[string]func(ctx context.Context, name, endpoint string) (map[s
 // lays it under the environment. An error means that the document could not be
 // read; the settings it holds are then unknown, so stop there instead of
 // reporting each of them as missing. It waits at most [Timeout].
-func Load(ctx context.Context, set *config.Reader) error {
+//
+// changed reads the document again and reports whether it differs; it is nil where
+// there is none.
+func Load(ctx context.Context, set *config.Reader) (changed func(context.Context) (bool, error), err error) {
 	url := set.Text(config.Setting{
 		Group:   "secrets",
 		Name:    "SECRETS_URL",
@@ -69,21 +78,31 @@ func Load(ctx context.Context, set *config.Reader) error {
 		Format:  "https://HOST, or http://HOST:PORT of an emulator",
 	})
 	if url == "" {
-		return nil
+		return nil, nil
 	}
 	scheme, name, _ := strings.Cut(url, ":")
 	read := sources[scheme]
 	if read == nil || name == "" {
-		return errors.New("SECRETS_URL: must be file:PATH, aws-secretsmanager:ID, aws-ssm:/PATH or tencent-ssm:NAME@VERSION")
+		return nil, errors.New("SECRETS_URL: must be file:PATH, aws-secretsmanager:ID, aws-ssm:/PATH or tencent-ssm:NAME@VERSION")
 	}
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
-	defer cancel()
-	values, err := read(ctx, name, endpoint)
+	document := func(ctx context.Context) (map[string]string, error) {
+		ctx, cancel := context.WithTimeout(ctx, Timeout)
+		defer cancel()
+		values, err := read(ctx, name, endpoint)
+		if err != nil {
+			return nil, fmt.Errorf("SECRETS_URL: %s: %w", scheme, err)
+		}
+		return values, nil
+	}
+	values, err := document(ctx)
 	if err != nil {
-		return fmt.Errorf("SECRETS_URL: %s: %w", scheme, err)
+		return nil, err
 	}
 	set.Overlay(values)
-	return nil
+	return func(ctx context.Context) (bool, error) {
+		now, err := document(ctx)
+		return err == nil && !maps.Equal(now, values), err
+	}, nil
 }
 
 func fromFile(_ context.Context, path, _ string) (map[string]string, error) {

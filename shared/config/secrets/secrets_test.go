@@ -24,7 +24,7 @@ const canary = "k7-canary-9"
 func load(t *testing.T, env map[string]string) (string, error) {
 	t.Helper()
 	set := config.NewReader(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
-	err := secrets.Load(t.Context(), set)
+	_, err := secrets.Load(t.Context(), set)
 	if err != nil && strings.Contains(err.Error(), canary) {
 		t.Errorf("the error repeats the document: %v", err)
 	}
@@ -63,6 +63,35 @@ func TestFile(t *testing.T) {
 	wantSecret(t, nil, "")
 }
 
+// TestChanged: a document that is the same, one that is another, and one that is gone.
+func TestChanged(t *testing.T) {
+	env := file(t, `{"SECRET":"`+canary+`"}`)
+	set := config.NewReader(func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	changed, err := secrets.Load(t.Context(), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := strings.TrimPrefix(env["SECRETS_URL"], "file:")
+	for text, want := range map[string]bool{`{ "SECRET" : "` + canary + `" }`: false, `{"SECRET":"another"}`: true, `{"SECRET":"` + canary + `","MORE":"x"}`: true, `{}`: true} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := changed(t.Context()); got != want || err != nil {
+			t.Errorf("%s: changed %v, %v", text, got, err)
+		}
+	}
+	if err := os.WriteFile(path, []byte(`no JSON, `+canary), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := changed(t.Context()); got || err == nil || strings.Contains(err.Error(), canary) {
+		t.Errorf("changed %v, %v", got, err)
+	}
+	set = config.NewReader(func(string) (string, bool) { return "", false })
+	if changed, err := secrets.Load(t.Context(), set); changed != nil || err != nil {
+		t.Errorf("without a document: changed is set %v, %v", changed != nil, err)
+	}
+}
+
 func TestBadDocument(t *testing.T) {
 	for _, text := range []string{
 		``, `null`, `"` + canary + `"`, `{"SECRET":{"nested":"` + canary + `"}}`,
@@ -81,7 +110,7 @@ func TestBadURL(t *testing.T) {
 
 func TestListing(t *testing.T) {
 	set := config.NewLister()
-	if err := secrets.Load(t.Context(), set); err != nil {
+	if _, err := secrets.Load(t.Context(), set); err != nil {
 		t.Fatal(err)
 	}
 	if got := set.Settings(); len(got) != 2 || got[0].Name != "SECRETS_ENDPOINT" || got[1].Name != "SECRETS_URL" {
@@ -239,7 +268,7 @@ func TestCancelled(t *testing.T) {
 		set := config.NewReader(func(name string) (string, bool) {
 			return map[string]string{"SECRETS_URL": url, "SECRETS_ENDPOINT": "http://127.0.0.1:1"}[name], true
 		})
-		if err := secrets.Load(ctx, set); err == nil || !strings.Contains(err.Error(), context.Canceled.Error()) {
+		if _, err := secrets.Load(ctx, set); err == nil || !strings.Contains(err.Error(), context.Canceled.Error()) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
