@@ -39,6 +39,7 @@ require (
 
 require (
 	github.com/osteele/tuesday v1.0.3 // indirect
+	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/scf v1.3.101
 	github.com/vcaesar/cedar v0.30.0 // indirect
 	gopkg.in/yaml.v2 v2.4.0 // indirect
 )

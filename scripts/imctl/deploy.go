@@ -41,7 +41,8 @@ ${env:NAME} in the file is read from -env FILE, the environment, or the document
 -secrets names as SECRETS_URL does (file:PATH, tencent-ssm:NAME@VERSION); a variable
 without a value is left out. QUEUE_URL and FORWARD_* that are empty are filled in with
 the functions of the same file. A new version answers a health check before $DEFAULT
-points to it. Credentials: TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY, perhaps
+points to it. A program that is larger than the API takes (7.4 MB of zip) is
+uploaded to the COS bucket that -cos names. Credentials: TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY, perhaps
 TENCENTCLOUD_TOKEN; the region is the file's, or TENCENTCLOUD_REGION.
 
   imctl deploy tencent plan -file serverless.yml -env prod.env`
@@ -56,7 +57,8 @@ func deploy(ctx context.Context, t *tool, args []string) error {
 	endpoint := f.String("endpoint", "", "`URL` of the cloud's API instead of its own, as of a fake on this machine")
 	envFile := f.String("env", "", "`file` with values for ${env:NAME}, lines NAME=VALUE")
 	secretsURL := f.String("secrets", "", "secret `document` with values for ${env:NAME}, written as SECRETS_URL is")
-	cos := f.String("cos", "", "COS `bucket` that has the programs as backchannel/SHA256.zip, for zips that the API does not take")
+	cos := f.String("cos", "", "COS `bucket`, NAME-APPID in the functions' region, that the programs are uploaded to, for zips that the API does not take")
+	cosEndpoint := f.String("cos-endpoint", "", "`URL` of the bucket instead of its own, as of a fake on this machine")
 	rest, err := t.parse(f, args, 2, 2)
 	if err != nil {
 		return err
@@ -77,7 +79,7 @@ func deploy(ctx context.Context, t *tool, args []string) error {
 	if err != nil {
 		return err
 	}
-	d := &deployer{tool: t, want: want, env: env, file: *file, cos: *cos, poll: time.Second}
+	d := &deployer{tool: t, want: want, env: env, file: *file, poll: time.Second}
 	if *endpoint != "" && isLocal(*endpoint) {
 		d.poll = 20 * time.Millisecond
 	}
@@ -96,6 +98,12 @@ func deploy(ctx context.Context, t *tool, args []string) error {
 	d.scf, err = tencentcloud.New(account, tencentcloud.Options{Service: "scf", Version: "2018-04-16", Endpoint: *endpoint, Timeout: 2 * time.Minute})
 	if err != nil {
 		return fmt.Errorf("-endpoint %s: %w", *endpoint, err)
+	}
+	if *cos != "" {
+		if !bucketName.MatchString(*cos) {
+			return fmt.Errorf("-cos %s: the name of a bucket with its AppID is expected, such as programs-1250000000", *cos)
+		}
+		d.cos = &bucket{*cos, account.Region, *cosEndpoint, account.SecretID, account.SecretKey, account.Token, time.Now}
 	}
 	switch rest[1] {
 	case "rollback":
@@ -131,7 +139,7 @@ type deployer struct {
 	env    environment
 	secret func(string) string
 	file   string
-	cos    string
+	cos    *bucket // nil: programs go with the API's requests
 	poll   time.Duration
 	scf    *tencentcloud.Service
 
@@ -365,7 +373,7 @@ func explain(action, function string, err error) error {
 	case isCode(err, "LimitExceeded", "QuotaExceeded", "ResourceLimit", "ResourcesSoldOut"):
 		next = "a quota of the account is used up: delete functions that nobody uses, or ask Tencent Cloud for more"
 	case isCode(err, "RequestSizeLimitExceeded", "InvalidParameterValue.ZipFile", "FailedOperation.CodeSize"):
-		next = "the program is too large for the API: put it into a COS bucket as backchannel/SHA256.zip and name the bucket with -cos"
+		next = "the program is too large for the API: name a COS bucket with -cos, and apply uploads it there"
 	case isCode(err, "InvalidParameterValue.Role", "ResourceNotFound.Role"):
 		next = "the role does not exist: create it, or correct role in the file"
 	case isCode(err, "ClientError"):
@@ -439,6 +447,7 @@ func changes(f deployment.SCFFunction, c current) []string {
 	differs("timeout", f.Timeout, c.Timeout)
 	differs("description", f.Description, c.Description)
 	differs("role", f.Role, c.Role)
+	differs("dead letters", f.Dead, c.DeadLetterConfig.Name)
 	differs("vpc", f.VPC+" "+f.Subnet, c.VpcConfig.VpcId+" "+c.VpcConfig.SubnetId)
 	is := c.env()
 	for _, name := range slices.Sorted(maps.Keys(f.Environment)) {
@@ -516,14 +525,42 @@ func sameTrigger(want deployment.SCFTrigger, is triggerOf) bool {
 	return desc.AuthType == "NONE" && desc.NetConfig.EnableExtranet && desc.NetConfig.EnableIntranet == want.Intranet
 }
 
-// code is how the API gets a program.
-func (d *deployer) code(program []byte, hash string) map[string]any {
-	if d.cos != "" {
-		bucket := d.cos
-		if at := strings.LastIndexByte(bucket, '-'); at > 0 {
-			bucket = bucket[:at] // the API wants the name without the AppID
-		}
-		return map[string]any{"CosBucketName": bucket, "CosObjectName": "/backchannel/" + hash + ".zip", "CosBucketRegion": d.want.Region}
+// code is how the API gets a program, which is in the bucket by then if there is one.
+func (d *deployer) code(ctx context.Context, program []byte, hash string) (map[string]any, error) {
+	if d.cos == nil {
+		return map[string]any{"ZipFile": base64.StdEncoding.EncodeToString(program)}, nil
 	}
-	return map[string]any{"ZipFile": base64.StdEncoding.EncodeToString(program)}
+	if err := d.cos.upload(ctx, program, hash); err != nil {
+		return nil, err
+	}
+	// The API wants the name without the AppID.
+	name := d.cos.name[:strings.LastIndexByte(d.cos.name, '-')]
+	return map[string]any{"CosBucketName": name, "CosObjectName": d.cos.object(hash), "CosBucketRegion": d.want.Region}, nil
+}
+
+var bucketName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,48}[a-z0-9])?-[0-9]{5,}$`)
+
+// errTooLarge: the API does not take a program, and no bucket was named.
+var errTooLarge = errors.New("too large for the API")
+
+// fits reports whether the API gets a program somehow.
+func (d *deployer) fits(f deployment.SCFFunction, program []byte) error {
+	if d.cos != nil || len(program) <= inline {
+		return nil
+	}
+	return fmt.Errorf("%w: the zip of %s has %.1f MB and a request takes %.1f: create a COS bucket in %s and name it with -cos NAME-APPID; apply uploads the programs there",
+		errTooLarge, f.Key, float64(len(program))/1e6, float64(inline)/1e6, d.want.Region)
+}
+
+// ready looks at all programs before anything is changed.
+func (d *deployer) ready() error {
+	var faults []error
+	for _, f := range d.want.Functions {
+		program, _, err := d.program(f)
+		if err == nil {
+			err = d.fits(f, program)
+		}
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
 }

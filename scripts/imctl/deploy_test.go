@@ -2,12 +2,24 @@ package main
 
 import (
 	"archive/zip"
+	"bytes"
+	"encoding/base64"
+	"io"
 	"maps"
+	mathrand "math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common"
+	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/profile"
+	scf "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/scf/v20180416"
 )
 
 // site is a folder with the file to deploy and programs, and a cloud.
@@ -222,7 +234,8 @@ func TestDeployFaults(t *testing.T) {
 		"credentials refused":   {func(s *site) { s.env["TENCENTCLOUD_SECRET_KEY"] = "wrong-key-wrong-key-wrong-key" }, []string{"AuthFailure", "credentials were refused", "nothing was changed"}},
 		"not allowed":           {func(s *site) { s.scf.fail["CreateFunction"] = "UnauthorizedOperation.CAM" }, []string{"scf:CreateFunction", "policy", "nothing was changed"}},
 		"quota":                 {func(s *site) { s.scf.fail["CreateFunction"] = "LimitExceeded.Function" }, []string{"quota", "not finished: backchannel-prod-bundle"}},
-		"too large":             {func(s *site) { s.scf.fail["CreateFunction"] = "RequestSizeLimitExceeded" }, []string{"-cos"}},
+		"too large for the API": {func(s *site) { s.scf.fail["CreateFunction"] = "RequestSizeLimitExceeded" }, []string{"-cos", "nothing was changed"}},
+		"too large":             {func(s *site) { s.program("bundle", noise(inline)) }, []string{"the zip of bundle has 7.8 MB", "-cos NAME-APPID", "nothing was changed"}},
 		"half applied":          {func(s *site) { s.scf.fail["CreateTrigger"] = "LimitExceeded.Trigger" }, []string{"done: created backchannel-prod-bundle; backchannel-prod-bundle: version 1 is in force", "quota"}},
 		"it does not start":     {func(s *site) { s.scf.unhealthy = true }, []string{"does not start", "still points to the version before", "log"}},
 		"no program":            {func(s *site) { _ = os.Remove(filepath.Join(s.dir, "build/tencent/bundle.zip")) }, []string{"run scripts/build.sh first"}},
@@ -241,23 +254,199 @@ func TestDeployFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.do("plan").want(t, 0, "not built yet", "create: 128 MB")
+	s.program("bundle", noise(inline))
+	s.do("plan").want(t, 1, "create: 128 MB", "-cos NAME-APPID")
+	s.do("plan", "-cos", "programs").want(t, 1, "with its AppID")
 	imctlWith(t, s.env, "deploy", "aws", "plan").want(t, 2, "usage: imctl deploy tencent")
 	imctlWith(t, s.env, "deploy", "tencent", "destroy").want(t, 2, "usage: imctl deploy tencent")
 }
 
-// TestDeployWebFunction: the zip of a web function starts the program by itself.
+// noise is a text of n bytes that does not compress.
+func noise(n int) string {
+	text := make([]byte, n)
+	_, _ = mathrand.NewChaCha8([32]byte{}).Read(text)
+	return string(text)
+}
+
+// TestDeployThroughABucket: what the API does not take is uploaded, signed, and named
+// to the API without the AppID.
+func TestDeployThroughABucket(t *testing.T) {
+	s := newSite(t, "serverless.yml")
+	at := httptest.NewServer(http.HandlerFunc(s.scf.cos))
+	t.Cleanup(at.Close)
+	s.program("bundle", noise(inline))
+	bucket := []string{"-cos", "programs-" + bucketAppID, "-cos-endpoint", at.URL}
+	s.do("plan", bucket...).want(t, 0, "create: 128 MB")
+	if len(s.scf.objects) > 0 {
+		t.Error("a plan uploads")
+	}
+	s.do("apply", bucket...).want(t, 0, "version 1 is in force")
+	is := s.scf.functions["backchannel-prod-bundle"]
+	if len(s.scf.objects) != 1 || len(is.code) < inline {
+		t.Errorf("%d objects, %d bytes of code", len(s.scf.objects), len(is.code))
+	}
+	s.program("bundle", "another program")
+	s.do("apply", bucket...).want(t, 0, "version 2 is in force")
+	if len(s.scf.objects) != 2 || len(is.code) > inline {
+		t.Errorf("%d objects, %d bytes of code", len(s.scf.objects), len(is.code))
+	}
+	s.program("bundle", "a third one")
+	for code, says := range map[string]string{"AccessDenied": "cos:PutObject", "NoSuchBucket": "no such bucket in ap-singapore"} {
+		s.scf.fail["PutObject"] = code
+		s.do("apply", bucket...).want(t, 1, says, "what stands: nothing was changed")
+	}
+	at.Close()
+	s.do("apply", bucket...).want(t, 1, "COS was not reached")
+}
+
+// TestBucketSignature: the signatures are those that Tencent's cos-nodejs-sdk-v5 3.0.0
+// makes of the same requests, without and with a temporary credential.
+func TestBucketSignature(t *testing.T) {
+	for token, want := range map[string]string{
+		"":           "q-header-list=content-type;host&q-url-param-list=&q-signature=f15622070aaccd45e86f78989417c36b472c6fdb",
+		"a token+/=": "q-header-list=content-type;host;x-cos-security-token&q-url-param-list=&q-signature=d5fa2f514a834590a07a2e70731e5cb9cb79b847",
+	} {
+		b := bucket{"programs-" + bucketAppID, "ap-singapore", "", cloudID, cloudKey, token, func() time.Time { return time.Unix(1796000000, 0) }}
+		r := httptest.NewRequest(http.MethodPut, "https://programs-1250000000.cos.ap-singapore.myqcloud.com/backchannel/abc.zip", nil)
+		r.Header.Set("Content-Type", "application/zip")
+		if token != "" {
+			r.Header.Set("X-Cos-Security-Token", token)
+		}
+		want = "q-sign-algorithm=sha1&q-ak=" + cloudID + "&q-sign-time=1795999940;1796003600&q-key-time=1795999940;1796003600&" + want
+		if got := b.authorization(r); got != want {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+}
+
+// TestFakeServesTencentsClient: a function is made, changed, published, aliased,
+// triggered and invoked by the client of Tencent's SDK, which knows nothing of us, and
+// imctl goes on from there.
+func TestFakeServesTencentsClient(t *testing.T) {
+	s := newSite(t, "serverless.yml")
+	use := profile.NewClientProfile()
+	use.HttpProfile.Scheme, use.HttpProfile.Endpoint = "HTTP", strings.TrimPrefix(s.url, "http://")
+	client, err := scf.NewClient(common.NewCredential(cloudID, cloudKey), "ap-singapore", use)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, text := common.StringPtr("backchannel-prod-bundle"), common.StringPtr
+	zipped, err := os.ReadFile(filepath.Join(s.dir, "build", "tencent", "bundle.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := text(base64.StdEncoding.EncodeToString(zipped))
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	settled := func() {
+		t.Helper()
+		for range 5 {
+			get := scf.NewGetFunctionRequest()
+			get.FunctionName = name
+			out, err := client.GetFunction(get)
+			must(err)
+			if *out.Response.Status == "Active" {
+				return
+			}
+		}
+		t.Fatal("never active")
+	}
+	create := scf.NewCreateFunctionRequest()
+	create.FunctionName, create.Handler, create.Runtime, create.Code = name, text("main"), text("Go1"), &scf.Code{ZipFile: code}
+	create.MemorySize, create.Environment = common.Int64Ptr(64), &scf.Environment{Variables: []*scf.Variable{{Key: text("BY_HAND"), Value: text("x")}}}
+	_, err = client.CreateFunction(create)
+	must(err)
+	settled()
+	update := scf.NewUpdateFunctionCodeRequest()
+	update.FunctionName, update.ZipFile = name, code
+	_, err = client.UpdateFunctionCode(update)
+	must(err)
+	settled()
+	configure := scf.NewUpdateFunctionConfigurationRequest()
+	configure.FunctionName, configure.Timeout = name, common.Int64Ptr(5)
+	_, err = client.UpdateFunctionConfiguration(configure)
+	must(err)
+	settled()
+	publish := scf.NewPublishVersionRequest()
+	publish.FunctionName = name
+	version, err := client.PublishVersion(publish)
+	must(err)
+	point := scf.NewUpdateAliasRequest()
+	point.FunctionName, point.Name, point.FunctionVersion = name, text("$DEFAULT"), version.Response.FunctionVersion
+	_, err = client.UpdateAlias(point)
+	must(err)
+	trigger := scf.NewCreateTriggerRequest()
+	trigger.FunctionName, trigger.TriggerName, trigger.Type, trigger.Qualifier, trigger.Enable = name, text("url"), text("http"), text("$DEFAULT"), text("OPEN")
+	trigger.TriggerDesc = text(`{"AuthType":"NONE","NetConfig":{"EnableIntranet":false,"EnableExtranet":true}}`)
+	_, err = client.CreateTrigger(trigger)
+	must(err)
+	list := scf.NewListTriggersRequest()
+	list.FunctionName = name
+	triggers, err := client.ListTriggers(list)
+	must(err)
+	if n := len(triggers.Response.Triggers); n != 1 || !strings.Contains(*triggers.Response.Triggers[0].TriggerDesc, "ExtranetUrl") {
+		t.Errorf("%d triggers", n)
+	}
+	invoke := scf.NewInvokeRequest()
+	invoke.FunctionName, invoke.Qualifier = name, text("$DEFAULT")
+	said, err := client.Invoke(invoke)
+	must(err)
+	if *said.Response.Result.InvokeResult != 0 {
+		t.Error("the invocation failed")
+	}
+	none := scf.NewGetFunctionRequest()
+	none.FunctionName = text("nobody")
+	if _, err := client.GetFunction(none); err == nil || !strings.Contains(err.Error(), "ResourceNotFound.Function") {
+		t.Errorf("%v", err)
+	}
+
+	s.do("diff").want(t, 0, "memory 64 -> 128", "timeout 5 -> 60", "variable BY_HAND is DELETED")
+	s.do("apply").want(t, 0, "version 2 is in force")
+	s.do("plan").want(t, 0, "0 steps")
+}
+
+// TestDeployWebFunction: the zip of a web function starts the program by itself, where
+// SCF asks for it.
 func TestDeployWebFunction(t *testing.T) {
 	s := newSite(t, "serverless.yml")
 	s.edit("      handler: main\n", "      handler: main\n      type: web\n")
+	s.program("bundle", "#!/bin/sh\necho \"listens on $HOST:$PORT\"\n")
 	s.do("apply").want(t, 0)
 	is := s.scf.functions["backchannel-prod-bundle"]
-	if is.config["Type"] != "HTTP" || !strings.Contains(string(is.code), "scf_bootstrap") {
+	if is.config["Type"] != "HTTP" {
 		t.Errorf("type %v", is.config["Type"])
 	}
 	for _, call := range s.scf.calls {
 		if strings.HasPrefix(call, "Invoke") {
 			t.Error("a web function takes no events")
 		}
+	}
+	unpacked := t.TempDir()
+	z, err := zip.NewReader(bytes.NewReader(is.code), int64(len(is.code)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range z.File {
+		in, err := z.Open(f.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(unpacked, f.Name), text, f.Mode()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start := exec.CommandContext(t.Context(), "./scf_bootstrap")
+	start.Dir = unpacked
+	if out, err := start.CombinedOutput(); err != nil || string(out) != "listens on 0.0.0.0:9000\n" {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

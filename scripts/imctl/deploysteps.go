@@ -17,8 +17,9 @@ import (
 func (d *deployer) plan(ctx context.Context, details bool) error {
 	d.urls = map[string]string{}
 	todo := 0
+	var faults []error
 	for _, f := range d.ordered() {
-		_, hash, err := d.program(f)
+		program, hash, err := d.program(f)
 		built := !errors.Is(err, errNotBuilt)
 		if err != nil && built {
 			return err
@@ -42,6 +43,7 @@ func (d *deployer) plan(ctx context.Context, details bool) error {
 		if !built {
 			lines = append([]string{"the program is not built yet: run scripts/build.sh before apply"}, lines...)
 		}
+		faults = append(faults, d.fits(f, program))
 		if len(lines) == 0 {
 			fmt.Fprintf(d.out, "= %s: nothing to do\n", f.Name)
 			continue
@@ -67,7 +69,7 @@ func (d *deployer) plan(ctx context.Context, details bool) error {
 		}
 	}
 	fmt.Fprintf(d.out, "%d steps in region %s, stage %s\n", todo, d.want.Region, d.want.Stage)
-	return nil
+	return errors.Join(faults...)
 }
 
 // steps are what is to do for the function itself.
@@ -120,6 +122,9 @@ func triggerVerb(want deployment.SCFTrigger, list []triggerOf) string {
 // apply does it, function by function, and says what stands when it has to stop.
 func (d *deployer) apply(ctx context.Context) error {
 	d.urls = map[string]string{}
+	if err := d.ready(); err != nil {
+		return fmt.Errorf("%w\nnothing was changed", err)
+	}
 	for i, f := range d.ordered() {
 		if err := d.applyTo(ctx, f); err != nil {
 			rest := d.ordered()[i:]
@@ -199,8 +204,12 @@ func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c curr
 		if f.Web {
 			kind = "HTTP"
 		}
+		at, err := d.code(ctx, program, code)
+		if err != nil {
+			return err
+		}
 		create := maps.Clone(config)
-		create["Code"], create["Handler"], create["Runtime"], create["Type"] = d.code(program, code), "main", "Go1", kind
+		create["Code"], create["Handler"], create["Runtime"], create["Type"] = at, "main", "Go1", kind
 		if err := d.call(ctx, "CreateFunction", create, nil); err != nil && !isCode(err, "ResourceInUse.Function") {
 			return explain("CreateFunction", f.Name, err)
 		}
@@ -212,8 +221,12 @@ func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c curr
 		if err := d.settled(ctx, f); err != nil {
 			return err
 		}
+		at, err := d.code(ctx, program, code)
+		if err != nil {
+			return err
+		}
 		update := map[string]any{"FunctionName": f.Name, "Handler": "main"}
-		maps.Copy(update, d.code(program, code))
+		maps.Copy(update, at)
 		if err := d.call(ctx, "UpdateFunctionCode", update, nil); err != nil {
 			return explain("UpdateFunctionCode", f.Name, err)
 		}

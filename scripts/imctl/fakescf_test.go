@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"crypto/hmac"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -12,12 +13,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	scf "github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/scf/v20180416"
 )
 
 const (
@@ -25,9 +29,9 @@ const (
 	cloudKey = "thekeyofthesetests00000000000000"
 )
 
-// fakeSCF is the API of Tencent SCF as far as imctl deploy uses it. It checks TC3
-// signatures and the shape of every request as documented (2018-04-16), and fails
-// calls on request.
+// fakeSCF is the API of Tencent SCF (2018-04-16) as far as imctl deploy uses it. It
+// checks TC3 signatures and holds requests and answers against the models of Tencent's
+// SDK, whose client it serves as well; it fails calls on request.
 type fakeSCF struct {
 	t *testing.T
 
@@ -38,6 +42,8 @@ type fakeSCF struct {
 	stop      int               // the API goes away after so many changes; 0: never
 	changed   int
 	unhealthy bool
+	bucket    string // name and region of the bucket with objects
+	objects   map[string][]byte
 }
 
 type fakeFunction struct {
@@ -50,29 +56,44 @@ type fakeFunction struct {
 }
 
 func newFakeSCF(t *testing.T) (*fakeSCF, string) {
-	f := &fakeSCF{t: t, functions: map[string]*fakeFunction{}, fail: map[string]string{}}
+	f := &fakeSCF{t: t, functions: map[string]*fakeFunction{}, fail: map[string]string{}, bucket: "programs-" + bucketAppID + "/ap-singapore", objects: map[string][]byte{}}
 	s := httptest.NewServer(f)
 	t.Cleanup(s.Close)
 	return f, s.URL
 }
 
-// shapes are the parameters of each action: a trailing ! is required.
-var shapes = map[string]string{
-	"GetFunction":                     "FunctionName! Namespace! Qualifier",
-	"CreateFunction":                  "FunctionName! Namespace! Code! Handler! Runtime! Type! Description! MemorySize! Timeout! Environment! VpcConfig Role DeadLetterConfig",
-	"UpdateFunctionCode":              "FunctionName! Namespace! Handler! ZipFile CosBucketName CosObjectName CosBucketRegion",
-	"UpdateFunctionConfiguration":     "FunctionName! Namespace! Description! MemorySize! Timeout! Environment! VpcConfig Role DeadLetterConfig",
-	"UpdateFunctionEventInvokeConfig": "FunctionName! Namespace! AsyncTriggerConfig!",
-	"PublishVersion":                  "FunctionName! Namespace! Description!",
-	"GetAlias":                        "FunctionName! Namespace! Name!",
-	"CreateAlias":                     "FunctionName! Namespace! Name! FunctionVersion! Description",
-	"UpdateAlias":                     "FunctionName! Namespace! Name! FunctionVersion! Description",
-	"ListTriggers":                    "FunctionName! Namespace! Limit",
-	"CreateTrigger":                   "FunctionName! Namespace! TriggerName! Type! TriggerDesc! Qualifier! Enable! CustomArgument",
-	"UpdateTrigger":                   "FunctionName! Namespace! TriggerName! Type! TriggerDesc! Qualifier! Enable!",
-	"DeleteTrigger":                   "FunctionName! Namespace! TriggerName! Type! Qualifier",
-	"DeleteFunction":                  "FunctionName! Namespace!",
-	"Invoke":                          "FunctionName! Namespace! Qualifier! InvocationType! ClientContext!",
+// models are the requests and answers of each action as Tencent's own SDK has them,
+// and the parameters that its models for TypeScript do not mark as optional (for
+// GetFunction: that its page asks for). A request is read and an answer written by
+// them, so that neither side of this fake has a field or a type that the API does not.
+var models = map[string]struct {
+	request, answer func() any
+	required        string
+}{
+	"GetFunction":                     {model[scf.GetFunctionRequestParams], model[scf.GetFunctionResponseParams], "FunctionName"},
+	"CreateFunction":                  {model[scf.CreateFunctionRequestParams], model[scf.CreateFunctionResponseParams], "FunctionName Code"},
+	"UpdateFunctionCode":              {model[scf.UpdateFunctionCodeRequestParams], model[scf.UpdateFunctionCodeResponseParams], "FunctionName"},
+	"UpdateFunctionConfiguration":     {model[scf.UpdateFunctionConfigurationRequestParams], model[scf.UpdateFunctionConfigurationResponseParams], "FunctionName"},
+	"UpdateFunctionEventInvokeConfig": {model[scf.UpdateFunctionEventInvokeConfigRequestParams], model[scf.UpdateFunctionEventInvokeConfigResponseParams], "FunctionName AsyncTriggerConfig"},
+	"PublishVersion":                  {model[scf.PublishVersionRequestParams], model[scf.PublishVersionResponseParams], "FunctionName"},
+	"GetAlias":                        {model[scf.GetAliasRequestParams], model[scf.GetAliasResponseParams], "FunctionName Name"},
+	"CreateAlias":                     {model[scf.CreateAliasRequestParams], model[scf.CreateAliasResponseParams], "FunctionName Name FunctionVersion"},
+	"UpdateAlias":                     {model[scf.UpdateAliasRequestParams], model[scf.UpdateAliasResponseParams], "FunctionName Name FunctionVersion"},
+	"ListTriggers":                    {model[scf.ListTriggersRequestParams], model[scf.ListTriggersResponseParams], "FunctionName"},
+	"CreateTrigger":                   {model[scf.CreateTriggerRequestParams], model[scf.CreateTriggerResponseParams], "FunctionName TriggerName Type"},
+	"UpdateTrigger":                   {model[scf.UpdateTriggerRequestParams], model[scf.UpdateTriggerResponseParams], "FunctionName TriggerName Type"},
+	"DeleteTrigger":                   {model[scf.DeleteTriggerRequestParams], model[scf.DeleteTriggerResponseParams], "FunctionName TriggerName Type"},
+	"DeleteFunction":                  {model[scf.DeleteFunctionRequestParams], model[scf.DeleteFunctionResponseParams], "FunctionName"},
+	"Invoke":                          {model[scf.InvokeRequestParams], model[scf.InvokeResponseParams], "FunctionName"},
+}
+
+func model[T any]() any { return new(T) }
+
+// fits reads a document into a model, which has to know all of it.
+func fits(document []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(document))
+	dec.DisallowUnknownFields()
+	return dec.Decode(into)
 }
 
 func (f *fakeSCF) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -95,19 +116,16 @@ func (f *fakeSCF) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if json.Unmarshal(body, &in) != nil || r.Header.Get("X-TC-Version") != "2018-04-16" || r.Header.Get("X-TC-Region") != "ap-singapore" {
 		f.t.Errorf("%s: not a request of this API: %s", action, body)
 	}
-	shape, known := shapes[action]
+	is, known := models[action]
 	if !known {
 		refuse("InvalidAction", "no such action")
 		return
 	}
-	fields := strings.Fields(shape)
-	for name := range in {
-		if !slices.Contains(fields, name) && !slices.Contains(fields, name+"!") {
-			f.t.Errorf("%s has the parameter %s, which is not documented", action, name)
-		}
+	if err := fits(body, is.request()); err != nil {
+		f.t.Errorf("%s is not what the API takes: %v", action, err)
 	}
-	for _, field := range fields {
-		if name, required := strings.CutSuffix(field, "!"); required && in[name] == nil {
+	for _, name := range strings.Fields(is.required) {
+		if in[name] == nil {
 			f.t.Errorf("%s lacks %s", action, name)
 		}
 	}
@@ -128,15 +146,18 @@ func (f *fakeSCF) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	is := f.functions[name]
-	if is == nil && action != "CreateFunction" {
+	function := f.functions[name]
+	if function == nil && action != "CreateFunction" {
 		refuse("ResourceNotFound.Function", "no such function")
 		return
 	}
-	out, code := f.do(action, name, is, in)
+	out, code := f.do(action, name, function, in)
 	if code != "" {
 		refuse(code, "refused")
 		return
+	}
+	if text, err := json.Marshal(out); err != nil || fits(text, is.answer()) != nil {
+		f.t.Errorf("the fake answers %s with %s, which is not what the API answers", action, text)
 	}
 	answer(out)
 }
@@ -149,15 +170,15 @@ func (f *fakeSCF) do(action, name string, is *fakeFunction, in map[string]any) (
 		if is != nil {
 			return nil, "ResourceInUse.FunctionName"
 		}
-		zipped, _ := in["Code"].(map[string]any)["ZipFile"].(string)
-		is = &fakeFunction{config: in, code: f.program(zipped), alias: "$LATEST", busy: 2}
+		code, _ := in["Code"].(map[string]any)
+		is = &fakeFunction{config: in, code: f.program(code), alias: "$LATEST", busy: 2}
 		delete(in, "Code")
 		f.functions[name] = is
 	case "UpdateFunctionCode":
 		if is.busy > 0 {
 			return nil, "FailedOperation.FunctionStatusError"
 		}
-		is.code, is.busy = f.program(text("ZipFile")), 1
+		is.code, is.busy = f.program(in), 1
 	case "UpdateFunctionConfiguration":
 		if is.busy > 0 {
 			return nil, "FailedOperation.FunctionStatusError"
@@ -173,7 +194,7 @@ func (f *fakeSCF) do(action, name string, is *fakeFunction, in map[string]any) (
 			status = "Creating"
 		}
 		out = map[string]any{"Status": status}
-		for _, k := range []string{"Description", "MemorySize", "Timeout", "Environment", "VpcConfig", "Role", "Handler", "Runtime"} {
+		for _, k := range []string{"Description", "MemorySize", "Timeout", "Environment", "VpcConfig", "Role", "Handler", "Runtime", "Type", "DeadLetterConfig"} {
 			if v := is.config[k]; v != nil {
 				out[k] = v
 			}
@@ -250,18 +271,73 @@ func (f *fakeSCF) trigger(function string, in map[string]any) map[string]any {
 	return t
 }
 
-// program reads the zip that was uploaded: one executable called main.
-func (f *fakeSCF) program(encoded string) []byte {
-	b, err := base64.StdEncoding.DecodeString(encoded)
+// program reads the zip that was sent or is in the bucket: one executable called main.
+func (f *fakeSCF) program(from map[string]any) []byte {
+	text := func(key string) string { s, _ := from[key].(string); return s }
+	b, err := base64.StdEncoding.DecodeString(text("ZipFile"))
 	if err != nil {
 		f.t.Errorf("ZipFile is not base64: %v", err)
 		return nil
+	}
+	if object := text("CosObjectName"); object != "" {
+		if text("CosBucketName")+"-"+bucketAppID+"/"+text("CosBucketRegion") != f.bucket || len(b) > 0 {
+			f.t.Errorf("the code is at %v; the bucket is %s", from, f.bucket)
+		}
+		b = f.objects[object]
 	}
 	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil || len(z.File) == 0 || z.File[0].Name != "main" || z.File[0].Mode()&0o111 == 0 {
 		f.t.Errorf("not the zip of a function: %v", err)
 	}
 	return b
+}
+
+// bucketAppID is that of the account, which ends the names of its buckets.
+const bucketAppID = "1250000000"
+
+// cos is the bucket that programs are uploaded to. It checks signatures as documented
+// (436/7778), from the request alone; TestBucketSignature holds that against Tencent's
+// own SDK.
+func (f *fakeSCF) cos(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	refuse := func(status int, code string) {
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<?xml version='1.0' encoding='utf-8' ?><Error><Code>%s</Code><Message>about %s</Message></Error>", code, cloudKey)
+	}
+	if code := f.fail["PutObject"]; code != "" {
+		status := http.StatusForbidden
+		if code == "NoSuchBucket" {
+			status = http.StatusNotFound
+		}
+		refuse(status, code)
+		return
+	}
+	signed := map[string]string{}
+	for pair := range strings.SplitSeq(r.Header.Get("Authorization"), "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		signed[name] = value
+	}
+	mac := func(key, text string) string {
+		h := hmac.New(sha1.New, []byte(key))
+		h.Write([]byte(text))
+		return hex.EncodeToString(h.Sum(nil))
+	}
+	var headers []string
+	for name := range strings.SplitSeq(signed["q-header-list"], ";") {
+		value := r.Header.Get(name)
+		if name == "host" {
+			value = r.Host
+		}
+		headers = append(headers, name+"="+url.QueryEscape(value))
+	}
+	sum := sha1.Sum([]byte(strings.ToLower(r.Method) + "\n" + r.URL.Path + "\n\n" + strings.Join(headers, "&") + "\n"))
+	want := mac(mac(cloudKey, signed["q-key-time"]), "sha1\n"+signed["q-sign-time"]+"\n"+hex.EncodeToString(sum[:])+"\n")
+	if signed["q-ak"] != cloudID || signed["q-signature"] != want || !strings.Contains(signed["q-header-list"], "host") {
+		refuse(http.StatusForbidden, "SignatureDoesNotMatch")
+		return
+	}
+	f.objects[r.URL.Path], _ = io.ReadAll(r.Body)
 }
 
 // names of the functions, in order.
