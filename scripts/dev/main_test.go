@@ -427,6 +427,9 @@ func TestWhatItPrints(t *testing.T) {
 	if !regexp.MustCompile(`(?m)^ready .*http://127\.0\.0\.1:\d+/im`).Match(p.out.Bytes()) {
 		t.Errorf("%s", p.out)
 	}
+	if !regexp.MustCompile(`(?m)^kept on disk: \S+\.db and \S+\.db,`).Match(p.out.Bytes()) {
+		t.Errorf("it does not say what it keeps:\n%s", p.out)
+	}
 	// What imctl doctor -env reads.
 	if !regexp.MustCompile(`(?m)^IM_DOMAIN=http://127\.0\.0\.1:\d+$`).Match(p.out.Bytes()) {
 		t.Errorf("%s", p.out)

@@ -52,10 +52,15 @@ func serve(t *testing.T, args ...string) (base string, stop func() error) {
 	return base, stop
 }
 
-// ready waits for the line of that name and returns the URL in it.
+// ready waits for the line of that name, and the next, which says what is kept, and
+// returns the URL in it.
 func ready(t *testing.T, r io.Reader) string {
 	t.Helper()
-	line, err := bufio.NewReader(r).ReadString('\n')
+	lines := bufio.NewReader(r)
+	line, err := lines.ReadString('\n')
+	if kept, _ := lines.ReadString('\n'); !strings.HasPrefix(kept, "kept on disk: nothing") {
+		t.Errorf("it does not say what it keeps: %q", kept)
+	}
 	if !strings.HasPrefix(line, "ready") {
 		t.Fatalf("it said %q, %v", line, err)
 	}

@@ -6,8 +6,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/im/usersig"
 )
 
 // ground is an app's state without what a snapshot leaves out: devices and counts of
@@ -118,6 +120,49 @@ func TestSnapshotsShareNothing(t *testing.T) {
 	}
 	if shared := imtest.SharedWithSnapshot(w.app, "one"); len(shared) > 0 {
 		t.Errorf("shared: %q", shared)
+	}
+}
+
+// A reset or a restored snapshot of one app leaves every other as it was, so that
+// tests with an app each may run side by side.
+func TestResetLeavesOthersWhole(t *testing.T) {
+	emu := imtest.NewServer(imtest.Options{Control: true, Seed: 1})
+	apps := []*imtest.App{emu.AddApp(imtest.AppConfig{SDKAppID: 1, Key: key}), emu.AddApp(imtest.AppConfig{SDKAppID: 2, Key: key})}
+	for i, a := range apps {
+		signer, err := usersig.NewSigner(uint32(i+1), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig, err := signer.Sign("alice", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alice, err := a.Login("alice", sig, imtest.Device{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := alice.CreateGroup("Public", "team", "team"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := func() string {
+		s := apps[1].State()
+		s.Now = time.Time{}
+		return asJSON(s)
+	}
+	before := other()
+	for _, path := range []string{"snapshots/full", "reset", "snapshots/full/restore", "reset"} {
+		rec := httptest.NewRecorder()
+		emu.ServeHTTP(rec, httptest.NewRequest(http.MethodPost, "/emulator/apps/1/"+path, nil))
+		if rec.Code != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, rec.Code, rec.Body)
+		}
+		if after := other(); after != before {
+			t.Errorf("%s of the one app changed the other:\n%s\n%s", path, before, after)
+		}
+	}
+	if n := len(apps[0].State().Groups); n != 0 {
+		t.Errorf("%d groups after the reset", n)
 	}
 }
 

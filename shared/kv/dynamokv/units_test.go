@@ -6,6 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
@@ -40,6 +44,53 @@ func fold(t testing.TB, s kv.Store, room string) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestUnitModel: what the proxy counts is what DynamoDB charges: a condition that fails
+// costs its write, a check in a transaction two units, and a transaction that the
+// service knows again two read units an item and no write.
+func TestUnitModel(t *testing.T) {
+	endpoint, proxy := emulator(t)
+	if proxy == nil {
+		t.Skip("units are counted by the proxy, which DYNAMODB_ENDPOINT leaves out")
+	}
+	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: &endpoint, Credentials: aws.CredentialsProviderFunc(credentials)})
+	name := table(t, endpoint)
+	key := func(sk string) map[string]types.AttributeValue {
+		return map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "p"}, "sk": &types.AttributeValueMemberS{Value: sk}}
+	}
+	absent := aws.String("attribute_not_exists(pk)")
+	put := func(sk string) error {
+		_, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: key(sk), ConditionExpression: absent})
+		return err
+	}
+	both := func(token, check, write string) error {
+		_, err := client.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{ClientRequestToken: &token, TransactItems: []types.TransactWriteItem{
+			{ConditionCheck: &types.ConditionCheck{TableName: &name, Key: key(check), ConditionExpression: aws.String("attribute_exists(pk)")}},
+			{Put: &types.Put{TableName: &name, Item: key(write)}},
+		}})
+		return err
+	}
+	proxy.Units()
+	for _, s := range []struct {
+		what        string
+		do          func() error
+		fails       bool
+		write, read float64
+	}{
+		{"a put", func() error { return put("a") }, false, 1, 0},
+		{"a put whose condition fails", func() error { return put("a") }, true, 1, 0},
+		{"a check and a put", func() error { return both("t1", "a", "b") }, false, 4, 0},
+		{"the same transaction again", func() error { return both("t1", "a", "b") }, false, 0, 4},
+		{"a transaction whose check fails", func() error { return both("t2", "none", "c") }, true, 4, 0},
+	} {
+		if err := s.do(); (err != nil) != s.fails {
+			t.Errorf("%s: %v", s.what, err)
+		}
+		if u := proxy.Units(); u.Write != s.write || u.Read != s.read {
+			t.Errorf("%s: %.0f write units and %.0f read units, want %.0f and %.0f", s.what, u.Write, u.Read, s.write, s.read)
+		}
 	}
 }
 

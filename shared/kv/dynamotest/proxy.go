@@ -48,6 +48,7 @@ type Proxy struct {
 	spent  map[string]*second
 	now    func() time.Time
 	split  split
+	done   map[string][]byte // answers of transactions, by ClientRequestToken
 }
 
 type second struct {
@@ -65,7 +66,7 @@ type Units struct {
 // Start puts a proxy in front of the emulator at target until the test ends.
 func Start(t testing.TB, target string) *Proxy {
 	t.Helper()
-	p := &Proxy{target: target, spent: make(map[string]*second), now: time.Now, client: &http.Client{
+	p := &Proxy{target: target, spent: make(map[string]*second), done: make(map[string][]byte), now: time.Now, client: &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: 4, DisableCompression: true},
 	}, split: split{made: make(map[string]object), used: make(map[string]bool)}}
 	server := httptest.NewServer(p)
@@ -136,6 +137,15 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, "IdempotentParameterMismatchException")
 		return
 	}
+	token, items := transaction(operation, body)
+	if answer, is := p.done[token]; is && fault == 0 {
+		// The service knows a transaction again for ten minutes, and charges a reading.
+		p.units.Read += 2 * float64(items)
+		p.units.Requests++
+		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+		_, _ = w.Write(answer)
+		return
+	}
 	body, restore, err := p.route(r, operation, body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -162,6 +172,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.units.Read += readUnits(operation, answer)
 	p.units.Requests++
+	if token != "" && status == http.StatusOK {
+		p.done[token] = answer
+	}
 	if fault == LoseAnswer {
 		panic(http.ErrAbortHandler)
 	}
@@ -179,6 +192,19 @@ func (p *Proxy) fault(operation string) Fault {
 	f := p.faults[0]
 	p.faults = p.faults[1:]
 	return f
+}
+
+// transaction returns the token of a transaction and how many items it has; "" for
+// other requests.
+func transaction(operation string, body []byte) (token string, items int) {
+	var in struct {
+		ClientRequestToken string
+		TransactItems      []any
+	}
+	if operation != "TransactWriteItems" || json.Unmarshal(body, &in) != nil {
+		return "", 0
+	}
+	return in.ClientRequestToken, len(in.TransactItems)
 }
 
 var writes = map[string]bool{"PutItem": true, "UpdateItem": true, "DeleteItem": true, "TransactWriteItems": true}
