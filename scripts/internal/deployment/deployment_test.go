@@ -60,6 +60,31 @@ func TestServerless(t *testing.T) {
 	}
 }
 
+// TestReadSCF: what stands below inputs holds for each function that has none of its
+// own, in the words of the component's page (1154/129052).
+func TestReadSCF(t *testing.T) {
+	text := strings.Replace(serverlessYML, "  timeout: 10", "  timeout: 10\n  vpcConfig: {vpcId: vpc-all, subnetId: subnet-all}", 1)
+	text = strings.Replace(text, "  triggers:", `    other:
+      src: ./other
+      handler: main
+      retryNum: 1
+      msgTTL: 60
+      deadLetter: {type: CMQ-QUEUE, name: dead}
+      vpcConfig: {vpcId: vpc-own, subnetId: subnet-own}
+  triggers:`, 1)
+	got, err := deployment.ReadSCF("serverless.yml", []byte(text))
+	if err != nil || len(got.Functions) != 2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	echo, other := got.Functions[0], got.Functions[1]
+	if echo.VPC != "vpc-all" || echo.Subnet != "subnet-all" || echo.Async || echo.Dead != "" {
+		t.Errorf("%+v", echo)
+	}
+	if other.VPC != "vpc-own" || !other.Async || other.RetryNum != 1 || other.MsgTTL != 60 || other.DeadType != "CMQ-QUEUE" || other.Dead != "dead" {
+		t.Errorf("%+v", other)
+	}
+}
+
 func TestServerlessFaults(t *testing.T) {
 	for name, c := range map[string]struct{ old, with, want string }{
 		"unknown key":            {"  memorySize: 128", "  memorysize: 128", "line 12: field memorysize not found; correct its name"},
@@ -86,6 +111,9 @@ func TestServerlessFaults(t *testing.T) {
 		"cron of five fields":    {"0 * * * * * *", "* * * * *", "line 29: cronExpression must have seven fields"},
 		"timer that never fires": {"        enable: true\n", "", "line 29: a timer must be enabled"},
 		"same name":              {"name: minute", "name: url", "line 29: a trigger needs a name of its own"},
+		"not the component's":    {"      handler: main", "      handler: main\n      vpc: {vpcId: v}", "line 18: field vpc not found"},
+		"half of the retries":    {"      handler: main", "      handler: main\n      retryNum: 2", "line 16: retryNum is 0 to 2 and msgTTL 60 to 21600 seconds, both or none"},
+		"other dead letters":     {"      handler: main", "      handler: main\n      deadLetter: {type: SQS, name: x}", "line 18: type is CMQ-TOPIC"},
 		"environment too large":  {"${env:SECRET}", strings.Repeat("x", 4096), "line 19: the environment has 4102 bytes"},
 	} {
 		if !strings.Contains(serverlessYML, c.old) {

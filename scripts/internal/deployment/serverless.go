@@ -31,6 +31,7 @@ type component struct {
 		Type       string                 `yaml:"type"`
 		MemorySize int                    `yaml:"memorySize"`
 		Timeout    int                    `yaml:"timeout"`
+		VPC        *scfVPC                `yaml:"vpcConfig"` // of functions without one of their own
 		Functions  map[string]scfFunction `yaml:"functions"`
 		Triggers   []trigger              `yaml:"triggers"`
 	} `yaml:"inputs"`
@@ -43,18 +44,15 @@ type trigger struct {
 }
 
 type scfFunction struct {
-	Name        string `yaml:"name"`
-	Type        string `yaml:"type"` // event or web; "" as inputs.type says
-	Src         string `yaml:"src"`
-	Handler     string `yaml:"handler"`
-	Description string `yaml:"description"`
-	Role        string `yaml:"role"`
-	MemorySize  int    `yaml:"memorySize"`
-	Timeout     int    `yaml:"timeout"`
-	VPC         *struct {
-		VPCID    string `yaml:"vpcId"`
-		SubnetID string `yaml:"subnetId"`
-	} `yaml:"vpc"`
+	Name        string  `yaml:"name"`
+	Type        string  `yaml:"type"` // event or web; "" as inputs.type says
+	Src         string  `yaml:"src"`
+	Handler     string  `yaml:"handler"`
+	Description string  `yaml:"description"`
+	Role        string  `yaml:"role"`
+	MemorySize  int     `yaml:"memorySize"`
+	Timeout     int     `yaml:"timeout"`
+	VPC         *scfVPC `yaml:"vpcConfig"`
 	Environment struct {
 		Variables map[string]string `yaml:"variables"`
 	} `yaml:"environment"`
@@ -62,14 +60,17 @@ type scfFunction struct {
 	// Of asynchronous invocations, which bring jobs: how often the platform repeats
 	// one that failed, how long it keeps one, in seconds, and the CMQ topic or queue
 	// that gets those it gives up.
-	EventInvokeConfig *struct {
-		RetryNum int `yaml:"retryNum"`
-		MsgTTL   int `yaml:"msgTTL"`
-	} `yaml:"eventInvokeConfig"`
-	DeadLetterConfig *struct {
+	RetryNum   *int `yaml:"retryNum"`
+	MsgTTL     *int `yaml:"msgTTL"`
+	DeadLetter *struct {
 		Type string `yaml:"type"`
 		Name string `yaml:"name"`
-	} `yaml:"deadLetterConfig"`
+	} `yaml:"deadLetter"`
+}
+
+type scfVPC struct {
+	VPCID    string `yaml:"vpcId"`
+	SubnetID string `yaml:"subnetId"`
 }
 
 // parameters are those of both kinds of trigger that we use: http is a function
@@ -200,13 +201,13 @@ func ReadSCF(file string, in []byte) (SCF, error) {
 			Key: f.Name, Name: is.Name, Description: is.Description, Role: is.Role, Web: cmp.Or(is.Type, i.Type) == "web",
 			Memory: cmp.Or(is.MemorySize, i.MemorySize, 128), Timeout: cmp.Or(is.Timeout, i.Timeout, 3), Environment: is.Environment.Variables,
 		}
-		if is.VPC != nil {
-			s.VPC, s.Subnet = is.VPC.VPCID, is.VPC.SubnetID
+		if vpc := cmp.Or(is.VPC, i.VPC); vpc != nil {
+			s.VPC, s.Subnet = vpc.VPCID, vpc.SubnetID
 		}
-		if a := is.EventInvokeConfig; a != nil {
-			s.Async, s.RetryNum, s.MsgTTL = true, a.RetryNum, a.MsgTTL
+		if is.RetryNum != nil && is.MsgTTL != nil {
+			s.Async, s.RetryNum, s.MsgTTL = true, *is.RetryNum, *is.MsgTTL
 		}
-		if d := is.DeadLetterConfig; d != nil {
+		if d := is.DeadLetter; d != nil {
 			s.DeadType, s.Dead = d.Type, d.Name
 		}
 		for _, t := range i.Triggers {
@@ -277,12 +278,12 @@ func (c *checker) function(name string, f scfFunction, n *yaml.Node) {
 		c.want(err == nil, n, "functions/%s has no main.go", name)
 	}
 	c.want(f.Type == "" || f.Type == "event" || f.Type == "web", near(n, "type"), "type must be event or web")
-	if a := f.EventInvokeConfig; a != nil {
-		c.want(a.RetryNum >= 0 && a.RetryNum <= 2 && a.MsgTTL >= 60 && a.MsgTTL <= 21600, near(n, "eventInvokeConfig"),
-			"retryNum is 0 to 2 and msgTTL 60 to 21600 seconds")
+	if retry, ttl := f.RetryNum, f.MsgTTL; retry != nil || ttl != nil {
+		c.want(retry != nil && ttl != nil && *retry >= 0 && *retry <= 2 && *ttl >= 60 && *ttl <= 21600, n,
+			"retryNum is 0 to 2 and msgTTL 60 to 21600 seconds, both or none")
 	}
-	if d := f.DeadLetterConfig; d != nil {
-		c.want((d.Type == "CMQ-TOPIC" || d.Type == "CMQ-QUEUE") && d.Name != "", near(n, "deadLetterConfig"), "type is CMQ-TOPIC or CMQ-QUEUE, and name is its name")
+	if d := f.DeadLetter; d != nil {
+		c.want((d.Type == "CMQ-TOPIC" || d.Type == "CMQ-QUEUE") && d.Name != "", near(n, "deadLetter"), "type is CMQ-TOPIC or CMQ-QUEUE, and name is its name")
 	}
 	c.size(n, f.MemorySize, f.Timeout)
 	size := 0
