@@ -5,7 +5,7 @@
 #
 #   -h   show this
 #
-# It first gets gofumpt, staticcheck and shellcheck with scripts/setup.sh, runs
+# It first gets gofumpt, staticcheck, shellcheck and actionlint with scripts/setup.sh, runs
 # every check and fails if one of them found something.
 set -euo pipefail
 script=$(realpath "$0")
@@ -18,7 +18,7 @@ case ${1-} in
   -h) usage; exit ;;
   *) usage >&2; exit 2 ;;
 esac
-scripts/setup.sh gofumpt staticcheck shellcheck
+scripts/setup.sh gofumpt staticcheck shellcheck actionlint
 export PATH=$PWD/.tools/bin:$PATH
 
 failed=0
@@ -40,6 +40,7 @@ check gofumpt gofumpt -l "${go_files[@]}"
 check 'go vet' go vet ./...
 check staticcheck staticcheck ./...
 check shellcheck shellcheck "${shell_files[@]}"
+check actionlint actionlint -shellcheck= -pyflakes=
 # Modules of their own: the peers of the benchmarks are not for the product.
 go -C scripts/bench vet ./... || failed=1
 go -C scripts/bench/filter vet ./... || failed=1

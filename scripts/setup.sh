@@ -4,7 +4,7 @@
 # usage: scripts/setup.sh [TOOL...]
 #
 #   TOOL   redis-server moto_server cfn-lint chromium java node modules shellcheck
-#          gofumpt staticcheck prose; all of them unless named. prose is the
+#          gofumpt staticcheck actionlint prose; all of them unless named. prose is the
 #          documents that the word filter is measured with, from Debian packages
 #   -h     show this
 #
@@ -20,6 +20,7 @@ usage() { sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$script"; }
 
 gofumpt_version=v0.12.0
 staticcheck_version=v0.8.2
+actionlint_version=v1.7.12
 moto_version=5.2.1
 cfn_lint_version=1.51.0
 prose_packages="debian-handbook debian-reference-ja debian-reference-zh-cn debian-reference-zh-tw debian-faq-ja
@@ -35,6 +36,7 @@ present() {
   case $1 in
     gofumpt) [[ $(gofumpt --version 2>/dev/null) == "$gofumpt_version "* ]] ;;
     staticcheck) [[ $(staticcheck -version 2>/dev/null) == *"(${staticcheck_version#v})" ]] ;;
+    actionlint) [[ $(actionlint -version 2>/dev/null | head -1) == "$actionlint_version" ]] ;;
     modules) [[ ! -f scripts/node/package-lock.json || scripts/node/node_modules/.package-lock.json -nt scripts/node/package-lock.json ]] ;;
     prose) [[ $(cat "$tools/prose/packages" 2>/dev/null) == "$prose_packages" ]] ;;
     *) command -v "$1" >/dev/null ;;
@@ -50,6 +52,7 @@ command_for() {
     modules) echo "npm ci --prefix scripts/node --no-audit --no-fund" ;;
     gofumpt) echo "env GOBIN=$tools/bin timeout 300 go install mvdan.cc/gofumpt@$gofumpt_version" ;;
     staticcheck) echo "env GOBIN=$tools/bin timeout 300 go install honnef.co/go/tools/cmd/staticcheck@$staticcheck_version" ;;
+    actionlint) echo "env GOBIN=$tools/bin timeout 300 go install github.com/rhysd/actionlint/cmd/actionlint@$actionlint_version" ;;
     moto_server | cfn-lint) echo "$tools/python/bin/pip install moto[server]==$moto_version cfn-lint==$cfn_lint_version" ;;
     prose) echo "apt-get download ${prose_packages//$'\n'/ } # and dpkg-deb -x FILE .tools/prose/PACKAGE of each" ;;
     *) echo "setup.sh: unknown tool $1" >&2; return 2 ;;
@@ -117,7 +120,7 @@ if [[ ${1-} == -h ]]; then
 fi
 wanted=("$@")
 if ((${#wanted[@]} == 0)); then
-  wanted=(redis-server moto_server cfn-lint chromium java node modules shellcheck gofumpt staticcheck prose)
+  wanted=(redis-server moto_server cfn-lint chromium java node modules shellcheck gofumpt staticcheck actionlint prose)
 fi
 
 sudo=()
