@@ -34,8 +34,6 @@ const (
 	eventKey     = "what TRTC signs its events with"
 )
 
-const apiKey = rulestest.APIKey
-
 // world is an emulated IM and a store, in which processes of ours come and go.
 type world struct {
 	*rulestest.World
