@@ -92,7 +92,7 @@ func TestNewerRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := faastest.StartLocal(t, faastest.Build(t, "."), kit.Settings(map[string]string{"STATE_URL": "bolt:" + state, "QUEUE_URL": "bolt:{dir}/jobs.db"}))
-	for name, r := range map[string]*http.Request{"read": kit.Get("/wallets/alice", kit.Key), "write": topup("rolled back", 5)} {
+	for name, r := range map[string]*http.Request{"read": kit.Get("/wallets/alice", kit.Key), "write": topup("rolled-back", 5)} {
 		if a := answer(t, l, r); a.Status != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d %s", name, a.Status, a.Text)
 		}
