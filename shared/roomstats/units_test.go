@@ -59,7 +59,7 @@ func newMeteredOnBolt(t testing.TB) *metered {
 
 func newMetered(t testing.TB) *metered {
 	t.Helper()
-	m := &metered{TB: t, proxy: dynamotest.Start(t, mototest.Start(t)), clock: kvtest.NewClock()}
+	m := &metered{TB: t, proxy: dynamotest.Start(t, mototest.Start(t)).Split(), clock: kvtest.NewClock()}
 	table := fmt.Sprint("rooms", time.Now().UnixNano())
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil

@@ -47,7 +47,7 @@ type Proxy struct {
 	priced bool    // units are counted, which costs the emulator a reading of every item
 	spent  map[string]*second
 	now    func() time.Time
-	split  split
+	split  *split            // nil: tables stay whole
 	done   map[string][]byte // answers of transactions, by ClientRequestToken
 }
 
@@ -68,10 +68,19 @@ func Start(t testing.TB, target string) *Proxy {
 	t.Helper()
 	p := &Proxy{target: target, spent: make(map[string]*second), done: make(map[string][]byte), now: time.Now, client: &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: 4, DisableCompression: true},
-	}, split: split{made: make(map[string]object), used: make(map[string]bool)}}
+	}}
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
 	p.URL = server.URL
+	return p
+}
+
+// Split has each table made from now on stand in many small ones at the emulator, for
+// tests that write thousands of items. It returns p.
+func (p *Proxy) Split() *Proxy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.split = &split{made: make(map[string]object), used: make(map[string]bool)}
 	return p
 }
 

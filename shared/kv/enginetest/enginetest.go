@@ -117,9 +117,11 @@ func startRedis(t *testing.T) open {
 
 func startDynamoDB(t *testing.T) open { return dynamoDBAt(dynamotest.Start(t, mototest.Start(t)).URL) }
 
-// DynamoDB returns an empty store on DynamoDB's emulator, for tests that open their
-// own stores.
-func DynamoDB(t *testing.T, now func() time.Time) (kv.Store, error) { return startDynamoDB(t)(t, now) }
+// DynamoDB returns an empty store on DynamoDB's emulator, for storms, which write
+// thousands of items.
+func DynamoDB(t *testing.T, now func() time.Time) (kv.Store, error) {
+	return dynamoDBAt(dynamotest.Start(t, mototest.Start(t)).Split().URL)(t, now)
+}
 
 func dynamoDBAt(endpoint string) open {
 	const region = "eu-central-1"
