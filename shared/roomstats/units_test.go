@@ -241,7 +241,7 @@ func TestTenThousandJoins(t *testing.T) {
 				return true
 			}
 		}
-		return strings.HasPrefix(partition, "presence/")
+		return strings.HasPrefix(partition, "presence/") || strings.HasPrefix(partition, "userdata/")
 	}}
 	m.proxy.Units()
 	var most, sum float64
