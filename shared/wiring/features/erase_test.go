@@ -36,7 +36,7 @@ var allowed = []struct {
 	{"roomstats/", "l/", 0, "a segment"},
 	{"roomstats/", "g/", 0, "a segment"},
 	{"roomstats/", "p/", 0, "a segment"},
-	{"roomstats/credits/", "c/", 0, "a segment"},
+	{"roomstats/", "c/", 0, "a segment, of a group that is no room or of credits"},
 	{"match/", "", 8 * day, "a team that is over"},
 	{"match/team/", "team", 0, "a team that is open ends by itself"},
 	{"desk/", "", 181 * day, "the desk's tickets"},
