@@ -279,7 +279,7 @@ func TestShare(t *testing.T) {
 				if most, allowed := c.im.most(path), int(200*tt.share); most > max(allowed, 1) || c.im.refused > 0 {
 					t.Errorf("%d calls within a second of %d, %d refused", most, allowed, c.im.refused)
 				}
-				pieces, streamed, latest := 0, 0, time.Duration(0)
+				pieces, streamed, latest, gaps, longest := 0, 0, time.Duration(0), time.Duration(0), time.Duration(0)
 				for n, user := range users {
 					want := strings.TrimSpace(strings.Join(c.model.words(questions[n]), ""))
 					if got := said(user); len(got) != 1 || got[0] != want {
@@ -298,7 +298,9 @@ func TestShare(t *testing.T) {
 						if i == 0 {
 							continue
 						}
-						if took := piece.at.Sub(all[i-1].at); took > tt.most || took < 400*time.Millisecond && !piece.last {
+						took := piece.at.Sub(all[i-1].at)
+						gaps, longest = gaps+took, max(longest, took)
+						if took > tt.most || took < 400*time.Millisecond && !piece.last {
 							t.Errorf("user %d: piece %d of %d follows after %v", n, i, len(all), took)
 						}
 					}
@@ -311,7 +313,8 @@ func TestShare(t *testing.T) {
 				if (streamed == tt.users) != tt.all || streamed == 0 {
 					t.Errorf("%d of %d answers are streamed", streamed, tt.users)
 				}
-				t.Logf("%d answers in %d pieces, at most %d calls a second, last pieces within %v; %d sent as a whole", streamed, pieces, c.im.most(path), latest, tt.users-streamed)
+				t.Logf("%d answers in %d pieces, one every %v on average and %v at most, at most %d calls a second, last pieces within %v; %d sent as a whole",
+					streamed, pieces, gaps/time.Duration(max(pieces-streamed, 1)), longest, c.im.most(path), latest, tt.users-streamed)
 			})
 		})
 	}
