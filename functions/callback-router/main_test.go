@@ -98,19 +98,19 @@ func TestForwardsWhatItHasNoSettingsFor(t *testing.T) {
 	}
 }
 
-// TestGroupMessagesForRobots: of what groups say, the chatbots' function gets the
-// messages of tickets' groups, from which people may call the robot back, and is
-// invoked for no other.
-func TestGroupMessagesForRobots(t *testing.T) {
+// TestMessagesOfTicketsGroups: of what groups say, the chatbots' function gets the
+// messages of tickets' groups, from which people may call the robot back, and the
+// desk's those of its requesters. They are invoked for no other.
+func TestMessagesOfTicketsGroups(t *testing.T) {
 	asked := make(chan string, 10)
 	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		asked <- string(body)
+		asked <- r.URL.Path + " " + string(body)
 		_, _ = w.Write([]byte(`{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}`))
 	}))
 	defer far.Close()
 	router := faastest.StartLocal(t, faastest.Build(t, "."), kit.Settings(map[string]string{
-		"STATE_URL": "redis://" + redistest.Start(t).Addr, "FORWARD_BOT_RESPONDER": far.URL + "/im",
+		"STATE_URL": "redis://" + redistest.Start(t).Addr, "FORWARD_BOT_RESPONDER": far.URL + "/bot/im", "FORWARD_TICKET_CREATOR": far.URL + "/desk/im",
 	}))
 	for i, group := range []string{"lobby", "@TGS#2J4SZEAEL", "ZENDESK#123", "500000000000001AAA"} {
 		body := strings.Replace(kit.AfterSend("alice", i+1), `"lobby"`, strconv.Quote(group), 1)
@@ -121,12 +121,20 @@ func TestGroupMessagesForRobots(t *testing.T) {
 		kit.Read(t, res).WantCode(t, 0)
 	}
 	close(asked)
-	var groups []string
-	for body := range asked {
-		groups = append(groups, body)
+	all := []string{}
+	for one := range asked {
+		all = append(all, one)
 	}
-	if len(groups) != 2 || !strings.Contains(groups[0], "ZENDESK#123") || !strings.Contains(groups[1], "500000000000001AAA") {
-		t.Errorf("forwarded are %q", groups)
+	for _, function := range []string{"/bot/im", "/desk/im"} {
+		var got []string
+		for _, one := range all {
+			if strings.HasPrefix(one, function) {
+				got = append(got, one)
+			}
+		}
+		if len(got) != 2 || !strings.Contains(got[0], "ZENDESK#123") || !strings.Contains(got[1], "500000000000001AAA") {
+			t.Errorf("to %s are forwarded %q", function, got)
+		}
 	}
 }
 

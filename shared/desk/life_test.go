@@ -1,6 +1,7 @@
 package desk_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/desk"
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
+	"github.com/backchannel-im/backchannel/shared/idem"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
@@ -45,6 +47,7 @@ func TestLife(t *testing.T) {
 		{"Merged", true, testMerged},
 		{"Earlier", true, testEarlier},
 		{"NotesStayInside", true, testNotesStayInside},
+		{"NotesEnd", true, testNotesEnd},
 		{"Away", true, testAway},
 		{"Returns", true, testReturns},
 		{"AgentsRoutes", true, testAgentsRoutes},
@@ -615,6 +618,51 @@ func testNotesStayInside(w *world) {
 	}
 	if len(state.Messages) != before || p.status("jane", id) != "assigned" {
 		w.Errorf("%d messages, were %d", len(state.Messages), before)
+	}
+	p.quiet()
+}
+
+// bounded is a desk that sees how long a note may take.
+type bounded struct {
+	desk.Desk
+	limits []time.Duration // 0: for ever
+}
+
+func (b *bounded) AddNote(ctx context.Context, id string, n desk.Note) error {
+	limit := time.Duration(0)
+	if end, is := ctx.Deadline(); is {
+		limit = time.Until(end)
+	}
+	b.limits = append(b.limits, limit)
+	return b.Desk.AddNote(ctx, id, n)
+}
+
+// testNotesEnd: a desk that does not answer keeps no agent waiting for ever, whether
+// the answer to him is kept for repeats or not.
+func testNotesEnd(w *world) {
+	b := &bounded{Desk: w.desk}
+	w.conf.Desk, w.doors.Keeper = b, idem.New(w.store, w.Clock.Now)
+	p := w.process(w.store)
+	id, _ := p.opens("jane")
+	p.told(w.fake.Assign(id, "701"))
+	p.work()
+	b.limits = nil
+	for _, key := range []string{"", "note-1", "note-1"} {
+		r := w.as("701", http.MethodPost, "/tickets/"+id+"/notes", `{"text":"he is difficult"}`)
+		if key != "" {
+			r.Header.Set("Idempotency-Key", key)
+		}
+		if a := p.do(r); a.status != http.StatusCreated {
+			w.Fatalf("%d %s", a.status, a.text)
+		}
+	}
+	if len(b.limits) != 2 {
+		w.Fatalf("%d notes, want 2", len(b.limits))
+	}
+	for _, limit := range b.limits {
+		if limit <= 0 || limit > 25*time.Second {
+			w.Errorf("a note may take %v", limit)
+		}
 	}
 	p.quiet()
 }

@@ -109,7 +109,16 @@ func (t *Tickets) askSurvey(ctx context.Context, r recording) error {
 
 // Register adds the callback by which a requester answers a survey, comes back to
 // a ticket that was solved, and is told that nobody is there.
-func (t *Tickets) Register(m *callback.Mux) { callback.After(m, "desk", t.heard) }
+func (t *Tickets) Register(m *callback.Mux) {
+	about := t.conf.IsGroup
+	if about == nil {
+		about = func(groupID string) bool {
+			_, may := t.ticketOfGroup(groupID)
+			return may
+		}
+	}
+	callback.AfterAbout(m, "desk", func(e *callback.GroupAfterSendMsg) bool { return about(e.GroupID) }, t.heard)
+}
 
 // heard looks at a message of a requester. It is idempotent by the message: what
 // follows is an entry of the ticket's mailbox, named by it, or a send of package

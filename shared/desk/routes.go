@@ -134,9 +134,9 @@ type imAnswer struct {
 	GroupID      string `json:"GroupId,omitempty"`
 }
 
-// openTime is how long a request for a ticket may take. What is not done by then
-// goes on without the caller.
-const openTime = 25 * time.Second
+// requestTime bounds a request that makes something at the desk. What a request for
+// a ticket has not done by then goes on without the caller.
+const requestTime = 25 * time.Second
 
 func (t *Tickets) createTicket(bans *api.Bans) api.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -154,7 +154,7 @@ func (t *Tickets) createTicket(bans *api.Bans) api.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), openTime)
+		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 		defer cancel()
 		opened, returned := Opened{}, false
 		if reuse {

@@ -45,6 +45,9 @@ type Config struct {
 	GroupPrefix string
 	// IDPrefix begins the id of every ticket of the desk; "": none does.
 	IDPrefix string
+	// IsGroup reports whether a group may be a ticket's, by its id alone, where the
+	// desk and so the prefixes are not known: at a router. nil: by the prefixes.
+	IsGroup func(groupID string) bool
 	// Greeter is the account that greets, which must exist: an admin does.
 	Greeter  string
 	Greeting string // what it says; "": nothing

@@ -205,7 +205,7 @@ func (t *Tickets) agentRoutes(mux *http.ServeMux, d Doors) {
 	if d.Keeper != nil {
 		addNote = api.Idempotent(d.Keeper, addNote)
 	}
-	browser(http.MethodPost, "/tickets/{id}/notes", addNote)
+	browser(http.MethodPost, "/tickets/{id}/notes", api.Within(requestTime, addNote))
 }
 
 // Who may call a route of a ticket, beside servers.

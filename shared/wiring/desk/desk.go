@@ -63,7 +63,7 @@ func read(s *wiring.Settings) wiring.Open {
 	return func(_ context.Context, h *wiring.House) (err error) {
 		conf := d.conf
 		if conf.Desk == nil {
-			conf.Store = h.Store
+			conf.Store, conf.IsGroup = h.Store, isGroup
 			h.Callbacks(desk.New(conf).Register) // for the router, which asks what they want
 			return nil
 		}
@@ -82,6 +82,11 @@ func read(s *wiring.Settings) wiring.Open {
 		})
 		return nil
 	}
+}
+
+// isGroup reports whether a group may be a ticket's of either desk.
+func isGroup(groupID string) bool {
+	return strings.HasPrefix(groupID, zendesk.GroupPrefix) || strings.HasPrefix(groupID, salesforce.GroupPrefix+salesforce.IDPrefix)
 }
 
 // readLife reads what is said to requesters, and when.
