@@ -180,7 +180,7 @@ export class Chat {
   line(item) {
     if (item.note) return element("p", { className: "note" }, item.note);
     const parts = { text: element("span", { className: "text" }), state: element("small"), act: element("span", { className: "acts" }) };
-    const name = element("b", {}, item.from);
+    const name = element("b", {}, this.options.nameOf?.(item.from) ?? item.from);
     const node = element("p", {}, element("span", { className: "from" }, name), parts.text, parts.state, parts.act);
     Object.assign(node, { parts, name });
     node.dataset.message = `${item.from} ${item.random}`;

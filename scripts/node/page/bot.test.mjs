@@ -11,12 +11,14 @@ story("an answer appears while it is written, its source opens, and a person tak
   await write(page, "alice", "tell me a story");
   const writing = said.locator("p.writing");
   await writing.filter({ hasText: "Once upon a time" }).waitFor(); // and its end is not there yet
+  await shot(page, "bot-writing");
   await said.locator("p:not(.writing)").filter({ hasText: "happily ever after." }).waitFor();
   assert.equal(await said.getByText("Once upon a time").count(), 1);
 
   await write(page, "alice", "how long can I send it back?");
   const source = said.getByRole("link", { name: /help\/returns\.md#how-long-you-have$/ });
   await source.waitFor();
+  assert.match(await said.locator("p").last().innerText(), /^Robo.*\[1\]\n+\[1\] Returns/s, "the source stands on a line of its own");
   await said.getByText("within 30 days of delivery").waitFor();
   await shot(page, "bot-source");
   const [opened] = await Promise.all([page.waitForEvent("popup"), source.click()]);
@@ -38,6 +40,7 @@ story("an answer appears while it is written, its source opens, and a person tak
 
 story("on a phone an answer grows, and its source opens", async () => {
   const page = await open({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }, "direct");
+  await page.locator("#cast").getByRole("button", { name: "bob" }).tap(); // one window at a time
   await online(page, "bob");
   await press(page, "bob", "Robo");
   const said = log(page, "bob");

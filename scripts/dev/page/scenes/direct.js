@@ -39,6 +39,7 @@ export const direct = {
       listeners.push(onItems);
       return {
         top: list,
+        nameOf,
         sayings: ["Good morning", "tell me a story", "how long can I send it back?", "I want a person", "what do you remember?", "/forget"],
         place: (user) => ({ peer: chosen && chosen !== user ? chosen : peers(user)[0] }),
         onOpen: (c) => { chat = c; chosen = peers(first)[0]; renew(); },
