@@ -218,7 +218,9 @@ func tag(text string) (n int, open bool) {
 	if !known {
 		return 0, false
 	}
-	if stop := strings.IndexByte(text, '>'); stop >= 0 {
+	// A longer one loses its < whether its end is there yet or not: what was shown
+	// while the answer was written must stand in the end.
+	if stop := strings.IndexByte(text[:min(len(text), longestLink)], '>'); stop >= 0 {
 		return stop + 1, false
 	}
 	if len(text) < longestLink {
