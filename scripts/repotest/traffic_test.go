@@ -27,6 +27,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/faas/faastest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/mail/mailtest"
 	"github.com/backchannel-im/backchannel/shared/match/matchtest"
 	"github.com/backchannel-im/backchannel/shared/mototest"
@@ -184,6 +185,17 @@ type cloud struct {
 	down      atomic.Bool // no function URL answers
 }
 
+// faults returns what a function logged as errors.
+func (c *cloud) faults(function string) string {
+	var out strings.Builder
+	for _, line := range c.lambdas[function].Logs() {
+		if line["level"] == "ERROR" {
+			fmt.Fprintf(&out, "\n\t%v", line)
+		}
+	}
+	return out.String()
+}
+
 func startCloud(t *testing.T, form string, functions []deployment.Function) *cloud {
 	t.Helper()
 	moto := mototest.Start(t)
@@ -294,14 +306,27 @@ func (c *cloud) ask(function string, r *http.Request, status int) kit.Answer {
 	}
 	a := kit.Read(c.T, res)
 	if a.Status != status {
-		c.Errorf("%s: %s %s: %d %s, want %d", function, r.Method, r.URL.Path, a.Status, a.Text, status)
+		c.Errorf("%s: %s %s: %d %s, want %d%s", function, r.Method, r.URL.Path, a.Status, a.Text, status, c.faults(function))
 	}
 	return a
 }
 
-// hear sends a callback to a function.
+// hear sends a callback to a function, and like IM sends it once more where the
+// answer is 500: on a busy machine moto takes longer than a callback has.
 func (c *cloud) hear(function, body string) {
 	c.Helper()
+	for range 2 {
+		res, err := c.lambdas[function].Do(faastest.FunctionURL, kit.Callback(c.T, body))
+		if err != nil {
+			c.Fatalf("%s: a callback: %v", function, err)
+		}
+		if a := kit.Read(c.T, res); a.Status != http.StatusInternalServerError {
+			if a.Status != http.StatusOK {
+				c.Errorf("%s: a callback: %d %s%s", function, a.Status, a.Text, c.faults(function))
+			}
+			return
+		}
+	}
 	c.ask(function, kit.Callback(c.T, body), http.StatusOK)
 }
 
@@ -444,8 +469,14 @@ func (c *cloud) drive(of func(function string) string) {
 	c.ask(worker, get("/jobs"), 200)
 	c.ask(worker, get("/users/alice/records"), 200)
 	c.ask(worker, withMethod("DELETE", get("/users/bob/records")), 200)
-	if err := c.lambdas[of("clock")].Schedule(); err != nil {
-		c.Errorf("the clock: %v", err)
+	// A tick has less than a minute, and the next one goes on from there.
+	tick := c.lambdas[of("clock")].Schedule
+	err := tick()
+	for more := 3; err != nil && more > 0; more-- {
+		err = tick()
+	}
+	if err != nil {
+		c.Errorf("the clock: %v%s", err, c.faults(of("clock")))
 	}
 	c.work(worker)
 }
@@ -463,10 +494,14 @@ func TestPoliciesAreTheTraffic(t *testing.T) {
 	isBundle := func(f deployment.Function) bool { return f.Name == "bundle" }
 	split := startCloud(t, "split-", slices.DeleteFunc(slices.Clone(functions), isBundle))
 	split.drive(func(function string) string { return function })
-	whole := startCloud(t, "bundle-", slices.DeleteFunc(slices.Clone(functions), func(f deployment.Function) bool { return !isBundle(f) }))
-	whole.drive(func(string) string { return "bundle" })
-	recorders := maps.Clone(split.recorders)
-	maps.Copy(recorders, whole.recorders)
+	recorders := split.recorders
+	if enginetest.Full() { // the bundle does in one process what the others did
+		whole := startCloud(t, "bundle-", slices.DeleteFunc(slices.Clone(functions), func(f deployment.Function) bool { return !isBundle(f) }))
+		whole.drive(func(string) string { return "bundle" })
+		maps.Copy(recorders, whole.recorders)
+	} else {
+		functions = slices.DeleteFunc(functions, isBundle)
+	}
 	idle := map[string]bool{} // "policy: action" that nobody has used
 	busy := map[string]bool{}
 	for _, f := range functions {
@@ -479,6 +514,7 @@ func TestPoliciesAreTheTraffic(t *testing.T) {
 					some, busy[policy+": "+pair] = true, true
 				} else {
 					idle[policy+": "+pair] = true
+					t.Logf("%s may, and did not, %s", f.Name, pair)
 				}
 				delete(used, pair)
 			}
