@@ -96,3 +96,34 @@ story("the same at Salesforce, where a closed case waits for its requester", asy
     await stop(salesforce.dev);
   }
 });
+
+story("on a phone a shopper asks, is assigned an agent in the list, and both chat", async () => {
+  const page = await open({ viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }, "desk");
+  const turn = (to) => page.locator("#cast").getByRole("button", { name: to, exact: true }).tap();
+  const fits = async (what) => {
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(wide, 0, `${what} scrolls sideways`);
+    await shot(page, `desk-phone-${what}`);
+  };
+  const shop = shopOf(page), desk = deskOf(page, "701");
+  await launcher(shop).tap();
+  await shop.getByLabel("Your e-mail").fill("bea@example.com");
+  await shop.getByLabel("How can we help?").fill(question);
+  await shop.getByRole("button", { name: "Start chat" }).tap();
+  await said(shop, question).waitFor();
+  await fits("shop");
+  await turn("Tickets");
+  const ticket = page.locator("#tickets li.card").first();
+  await ticket.filter({ hasText: question }).waitFor();
+  await ticket.getByRole("button", { name: "Assign 701" }).tap();
+  await ticket.getByRole("button", { name: "Solve, ticket" }).waitFor();
+  await fits("tickets");
+  await turn("Agent");
+  await said(desk, question).waitFor();
+  await write(desk, "Load paper");
+  await fits("agent");
+  await turn("Shop");
+  await said(shop, "Load paper").waitFor();
+  await fits("answered");
+  await close(page);
+});
