@@ -8,7 +8,7 @@
 // promise resolved. No request leaves the machine: the run fails if one tries. ONLY, an
 // environment variable, is a regular expression of the checks to run.
 import assert from "node:assert/strict";
-import { alice, bob, check, checks, control, running, stop, strangers } from "./chatsdk/harness.mjs";
+import { alice, bob, check, checks, control, running, stop, strangers, version } from "./chatsdk/harness.mjs";
 
 check("login and SDK_READY", () => Promise.all([alice.login(), bob.login()]));
 for (const file of process.argv.slice(6)) await import(`./chatsdk/${file}.mjs`);
