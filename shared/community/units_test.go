@@ -92,7 +92,7 @@ func TestUnits(t *testing.T) {
 			p.later(2)
 			return code
 		})},
-		{"200 users join", 1, 1.1 * many, 3.3 * many, func() {
+		{"200 users join", 1, 2.2 * many, 5.6 * many, func() {
 			if _, err := w.Client().AddGroupMembers(t.Context(), prefix+"town", ids, true); err != nil {
 				t.Fatal(err)
 			}
