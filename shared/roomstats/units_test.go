@@ -280,10 +280,10 @@ func TestUnitsOnRedis(t *testing.T) {
 		before, do      func(m *metered, n int)
 		requests, bytes float64 // an event, at most
 	}{
-		{"a message, 100 users write", 640, nil, func(m *metered, n int) { m.messages(n, 100) }, 1.6, 700},
+		{"a message, 100 users write", 640, nil, func(m *metered, n int) { m.messages(n, 100) }, 1.9, 700},
 		{"a batch of likes, five of each user", 250, nil, func(m *metered, n int) { m.likes(n, n/5) }, 2.2, 800},
 		{"a gift", 200, nil, func(m *metered, n int) { m.gifts(n, 50) }, 6, 2000},
-		{"a join", 400, nil, func(m *metered, n int) { m.joins(0, n) }, 9, 2500},
+		{"a join", 400, nil, func(m *metered, n int) { m.joins(0, n) }, 10, 2500},
 		{"a leave", 200, func(m *metered, n int) { m.joins(0, n) }, (*metered).exits, 9, 2500},
 	} {
 		server.Command("FLUSHALL")
