@@ -194,8 +194,8 @@ func TestOpenRefuses(t *testing.T) {
 		return string(c)
 	}
 	for name, tt := range map[string]struct{ data, says string }{
-		"nothing":        {"", "none"},
-		"JSON":           {`{"version":"1","words":[]}`, "none"},
+		"nothing":        {"", "not a rule image"},
+		"JSON":           {`{"version":"1","words":[]}`, "not a rule image"},
 		"another format": {change(4, 0x80), "format"},
 		"cut off":        {string(good[:len(good)-8]), "bytes"},
 		"longer":         {string(good) + "\x00", "bytes"},
