@@ -2,19 +2,15 @@ package community_test
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
 	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/mototest"
 	"github.com/backchannel-im/backchannel/shared/rulestest"
@@ -49,7 +45,7 @@ func (s *counted) Commit(ctx context.Context, partition, op string, writes ...kv
 func TestUnits(t *testing.T) {
 	proxy := dynamotest.Start(t, mototest.Start(t))
 	clock := kvtest.NewClock()
-	store := &counted{Store: onDynamoDB(t, proxy.URL, clock)}
+	store := &counted{Store: enginetest.DynamoDB(t, proxy.URL, clock.Now)}
 	r := &rates{now: clock.Now}
 	r.reset()
 	w := newWorld(t, store, clock, rulestest.Options{OnREST: r.heard})
@@ -176,23 +172,4 @@ func TestUnits(t *testing.T) {
 			t.Errorf("%s costs %.1f write and %.1f read units, at most %.0f and %.0f were said", c.name, u.Write/times, u.Read/times, c.writes, c.reads)
 		}
 	}
-}
-
-func onDynamoDB(t *testing.T, endpoint string, clock *kvtest.Clock) kv.Store {
-	t.Helper()
-	const region = "eu-central-1"
-	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-	})
-	table := "communities-" + rand.Text()
-	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: aws.String(endpoint), Credentials: credentials})
-	if _, err := client.CreateTable(t.Context(), dynamokv.TableInput(table)); err != nil {
-		t.Fatal(err)
-	}
-	store, err := dynamokv.Open(t.Context(), table, dynamokv.Options{Region: region, Endpoint: endpoint, Credentials: credentials, Now: clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return store
 }

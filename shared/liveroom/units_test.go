@@ -1,21 +1,15 @@
 package liveroom_test
 
 import (
-	"context"
-	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
-	"github.com/backchannel-im/backchannel/shared/kv"
-	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
 	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
 	"github.com/backchannel-im/backchannel/shared/mototest"
@@ -29,7 +23,7 @@ import (
 func TestUnits(t *testing.T) {
 	proxy := dynamotest.Start(t, mototest.Start(t))
 	clock := kvtest.NewClock()
-	w := newWorld(t, onDynamoDB(t, proxy.URL, clock), clock)
+	w := newWorld(t, enginetest.DynamoDB(t, proxy.URL, clock.Now), clock)
 	w.conf.History = liveroom.History{}
 	off := w.process(w.store)
 	off.opens("show")
@@ -83,25 +77,6 @@ func TestUnits(t *testing.T) {
 			t.Errorf("%s costs %.1f write and %.1f read units, at most %.0f and %.0f were said", c.name, u.Write/times, u.Read/times, c.writes, c.reads)
 		}
 	}
-}
-
-func onDynamoDB(t *testing.T, endpoint string, clock *kvtest.Clock) kv.Store {
-	t.Helper()
-	const region = "eu-central-1"
-	key := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-	})
-	table := "rooms-" + rand.Text()
-	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: aws.String(endpoint), Credentials: key})
-	if _, err := client.CreateTable(t.Context(), dynamokv.TableInput(table)); err != nil {
-		t.Fatal(err)
-	}
-	store, err := dynamokv.Open(t.Context(), table, dynamokv.Options{Region: region, Endpoint: endpoint, Credentials: key, Now: clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return store
 }
 
 func beforeSend(groupID, from string) callback.Event {

@@ -1,16 +1,11 @@
 package mail_test
 
 import (
-	"context"
 	"fmt"
 	"testing"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
-	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
 	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/mail"
 	"github.com/backchannel-im/backchannel/shared/mototest"
@@ -24,20 +19,7 @@ func TestUnits(t *testing.T) {
 	}
 	proxy := dynamotest.Start(t, mototest.Start(t))
 	clock := kvtest.NewClock()
-	table := fmt.Sprint("mail", time.Now().UnixNano())
-	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-	})
-	const region = "eu-central-1"
-	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: &proxy.URL, Credentials: credentials})
-	if _, err := client.CreateTable(t.Context(), dynamokv.TableInput(table)); err != nil {
-		t.Fatal(err)
-	}
-	store, err := dynamokv.Open(t.Context(), table, dynamokv.Options{Region: region, Endpoint: proxy.URL, Credentials: credentials, Now: clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
+	store := enginetest.DynamoDB(t, proxy.URL, clock.Now)
 	w := newWorld(t, store, clock)
 	p := w.process(store)
 	users := names("u", 500)

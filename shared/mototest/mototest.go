@@ -4,9 +4,12 @@ package mototest
 
 import (
 	"context"
+	_ "embed"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
@@ -16,6 +19,11 @@ import (
 
 // patience bounds the wait for the server, which imports half of Python first.
 const patience = 60 * time.Second
+
+// fewerItems has moto look at the items of a call alone, see the file.
+//
+//go:embed sitecustomize.py
+var fewerItems []byte
 
 var shared struct {
 	sync.Mutex
@@ -62,7 +70,16 @@ func start() (string, error) {
 	if err := listener.Close(); err != nil {
 		return "", err
 	}
+	modules, err := os.MkdirTemp("", "mototest-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(modules) // the server has read it when it answers
+	if err := os.WriteFile(filepath.Join(modules, "sitecustomize.py"), fewerItems, 0o600); err != nil {
+		return "", err
+	}
 	cmd := exec.Command(path, "-H", "127.0.0.1", "-p", port)
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+modules)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {

@@ -9,14 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
-	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
 	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
@@ -59,21 +55,8 @@ func newMeteredOnBolt(t testing.TB) *metered {
 
 func newMetered(t testing.TB) *metered {
 	t.Helper()
-	m := &metered{TB: t, proxy: dynamotest.Start(t, mototest.Start(t)).Split(), clock: kvtest.NewClock()}
-	table := fmt.Sprint("rooms", time.Now().UnixNano())
-	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-	})
-	client := dynamodb.New(dynamodb.Options{Region: "eu-central-1", BaseEndpoint: &m.proxy.URL, Credentials: credentials})
-	if _, err := client.CreateTable(t.Context(), dynamokv.TableInput(table)); err != nil {
-		t.Fatal(err)
-	}
-	store, err := dynamokv.Open(t.Context(), table, dynamokv.Options{Region: "eu-central-1", Endpoint: m.proxy.URL, Credentials: credentials, Now: m.clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	m.stats = New(Config{Store: store, Now: m.clock.Now})
+	m := &metered{TB: t, proxy: dynamotest.Start(t, mototest.Start(t)), clock: kvtest.NewClock()}
+	m.stats = New(Config{Store: enginetest.DynamoDB(t, m.proxy.URL, m.clock.Now), Now: m.clock.Now})
 	return m
 }
 

@@ -112,11 +112,7 @@ func BenchmarkUnits(b *testing.B) {
 	proxy := dynamotest.Start(b, mototest.Start(b))
 	for _, m := range mechanisms {
 		b.Run(m.name, func(b *testing.B) {
-			store, err := dynamoDBAt(proxy.URL)(b, time.Now)
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer store.Close()
+			store := DynamoDB(b, proxy.URL, time.Now)
 			run(b, store, m.prepare, func(ctx context.Context, s kv.Store, n int) error {
 				if n == 0 {
 					proxy.Units() // counting begins

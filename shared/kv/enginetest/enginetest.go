@@ -115,29 +115,34 @@ func startRedis(t *testing.T) open {
 	}
 }
 
-func startDynamoDB(t *testing.T) open { return dynamoDBAt(dynamotest.Start(t, mototest.Start(t)).URL) }
-
-// DynamoDB returns an empty store on DynamoDB's emulator, for storms, which write
-// thousands of items.
-func DynamoDB(t *testing.T, now func() time.Time) (kv.Store, error) {
-	return dynamoDBAt(dynamotest.Start(t, mototest.Start(t)).Split().URL)(t, now)
+func startDynamoDB(t *testing.T) open {
+	endpoint := dynamotest.Start(t, mototest.Start(t)).URL
+	return func(t testing.TB, now func() time.Time) (kv.Store, error) { return openDynamoDB(t, endpoint, now) }
 }
 
-func dynamoDBAt(endpoint string) open {
+// DynamoDB returns an empty store, a table of its own of the emulator at endpoint,
+// which is closed when the test ends.
+func DynamoDB(t testing.TB, endpoint string, now func() time.Time) kv.Store {
+	t.Helper()
+	store, err := openDynamoDB(t, endpoint, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+func openDynamoDB(t testing.TB, endpoint string, now func() time.Time) (kv.Store, error) {
 	const region = "eu-central-1"
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})
 	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: aws.String(endpoint), Credentials: credentials})
-	return func(t testing.TB, now func() time.Time) (kv.Store, error) {
-		// A table for each test: moto copies the whole of it with every
-		// transaction.
-		table := "test-" + rand.Text()
-		if _, err := client.CreateTable(t.Context(), dynamokv.TableInput(table)); err != nil {
-			return nil, err
-		}
-		return dynamokv.Open(t.Context(), table, dynamokv.Options{Region: region, Endpoint: endpoint, Credentials: credentials, Now: now})
+	table := "test-" + rand.Text()
+	if _, err := client.CreateTable(t.Context(), dynamokv.TableInput(table)); err != nil {
+		return nil, err
 	}
+	return dynamokv.Open(t.Context(), table, dynamokv.Options{Region: region, Endpoint: endpoint, Credentials: credentials, Now: now})
 }
 
 // EachDeath lives through the death of a process at each of its commits, once

@@ -90,7 +90,7 @@ func testTallyFull(t *testing.T, s *suite) {
 // testTallyRow: each event counts once in the first segment of a row that has
 // room, however often it is tallied and whatever came in between.
 func testTallyRow(t *testing.T, s *suite) {
-	const events, each = 25, 8
+	const events, each = 10, 3
 	count := func(n int) kv.Outcome {
 		o, err := kv.TallyRow(t.Context(), s.Store, s.partition, "row", kv.Event{ID: fmt.Sprint("e", n), At: s.clock.Now(), Limit: each}, by("n", 1))
 		s.must(err)

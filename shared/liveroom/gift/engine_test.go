@@ -11,9 +11,11 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
+	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
+	"github.com/backchannel-im/backchannel/shared/mototest"
 	"github.com/backchannel-im/backchannel/shared/redistest"
 )
 
@@ -130,10 +132,5 @@ func openRedis(t *testing.T, clock *kvtest.Clock) *engine {
 // openDynamoDB returns a table of the emulator, which keeps nothing over a restart.
 func openDynamoDB(t *testing.T, clock *kvtest.Clock) *engine {
 	t.Helper()
-	store, err := enginetest.DynamoDB(t, clock.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
-	return &engine{Store: store}
+	return &engine{Store: enginetest.DynamoDB(t, dynamotest.Start(t, mototest.Start(t)).URL, clock.Now)}
 }

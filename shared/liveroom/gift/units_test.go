@@ -1,20 +1,16 @@
 package gift_test
 
 import (
-	"context"
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/boltkv"
-	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
 	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom/gift"
 	"github.com/backchannel-im/backchannel/shared/mototest"
@@ -29,20 +25,7 @@ func TestUnits(t *testing.T) {
 	}
 	proxy := dynamotest.Start(t, mototest.Start(t))
 	clock := kvtest.NewClock()
-	table := fmt.Sprint("gifts", time.Now().UnixNano())
-	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
-	})
-	const region = "eu-central-1"
-	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: &proxy.URL, Credentials: credentials})
-	if _, err := client.CreateTable(t.Context(), dynamokv.TableInput(table)); err != nil {
-		t.Fatal(err)
-	}
-	store, err := dynamokv.Open(t.Context(), table, dynamokv.Options{Region: region, Endpoint: proxy.URL, Credentials: credentials, Now: clock.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = store.Close() })
+	store := enginetest.DynamoDB(t, proxy.URL, clock.Now)
 	alone, combo := measure(t, store, clock, func() float64 { return proxy.Units().Write })
 	t.Logf("write units a gift: %.1f alone, %.1f in a combo of 99", alone, combo)
 	if combo >= alone || alone > 40 || combo > 20 || combo < 8 {
