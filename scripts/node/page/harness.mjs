@@ -48,7 +48,7 @@ export function story(name, body) {
     try {
       await body();
     } catch (first) {
-      t.diagnostic(`tried twice: ${name}: ${String(first.message).split("\n")[0]}`);
+      t.diagnostic(`tried twice: ${name}: ${brief(first)}`);
       await leave();
       await stop(server.dev);
       server = await start(`again-${++tries}`, 0, 0);
@@ -63,6 +63,9 @@ export function story(name, body) {
     }
   });
 }
+
+// brief is an error in one line, with what the story waited for.
+const brief = ({ message }) => String(message).replaceAll(/\u001b\[\d+m/g, "").split("\n").filter((line, i) => i === 0 || line.includes("waiting for")).map((line) => line.trim()).join(" ");
 
 async function leave() {
   for (const page of opened) await page.close().catch(() => {});

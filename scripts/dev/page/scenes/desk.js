@@ -12,7 +12,7 @@ export const desk = {
     document.head.append(style);
     const shop = element("iframe", { title: "Demo shop", src: "shop/?desk=1", allow: "clipboard-write" });
     stage.pane("Shop", element("section", { className: "framed", "aria-label": "Shop" }, shop));
-    let chosen = ""; // the group that the agent's page shows
+    let chosen = ""; // the ticket whose group the agent's page shows
     const list = element("ul", { id: "tickets" });
     const none = element("p", { className: "empty" }, "No ticket yet. Open the chat in the shop and ask something.");
     stage.pane("Tickets", element("section", { className: "tool", "aria-label": "Tickets" }, element("h2", {}, "Tickets"), list, none));
@@ -38,8 +38,8 @@ export const desk = {
       let agents;
       ({ tickets, agents } = await call("GET", "dev/tickets"));
       tickets.reverse();
-      if (!tickets.some((t) => t.group === chosen) && tickets[0]?.group) chosen = tickets[0].group;
-      const now = tickets.find((t) => t.group === chosen);
+      if (!tickets.some((t) => t.id === chosen)) chosen = tickets[0]?.id ?? "";
+      const now = tickets.find((t) => t.id === chosen);
       if (now?.members.includes(now.assignee)) await seat(now.assignee, now.group);
       patch(list, tickets, (t) => t.id, card, (node, t) => renew(node, t, agents));
       set(none, "hidden", tickets.length > 0);
@@ -47,7 +47,7 @@ export const desk = {
 
     function card(t) {
       const parts = { state: element("span", { className: "pill" }), text: element("p"), rating: element("p"), notes: element("ul", { "aria-label": `Notes of ticket ${t.id}` }), acts: element("p", { className: "acts" }) };
-      const show = button("Show", () => { chosen = t.group; return refresh(); }, { className: "link", "aria-label": `Show the conversation of ticket ${t.id}` });
+      const show = button("Show", () => { chosen = t.id; return refresh(); }, { className: "link", "aria-label": `Show the conversation of ticket ${t.id}` });
       return Object.assign(element("li", { className: "card" }, element("b", {}, `${t.subject}`), " ", parts.state, element("small", {}, ` ${t.id} `), show, parts.text, parts.rating, parts.acts, parts.notes), { parts });
     }
 
@@ -55,7 +55,7 @@ export const desk = {
       const { parts } = node;
       const status = t.status.toLowerCase();
       const over = status === "closed" || status === "solved";
-      node.classList.toggle("chosen", t.group === chosen);
+      node.classList.toggle("chosen", t.id === chosen);
       set(parts.state, "textContent", t.status);
       set(parts.text, "textContent", `in its group: ${t.members.join(", ") || "nobody"}`);
       set(parts.rating, "textContent", t.rating ? `rated ${t.rating} of 5` : "");
@@ -63,6 +63,7 @@ export const desk = {
       patch(parts.notes, t.notes.map((n, i) => ({ ...n, i })), (n) => `${n.i}`, (n) => element("li", {}, element("details", {}, element("summary", {}, n.text.split("\n")[0]), element("pre", {}, n.text))));
       const act = (label, path, body) => ({ label, do: async () => {
         await call("POST", `dev/tickets/${t.id}/${path}`, body);
+        if (path === "assign") chosen = t.id; // its agent answers now
         setTimeout(refresh, 300); // its job is on its way
       } });
       patch(parts.acts, [
