@@ -11,6 +11,8 @@ export class Conversation extends EventTarget {
   #byID = new Map();
   #solid = new Set(); // ids of messages that the history has shown
   #pending = []; // drafts that are not known to have arrived, oldest first
+  #readEarly = new Set(); // ids that a peer has read before the answer of their send came
+  #unconfirmed = false; // whether it shows or showed messages of others that IM does not know as read
   #older; // cursor
   #line = Promise.resolve(); // sends, one after the other
 
@@ -38,8 +40,10 @@ export class Conversation extends EventTarget {
   // #put takes a message that came, or came again. It says whether it is new.
   #put(message, order) {
     const known = this.#byID.get(message.id);
-    this.#byID.set(message.id, { ...message, read: message.read || known?.read, recalled: message.recalled || known?.recalled, order: known?.order ?? order, state: "sent" });
+    const read = message.read || known?.read || this.#readEarly.delete(message.id);
+    this.#byID.set(message.id, { ...message, read, recalled: message.recalled || known?.recalled, order: known?.order ?? order, state: "sent" });
     if (message.mine && message.key) this.#pending = this.#pending.filter((p) => p.key !== message.key); // it did arrive
+    if (!known && theirs(message)) this.#unconfirmed = true;
     return !known;
   }
 
@@ -58,7 +62,7 @@ export class Conversation extends EventTarget {
       if (!older || messages.some((m) => this.#solid.has(m.id))) break;
     }
     for (const m of found) {
-      this.#put(m, this.#orders.last++);
+      if (this.#put(m, this.#orders.last++) && before && theirs(m)) this.unread++; // it was missed
       this.#solid.add(m.id);
     }
     if (!before) this.#older = cursor;
@@ -122,11 +126,15 @@ export class Conversation extends EventTarget {
     this.#changed();
   }
 
+  // markRead is called whenever the end of the conversation is in sight. It tells IM
+  // only of messages that came since, by push or with the history.
   markRead() {
-    if (!this.unread) return;
+    if (!this.unread && !this.#unconfirmed) return;
+    const counted = this.unread > 0;
     this.unread = 0;
-    this.#changed();
-    this.transport.markRead(this.id).catch(() => {}); // the next message asks for it again
+    this.#unconfirmed = false;
+    if (counted) this.#changed();
+    this.transport.markRead(this.id).catch(() => (this.#unconfirmed = true)); // the next call retries
   }
 
   #told(e) {
@@ -142,7 +150,7 @@ export class Conversation extends EventTarget {
     switch (e.type) {
       case "message": {
         const isNew = this.#put(e.message, this.#orders.last++);
-        if (isNew && !e.message.mine && !e.message.recalled) {
+        if (isNew && theirs(e.message)) {
           this.unread++;
           this.typing = false;
         }
@@ -151,7 +159,10 @@ export class Conversation extends EventTarget {
         return;
       }
       case "read":
-        for (const id of e.ids) if (this.#byID.has(id)) this.#byID.get(id).read = true;
+        for (const id of e.ids) {
+          if (this.#byID.has(id)) this.#byID.get(id).read = true;
+          else this.#readEarly.add(id);
+        }
         return this.#changed();
       case "seen":
         this.unread = 0;
@@ -164,3 +175,5 @@ export class Conversation extends EventTarget {
     }
   }
 }
+
+const theirs = (message) => !message.mine && !message.recalled;

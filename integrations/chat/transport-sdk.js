@@ -134,15 +134,18 @@ class SDKTransport extends Listeners {
     return draft.kind === "image" ? this.chat.createImageMessage(file) : this.chat.createFileMessage(file);
   }
 
+  // markRead is of what came before the call. What fails is confirmed by a later one.
   async markRead(conversation) {
+    const waiting = this.#unconfirmed.get(conversation), unconfirmed = [...(waiting ?? [])];
     await this.#call(() => this.chat.setMessageRead({ conversationID: conversation }));
     this.tell({ type: "seen", conversation });
-    const unconfirmed = [...(this.#unconfirmed.get(conversation) ?? [])];
-    this.#unconfirmed.delete(conversation);
     for (let i = 0; i < unconfirmed.length; i += receiptsAtOnce) {
       const some = unconfirmed.slice(i, i + receiptsAtOnce);
       await this.#call(() => this.chat.sendMessageReadReceipt(some.map(([, m]) => m)));
-      for (const [id] of some) this.#keep(this.#confirmed, id, true);
+      for (const [id] of some) {
+        this.#keep(this.#confirmed, id, true);
+        waiting.delete(id);
+      }
     }
   }
 

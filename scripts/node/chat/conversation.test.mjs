@@ -34,6 +34,7 @@ class Fake extends Listeners {
   }
   async markRead() {
     this.read = (this.read ?? 0) + 1;
+    if (this.fails === "read") throw new Refused("lost", "no answer");
   }
 }
 const texts = (c) => c.messages.map((m) => m.text).join(" ");
@@ -124,6 +125,68 @@ test("sends keep their order, and unread counts end where they are read", async 
   c.close();
   fake.tell({ type: "message", message: fake.add("late") });
   assert.ok(!texts(c).includes("late"));
+});
+
+test("what came with the history is confirmed too, and what was missed counts as unread", async () => {
+  const fake = new Fake();
+  fake.add("before I came");
+  const c = new Conversation(fake, "C2Cbob");
+  c.unread = 1; // a view that opens reads what it holds, and does so before there is any
+  c.markRead();
+  await c.load();
+  assert.equal(c.unread, 0);
+  c.markRead();
+  c.markRead();
+  assert.equal(fake.read, 2);
+  fake.add("mine", { mine: true });
+  await c.load();
+  c.markRead();
+  assert.equal(fake.read, 2);
+  fake.add("missed");
+  await c.load();
+  fake.tell({ type: "message", message: fake.all.at(-1) }); // the push comes after the history
+  assert.equal(c.unread, 1);
+  c.markRead();
+  assert.deepEqual([c.unread, fake.read], [0, 3]);
+});
+
+test("a mark that fails is made again", async () => {
+  const fake = new Fake();
+  const c = new Conversation(fake, "C2Cbob");
+  await c.load();
+  fake.fails = "read";
+  fake.tell({ type: "message", message: fake.add("hi") });
+  c.markRead();
+  await settled();
+  fake.fails = "";
+  c.markRead();
+  c.markRead();
+  assert.deepEqual([c.unread, fake.read], [0, 2]);
+});
+
+test("a mark of another tab does not stand for what this one has not shown", async () => {
+  const fake = new Fake();
+  const c = new Conversation(fake, "C2Cbob");
+  await c.load();
+  fake.tell({ type: "message", message: fake.add("after that mark began") });
+  fake.tell({ type: "seen", conversation: "C2Cbob" });
+  c.markRead(); // its end comes into sight
+  assert.equal(fake.read, 1);
+});
+
+test("a message is read also where that is told before its send is answered", async () => {
+  const fake = new Fake();
+  const c = new Conversation(fake, "C2Cbob");
+  await c.load();
+  const send = fake.send;
+  fake.send = async (...args) => {
+    const m = await send.apply(fake, args);
+    fake.tell({ type: "read", conversation: "C2Cbob", ids: [m.id] });
+    return m;
+  };
+  c.send({ text: "hello" });
+  await settled();
+  assert.deepEqual(c.messages.map((m) => [m.text, m.state, m.read]), [["hello", "sent", true]]);
 });
 
 test("what strangers write into a message's data is read with care", () => {
