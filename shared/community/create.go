@@ -36,8 +36,8 @@ const ownTopics = "t-"
 // How GroupIDs begin that belong to a community: of private channels, and of
 // sub-channels that are groups of their own.
 const (
-	PrivatePrefix = "bcp-"
-	ThreadPrefix  = communityPrefix + "bct-"
+	privatePrefix = "bcp-"
+	threadPrefix  = communityPrefix + "bct-"
 	// VoicePrefix is how the names of TRTC's rooms begin that are voice channels.
 	VoicePrefix = "bcv-"
 )
@@ -54,7 +54,7 @@ func (c *Communities) Create(ctx context.Context, caller api.Caller, key string,
 		n.CommunityID = asked[:20]
 	}
 	id := CommunityID(n.CommunityID)
-	if id == "" || strings.HasPrefix(id, ThreadPrefix) {
+	if id == "" || strings.HasPrefix(id, threadPrefix) {
 		return Community{}, fault.New(fault.Invalid, "communityId is a GroupID of at most %d visible ASCII characters, %s included", im.MaxGroupID, communityPrefix)
 	}
 	if err := n.check(); err != nil {
@@ -117,7 +117,7 @@ func (c *Communities) begin(ctx context.Context, s *seen, n NewCommunity, asked,
 // newChannel makes a channel with a short name of its own.
 func (c Community) newChannel(short, name string, kind ChannelKind, slow int) Channel {
 	if kind == Private {
-		id := PrivatePrefix + digest(c.CommunityID, decimal(c.Generation), short)[:24]
+		id := privatePrefix + digest(c.CommunityID, decimal(c.Generation), short)[:24]
 		return Channel{ChannelID: id, Name: name, Kind: kind, SlowModeSeconds: slow, GroupID: id}
 	}
 	id := im.TopicIDOf(c.CommunityID, short)
@@ -215,7 +215,7 @@ func (c *Communities) refuse(ctx context.Context, s *seen, cause error, why stri
 // that made it; one of those to adopt becomes a community with the template's
 // channels, once: the record of an id is begun once for each time its group exists.
 func (c *Communities) created(ctx context.Context, e *callback.GroupAfterCreate) error {
-	if e.Type != im.Community || strings.HasPrefix(e.GroupID, ThreadPrefix) {
+	if e.Type != im.Community || strings.HasPrefix(e.GroupID, threadPrefix) {
 		return nil
 	}
 	s, err := c.load(ctx, e.GroupID)

@@ -85,7 +85,7 @@ func (c *Communities) place(ctx context.Context, groupID, topicID string) (p Pla
 		ch, _ := v.Channel(b.ChannelID)
 		return Place{v.Community, ch, b.ThreadID}, v, nil
 	}
-	if !strings.HasPrefix(groupID, communityPrefix) || strings.HasPrefix(groupID, ThreadPrefix) {
+	if !strings.HasPrefix(groupID, communityPrefix) || strings.HasPrefix(groupID, threadPrefix) {
 		return p, nil, nil
 	}
 	if v, err = c.view(ctx, groupID); err != nil || v == nil {
@@ -220,7 +220,7 @@ func (c *Communities) sent(ctx context.Context, e *callback.GroupAfterSendMsg) e
 	if err != nil || v == nil {
 		return err
 	}
-	if p.Channel.Kind == Private || strings.HasPrefix(e.GroupID, ThreadPrefix) {
+	if p.Channel.Kind == Private || strings.HasPrefix(e.GroupID, threadPrefix) {
 		c.reviewSoon(ctx, v.CommunityID)
 	}
 	if e.OnlineOnlyFlag == 1 && p.Channel.ChannelID != "" {
@@ -347,7 +347,7 @@ func (c *Communities) mayCreateTopic(ctx context.Context, e *callback.TopicBefor
 	}
 	ours := false
 	for _, id := range groups[:min(most, len(groups))] {
-		if !strings.HasPrefix(id, communityPrefix) || strings.HasPrefix(id, ThreadPrefix) {
+		if !strings.HasPrefix(id, communityPrefix) || strings.HasPrefix(id, threadPrefix) {
 			continue
 		}
 		is, err := c.view(ctx, id)
@@ -449,7 +449,7 @@ func (c *Communities) topicCreated(ctx context.Context, e *callback.TopicAfterCr
 
 // joined hears of new members.
 func (c *Communities) joined(ctx context.Context, e *callback.GroupAfterNewMemberJoin) error {
-	if strings.HasPrefix(e.GroupID, ThreadPrefix) {
+	if strings.HasPrefix(e.GroupID, threadPrefix) {
 		return nil // of a sub-channel, which follows the community
 	}
 	v, err := c.fresh(ctx, e.GroupID)
@@ -511,7 +511,7 @@ func (c *Communities) welcome(ctx context.Context, v *view, userID string, at in
 // exited hears of users who left or were removed. A user who is back by now stays in
 // everything.
 func (c *Communities) exited(ctx context.Context, e *callback.GroupAfterMemberExit) error {
-	if strings.HasPrefix(e.GroupID, ThreadPrefix) {
+	if strings.HasPrefix(e.GroupID, threadPrefix) {
 		return nil // of a sub-channel, which follows the community
 	}
 	v, err := c.fresh(ctx, e.GroupID)

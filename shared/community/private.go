@@ -60,7 +60,7 @@ func (c *Communities) forgetBinding(groupID string) {
 // BindingOf returns what a group belongs to, nil for a group of another's. The
 // names of our groups tell them apart, so that others cost nothing.
 func (c *Communities) BindingOf(ctx context.Context, groupID string) (*Binding, error) {
-	if !strings.HasPrefix(groupID, PrivatePrefix) && !strings.HasPrefix(groupID, ThreadPrefix) && !strings.HasPrefix(groupID, VoicePrefix) {
+	if !strings.HasPrefix(groupID, privatePrefix) && !strings.HasPrefix(groupID, threadPrefix) && !strings.HasPrefix(groupID, VoicePrefix) {
 		return nil, nil
 	}
 	now := c.now()
@@ -91,7 +91,7 @@ func (c *Communities) BindingOf(ctx context.Context, groupID string) (*Binding, 
 
 // ThreadGroup is the GroupID of a sub-channel of the group form.
 func ThreadGroup(is Community, threadID string) string {
-	return ThreadPrefix + digest(is.CommunityID, decimal(is.Generation), threadID)[:24]
+	return threadPrefix + digest(is.CommunityID, decimal(is.Generation), threadID)[:24]
 }
 
 // invited is a user in a private channel.

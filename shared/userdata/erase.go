@@ -2,7 +2,9 @@ package userdata
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
@@ -221,4 +223,29 @@ func EraseItems(ctx context.Context, store kv.Store, partition string, keys ...s
 		return false, nil
 	}
 	return true, store.Commit(ctx, partition, kv.NewOp("erase"), writes...)
+}
+
+// EditItem takes a user out of one JSON item that is not the user's alone: edit changes
+// what is decoded, and reports whether the user was in it. An item that is not there is
+// not changed. After a kv.ErrConflict it stands as it was.
+func EditItem[T any](ctx context.Context, store kv.Store, n Noted, edit func(*T) bool) (was bool, err error) {
+	item, err := store.Get(ctx, n.Partition, n.Key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var is T
+	if err := json.Unmarshal(item.Value, &is); err != nil {
+		return false, fmt.Errorf("userdata: an item does not decode: %w", err)
+	}
+	if !edit(&is) {
+		return false, nil
+	}
+	value, err := json.Marshal(is)
+	if err != nil {
+		return false, fmt.Errorf("userdata: %w", err)
+	}
+	return true, store.Commit(ctx, n.Partition, kv.NewOp("erase"), kv.Put{Key: n.Key, Value: value, Expires: item.Expires, If: kv.Rev(item.Rev)})
 }
