@@ -10,6 +10,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/community"
 	"github.com/backchannel-im/backchannel/shared/community/thread"
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 )
@@ -33,6 +34,12 @@ func membersOf(g imtest.GroupState) (ids []string) {
 	}
 	slices.Sort(ids)
 	return ids
+}
+
+// seats has a group hold so many members at most.
+func (w *world) seats(groupID string, n int) {
+	w.Helper()
+	w.Must(w.Client().ModifyGroup(w.Context(), groupID, im.GroupChange{MaxMemberNum: &n}))
 }
 
 // as is a sub-channel as a channel to write in.
@@ -189,6 +196,62 @@ func TestThreadGroup(t *testing.T) {
 	if w.group(th.GroupID).GroupID != "" || strings.Contains(w.dump(), th.ThreadID) {
 		t.Errorf("left of a deleted community:\n%s", w.dump())
 	}
+}
+
+// A sub-channel is full for a while, where members of a community of 100,000 come before
+// those are taken out who left: who comes enters it later, and the others at once.
+func TestThreadIsFull(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("town")
+	general := p.channel("town", "general")
+	var made []thread.Thread
+	for _, name := range []string{"one", "two", "three"} {
+		made = append(made, p.thread(server, "town", fmt.Sprintf(`{"name":%q,"channelId":%q,"form":"group"}`, name, general.ChannelID), name))
+	}
+	p.work()
+	full := made[1].GroupID
+	w.seats(full, len(w.members(full)))
+	p.enters("town", "eve")
+	p.minutes(2)
+	for i, th := range made {
+		if in := slices.Contains(w.members(th.GroupID), "eve"); in == (i == 1) {
+			t.Errorf("in sub-channel %s, of which \"two\" is full: %v", th.Name, in)
+		}
+	}
+	w.seats(full, 100)
+	p.minutes(8)
+	if in := w.members(full); !slices.Contains(in, "eve") {
+		t.Errorf("there is room again, and in the sub-channel is %q", in)
+	}
+	w.Quiet(p.ledger)
+}
+
+// The same while members are copied: IM adds as many as there is room for.
+func TestCopyIntoFull(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("town")
+	p.enters("town", "bob", "cat", "dan", "eve")
+	general := p.channel("town", "general")
+	w.App.FailNext("group_open_http_svc/add_group_member", imtest.Fault{Code: int(im.CodeGroupFull)})
+	th := p.thread(server, "town", fmt.Sprintf(`{"name":"one","channelId":%q,"form":"group"}`, general.ChannelID), "k")
+	p.Work(p.ledger)
+	look := func() thread.Thread {
+		return into[thread.Thread](p, p.do(server, "GET", "/communities/town/threads/"+th.ThreadID, ``))
+	}
+	th = look()
+	w.seats(th.GroupID, 3)
+	p.minutes(2)
+	if got, in := look(), w.members(th.GroupID); got.Done || len(in) != 3 {
+		t.Errorf("a full sub-channel: %+v, in it %q", got, in)
+	}
+	w.seats(th.GroupID, 100)
+	p.minutes(8)
+	if got, in, all := look(), w.members(th.GroupID), w.members("@TGS#_town"); !got.Done || !slices.Equal(in, all) {
+		t.Errorf("there is room again: %+v, in it %q of %q", got, in, all)
+	}
+	w.Quiet(p.ledger)
 }
 
 // Summaries under 40 messages a second on one parent: at most one modification a

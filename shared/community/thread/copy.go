@@ -104,7 +104,7 @@ func (t *Threads) add(ctx context.Context, is community.Community, s *seen, ids 
 	if len(ids) == 0 {
 		return nil
 	}
-	if _, err := t.conf.IM.AddGroupMembers(ctx, s.GroupID, ids, true); err != nil {
+	if err := t.enter(ctx, s.GroupID, ids); err != nil {
 		return err
 	}
 	left, err := t.left(ctx, is, s.ThreadID)
@@ -278,11 +278,11 @@ func (t *Threads) sync(ctx context.Context, is community.Community, r record, us
 			return err
 		}
 		if in {
-			_, err = t.conf.IM.AddGroupMembers(ctx, r.GroupID, []string{userID}, true)
+			err = t.enter(ctx, r.GroupID, []string{userID})
 		} else {
 			_, err = t.conf.IM.DeleteGroupMembers(ctx, r.GroupID, []string{userID}, "", true)
 		}
-		if im.Lasting(err) {
+		if im.Lasting(err) && !errors.Is(err, im.CodeGroupFull) {
 			return nil // the group or the account is gone
 		}
 		if err != nil {
@@ -294,6 +294,29 @@ func (t *Threads) sync(ctx context.Context, is community.Community, r record, us
 		}
 	}
 	return kv.ErrConflict
+}
+
+// enter adds users to a group. IM adds as many as there is room for and tells of the
+// others only that they are not in; asked for those alone it says that the group is
+// full ([im.CodeGroupFull]). It does so for a while where members of a large community
+// come before those are taken out who left. Who cannot be added for another reason is
+// left out.
+func (t *Threads) enter(ctx context.Context, groupID string, ids []string) error {
+	results, err := t.conf.IM.AddGroupMembers(ctx, groupID, ids, true)
+	if err != nil {
+		return err
+	}
+	var out []string
+	for _, r := range results {
+		if r.Result == im.NotAdded {
+			out = append(out, r.UserID)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	_, err = t.conf.IM.AddGroupMembers(ctx, groupID, out, true)
+	return err
 }
 
 // groups returns the sub-channels of the group form.
@@ -357,15 +380,19 @@ func (t *Threads) follow(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	var full error
 	for _, s := range list {
 		if !s.Made || s.Closing {
 			continue // members are copied once the group is there
 		}
-		if err := t.sync(ctx, is, s.record, userID); err != nil {
+		err := t.sync(ctx, is, s.record, userID)
+		if errors.Is(err, im.CodeGroupFull) {
+			full = err // the job comes again; the others have room
+		} else if err != nil {
 			return err
 		}
 	}
-	return nil
+	return full
 }
 
 // Register adds the rules of sub-channels. A message only marks its parent dirty, and

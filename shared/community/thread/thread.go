@@ -20,6 +20,8 @@
 //   - A list that members leave while it is read may skip some. After such a pass the
 //     members are gone through a second time, by what callbacks told of them, in an
 //     order that nobody's leaving changes; those who are missing are added.
+//   - A sub-channel of a community that is nearly full is full itself while leavers wait
+//     to be taken out. Whoever finds it full comes again.
 //
 // A callback of a join or an exit may be lost all the same. The review of a community in
 // whose groups somebody writes ([community.Reviews]) compares IM's numbers of members:

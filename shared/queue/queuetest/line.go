@@ -58,7 +58,7 @@ func (l *Line) All() []queue.Job {
 // that fails waits for the next call, as the engine would bring it again. It
 // returns an error if the jobs do not end.
 func (l *Line) Work(ctx context.Context, ledger *queue.Ledger, now func() time.Time) error {
-	for range 1000 {
+	for range 10_000 {
 		j, is := l.Next(now())
 		if !is {
 			return nil
@@ -71,8 +71,5 @@ func (l *Line) Work(ctx context.Context, ledger *queue.Ledger, now func() time.T
 			return l.Enqueue(ctx, j)
 		}
 	}
-	return ErrEndless
+	return errors.New("the jobs do not end")
 }
-
-// ErrEndless: jobs bring jobs, or there are more than one call carries out.
-var ErrEndless = errors.New("the jobs do not end")
