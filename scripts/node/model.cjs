@@ -17,6 +17,12 @@ async function main() {
     if (chunk.choices.length > 0) pieces.push(chunk.choices[0].delta.content ?? '');
     usage = chunk.usage ?? usage;
   }
+  // The library's own accumulator puts the pieces of calls together.
+  const tools = [{ type: 'function', function: { name: 'look', parameters: { type: 'object' } } }];
+  const calling = { model: 'm', messages: [{ role: 'user', content: 'look' }], tools };
+  const called = ({ choices: [{ message, finish_reason }] }) => `${finish_reason}: ${message.tool_calls.map((c) => `${c.id} ${c.type} ${c.function.name}(${c.function.arguments})`).join(', ')}`;
+  const calls = called(await client.chat.completions.create(calling));
+  const streamedCalls = called(await client.chat.completions.stream(calling).finalChatCompletion());
   let failed = null;
   try {
     await client.chat.completions.create({ model: 'm', messages: [{ role: 'user', content: 'fail' }] });
@@ -25,7 +31,7 @@ async function main() {
   }
   console.log(JSON.stringify({
     object: whole.object, model: whole.model, text: whole.choices[0].message.content, total: whole.usage.total_tokens,
-    parts: parts.choices[0].message.content, streamed: pieces.join(''), pieces: pieces.length, streamTotal: usage.total_tokens, failed,
+    parts: parts.choices[0].message.content, streamed: pieces.join(''), pieces: pieces.length, streamTotal: usage.total_tokens, calls, streamedCalls, failed,
   }));
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/bot/modeltest"
 )
 
-// TestForeignClient: OpenAI's own library reads whole answers, streams and
-// errors of the fake as it reads those of a model.
+// TestForeignClient: OpenAI's own library reads whole answers, streams, calls of
+// tools and errors of the fake as it reads those of a model.
 func TestForeignClient(t *testing.T) {
 	if testing.Short() {
 		t.Skip("Node.js is not part of -short")
@@ -22,8 +22,11 @@ func TestForeignClient(t *testing.T) {
 	}
 	model := &modeltest.Server{}
 	model.Always(func(a modeltest.Asked) modeltest.Behaviour {
-		if a.Last() == "fail" {
+		switch a.Last() {
+		case "fail":
 			return modeltest.Behaviour{Status: 429, Code: "rate_limit_exceeded"}
+		case "look":
+			return modeltest.Behaviour{Text: "One moment.", Calls: []modeltest.Call{{ID: "call_1", Name: "look", Arguments: `{"q":"a page"}`}, {ID: "call_2", Name: "look", Arguments: "{}"}}}
 		}
 		return modeltest.Behaviour{}
 	})
@@ -41,6 +44,7 @@ func TestForeignClient(t *testing.T) {
 	}
 	type found struct {
 		Object, Model, Text, Parts, Streamed string
+		Calls, StreamedCalls                 string
 		Total, StreamTotal, Pieces           int
 		Failed                               failure
 	}
@@ -48,7 +52,9 @@ func TestForeignClient(t *testing.T) {
 	if err := json.Unmarshal(out, &got); err != nil {
 		t.Fatal(err)
 	}
+	const calls = `tool_calls: call_1 function look({"q":"a page"}), call_2 function look({})`
 	want := found{
+		Calls: calls, StreamedCalls: calls,
 		Object: "chat.completion", Model: "m", Text: "You said: hello there", Parts: "You said: in parts", Streamed: "You said: hello there",
 		Total: 6, StreamTotal: 6, Pieces: 6, Failed: failure{429, "rate_limit_exceeded", "rate_limit_error"},
 	}
