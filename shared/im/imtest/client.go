@@ -16,6 +16,10 @@ type Device struct {
 	// Tips has the device told of what happens in groups and to messages beside
 	// the messages themselves: events of kind tip.
 	Tips bool
+	// Resumes has the device told, when its heartbeats resume, what it would have been
+	// told in between: what happens in groups and, in AVChatRooms, messages, until IM
+	// counts the user as offline there. Other messages wait for every device.
+	Resumes bool
 }
 
 // Client is a user on one device, as the client SDK would show it.
@@ -24,6 +28,7 @@ type Client struct {
 	userID   string
 	platform string
 	tips     bool
+	resumes  bool
 	from     origin
 	token    string
 
@@ -35,7 +40,8 @@ type Client struct {
 	streams  int      // open event streams of a page
 	rooms    []*group // AVChatRooms the device is in, in the order of joining
 	watched  map[string]bool
-	waited   int // how many of its events waited for the login
+	waited   int      // how many of its events waited for the login
+	missed   []*Event // for a device that resumes
 
 	events journal[*Event]
 }
@@ -105,7 +111,7 @@ func (a *App) Login(userID, sig string, d Device) (*Client, error) {
 	if d.IP == "" {
 		d.IP = "127.0.0.1"
 	}
-	c := &Client{app: a, userID: userID, platform: d.Platform, tips: d.Tips, from: origin{platform: d.Platform, ip: d.IP}}
+	c := &Client{app: a, userID: userID, platform: d.Platform, tips: d.Tips, resumes: d.Resumes, from: origin{platform: d.Platform, ip: d.IP}}
 	a.mu.Lock()
 	switch u := a.accounts[userID]; {
 	case u == nil:
@@ -215,6 +221,37 @@ func (c *Client) Token() string { return c.token }
 
 // push tells the device something.
 func (c *Client) push(e *Event) { c.events.add(func(int) *Event { return e }) }
+
+// missedKept is how many events are kept for a device without heartbeat.
+const missedKept = 1000
+
+// reach tells the device something, or keeps it for when its heartbeats resume. It
+// reports whether the device has it now. The caller holds the app's lock.
+func (c *Client) reach(e *Event) bool {
+	switch {
+	case !c.dark:
+		c.push(e)
+		return true
+	case c.resumes && !c.gone:
+		if c.missed = append(c.missed, e); len(c.missed) > missedKept {
+			c.missed = slices.Clone(c.missed[len(c.missed)-missedKept/2:])
+		}
+	}
+	return false
+}
+
+// catchUp tells a device with a heartbeat again what it missed. The caller holds the
+// lock.
+func (a *App) catchUp(c *Client) {
+	u := a.accounts[c.userID]
+	for _, e := range c.missed {
+		if e.Kind == "message" && u != nil && !slices.Contains(u.seen, e.Message) {
+			u.seen = append(u.seen, e.Message)
+		}
+		c.push(e)
+	}
+	c.missed = nil
+}
 
 // Events returns all events of the device, oldest first.
 func (c *Client) Events() []Event {

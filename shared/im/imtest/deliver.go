@@ -78,6 +78,11 @@ func (a *App) deliver(userID string, e *Event) {
 			reached = true
 		}
 	}
+	for _, c := range u.devices {
+		if c.dark && (reached || e.Kind != "message") { // otherwise the message waits, for any device
+			c.reach(e)
+		}
+	}
 	switch {
 	case e.Kind != "message":
 	case reached:
@@ -94,9 +99,8 @@ func (a *App) deliver(userID string, e *Event) {
 // AVChatRoom; who is not there never sees it. The caller holds the lock.
 func (a *App) deliverInRoom(g *group, userID string, e *Event) {
 	reached := false
-	for _, c := range g.online[userID].devices {
-		if !c.dark {
-			c.push(e)
+	for _, c := range a.devicesIn(g, userID) {
+		if c.reach(e) {
 			reached = true
 		}
 	}
@@ -109,16 +113,14 @@ func (a *App) deliverInRoom(g *group, userID string, e *Event) {
 // holds the lock.
 func (a *App) tell(g *group, e *Event) {
 	for c := range a.listening(g) {
-		c.push(e)
+		c.reach(e)
 	}
 }
 
 // tellUser is tell for one member.
 func (a *App) tellUser(g *group, id string, e *Event) {
 	for _, c := range a.devicesIn(g, id) {
-		if !c.dark {
-			c.push(e)
-		}
+		c.reach(e)
 	}
 }
 

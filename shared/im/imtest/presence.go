@@ -128,6 +128,7 @@ func (c *Client) Heartbeat() error {
 	c.dark = false
 	c.lastBeat = a.clock.Now()
 	a.flush(c)
+	a.catchUp(c)
 	if u := a.accounts[c.userID]; wasDark && u != nil {
 		a.tellStatus(u)
 	}

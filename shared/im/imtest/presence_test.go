@@ -305,6 +305,75 @@ func TestAwaitEnds(t *testing.T) {
 	}
 }
 
+// A device that resumes is told what happened during a short silence, in its order,
+// and no message of an AVChatRoom that was sent after IM counted it as offline there.
+func TestADeviceThatResumesMissesNothingOfAShortSilence(t *testing.T) {
+	for name, tc := range map[string]struct {
+		resumes bool
+		want    []string
+	}{
+		"resumes":  {true, []string{"message one", "recalled one", "message two", "tip joined", "message four"}},
+		"does not": {false, []string{"message four"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			alice, _ := room(w)
+			page, err := w.app.Login("rider", w.sig("rider"), imtest.Device{Tips: true, Resumes: tc.resumes})
+			if err != nil {
+				t.Fatal(err)
+			}
+			send := func(text string) imtest.Sent {
+				t.Helper()
+				sent, err := alice.Send("live", imtest.Draft{Text: text})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return sent
+			}
+			if err := page.Join("live"); err != nil {
+				t.Fatal(err)
+			}
+			n := len(page.Events())
+			page.Vanish()
+			one := send("one")
+			if err := alice.Recall("live", "", one.Seq); err != nil {
+				t.Fatal(err)
+			}
+			send("two")
+			if err := w.login("walker").Join("live"); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(page.Events()); got != n || len(w.app.Seen("rider")) != 0 {
+				t.Errorf("a silent device was told %d things", got-n)
+			}
+			w.clock.Advance(50 * time.Second)
+			send("three")
+			if err := page.Heartbeat(); err != nil {
+				t.Fatal(err)
+			}
+			send("four")
+			var got, seen []string
+			for _, e := range page.Events()[n:] {
+				switch {
+				case e.Tip != nil:
+					got = append(got, e.Kind+" "+e.Tip.What)
+				default:
+					got = append(got, e.Kind+" "+e.Message.Text())
+				}
+				if e.Kind == "message" {
+					seen = append(seen, e.Message.Text())
+				}
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("told %q, want %q", got, tc.want)
+			}
+			if s := texts(w.app.Seen("rider")); !slices.Equal(s, seen) {
+				t.Errorf("seen %q, want %q", s, seen)
+			}
+		})
+	}
+}
+
 // A web client is in one AVChatRoom at a time: the SDK quits the earlier room
 // when it joins the next. Other platforms stay in both.
 func TestAWebClientIsInOneAVChatRoomAtATime(t *testing.T) {

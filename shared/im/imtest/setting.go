@@ -302,8 +302,8 @@ func (c *Client) Unwatch(userIDs ...string) {
 func (a *App) tellStatus(u *account) {
 	status := u.status()
 	for _, c := range a.sessions {
-		if c.watched[u.id] && !c.dark && c.userID != u.id {
-			c.push(&Event{Kind: "status", UserID: u.id, Status: &status})
+		if c.watched[u.id] && c.userID != u.id {
+			c.reach(&Event{Kind: "status", UserID: u.id, Status: &status})
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (a *App) tip(g *group, t Tip) {
 	e := &Event{Kind: "tip", GroupID: g.id, Tip: &t}
 	for c := range a.listening(g) {
 		if c.tips {
-			c.push(e)
+			c.reach(e)
 		}
 	}
 }
@@ -53,20 +53,20 @@ func (a *App) tipUser(id string, g *group, t Tip) {
 		e.GroupID = g.id
 	}
 	for _, c := range u.devices {
-		if c.tips && !c.dark {
-			c.push(e)
+		if c.tips {
+			c.reach(e)
 		}
 	}
 }
 
-// listening are the devices that hear of a group, without the silent ones. The caller
-// holds the lock. Of 100,000 members a few are logged in: whichever are fewer, members
+// listening are the devices that hear of a group, now or, without a heartbeat, by
+// [Device.Resumes]. The caller holds the lock. Of 100,000 members a few are logged in: whichever are fewer, members
 // or devices, are gone through.
 func (a *App) listening(g *group) iter.Seq[*Client] {
 	return func(yield func(*Client) bool) {
 		if len(a.sessions) < len(g.joinOrder) {
 			for _, c := range a.sessions {
-				if g.present(c.userID) && !c.dark && slices.Contains(a.devicesIn(g, c.userID), c) && !yield(c) {
+				if g.present(c.userID) && (!c.dark || c.resumes) && slices.Contains(a.devicesIn(g, c.userID), c) && !yield(c) {
 					return
 				}
 			}
@@ -74,7 +74,7 @@ func (a *App) listening(g *group) iter.Seq[*Client] {
 		}
 		for _, id := range g.joinOrder {
 			for _, c := range a.devicesIn(g, id) {
-				if !c.dark && !yield(c) {
+				if (!c.dark || c.resumes) && !yield(c) {
 					return
 				}
 			}
@@ -83,10 +83,11 @@ func (a *App) listening(g *group) iter.Seq[*Client] {
 }
 
 // devicesIn are a user's devices that hear of a group: in an AVChatRoom those that
-// joined it. The caller holds the lock.
+// joined it, as long as IM does not count the user as offline there. The caller holds
+// the lock.
 func (a *App) devicesIn(g *group, id string) []*Client {
 	if g.isAVRoom() {
-		if p := g.online[id]; p != nil {
+		if p := g.online[id]; p != nil && !p.offline {
 			return p.devices
 		}
 		return nil

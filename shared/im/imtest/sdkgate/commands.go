@@ -302,11 +302,16 @@ func history(r *request) (fields, error) {
 		Peer_Account string //nolint:revive // IM's spelling
 		MaxCnt       int
 		MsgKey       string
+		LastMsgTime  int64
+		GetDirection int
 	}
 	if err := r.read(&in); err != nil {
 		return nil, err
 	}
 	in.MaxCnt = min(max(in.MaxCnt, 1), 99)
+	if in.GetDirection == newerMessages {
+		return r.historySince(in.Peer_Account, time.Unix(in.LastMsgTime, 0), in.MaxCnt)
+	}
 	page, err := r.client.HistoryWith(in.Peer_Account, in.MsgKey, in.MaxCnt+1)
 	if err != nil {
 		return nil, err
@@ -325,6 +330,47 @@ func history(r *request) (fields, error) {
 		with(out, "LastMsgTime", oldest.Time.Unix(), "MsgKey", oldest.Key)
 	}
 	return out, nil
+}
+
+// newerMessages is the GetDirection of a page that looks for what it missed.
+const newerMessages = 1
+
+// historySince pages through a conversation from a time on, at least a second of it
+// at once: the SDK goes on from the time of a page's last message.
+func (r *request) historySince(peer string, since time.Time, most int) (fields, error) {
+	var newer []imtest.Message // the newest first
+	for before := ""; ; {
+		page, err := r.client.HistoryWith(peer, before, 100)
+		if err != nil {
+			return nil, err
+		}
+		older := slices.IndexFunc(page, func(m imtest.Message) bool { return m.Time.Before(since) })
+		if older >= 0 {
+			page = page[:older]
+		}
+		newer = append(newer, page...)
+		if older >= 0 || len(page) == 0 {
+			break
+		}
+		before = page[len(page)-1].Key
+	}
+	slices.Reverse(newer)
+	n := min(most, len(newer))
+	for n < len(newer) && newer[n].Time.Truncate(time.Second).Equal(newer[0].Time.Truncate(time.Second)) {
+		n++
+	}
+	out := ok(fields{"Complete": 0, "MsgCnt": n})
+	if n == len(newer) {
+		out["Complete"] = 1
+	}
+	if n == 0 {
+		return out, nil // the SDK reads the last one of a list, if there is a list
+	}
+	messages := make([]fields, n)
+	for i := range messages {
+		messages[i] = r.c2cMessage(&newer[i])
+	}
+	return with(out, "MsgList", messages, "LastMsgTime", newer[n-1].Time.Unix(), "MsgKey", newer[n-1].Key), nil
 }
 
 func readC2C(r *request) (fields, error) {

@@ -283,8 +283,13 @@ func (s *socket) serve(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if ordered[f.Head.Command] {
+		switch {
+		case ordered[f.Head.Command]:
 			sends <- f
+			continue
+		case f.Head.Command == pushAck: // has no answer, and does not wait
+			s.answer(ctx, f)
+			<-s.slots
 			continue
 		}
 		under.Go(func() {
@@ -386,7 +391,7 @@ func (s *socket) perform(ctx context.Context, f frame) (fields, error) {
 		}
 	}
 	if f.Head.Command == pushAck {
-		session.acknowledged()
+		session.acknowledged(f.Body)
 		return nil, nil
 	}
 	if err := s.app.CheckSig(session.userID, session.userSig); err != nil {
@@ -410,7 +415,7 @@ func (s *socket) login(f frame) (fields, error) {
 	session := s.gate.session(f.Head.A2, f.Head.TinyID)
 	switch {
 	case f.Head.UserSig != "":
-		client, err := s.app.Login(f.Head.Identifier, f.Head.UserSig, imtest.Device{Platform: "Web", Tips: true})
+		client, err := s.app.Login(f.Head.Identifier, f.Head.UserSig, imtest.Device{Platform: "Web", Tips: true, Resumes: true})
 		if err != nil {
 			return nil, err
 		}

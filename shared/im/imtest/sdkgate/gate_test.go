@@ -60,53 +60,6 @@ func TestARefusalReachesThePageWithItsCodeAndText(t *testing.T) {
 	}
 }
 
-// A login is resumed on a new socket by a2 and tinyid alone, and what was pushed
-// in between arrives.
-func TestALoginOutlivesItsSocket(t *testing.T) {
-	w := newWorld(t, sdkgate.Options{})
-	alice, bob := w.login("alice"), w.login("bob")
-	_ = bob.conn.CloseNow()
-	waitFor(t, "bob's silence", func() bool { return len(w.app.State().User("bob").Silent) == 1 })
-	alice.sendTo("bob", "while you were away", 1)
-
-	again := w.open()
-	again.a2, again.tinyID = bob.a2, bob.tinyID
-	if out := again.ask("im_open_status.wslogin", nil, nil); out["ErrorCode"] != 0.0 || out["TinyId"] != bob.tinyID {
-		t.Fatalf("resumed: %v", out)
-	}
-	again.told("while you were away")
-	if n := len(w.app.State().User("bob").Silent); n != 0 {
-		t.Error("the resumed page is still silent")
-	}
-	stranger := w.open()
-	stranger.a2, stranger.tinyID = bob.a2, "144115000000000000"
-	if out := stranger.ask("im_open_status.wslogin", nil, nil); out["ErrorCode"] != 70001.0 {
-		t.Errorf("another tinyid: %v", out)
-	}
-}
-
-// An unacknowledged push comes again on the next socket, an acknowledged one not.
-func TestAcknowledgedPushesAreNotRepeated(t *testing.T) {
-	w := newWorld(t, sdkgate.Options{})
-	alice, bob := w.login("alice"), w.login("bob")
-	alice.sendTo("bob", "first", 1)
-	bob.told("first")
-	bob.tell("openim.ws_msg_push_ack")
-	alice.sendTo("bob", "second", 2)
-	bob.told("second")
-	bob.must("heartbeat.alive", nil) // the acknowledgement came before it
-	_ = bob.conn.CloseNow()
-	again := w.open()
-	again.a2, again.tinyID = bob.a2, bob.tinyID
-	again.ask("im_open_status.wslogin", nil, nil)
-	again.told("second")
-	for _, e := range again.pushes {
-		if strings.Contains(fmt.Sprint(e), "first") {
-			t.Error("an acknowledged push came again")
-		}
-	}
-}
-
 // Users log in on as many pages as the console allows; one more kicks the first.
 func TestWebLogins(t *testing.T) {
 	w := newWorld(t, sdkgate.Options{}, func(c *imtest.AppConfig) { c.WebLogins = 10 })
@@ -255,56 +208,4 @@ func TestBadFramesCloseTheSocket(t *testing.T) {
 		cancel()
 	}
 	w.login("alice") // the gate lives
-}
-
-// POST /emulator/apps/APP/sockets/cut breaks the sockets of that app, for pages of
-// this machine alone.
-func TestSocketsAreCut(t *testing.T) {
-	w := newWorld(t, sdkgate.Options{})
-	alice := w.login("alice")
-	post := func(app, origin string) *http.Response {
-		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.web.URL+"/emulator/apps/"+app+"/sockets/cut", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Origin", origin)
-		resp, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = resp.Body.Close()
-		return resp
-	}
-	if got := post("1400000000", "https://evil.example").StatusCode; got != http.StatusForbidden {
-		t.Errorf("a foreign page: status %d", got)
-	}
-	post("1400000001", "")
-	alice.must("heartbeat.alive", nil) // another app's sockets are cut, not this one
-	post("1400000000", "")
-	if _, _, err := alice.conn.Read(t.Context()); err == nil {
-		t.Error("the socket is still there")
-	}
-}
-
-// While a socket breaks and another one takes its place, pushes arrive in order,
-// each once, and the page is not silent afterwards.
-func TestSocketsThatChangeHandsLoseNothing(t *testing.T) {
-	w := newWorld(t, sdkgate.Options{})
-	alice, bob := w.login("alice"), w.login("bob")
-	for round := range 20 {
-		text := fmt.Sprint("round ", round)
-		_ = bob.conn.CloseNow()
-		again := w.open()
-		again.a2, again.tinyID = bob.a2, bob.tinyID
-		if out := again.ask("im_open_status.wslogin", nil, nil); out["ErrorCode"] != 0.0 {
-			t.Fatal(out)
-		}
-		alice.sendTo("bob", text, round+1)
-		again.told(text)
-		bob = again
-	}
-	if silent := w.app.State().User("bob").Silent; len(silent) != 0 {
-		t.Errorf("silent: %v", silent)
-	}
 }

@@ -31,7 +31,13 @@ type world struct {
 
 func newWorld(t testing.TB, o sdkgate.Options, change ...func(*imtest.AppConfig)) *world {
 	t.Helper()
-	emulator := imtest.NewServer(imtest.Options{Seed: 1, Control: true})
+	return newWorldOf(t, imtest.Options{Seed: 1, Control: true}, o, change...)
+}
+
+// newWorldOf makes the emulator by other options than newWorld's.
+func newWorldOf(t testing.TB, with imtest.Options, o sdkgate.Options, change ...func(*imtest.AppConfig)) *world {
+	t.Helper()
+	emulator := imtest.NewServer(with)
 	sdkgate.Mount(emulator, o)
 	conf := imtest.AppConfig{SDKAppID: appID, Key: key, RatePerAPI: -1}
 	for _, f := range change {
@@ -66,6 +72,9 @@ type page struct {
 	seq        int
 	a2, tinyID string
 	pushes     []map[string]any
+	// sessionData is what the page is to repeat in its acknowledgements, of each push
+	// that wants one.
+	sessionData []string
 }
 
 // open opens a socket without a login.
@@ -158,6 +167,9 @@ func (p *page) next(ctx context.Context) frame {
 		for _, e := range f.Body["EventArray"].([]any) {
 			p.pushes = append(p.pushes, e.(map[string]any))
 		}
+		if f.Body["NeedAck"] == 1.0 {
+			p.sessionData = append(p.sessionData, f.Body["SessionData"].(string))
+		}
 	}
 	return f
 }
@@ -175,6 +187,22 @@ func (p *page) told(text string) map[string]any {
 		}
 		p.next(ctx)
 	}
+}
+
+// textOf is the text of a message on the wire.
+func textOf(m map[string]any) string {
+	return m["MsgBody"].([]any)[0].(map[string]any)["MsgContent"].(map[string]any)["Text"].(string)
+}
+
+// texts are the one-to-one messages that were pushed to the page.
+func (p *page) texts() (list []string) {
+	for _, e := range p.pushes {
+		messages, _ := e["C2cMsgArray"].([]any)
+		for _, m := range messages {
+			list = append(list, textOf(m.(map[string]any)))
+		}
+	}
+	return list
 }
 
 func textBody(text string) []any {
@@ -207,7 +235,7 @@ func newServer(t *testing.T, h http.Handler) string {
 }
 
 // waitFor waits until something is so.
-func waitFor(t *testing.T, what string, f func() bool) {
+func waitFor(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -216,10 +244,29 @@ func waitFor(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// tell sends a request that has no answer.
-func (p *page) tell(command string) {
+// resume opens another socket and goes on with the page's login there, by a2 and
+// tinyid alone.
+func (p *page) resume() *page {
 	p.Helper()
-	raw, _ := json.Marshal(map[string]any{"head": map[string]any{"servcmd": command, "seq": 0, "a2": p.a2, "tinyid": p.tinyID}, "body": map[string]any{}})
+	again := p.open()
+	again.a2, again.tinyID = p.a2, p.tinyID
+	again.must("im_open_status.wslogin", nil)
+	return again
+}
+
+// breaks closes the page's socket without a word, and waits until the gate knows.
+func (p *page) breaks(userID string) {
+	p.Helper()
+	_ = p.conn.CloseNow()
+	waitFor(p, userID+"'s silence", func() bool { return len(p.app.State().User(userID).Silent) == 1 })
+}
+
+// acknowledge says that the page has a push, which has no answer.
+func (p *page) acknowledge(sessionData string) {
+	p.Helper()
+	raw, _ := json.Marshal(map[string]any{
+		"head": map[string]any{"servcmd": "openim.ws_msg_push_ack", "seq": 0, "a2": p.a2, "tinyid": p.tinyID}, "body": map[string]any{"SessionData": sessionData},
+	})
 	ctx, cancel := context.WithTimeout(p.Context(), 20*time.Second)
 	defer cancel()
 	if err := p.conn.Write(ctx, websocket.MessageBinary, raw); err != nil {

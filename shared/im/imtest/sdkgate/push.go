@@ -102,13 +102,17 @@ func (s *session) tell(e *imtest.Event) {
 }
 
 func (s *session) tellMessage(m *imtest.Message) {
+	push := s.push
+	if m.Online {
+		push = s.pushOnce
+	}
 	switch room := s.room(m.GroupID); {
 	case m.GroupID == "":
-		s.push(fields{"Event": eventC2CMessage, "C2cMsgArray": []fields{s.c2cMessage(m)}})
+		push(fields{"Event": eventC2CMessage, "C2cMsgArray": []fields{s.c2cMessage(m)}})
 	case room != nil:
 		room.add(s.gate.written.of(m, func() fields { return with(s.groupMessage(m), "Event", eventGroupMessage) }))
 	default:
-		s.push(fields{"Event": eventGroupMessage, "GroupMsgArray": []fields{s.groupMessage(m)}})
+		push(fields{"Event": eventGroupMessage, "GroupMsgArray": []fields{s.groupMessage(m)}})
 		if flags := s.mentioned(m); flags != nil {
 			at := with(fields{"From_Account": m.From, "GroupId": m.GroupID, "MsgSeq": m.Seq, "groupAtType": flags}, topicOf(m)...)
 			s.push(fields{"Event": eventMention, "GroupTips": []fields{{"groupAtTips": at, "MsgRandom": m.Random, "ClientSeq": m.Seq}}})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"hash/crc32"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
@@ -36,9 +37,16 @@ type session struct {
 	holder *socket         // whose end is the page's silence
 	sock   *socket         // that pushes go to; nil until the login on it is answered
 	ctx    context.Context // of the socket
-	unread []fields        // pushes without an acknowledgement, oldest first
+	pushes uint64          // how many there were
+	unread []numbered      // pushes without an acknowledgement, oldest first
 	sent   []uint32        // Random of what this page has sent: it is not pushed to it
 	rooms  map[string]*poll
+}
+
+// numbered is a push with its number, which the acknowledgement repeats.
+type numbered struct {
+	n    uint64
+	push fields
 }
 
 func newSession(g *gate, c *imtest.Client, userSig string) *session {
@@ -70,7 +78,7 @@ func (s *session) attach(ctx context.Context, sock *socket) {
 	}
 	s.sock, s.ctx = sock, ctx
 	for _, p := range s.unread {
-		_ = sock.write(ctx, p)
+		_ = sock.write(ctx, p.push)
 	}
 }
 
@@ -84,13 +92,14 @@ func (s *session) detach(sock *socket) {
 	}
 }
 
-// push sends entries to the page, or keeps them for its next socket. Pushes are
-// written under the lock, in their order.
+// push sends entries to the page, and keeps them for its next socket until the page
+// has acknowledged them. Pushes are written under the lock, in their order.
 func (s *session) push(entries ...fields) {
-	p := fields{"head": fields{"servcmd": "im_open_push.msg_push", "seq": 0}, "body": fields{"EventArray": entries, "NeedAck": 1}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unread = append(s.unread, p)
+	s.pushes++
+	p := pushFrame(fields{"EventArray": entries, "NeedAck": 1, "SessionData": strconv.FormatUint(s.pushes, 10)})
+	s.unread = append(s.unread, numbered{s.pushes, p})
 	if len(s.unread) >= 2*keptPushes {
 		s.unread = slices.Clone(s.unread[keptPushes:])
 	}
@@ -99,13 +108,35 @@ func (s *session) push(entries ...fields) {
 	}
 }
 
-// acknowledged notes that the page has the oldest push.
-func (s *session) acknowledged() {
+// pushOnce sends entries to the page if it has a socket: what IM does not store is not
+// repeated, and the SDK would show it twice.
+func (s *session) pushOnce(entries ...fields) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.unread) > 0 {
-		s.unread = s.unread[1:]
+	if s.sock != nil {
+		_ = s.sock.write(s.ctx, pushFrame(fields{"EventArray": entries}))
 	}
+}
+
+func pushFrame(body fields) fields {
+	return fields{"head": fields{"servcmd": "im_open_push.msg_push", "seq": 0}, "body": body}
+}
+
+// acknowledged notes that the page has a push, by the SessionData that came with it.
+// Those of a broken socket may arrive after the push was repeated on the next one, so
+// that their order says nothing.
+func (s *session) acknowledged(body json.RawMessage) {
+	var in struct{ SessionData string }
+	if json.Unmarshal(body, &in) != nil {
+		return
+	}
+	n, err := strconv.ParseUint(in.SessionData, 10, 64)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unread = slices.DeleteFunc(s.unread, func(p numbered) bool { return p.n == n })
 }
 
 // sending notes the Random of a message that this page sends.

@@ -306,13 +306,13 @@ func remindersC2C(r *request) (fields, error) {
 	list := []fields{}
 	for _, id := range in.Peer_Account {
 		if n := slices.Index(reminders, r.client.Setting(id, "").Flag); n > 0 {
-			list = append(list, fields{"Peer_Account": id, "Mute_Notifications": n})
+			list = append(list, fields{"Peer_Account": id, "MuteNotifications": n})
 		}
 	}
 	if len(in.Peer_Account) == 0 { // tim-js-sdk asks once, for all
 		r.client.Settings(func(userID, _ string, s imtest.ConversationSetting) {
 			if n := slices.Index(reminders, s.Flag); userID != "" && n > 0 {
-				list = append(list, fields{"Peer_Account": userID, "Mute_Notifications": n})
+				list = append(list, fields{"Peer_Account": userID, "MuteNotifications": n})
 			}
 		})
 	}
