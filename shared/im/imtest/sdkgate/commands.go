@@ -155,6 +155,7 @@ func passed(command string) func(*request) (fields, error) {
 }
 
 func logout(r *request) (fields, error) {
+	r.finish()
 	r.client.Logout()
 	return done, nil
 }

@@ -19,6 +19,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"net/http"
@@ -71,6 +72,8 @@ type gate struct {
 	mu       sync.Mutex
 	sockets  map[*socket]bool
 	sessions map[string]*session // by a2
+	lost     []*session          // those whose device IM has given up, the oldest first
+	revival  sync.Mutex
 	// merged are the messages inside long merged ones, by their key; mergedKeys has
 	// the oldest first.
 	merged     map[string]json.RawMessage
@@ -208,10 +211,24 @@ func (g *gate) keep(s *session) {
 	g.sessions[s.a2] = s
 }
 
-func (g *gate) forget(s *session) {
+// end notes that IM tells a session nothing any more. One that neither logged out nor
+// was kicked may come back.
+func (g *gate) end(s *session) {
+	s.mu.Lock()
+	over := s.over
+	s.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.sessions, s.a2)
+	if over {
+		delete(g.sessions, s.a2)
+		return
+	}
+	if g.lost = append(g.lost, s); len(g.lost) > keptLost {
+		if oldest := g.lost[0]; g.sessions[oldest.a2] == oldest {
+			delete(g.sessions, oldest.a2)
+		}
+		g.lost = g.lost[1:]
+	}
 }
 
 // tinyIDOf is the number that the SDK knows a user by: the same in each run.
@@ -415,7 +432,7 @@ func (s *socket) login(f frame) (fields, error) {
 	session := s.gate.session(f.Head.A2, f.Head.TinyID)
 	switch {
 	case f.Head.UserSig != "":
-		client, err := s.app.Login(f.Head.Identifier, f.Head.UserSig, imtest.Device{Platform: "Web", Tips: true, Resumes: true})
+		client, err := s.app.Login(f.Head.Identifier, f.Head.UserSig, device)
 		if err != nil {
 			return nil, err
 		}
@@ -429,16 +446,68 @@ func (s *socket) login(f frame) (fields, error) {
 			return nil, err
 		}
 	}
+	err := session.resume(s)
+	if err != nil {
+		if session, err = s.revive(session); err == nil {
+			err = session.resume(s)
+		}
+	}
+	if err != nil {
+		return nil, &imtest.Error{Code: 70001, Info: "the login has ended; log in again"}
+	}
 	s.mu.Lock()
 	s.session = session
 	s.mu.Unlock()
-	if err := session.resume(s); err != nil {
-		return nil, &imtest.Error{Code: 70001, Info: "the login has ended; log in again"}
-	}
 	return ok(fields{
 		"TinyId": session.tinyID, "A2Key": session.a2, "InstId": session.instance, "HelloInterval": 120,
 		"TimeStamp": s.gate.emulator.Clock().Now().Unix(), "AuthKey": "emulator", "PurchaseBits": s.gate.o.Features,
 	}), nil
+}
+
+// device is what a page is.
+var device = imtest.Device{Platform: "Web", Tips: true, Resumes: true}
+
+// errOver: a page comes back after a logout, a kick, or another one's login.
+var errOver = errors.New("sdkgate: the login is over")
+
+// revive logs a page in anew that was away for so long that IM has given its device up.
+// The page does not notice: it comes back by a2 and tinyid, as after a short break. It
+// is out of its AVChatRooms.
+func (s *socket) revive(old *session) (*session, error) {
+	if old.finished() {
+		return nil, errOver
+	}
+	g := s.gate
+	g.revival.Lock()
+	defer g.revival.Unlock()
+	if now := g.session(old.a2, old.tinyID); now != old {
+		if now == nil {
+			return nil, errOver
+		}
+		return now, nil // the SDK repeats a login that had no answer
+	}
+	conf := s.app.Config()
+	pages := 0
+	for _, platform := range s.app.State().User(old.userID).Platforms {
+		if platform == device.Platform {
+			pages++
+		}
+		if platform != device.Platform && conf.OnePlatform {
+			return nil, errOver
+		}
+	}
+	if pages >= max(conf.WebLogins, 1) {
+		return nil, errOver
+	}
+	client, err := s.app.Login(old.userID, old.userSig, device)
+	if err != nil {
+		return nil, err
+	}
+	session := newSession(g, client, old.userSig)
+	session.goOn(old)
+	g.keep(session)
+	go session.pump()
+	return session, nil
 }
 
 // token is a text that nobody guesses.

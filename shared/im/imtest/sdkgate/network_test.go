@@ -3,6 +3,7 @@ package sdkgate_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -185,6 +186,64 @@ func TestAPageAsksForWhatItMissed(t *testing.T) {
 	later := bob.must("openim.getroammsg", map[string]any{"Peer_Account": "alice", "MaxCnt": 5, "LastMsgTime": clock.Now().Unix() + 1, "GetDirection": 1})
 	if _, has := later["MsgList"]; has || later["Complete"] != 1.0 {
 		t.Errorf("nothing newer: %v", later)
+	}
+}
+
+// A page that was away for so long that IM gave its device up, as a laptop that slept,
+// comes back like any other, unless it was logged out or kicked, or another page has
+// taken its place.
+func TestAPageComesBackAfterALongTime(t *testing.T) {
+	for name, tc := range map[string]struct {
+		meanwhile func(w *world, bob *page)
+		code      float64
+	}{
+		"nothing happened": {func(*world, *page) {}, 0},
+		"another page":     {func(w *world, _ *page) { w.login("bob") }, 70001},
+		"kicked": {func(w *world, _ *page) {
+			query := url.Values{"sdkappid": {"1400000000"}, "identifier": {"administrator"}, "usersig": {w.sig("administrator")}, "random": {"1"}, "contenttype": {"json"}}
+			resp, err := http.Post(w.web.URL+"/v4/im_open_login_svc/kick?"+query.Encode(), "application/json", strings.NewReader(`{"UserID":"bob"}`))
+			if err != nil {
+				w.Fatal(err)
+			}
+			_ = resp.Body.Close()
+		}, 70001},
+		"logged out": {func(w *world, bob *page) { bob.must("im_open_status.wslogout", nil) }, 70001},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := imtest.NewManualClock(time.Now().Truncate(time.Second))
+			w := newWorldOf(t, imtest.Options{Seed: 1, Control: true, Clock: clock}, sdkgate.Options{})
+			alice, bob := w.login("alice"), w.login("bob")
+			alice.sendTo("bob", "one", 1)
+			bob.told("one")
+			bob.acknowledge(bob.sessionData[0])
+			if name == "kicked" || name == "logged out" {
+				tc.meanwhile(w, bob)
+				waitFor(t, "bob's end", func() bool { return len(w.app.State().User("bob").Platforms) == 0 })
+				_ = bob.conn.CloseNow()
+			} else {
+				bob.breaks("bob")
+				clock.Advance(10 * time.Minute)
+				waitFor(t, "bob's end", func() bool { return len(w.app.State().User("bob").Platforms) == 0 })
+				tc.meanwhile(w, bob)
+			}
+			alice.sendTo("bob", "two", 2)
+			again := w.open()
+			again.a2, again.tinyID = bob.a2, bob.tinyID
+			for range 2 { // the SDK repeats a login that had no answer, beside the next one
+				if out := again.ask("im_open_status.wslogin", nil, nil); out["ErrorCode"] != tc.code {
+					t.Fatalf("resumed: %v, want %v", out, tc.code)
+				}
+			}
+			if tc.code != 0 {
+				return
+			}
+			again.told("two")
+			again.sendTo("alice", "three", 3)
+			alice.told("three")
+			if got := w.app.State().User("bob").Platforms; !slices.Equal(got, []string{"Web"}) {
+				t.Errorf("devices %v", got)
+			}
+		})
 	}
 }
 

@@ -74,6 +74,7 @@ func (s *session) tell(e *imtest.Event) {
 	case "notification":
 		s.notice(e.GroupID, noticeCustom, "", fields{"UserDefinedField": e.Notice})
 	case "kickedOffline":
+		s.finish()
 		kind := kickedByLogin
 		switch e.Reason {
 		case "platform":

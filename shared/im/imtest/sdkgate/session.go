@@ -20,6 +20,7 @@ const (
 	keptSends  = 1000
 	keptPolls  = 500
 	keptUnread = 100 // of one conversation, at login
+	keptLost   = 1000
 )
 
 // session is a login of a page: it outlives the socket, which the SDK opens anew
@@ -32,6 +33,7 @@ type session struct {
 	tinyID   string
 	a2       string
 	instance uint32
+	ended    chan struct{} // closed when IM tells the device nothing any more
 
 	mu     sync.Mutex
 	holder *socket         // whose end is the page's silence
@@ -41,6 +43,7 @@ type session struct {
 	unread []numbered      // pushes without an acknowledgement, oldest first
 	sent   []uint32        // Random of what this page has sent: it is not pushed to it
 	rooms  map[string]*poll
+	over   bool // logged out or kicked
 }
 
 // numbered is a push with its number, which the acknowledgement repeats.
@@ -51,7 +54,7 @@ type numbered struct {
 
 func newSession(g *gate, c *imtest.Client, userSig string) *session {
 	s := &session{
-		gate: g, client: c, userID: c.UserID(), userSig: userSig, tinyID: tinyIDOf(c.UserID()), a2: token(), rooms: make(map[string]*poll),
+		gate: g, client: c, userID: c.UserID(), userSig: userSig, tinyID: tinyIDOf(c.UserID()), a2: token(), rooms: make(map[string]*poll), ended: make(chan struct{}),
 	}
 	s.instance = crc32.ChecksumIEEE([]byte(s.a2))
 	return s
@@ -156,6 +159,28 @@ func (s *session) own(m *imtest.Message) bool {
 	return m.From == s.userID && slices.Contains(s.sent, m.Random)
 }
 
+// finish notes that the page is not to come back: it has logged out or was kicked.
+func (s *session) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}
+
+// finished reports whether the page is not to come back, once IM has given it up.
+func (s *session) finished() bool {
+	<-s.ended
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
+}
+
+// goOn takes over what a page knows of a login that IM has given up.
+func (s *session) goOn(old *session) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	s.a2, s.instance, s.pushes, s.unread, s.sent = old.a2, old.instance, old.pushes, old.unread, old.sent
+}
+
 // room returns the queue of an AVChatRoom that this page is in, or nil.
 func (s *session) room(groupID string) *poll {
 	s.mu.Lock()
@@ -176,7 +201,8 @@ func (s *session) pump() {
 			s.tell(&events[i])
 		}
 		if more == nil {
-			s.gate.forget(s)
+			s.gate.end(s)
+			close(s.ended)
 			return
 		}
 		<-more
