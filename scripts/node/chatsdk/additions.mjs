@@ -79,7 +79,8 @@ check("conversation groups are kept", async () => {
   assert.equal((await userState("bob")).settings.GROUPfair, undefined);
   await bob.must(() => chat.deleteConversationGroup("dear"));
   assert.equal((await userState("bob")).settings, undefined);
-}, { needs: ["createConversationGroup"] });
+// 3.1.1 sends the creation as recentcontact.update_contact_group, and throws at any answer but that of a creation.
+}, { needs: ["createConversationGroup"], lacking: [old.chat31] });
 check("search by the server finds messages of the user's own conversations alone", async () => {
   await alice.text("bob", "the blue lamp is here");
   await alice.text("fair", "a lamp for the fair", { group: true });

@@ -47,7 +47,12 @@ export const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
 });
-export const strangers = []; // requests that tried to leave the machine
+export const strangers = []; // requests that tried to leave the machine, which no name resolves for
+export const answered = []; // those of them that somebody answered
+const foreign = (url) => !/^(http:\/\/127\.0\.0\.1[:/]|blob:|data:)/.test(url);
+// Older SDKs send statistics to Tencent while their socket is down, proxyServer or not: _sendLogViaHTTP in their code,
+// which 3.6.6 leaves out with proxyServer.
+export const statistics = (url) => version !== "@tencentcloud/chat" && url.startsWith("https://events.im.qcloud.com/v4/imopenstat/tim_web_report_v2?");
 
 // User is one person's page with the SDK in it.
 export class User {
@@ -60,7 +65,8 @@ export class User {
     this.context = await browser.newContext();
     this.page = await this.context.newPage();
     this.page.on("pageerror", (e) => this.errors.push(`${e.message} in "${running.name}" of ${this.id}`));
-    this.page.on("request", (r) => /^(http:\/\/127\.0\.0\.1[:/]|blob:|data:)/.test(r.url()) || strangers.push(r.url()));
+    this.page.on("request", (r) => foreign(r.url()) && strangers.push(r.url()));
+    this.page.on("response", (r) => foreign(r.url()) && answered.push(r.url()));
     await this.page.goto(address);
     await this.page.evaluate(
       (options) => {
