@@ -185,6 +185,9 @@ class Login {
       this.desk.load().then(() => this.#draw());
     }
     this.#draw();
+    const groups = this.#list.map((c) => c.conversation).filter(isGroup);
+    if (this.groups) for (const conversation of groups) if (!this.groups.has(conversation)) tell("assigned", { conversation });
+    this.groups = new Set(groups); // that the agent is in
     const count = this.#list.reduce((n, c) => n + (c.conversation === this.shown && !document.hidden ? 0 : c.unread), 0);
     if (count === this.counted) return;
     this.counted = count;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { root, server, shot, story } from "./harness.mjs";
 import { agent, agentPage, begin, box, call, choose, leave, said, visitor, write } from "./visitor.mjs";
 
@@ -78,18 +79,41 @@ story("a ticket: its subject, an internal note, a ready-made answer, close, reop
   await leave(desk, next);
 });
 
-story("what the page tells the desk around it, and that it holds no text", async () => {
-  const shop = await visitor("/shop/");
-  const first = await begin(shop);
-  const address = await agentPage();
+// framed is a page around the agent's page; told is what that tells it.
+async function framed(address) {
   const desk = await visitor("/");
   await desk.evaluate((src) => {
     window.told = [];
     addEventListener("message", ({ data }) => data?.backchannel && told.push(data));
     document.body.append(Object.assign(document.createElement("iframe"), { src, title: "Chat", width: 360, height: 600 }));
   }, address);
+  return { desk, told: (what) => desk.waitForFunction((what) => told.findLast((m) => m.backchannel === what), what).then((h) => h.jsonValue()) };
+}
+
+story("a page around the agent's page is told of each assignment", async () => {
+  const open = async (userId) => {
+    const { ticketId, groupId } = await call("POST", "dev/tickets", { userId });
+    return { conversation: `GROUP${groupId}`, assign: () => call("POST", `dev/tickets/${ticketId}/assign`, { agent: "702" }) };
+  };
+  const before = await open("bob"), after = await open("carol");
+  await before.assign();
+  const joined = async () => (await call("GET", "dev/tickets")).tickets.some((t) => `GROUP${t.group}` === before.conversation && t.members.includes("702"));
+  while (!(await joined())) await setTimeout(50);
+  const { desk, told } = await framed(`${await agentPage("702")}&conversation=${encodeURIComponent(before.conversation)}`);
+  await desk.frameLocator("iframe[title=Chat]").getByRole("heading", { name: "printer offline" }).waitFor();
+  await told("ready");
+  await after.assign();
+  assert.deepEqual(await told("assigned"), { backchannel: "assigned", conversation: after.conversation });
+  assert.equal((await desk.evaluate(() => told.filter((m) => m.backchannel === "assigned"))).length, 1, "the chats it began with are no news");
+  await leave(desk);
+});
+
+story("what the page tells the desk around it, and that it holds no text", async () => {
+  const shop = await visitor("/shop/");
+  const first = await begin(shop);
+  const address = await agentPage();
+  const { desk, told } = await framed(address);
   const frame = desk.frameLocator("iframe[title=Chat]");
-  const told = (what) => desk.waitForFunction((what) => told.findLast((m) => m.backchannel === what), what).then((h) => h.jsonValue());
   assert.deepEqual(await told("ready"), { backchannel: "ready", userID: "shop-agent" });
   await frame.getByRole("button", { name: first }).click();
   const { conversation } = await told("open");

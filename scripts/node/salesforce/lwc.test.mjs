@@ -27,7 +27,7 @@ const run = () => new Promise((resolve) => {
 test("the component passes its tests", async () => {
   const { code, text } = await run();
   assert.equal(code, 0, text);
-  assert.match(text, /Tests: +9 passed, 9 total/);
+  assert.match(text, /Tests: +10 passed, 10 total/);
 });
 
 test("a component that hears every frame fails them", async () => {

@@ -16,6 +16,8 @@ export default class ImChat extends LightningElement {
   @api recordId;
   /** Of the utility bar: open it on a new message, in place of highlighting it. */
   @api openOnMessage = false;
+  /** Of the utility bar: open it when a case is assigned to the agent. */
+  @api openOnAssignment = false;
 
   @wire(EnclosingUtilityId) utilityId;
 
@@ -83,7 +85,7 @@ export default class ImChat extends LightningElement {
     this.address = `${this.page}#${fragment}`;
   }
 
-  /** The page tells of unread messages and of a token that has ended. */
+  /** The page tells of unread messages, of an assignment and of a token that has ended. */
   heard(event) {
     const frame = this.template.querySelector('iframe');
     if (!frame || event.source !== frame.contentWindow || event.origin !== new URL(this.page).origin) {
@@ -93,6 +95,23 @@ export default class ImChat extends LightningElement {
       this.load();
     } else if (event.data?.backchannel === 'unread' && Number.isInteger(event.data.count)) {
       this.counted(event.data.count);
+    } else if (event.data?.backchannel === 'assigned') {
+      this.assigned(String(event.data.conversation));
+    }
+  }
+
+  /** A case's chat takes the agent in. What the agent reads or writes stays in sight. */
+  async assigned(conversation) {
+    if (!this.utilityId) {
+      return;
+    }
+    if (!this.group && conversation.startsWith('GROUP')) {
+      this.group = conversation.slice('GROUP'.length);
+      this.show();
+    }
+    await updateUtility(this.utilityId, { highlighted: true });
+    if (this.openOnAssignment) {
+      await open(this.utilityId, { autoFocus: false });
     }
   }
 

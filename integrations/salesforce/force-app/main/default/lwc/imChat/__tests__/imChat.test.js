@@ -87,6 +87,19 @@ it('opens on a new message where that is set', async () => {
   expect(open).toHaveBeenCalledTimes(1);
 });
 
+it('is highlighted on assignment, opens where that is set, and leaves the chat on screen', async () => {
+  const element = inUtilityBar(made());
+  await settled();
+  await tells(element, { backchannel: 'assigned', conversation: `GROUP${CASE}` });
+  expect(updateUtility).toHaveBeenLastCalledWith('utility-1', { highlighted: true });
+  expect(open).not.toHaveBeenCalled();
+  expect(address(element)).toContain(`conversation=GROUP${CASE}`);
+  element.openOnAssignment = true;
+  await tells(element, { backchannel: 'assigned', conversation: 'GROUPanother' });
+  expect(open).toHaveBeenCalledTimes(1);
+  expect(address(element)).toContain(`conversation=GROUP${CASE}`);
+});
+
 it('hears its own frame alone', async () => {
   const element = inUtilityBar(made());
   await settled();
