@@ -108,6 +108,7 @@ class Login {
     this.transport = shareTransport(who.sdkAppID, who.userID, () => agent(this.token, backend), { groups: true });
     this.transport.listen((e) => this.#told(e));
     this.desk = new Desk(backend, () => this.#credentials());
+    this.had = this.desk.load(); // whether the tickets at the login were read
     this.search = element("input", { type: "search", placeholder: t("search"), "aria-label": t("search"), dir: "auto" });
     this.search.addEventListener("input", () => this.#draw());
     this.people = element("ul", {});
@@ -180,19 +181,30 @@ class Login {
     } catch {
       return; // the next change asks again
     }
-    if (this.#list.some((c) => isGroup(c.conversation) && this.desk.known(c.conversation.slice(5)) === undefined && !this.asked.has(c.conversation))) {
-      for (const c of this.#list) this.asked.add(c.conversation); // who is no ticket's is asked for once
-      this.desk.load().then(() => this.#draw());
+    const fresh = this.#list.map((c) => c.conversation).filter((id) => isGroup(id) && this.desk.known(id.slice(5)) === undefined && !this.asked.has(id));
+    if (fresh.length) {
+      for (const id of fresh) this.asked.add(id); // one that is no ticket's is asked for once
+      this.#meet(fresh);
     }
     this.#draw();
-    const groups = this.#list.map((c) => c.conversation).filter(isGroup);
-    if (this.groups) for (const conversation of groups) if (!this.groups.has(conversation)) tell("assigned", { conversation });
-    this.groups = new Set(groups); // that the agent is in
     const count = this.#list.reduce((n, c) => n + (c.conversation === this.shown && !document.hidden ? 0 : c.unread), 0);
     if (count === this.counted) return;
     this.counted = count;
     document.title = count ? `(${count}) ${t("conversations")}` : t("conversations");
     tell("unread", { count, conversation: this.#list.find((c) => c.unread)?.conversation ?? "" });
+  }
+
+  // #meet reads the tickets of groups that are new in the list. Those that the agent had
+  // at the login, whose groups the SDK may list late, are no assignments.
+  async #meet(groups) {
+    const known = (id) => this.desk.known(id.slice(5));
+    const before = await this.had;
+    const fresh = groups.filter((id) => known(id) === undefined);
+    if (fresh.length && (await this.desk.load())) {
+      this.had = true;
+      for (const conversation of fresh) if (before && known(conversation)) tell("assigned", { conversation });
+    }
+    this.#draw();
   }
 
   #draw() {

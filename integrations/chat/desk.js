@@ -32,7 +32,8 @@ export class Desk {
     return this.#tickets.get(groupID);
   }
 
-  // load reads the caller's tickets, for the subjects in the list of conversations.
+  // load reads the caller's tickets, for the subjects in the list of conversations. It
+  // says whether it has read all of them.
   async load() {
     for (let after = ""; !this.off; ) {
       let page;
@@ -40,12 +41,13 @@ export class Desk {
         page = await this.#call("GET", `/agents/tickets?limit=100${after && `&after=${encodeURIComponent(after)}`}`);
       } catch (e) {
         this.off = e.status !== undefined && e.status < 500 && e.status !== 429;
-        return;
+        return false;
       }
       for (const t of page.tickets ?? []) this.#tickets.set(t.groupId, t);
-      if (!page.next) return;
+      if (!page.next) return true;
       after = page.next;
     }
+    return false;
   }
 
   // ticket reads the ticket of a group, undefined if the group is no ticket's.
