@@ -312,8 +312,9 @@ func testReordered(w *world) {
 	}
 	p.work()
 	p.hours(1)
+	state := w.App.State()
 	for _, g := range groups {
-		if got := w.members(g); got != want[g] {
+		if got := membersIn(state, g); got != want[g] {
 			w.Errorf("in %s: %s, want %s", g, got, want[g])
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk/zendesk"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
+	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/im/once"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
@@ -233,7 +234,12 @@ func (p *process) told(d desktest.Delivery) {
 
 // members are those of a group, by name; "none" if there is no group.
 func (w *world) members(groupID string) string {
-	g := w.App.State().Group(groupID)
+	return membersIn(w.App.State(), groupID)
+}
+
+// membersIn is members in a state of IM that is read once for many groups.
+func membersIn(state imtest.State, groupID string) string {
+	g := state.Group(groupID)
 	if g.GroupID == "" {
 		return "none"
 	}
