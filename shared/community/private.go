@@ -251,6 +251,9 @@ func (c *Communities) uninvite(ctx context.Context, is Community, ch Channel, us
 
 // Uninvite takes a user out of a private channel. Errors are those of Invite.
 func (c *Communities) Uninvite(ctx context.Context, caller api.Caller, id, channelID, userID string) error {
+	if err := checkUser("the user", userID); err != nil {
+		return err
+	}
 	s, err := c.find(ctx, id)
 	if err != nil {
 		return err

@@ -245,13 +245,17 @@ func (r *Restriction) of(userID string) *Restriction {
 	return &one
 }
 
-// Restrictions returns what a user may not do, to servers and those who manage.
+// Restrictions returns what a user may not do, to servers, those who manage and the
+// user. Errors are of the codes NotFound, Forbidden, Invalid and Unavailable.
 func (c *Communities) Restrictions(ctx context.Context, caller api.Caller, id, userID string) ([]Restriction, error) {
+	if err := checkUser("the user", userID); err != nil {
+		return nil, err
+	}
 	s, err := c.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if caller.UserID != userID || userID == "" {
+	if caller.UserID != userID {
 		if err := c.may(ctx, s, caller); err != nil {
 			return nil, public(err)
 		}

@@ -79,9 +79,9 @@ func (t *Threads) Create(ctx context.Context, caller api.Caller, key, communityI
 			return Thread{}, err
 		}
 	}
-	r.ThreadID = "t-" + digest(is.CommunityID, asked)[:16]
+	r.ThreadID = "t-" + digest(is.CommunityID, asked)[:idBytes]
 	if r.MsgSeq != 0 {
-		r.ThreadID = "t-" + digest(is.CommunityID, ch.ChannelID, strconv.FormatUint(uint64(r.MsgSeq), 10))[:16]
+		r.ThreadID = "t-" + digest(is.CommunityID, ch.ChannelID, strconv.FormatUint(uint64(r.MsgSeq), 10))[:idBytes]
 	}
 	r.GroupID, r.TopicID = is.CommunityID, im.TopicIDOf(is.CommunityID, r.ThreadID)
 	if n.Form == Group {
@@ -255,6 +255,15 @@ func (t *Threads) Get(ctx context.Context, caller api.Caller, communityID, threa
 	return list[0], nil
 }
 
+// idBytes is how long the part of a threadId after "t-" is.
+const idBytes = 16
+
+// isID reports whether a sub-channel can have this threadId.
+func isID(id string) bool {
+	digits, is := strings.CutPrefix(id, "t-")
+	return is && len(digits) == idBytes && strings.Trim(digits, "0123456789abcdef") == ""
+}
+
 // find returns a sub-channel that is not being removed, for a caller who is inside.
 func (t *Threads) find(ctx context.Context, caller api.Caller, communityID, threadID string) (community.Community, *seen, error) {
 	is, err := t.conf.Communities.Get(ctx, communityID)
@@ -263,6 +272,9 @@ func (t *Threads) find(ctx context.Context, caller api.Caller, communityID, thre
 	}
 	if err := t.conf.Communities.Inside(ctx, is, caller); err != nil {
 		return is, nil, err
+	}
+	if !isID(threadID) {
+		return is, nil, errNone
 	}
 	s, err := t.load(ctx, is, threadID)
 	if err == nil && s.Closing {
