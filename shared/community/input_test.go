@@ -159,6 +159,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		{"ann", "POST", "/threads", fmt.Sprintf(`{"name":"x","channelId":%q}`, secret.ChannelID), 400},
 		{"bob", "POST", "/threads", fmt.Sprintf(`{"name":"x","channelId":%q}`, foreign.ChannelID), 404},
 		{"bob", "PUT", "/voice/" + url.PathEscape(general.ChannelID) + "/me", `{}`, 400},
+		{"out", "POST", "/threads", `{"name":"x","channelId":"none"}`, 403},
 		{"bob", "GET", "/threads/none", ``, 404},
 		{"bob", "GET", "/threads/t-" + strings.Repeat("0", 600), ``, 404},
 		{"bob", "DELETE", "/threads/t-%00", ``, 404},

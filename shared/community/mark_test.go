@@ -233,6 +233,40 @@ func TestEdits(t *testing.T) {
 	if a := p.do("bob", "PATCH", messagePath("town", general, 1, ""), body("x")); a.status != 403 {
 		t.Errorf("who is muted edits: %d %s", a.status, a.text)
 	}
+	into[any](p, p.do(server, "POST", "/communities/town/unmute", `{"userId":"bob"}`))
+
+	// Muted in one channel: there alone.
+	random, here := p.channel("town", "random"), fmt.Sprintf(`{"userId":"bob","channelId":%q}`, general.ChannelID)
+	p.says(cl[0], random, "x")
+	try := func(status int, ch community.Channel, why string) {
+		t.Helper()
+		thread := fmt.Sprintf(`{"name":"x","channelId":%q}`, ch.ChannelID)
+		for _, a := range []reply{
+			p.do("bob", "PATCH", messagePath("town", ch, 1, ""), body("x")),
+			p.do("bob", "PUT", messagePath("town", ch, 1, "/reactions/smile"), ``),
+			p.do("bob", "POST", "/communities/town/threads", thread, strings.ReplaceAll(why, " ", "-")+ch.Name),
+		} {
+			if a.status/100 != status/100 {
+				t.Errorf("%s in %s: %d %s, want %d", why, ch.Name, a.status, a.text, status)
+			}
+		}
+	}
+	into[any](p, p.do(server, "POST", "/communities/town/mute", here))
+	try(403, general, "muted in a channel")
+	try(200, random, "muted in another channel")
+	into[any](p, p.do(server, "POST", "/communities/town/unmute", here))
+	try(200, general, "unmuted")
+
+	// While everybody is muted, those alone write anew who manage.
+	for _, in := range []string{fmt.Sprintf(`{"channelId":%q}`, general.ChannelID), `{}`} {
+		into[any](p, p.do(server, "POST", "/communities/town/mute", in))
+		for user, status := range map[string]int{"bob": 403, "ann": 200} {
+			if a := p.do(user, "PATCH", messagePath("town", general, 1, ""), body("x")); a.status != status {
+				t.Errorf("%s edits while everybody is muted (%s): %d %s", user, in, a.status, a.text)
+			}
+		}
+		into[any](p, p.do(server, "POST", "/communities/town/unmute", in))
+	}
 	if a := p.do("bob", "PATCH", messagePath("town", general, 9, ""), body("x")); a.status != 404 {
 		t.Errorf("%d %s", a.status, a.text)
 	}

@@ -302,29 +302,56 @@ func (c *Communities) Inside(ctx context.Context, is Community, caller api.Calle
 }
 
 // Allowed lets servers pass, and members whose role, or having none, has a
-// permission. Errors are of the codes Forbidden and Unavailable.
+// permission. Muted members have voice alone. Errors are of the codes Forbidden and
+// Unavailable.
 func (c *Communities) Allowed(ctx context.Context, is Community, caller api.Caller, p Permission) error {
+	_, _, err := c.allowed(ctx, is, Channel{}, caller, p)
+	return err
+}
+
+// AllowedIn is Allowed for a channel, in which a member may be muted as well.
+func (c *Communities) AllowedIn(ctx context.Context, is Community, ch Channel, caller api.Caller, p Permission) error {
+	_, _, err := c.allowed(ctx, is, ch, caller, p)
+	return err
+}
+
+// MayWrite is AllowedIn for who changes what stands in a channel: while everybody is
+// muted there, only those may who manage.
+func (c *Communities) MayWrite(ctx context.Context, is Community, ch Channel, caller api.Caller) error {
+	s, m, err := c.allowed(ctx, is, ch, caller, Post)
+	if err != nil || s == nil || slices.Contains(s.Roles[m.Role], Manage) {
+		return err
+	}
+	if now := c.now(); s.Muted.holds(now) || s.MutedIn[ch.Short()].holds(now) {
+		return fault.New(fault.Forbidden, "everybody is muted here")
+	}
+	return nil
+}
+
+// allowed is AllowedIn. It returns nil for the community of servers and the owner, who
+// may everything.
+func (c *Communities) allowed(ctx context.Context, is Community, ch Channel, caller api.Caller, p Permission) (*seen, memberRecord, error) {
 	if caller.Server != "" || caller.UserID == is.Owner {
-		return nil
+		return nil, memberRecord{}, nil
 	}
 	m, in, err := c.isMember(ctx, is, caller.UserID)
 	if err != nil {
-		return public(err)
+		return nil, m, public(err)
 	}
 	if !in {
-		return errOutside
+		return nil, m, errOutside
 	}
 	s, err := c.find(ctx, is.CommunityID)
 	if err != nil {
-		return err
+		return nil, m, err
 	}
-	switch {
+	switch now := c.now(); {
 	case !permits(s.Roles, m.Role, p):
-		return fault.New(fault.Forbidden, "your role in this community does not have the permission %s", p)
-	case p != MayVoice && m.Mute.holds(c.now()):
-		return fault.New(fault.Forbidden, "you are muted in this community")
+		return nil, m, fault.New(fault.Forbidden, "your role in this community does not have the permission %s", p)
+	case p != MayVoice && (m.Mute.holds(now) || m.Mutes[ch.Short()].holds(now)):
+		return nil, m, fault.New(fault.Forbidden, "you are muted here")
 	}
-	return nil
+	return s, m, nil
 }
 
 // CanSee lets servers and members pass, into a private channel those alone who are

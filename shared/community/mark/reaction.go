@@ -86,7 +86,7 @@ func (m *Marks) React(ctx context.Context, caller api.Caller, communityID, chann
 		return nil, err
 	}
 	if on {
-		if err := m.conf.Communities.Allowed(ctx, r.Community, caller, community.Post); err != nil {
+		if err := m.conf.Communities.AllowedIn(ctx, r.Community, r.Channel, caller, community.Post); err != nil {
 			return nil, err
 		}
 	}
@@ -161,7 +161,7 @@ func (m *Marks) Edit(ctx context.Context, caller api.Caller, communityID, channe
 	case !manages && caller.UserID != from:
 		return fault.New(fault.Forbidden, "only its author and those who manage the community edit a message")
 	}
-	if err := m.conf.Communities.Allowed(ctx, r.Community, caller, community.Post); err != nil {
+	if err := m.conf.Communities.MayWrite(ctx, r.Community, r.Channel, caller); err != nil {
 		return err
 	}
 	if m.conf.Judge != nil {

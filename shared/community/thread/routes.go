@@ -58,14 +58,17 @@ func (t *Threads) Create(ctx context.Context, caller api.Caller, key, communityI
 	if err != nil {
 		return Thread{}, err
 	}
-	if err := t.conf.Communities.Allowed(ctx, is, caller, community.MayThread); err != nil {
-		return Thread{}, err
-	}
 	ch, has := is.Channel(n.ChannelID)
 	if !has {
+		if err := t.conf.Communities.Inside(ctx, is, caller); err != nil {
+			return Thread{}, err
+		}
 		return Thread{}, errNoChannel
 	}
 	if err := t.conf.Communities.CanSee(ctx, is, ch, caller); err != nil {
+		return Thread{}, err
+	}
+	if err := t.conf.Communities.AllowedIn(ctx, is, ch, caller, community.MayThread); err != nil {
 		return Thread{}, err
 	}
 	if ch.Kind == community.Private {
