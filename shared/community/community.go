@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -141,6 +142,7 @@ type Communities struct {
 	members    *process.Process
 	invites    *process.Process
 	reviews    *process.Process
+	mutes      *process.Process
 	now        func() time.Time
 	companions []Companion
 
@@ -169,6 +171,10 @@ func New(conf Config) *Communities {
 	c.members = process.New(Members, conf.Store, conf.Jobs, conf.Now, c.settleMember)
 	c.reviews = process.New(Reviews, conf.Store, conf.Jobs, conf.Now, c.review)
 	c.invites = process.New(Invites, conf.Store, conf.Jobs, conf.Now, c.settleInvite)
+	c.mutes = process.New(Mutes, conf.Store, conf.Jobs, conf.Now, func(ctx context.Context, id string) error {
+		communityID, _, _ := strings.Cut(id, " ")
+		return c.settle(ctx, communityID)
+	})
 	return c
 }
 
@@ -184,6 +190,9 @@ var (
 	// Members bring IM in step with members. Their ids are a communityId, a space and
 	// a UserID.
 	Members = process.Name{Agenda: "community-members", Job: "community.member", Lane: queue.Fast}
+	// Mutes end mutes of everybody in a community. Their ids are a communityId, a space
+	// and the end in Unix seconds, so that no other change moves an end.
+	Mutes = process.Name{Agenda: "community-mutes", Job: "community.mute", Lane: queue.Fast}
 	// Invites let users into private channels. Their ids are a GroupID, a space and a
 	// UserID.
 	Invites = process.Name{Agenda: "community-invites", Job: "community.invite", Lane: queue.Fast}

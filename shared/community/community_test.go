@@ -275,6 +275,57 @@ func TestSlowMode(t *testing.T) {
 	}
 }
 
+// IM does not end a mute of everybody by itself: it ends at its time, whatever else
+// happens to the community meanwhile, and where a job is lost by the clock.
+func TestMuteOfEverybodyEnds(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	is := p.opens("town")
+	mute := func(seconds int) {
+		t.Helper()
+		into[any](p, p.do("ann", "POST", "/communities/town/mute", fmt.Sprintf(`{"seconds":%d}`, seconds)))
+		if !p.group(prefix + "town").MuteAll {
+			t.Fatal("nobody is muted in IM")
+		}
+	}
+	mute(3600)
+	p.minutes(10)
+	into[any](p, p.do("ann", "PATCH", "/communities/town", fmt.Sprintf(`{"name":"Town","version":%d}`, is.Version)))
+	p.minutes(45)
+	if !p.group(prefix + "town").MuteAll {
+		t.Error("a mute ends with another change")
+	}
+	p.minutes(6)
+	if p.group(prefix + "town").MuteAll {
+		t.Error("a change has a mute last for ever")
+	}
+	mute(90)
+	w.Advance(91 * time.Second)
+	p.work()
+	if p.group(prefix + "town").MuteAll {
+		t.Error("a mute ends with the clock, not at its time")
+	}
+	// A shorter mute in place of a longer one, and a longer one in place of a shorter.
+	mute(3600)
+	mute(120)
+	p.minutes(3)
+	if p.group(prefix + "town").MuteAll {
+		t.Error("a shorter mute does not end")
+	}
+	mute(120)
+	mute(600)
+	p.minutes(3)
+	if !p.group(prefix + "town").MuteAll {
+		t.Error("a longer mute ends with the shorter one")
+	}
+	p.minutes(8)
+	if p.group(prefix + "town").MuteAll {
+		t.Error("a longer mute does not end")
+	}
+	p.minutes(60)
+	w.Quiet(p.ledger)
+}
+
 // Mutes of the community and of one channel, and kicks: they hold in IM, at the
 // callbacks, and end.
 func TestMuteAndKick(t *testing.T) {

@@ -2,6 +2,7 @@ package community
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
 // Limits of restrictions. Our decisions.
@@ -156,8 +158,11 @@ func (c *Communities) Restrict(ctx context.Context, caller api.Caller, id string
 	list := []Restriction{}
 	if len(w.Users) == 0 {
 		if r != nil && short == "" && !r.Until.IsZero() {
-			// The clock ends the mute; whoever changes the community before does so sooner.
-			defer func() { _ = c.looks.Guard(ctx, s.id, r.Until) }()
+			// IM knows no end of a mute of everybody: the clock ends it, and is told before
+			// the mute is there.
+			if err := c.endAt(ctx, s.id, r.Until); err != nil {
+				return nil, public(err)
+			}
 		}
 		_, err := c.edit(ctx, caller, id, func(s *seen) error {
 			if short == "" {
@@ -233,6 +238,23 @@ func (c *Communities) Restrict(ctx context.Context, caller api.Caller, id string
 		list = append(list, m.at(now)...)
 	}
 	return list, nil
+}
+
+// endAt has a community looked at when a mute of everybody ends: by a job to the second,
+// or by the clock within a minute.
+func (c *Communities) endAt(ctx context.Context, communityID string, until time.Time) error {
+	id := communityID + " " + decimal(until.Unix())
+	if err := c.mutes.Guard(ctx, id, until); err != nil {
+		return err
+	}
+	body, err := json.Marshal(id)
+	if err != nil || c.conf.Jobs == nil {
+		return err
+	}
+	if err := c.conf.Jobs.Put(ctx, queue.Job{ID: Mutes.Job + "/" + id, Kind: Mutes.Job, Lane: Mutes.Lane, NotBefore: until, Body: body}); err != nil {
+		slog.WarnContext(ctx, "end of a mute of everybody deferred to the clock", "error", err.Error())
+	}
+	return nil
 }
 
 // of is the restriction of one user.

@@ -124,6 +124,7 @@ func (p *process) minutes(n int) {
 		p.Advance(time.Minute)
 		p.Must(community.Looks.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 		p.Must(community.Members.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
+		p.Must(community.Mutes.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 		p.Must(community.Invites.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 		p.Must(community.Reviews.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))
 		p.Must(mark.Checks.Sweep(p.store, p.ledger, p.Clock.Now)(p.Context()))

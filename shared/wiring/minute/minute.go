@@ -29,6 +29,7 @@ var Processes = []process.Name{
 	credential.CopyProcess,
 	community.Looks,
 	community.Members,
+	community.Mutes,
 	community.Invites,
 	community.Reviews,
 	mark.Checks,
