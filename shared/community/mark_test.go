@@ -328,6 +328,11 @@ func TestPins(t *testing.T) {
 	if len(first) != 20 || len(second) != 30 || first[0] != 54 || second[29] != 5 {
 		t.Errorf("%v, then %v", first, second)
 	}
+	for _, after := range []string{"x", "-1", "60"} {
+		if a := p.do("bob", "GET", path("town", general, "/pins?after="+after), ``); a.status != 400 {
+			t.Errorf("after %s: %d %s", after, a.status, a.text)
+		}
+	}
 	into[any](p, p.do("ann", "DELETE", messagePath("town", general, 5, "/pin"), ``))
 	into[any](p, p.do("ann", "DELETE", messagePath("town", general, 5, "/pin"), ``))
 	into[any](p, p.do("ann", "DELETE", path("town", general, ""), ``))

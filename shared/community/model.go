@@ -229,6 +229,9 @@ func ParseTemplate(categories, roles string) (t Template, err error) {
 		if err := json.Unmarshal([]byte(roles), &byName); err != nil {
 			return t, fmt.Errorf(`the roles are no JSON object such as {"helper":["post","manage"]}`)
 		}
+		if len(byName) > MaxRoles {
+			return t, fmt.Errorf("the template has over %d roles", MaxRoles)
+		}
 		for name, permissions := range byName {
 			ordered, err := checkRole(name, permissions)
 			if err != nil {

@@ -184,6 +184,9 @@ func (m *Marks) getPins(ctx context.Context, c api.Caller, r *http.Request) (any
 				at = i
 			}
 		}
+		if at < 0 { // from the start it would list some twice
+			return nil, fault.New(fault.Invalid, `after is the "next" of the answer before, of a message that is still pinned; begin anew`)
+		}
 		pins = pins[at+1:]
 	}
 	a := pinsOf(pins[:min(page.Limit, len(pins))])
