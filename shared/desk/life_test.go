@@ -50,6 +50,7 @@ func TestLife(t *testing.T) {
 		{"Returns", true, testReturns},
 		{"AgentsRoutes", true, testAgentsRoutes},
 		{"RecordDies", true, testRecordDies},
+		{"RoutesDie", true, testRoutesDie},
 		{"LifeAnswersLost", true, testLifeAnswersLost},
 		{"Reordered", true, testReordered},
 	} {
