@@ -75,6 +75,7 @@ type IM interface {
 	SpecifiedGroupMembers(ctx context.Context, groupID string, ids []string) ([]im.Member, error)
 	JoinedGroups(ctx context.Context, userID string, offset int) (groupIDs []string, next int, err error)
 	ModifyGroupMember(ctx context.Context, groupID, userID string, m im.MemberChange) error
+	GroupHistory(ctx context.Context, q im.GroupHistoryQuery) (im.GroupHistoryPage, error)
 	DeleteGroupMsgsBySender(ctx context.Context, groupID, topicID, sender string) error
 	ForbidSendMsg(ctx context.Context, groupID, topicID string, ids []string, d time.Duration) (done int, err error)
 	CreatePermissionGroup(ctx context.Context, p im.PermissionGroup) (id string, err error)

@@ -65,9 +65,22 @@ type memberRecord struct {
 // in reports whether the user is a member.
 func (m memberRecord) in() bool { return m.Joined > 0 }
 
-// empty reports whether there is nothing worth keeping of a user who left.
-func (m memberRecord) empty() bool {
-	return !m.in() && m.Role == "" && m.Mute == nil && m.Kick == nil && len(m.Mutes) == 0 && m.Want == m.Done
+// expires is when nothing is worth keeping any more of a user who left; zero: as long
+// as nothing changes.
+func (m memberRecord) expires(now time.Time) time.Time {
+	if m.in() || m.Role != "" || m.Want != m.Done {
+		return time.Time{}
+	}
+	last := now
+	for _, r := range m.restrictions() {
+		if r.Until.IsZero() {
+			return time.Time{}
+		}
+		if r.Until.After(last) {
+			last = r.Until
+		}
+	}
+	return last.Add(leftFor)
 }
 
 func shardOf(userID string) int { return int(sha256.Sum256([]byte(userID))[0]) % shards }
@@ -128,10 +141,7 @@ func (c *Communities) changeMember(ctx context.Context, is Community, userID str
 		if string(before) == string(value) {
 			return m, nil
 		}
-		put := kv.Put{Key: memberPrefix + userID, Value: value, If: cond}
-		if m.empty() {
-			put.Expires = c.now().Add(leftFor)
-		}
+		put := kv.Put{Key: memberPrefix + userID, Value: value, Expires: m.expires(c.now()), If: cond}
 		writes := []kv.Write{put}
 		if m.Role != was.Role {
 			index, err := c.indexRole(ctx, is, userID, was.Role, m.Role)

@@ -71,13 +71,18 @@ func (r *Restriction) span(now time.Time) time.Duration {
 	return r.Until.Sub(now)
 }
 
-// at lists what holds at a time.
-func (m memberRecord) at(now time.Time) (list []Restriction) {
+// restrictions are all that a user is under, or was.
+func (m memberRecord) restrictions() []*Restriction {
 	all := []*Restriction{m.Mute, m.Kick}
 	for _, r := range m.Mutes {
 		all = append(all, r)
 	}
-	for _, r := range all {
+	return slices.DeleteFunc(all, func(r *Restriction) bool { return r == nil })
+}
+
+// at lists what holds at a time.
+func (m memberRecord) at(now time.Time) (list []Restriction) {
+	for _, r := range m.restrictions() {
 		if r.holds(now) {
 			list = append(list, *r)
 		}
@@ -489,15 +494,8 @@ func (c *Communities) takeOut(ctx context.Context, s *seen, m memberRecord, user
 		return err
 	}
 	if m.Kick.Hide {
-		for _, ch := range s.Channels() {
-			if ch.Kind == Private {
-				err = c.conf.IM.DeleteGroupMsgsBySender(ctx, ch.GroupID, "", userID)
-			} else {
-				err = c.conf.IM.DeleteGroupMsgsBySender(ctx, s.id, ch.TopicID, userID)
-			}
-			if err != nil && !im.Lasting(err) {
-				return err
-			}
+		if err := c.hide(ctx, s, userID); err != nil {
+			return err
 		}
 	}
 	return c.leave(ctx, s.Community, userID)
