@@ -29,6 +29,7 @@ func TestTickets(t *testing.T) {
 		{"SameAtOnce", false, testSameAtOnce},
 		{"InHand", false, testInHand},
 		{"AskedAgainHelps", false, testAskedAgainHelps},
+		{"HandedOver", true, testHandedOver},
 		{"Refused", true, testRefused},
 		{"RefusedLater", true, testRefusedLater},
 		{"Unlinked", true, testUnlinked},

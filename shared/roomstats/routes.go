@@ -50,7 +50,7 @@ func (s *Stats) getRoom(w http.ResponseWriter, r *http.Request) error {
 	default:
 		room, err = s.Room(ctx, id)
 	}
-	if err == nil && !query.Has("after") {
+	if err == nil {
 		err = s.exists(ctx, id, room)
 	}
 	if err != nil {
@@ -82,7 +82,7 @@ func (s *Stats) ownRow(ctx context.Context, roomID, userID string) (Room, error)
 		return Room{}, err
 	}
 	u, err := s.User(ctx, roomID, userID)
-	if u != (User{UserID: userID, Level: u.Level}) {
+	if !u.isEmpty() {
 		room.Users = []User{u}
 	}
 	return room, err
@@ -90,22 +90,40 @@ func (s *Stats) ownRow(ctx context.Context, roomID, userID string) (Room, error)
 
 func (s *Stats) getUser(w http.ResponseWriter, r *http.Request) error {
 	ctx, id, userID := r.Context(), r.PathValue("id"), r.PathValue("userID")
-	if api.CallerFrom(ctx).UserID != userID {
-		all, err := s.seesAll(ctx, id)
-		if err != nil {
-			return public(err)
-		}
-		if !all {
-			return fault.New(fault.Forbidden, "you may read your own statistics; those of others are for the room's owner and moderators")
-		}
+	all, err := s.seesAll(ctx, id)
+	if err != nil {
+		return public(err)
+	}
+	if !all && api.CallerFrom(ctx).UserID != userID {
+		return fault.New(fault.Forbidden, "you may read your own statistics; those of others are for the room's owner and moderators")
 	}
 	user, err := s.User(ctx, id, userID)
+	if err == nil && user.isEmpty() {
+		err = s.known(ctx, id, all)
+	}
 	if err != nil {
 		return public(err)
 	}
 	api.Reply(w, http.StatusOK, user)
 	return nil
 }
+
+// known refuses a room of which the caller learns nothing: one that does not exist, or
+// a group that is no room, in which the caller did nothing.
+func (s *Stats) known(ctx context.Context, id string, all bool) error {
+	room, err := s.Totals(ctx, id)
+	if err == nil && room.closed && !all {
+		err = errNothing
+	}
+	if err == nil {
+		err = s.exists(ctx, id, room)
+	}
+	return err
+}
+
+// isEmpty reports a user who did nothing in a room. A membership gives a level all the
+// same.
+func (u User) isEmpty() bool { return u == User{UserID: u.UserID, Level: u.Level} }
 
 // seesAll reports whether the caller may read what every user of a room did.
 func (s *Stats) seesAll(ctx context.Context, roomID string) (bool, error) {
