@@ -194,8 +194,10 @@ func TestWhoMayRead(t *testing.T) {
 	// until something is counted.
 	for room, status := range map[string]int{"other": 200, "nope": 404} {
 		for _, caller := range []string{"", "alice"} {
-			if code, _ := get("/rooms/"+room+"/stats", caller); code != status {
-				t.Errorf("%s by %q: %d, want %d", room, caller, code, status)
+			for _, path := range []string{"/stats", "/stats?limit=5", "/stats?after=x", "/stats/users/alice"} {
+				if code, _ := get("/rooms/"+room+path, caller); code != status {
+					t.Errorf("%s%s by %q: %d, want %d", room, path, caller, code, status)
+				}
 			}
 		}
 	}
@@ -243,18 +245,21 @@ func TestWhoMayReadOfGroups(t *testing.T) {
 	}
 	s.Routes(mux, &api.Gate{Users: users})
 	for range 2 {
-		for _, query := range []string{"", "?limit=10", "?after=a", "?after=zz&limit=1"} {
+		for _, path := range []string{"", "?limit=10", "?after=a", "?after=zz&limit=1", "/users/"} {
 			for caller, status := range map[string]int{"alice": 200, "bob": 404} {
 				sig, err := users.Sign(caller, time.Hour)
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/rooms/bcp-secret/stats"+query, nil)
+				r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/rooms/bcp-secret/stats"+path, nil)
+				if path == "/users/" {
+					r.URL.Path += caller
+				}
 				r.Header.Set("Authorization", "UserSig "+caller+":"+sig)
 				w := httptest.NewRecorder()
 				mux.ServeHTTP(w, r)
 				if w.Code != status || status == 404 && strings.Contains(w.Body.String(), "messages") {
-					t.Errorf("%s%s: %d %s, want %d", caller, query, w.Code, w.Body, status)
+					t.Errorf("%s%s: %d %s, want %d", caller, path, w.Code, w.Body, status)
 				}
 			}
 		}
