@@ -345,6 +345,7 @@ func BenchmarkUnits(b *testing.B) {
 		do   func(m *metered, n int)
 	}{
 		{"message/100 users", 480, func(m *metered, n int) { m.messages(n, 100) }},
+		{"message/100 users, known", 480, func(m *metered, n int) { m.messages(n, 100); m.spent(n); m.messages(n, 100) }},
 		{"message/1000 users", 960, func(m *metered, n int) { m.messages(n, 1000) }},
 		{"message/all by others", 480, func(m *metered, n int) { m.messages(n, 1_000_000) }},
 		{"like batch/5 a user", 250, func(m *metered, n int) { m.likes(n, n/5) }},
