@@ -175,7 +175,7 @@ func (w Wish) check() error {
 		return fault.New(fault.Invalid, "userId is missing: say who it is about")
 	case w.For < 0 || w.For > MaxRestriction:
 		return fault.New(fault.Invalid, "seconds is a number from 1 to %d; without it there is no end", int(MaxRestriction/time.Second))
-	case len(w.Reason) > MaxReason || strings.ContainsFunc(w.Reason, func(c rune) bool { return c < ' ' || c == 0x7f }) || markup.MatchString(w.Reason):
+	case len(w.Reason) > MaxReason || !PlainLine(w.Reason):
 		return fault.New(fault.Invalid, "reason is one line of at most %d bytes without HTML", MaxReason)
 	}
 	for i, id := range w.Users {

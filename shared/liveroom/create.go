@@ -42,8 +42,8 @@ func (n NewRoom) check() error {
 	switch {
 	case !isRoomID(n.RoomID):
 		return fault.New(fault.Invalid, "roomId is a GroupID of 1 to %d visible ASCII characters that does not begin with @TGS#", im.MaxGroupID)
-	case n.Name == "" || len(n.Name) > im.MaxGroupName:
-		return fault.New(fault.Invalid, "name is a text of 1 to %d bytes", im.MaxGroupName)
+	case n.Name == "" || len(n.Name) > im.MaxGroupName || !PlainLine(n.Name):
+		return fault.New(fault.Invalid, "name is one line of 1 to %d bytes without HTML", im.MaxGroupName)
 	case len(n.Moderators) > MaxModerators:
 		return fault.New(fault.Invalid, "a room has at most %d moderators", MaxModerators)
 	}

@@ -129,6 +129,12 @@ func (r *Rooms) update(ctx context.Context, roomID string, f func(*seen) error) 
 // markup is the beginning of an HTML tag, a comment or a declaration.
 var markup = regexp.MustCompile(`<[A-Za-z/!?]`)
 
+// PlainLine reports whether a text that a room is told is one line without control
+// characters and markup.
+func PlainLine(text string) bool {
+	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f }) && !markup.MatchString(text)
+}
+
 // checkTexts refuses a notice and an introduction that IM does not keep whole, and
 // markup, which a careless page would run.
 func checkTexts(notice, introduction string) error {

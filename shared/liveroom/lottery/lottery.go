@@ -221,6 +221,8 @@ func (a *Asked) check() error {
 		return fault.New(fault.Invalid, "seconds is a whole number from 1 to %d", int64(MaxWindow/time.Second))
 	case len(a.Prize) > MaxPrize:
 		return fault.New(fault.Invalid, "prize has at most %d bytes", MaxPrize)
+	case !liveroom.PlainLine(a.Keyword) || !liveroom.PlainLine(a.Prize):
+		return fault.New(fault.Invalid, "keyword and prize are one line each, without HTML")
 	}
 	return nil
 }

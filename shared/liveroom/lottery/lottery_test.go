@@ -457,6 +457,8 @@ func testBadInput(p *process) {
 		{"no key", "", "POST", "/rooms/live/lotteries", "", asked, 400, "invalid"},
 		{"no keyword", "", "POST", "/rooms/live/lotteries", "n", `{"keyword":"  ","winners":1,"seconds":60}`, 400, "invalid"},
 		{"a long keyword", "", "POST", "/rooms/live/lotteries", "n", `{"keyword":"` + strings.Repeat("x", 65) + `","winners":1,"seconds":60}`, 400, "invalid"},
+		{"a keyword of two lines", "", "POST", "/rooms/live/lotteries", "n", `{"keyword":"x\ny","winners":1,"seconds":60}`, 400, "invalid"},
+		{"a prize in HTML", "", "POST", "/rooms/live/lotteries", "n", `{"keyword":"x","winners":1,"seconds":60,"prize":"<b>cup</b>"}`, 400, "invalid"},
 		{"no winners", "", "POST", "/rooms/live/lotteries", "n", `{"keyword":"x","winners":0,"seconds":60}`, 400, "invalid"},
 		{"negative winners", "", "POST", "/rooms/live/lotteries", "n", `{"keyword":"x","winners":-1,"seconds":60}`, 400, "invalid"},
 		{"too many winners", "", "POST", "/rooms/live/lotteries", "n", `{"keyword":"x","winners":101,"seconds":60}`, 400, "invalid"},
