@@ -142,6 +142,9 @@ func decoded(pkg *types.Package, files []*ast.File, info *types.Info) (found []t
 						if pointer, is := typ.Underlying().(*types.Pointer); is {
 							typ = pointer.Elem()
 						}
+						if _, of := typ.(*types.TypeParam); of {
+							continue // the packages that call it decode the same types themselves
+						}
 						found = append(found, typ)
 					}
 					return true
