@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -403,9 +405,10 @@ func (x *routes) cssEvents(w http.ResponseWriter, r *http.Request) error {
 }
 
 // popular returns a page of the open rooms by popularity. A cursor into the board is
-// the rank and the room it stands at; one behind the board is that of [Rooms.List].
+// the place, counted from 0, and the room that stands there; one behind the board is
+// that of [Rooms.List].
 func (x *routes) popular(ctx context.Context, after string, limit int) (rooms []Room, next string, err error) {
-	const board, rest = "board ", "rest "
+	const board, rest = "board.", "rest."
 	ids, err := x.Stats.Popular(ctx)
 	if err != nil {
 		return nil, "", err
@@ -415,17 +418,23 @@ func (x *routes) popular(ctx context.Context, after string, limit int) (rooms []
 		ranked[id] = true
 	}
 	from := 0
-	if last, on := strings.CutPrefix(after, board); on {
-		for i, id := range ids {
-			if id == last {
-				from = i + 1
-			}
+	if cursor, on := strings.CutPrefix(after, board); on {
+		rank, last, _ := strings.Cut(cursor, ".")
+		n, err := strconv.Atoi(rank)
+		if err != nil || n < 0 || !isRoomID(last) {
+			return nil, "", fault.New(fault.Invalid, `after is the "next" of the answer before`)
+		}
+		// A room that is on the board no more has left its place to the next.
+		from = min(n, len(ids))
+		if i := slices.Index(ids, last); i >= 0 {
+			from = i + 1
 		}
 	}
 	if !strings.HasPrefix(after, rest) {
 		for i, id := range ids[from:] {
 			if len(rooms) == limit {
-				return rooms, board + ids[from+i-1], nil
+				at := from + i - 1
+				return rooms, board + strconv.Itoa(at) + "." + ids[at], nil
 			}
 			room, err := x.Get(ctx, id)
 			if is(err, fault.NotFound) || err == nil && room.Closed {
