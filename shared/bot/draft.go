@@ -208,6 +208,9 @@ func (d *draft) write(ctx context.Context) error {
 		q.Begun = r.begun
 		text, reply, err := w.listen(thinking, q, r)
 		d.Usage.add(reply.Usage)
+		if err == nil && q.Begun != "" && len(reply.Calls) == 0 && strings.TrimSpace(reply.Text) == "" && !ended(text) {
+			err = errNotContinued
+		}
 		switch {
 		case err == nil && len(reply.Calls) > 0 && len(q.Tools) > 0:
 			turns = append(turns, tools.perform(thinking, reply.Text, reply.Calls)...)
@@ -243,6 +246,15 @@ func (d *draft) write(ctx context.Context) error {
 			begun, w.prefix = text, ""
 		}
 	}
+}
+
+// errNotContinued: what is stored of an answer is not its end, and the model says no more.
+var errNotContinued = errors.New("bot: the model does not continue the answer")
+
+// ended reports whether a text can be the whole of an answer.
+func ended(text string) bool {
+	last, _ := utf8.DecodeLastRuneInString(strings.TrimRight(text, " \n\t"))
+	return unicode.IsPunct(last) && !strings.ContainsRune(",;:-–—(、，；：", last) || unicode.IsSymbol(last)
 }
 
 // carryOn returns how much of an answer that broke off a model is told, so that
@@ -292,7 +304,7 @@ func (r rest) joined(more string) string {
 	}
 	switch {
 	case trimmed == "":
-		return r.begun
+		return r.begun + r.glue + r.half
 	case r.glue != "":
 		more = trimmed
 	}

@@ -35,6 +35,7 @@ func TestStreams(t *testing.T) {
 		{"Deaths", testDeaths},
 		{"DeathsInTurn", testDeathsInTurn},
 		{"DeathOfAWorker", testDeathOfAWorker},
+		{"NothingToContinue", testNothingToContinue},
 		{"Long", testLongStream},
 		{"Rooms", testRooms},
 		{"Whole", testWhole},
@@ -532,6 +533,39 @@ func testDeathOfAWorker(w *world) {
 		w.Errorf("the model was to continue %q", last.Begun)
 	}
 	w.hour()
+	w.quiet()
+}
+
+// testNothingToContinue: a worker dies when an answer is shown, and the model says
+// nothing more. A whole answer ends as it is, half of one is marked as broken.
+func testNothingToContinue(w *world) {
+	for text, want := range map[string]string{
+		"It is all said. ": "It is all said.",
+		"都说完了。":            "都说完了。",
+		"Half of an ":      "Half of an\n\n" + bot.DefaultBroken,
+		"One, two, ":       "One, two,\n\n" + bot.DefaultBroken,
+	} {
+		user := w.Login(fmt.Sprint("user", len(text)))
+		m := &mortal{}
+		w.around = m.around
+		w.restart(w.store)
+		w.model.Next(modeltest.Behaviour{Pieces: []string{text, "never"}, Before: func(n int) {
+			if n == 1 {
+				w.until(user, func(texts []string) bool { return len(texts) == 1 })
+				m.mu.Lock()
+				m.dead = true
+				m.mu.Unlock()
+			}
+		}, Cut: true})
+		w.model.Always(func(modeltest.Asked) modeltest.Behaviour { return modeltest.Behaviour{Pieces: []string{" "}} })
+		w.tell(user, "hello")
+		w.Must(w.App.Settle(w.Context()))
+		_ = w.Queue.Work(w.Context(), w.ledger, w.Clock.Now)
+		w.around = nil
+		w.restart(w.store)
+		w.hour()
+		w.wantSaid(user, want)
+	}
 	w.quiet()
 }
 

@@ -372,6 +372,9 @@ func (g *gathered) end() error {
 	}
 	refused := g.refused || g.sensitive && strings.TrimSpace(g.text.String()) == ""
 	text, err := said(g.text.String(), g.finish, refused)
+	if g.continues && !refused && !isRefusal(g.finish) && g.finish != "length" && strings.TrimSpace(g.text.String()) == "" {
+		text, err = "", nil // there was nothing left to say
+	}
 	if err != nil && len(g.calls) > 0 && !errors.Is(err, bot.ErrRefused) {
 		text, err = "", nil // it wants to know something first
 	}

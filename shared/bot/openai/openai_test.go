@@ -168,6 +168,25 @@ func TestAnswers(t *testing.T) {
 
 // TestThoughts: what a model thinks aloud reaches nobody, however it is marked,
 // and an answer about the marks stays whole.
+// TestNothingToContinue: a model that is asked to continue an answer may find that
+// nothing is missing. One that was cut short, or is asked anew, may not be silent.
+func TestNothingToContinue(t *testing.T) {
+	for raw, want := range map[string]bool{
+		`{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}`:                               true,
+		`{"choices":[{"message":{"content":" \n"},"finish_reason":"stop"}]}`:                            true,
+		`{"choices":[{"message":{"content":""},"finish_reason":"length"}]}`:                             false,
+		`{"choices":[{"message":{"content":""},"finish_reason":"content_filter"}]}`:                     false,
+		`{"choices":[{"message":{"content":"<think>it is all there</think>"},"finish_reason":"stop"}]}`: false,
+	} {
+		b := newBench(t)
+		b.server.Always(func(modeltest.Asked) modeltest.Behaviour { return modeltest.Behaviour{Raw: raw} })
+		reply, err := b.model(nil).Ask(t.Context(), bot.Question{Turns: hello, Begun: "It is all said."}, nil)
+		if (err == nil) != want || strings.TrimSpace(reply.Text) != "" {
+			t.Errorf("%s: %+v, %v", raw, reply, err)
+		}
+	}
+}
+
 func TestThoughts(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"opened in the prompt":          {"plan...\n</think>\n\nHello!", "Hello!"},
