@@ -36,7 +36,15 @@ type answer struct {
 	Choices []string `json:"choices,omitempty"`
 	// Parts are the messages that show the answer while it is written.
 	Parts []part `json:"parts,omitempty"`
-	Done  bool   `json:"done,omitempty"` // sent and remembered
+	// Withdrawn are messages that show what may not be shown.
+	Withdrawn []withdrawn `json:"withdrawn,omitempty"`
+	Done      bool        `json:"done,omitempty"` // sent and remembered
+}
+
+// withdrawn is a part whose message is emptied, the answer's n-th.
+type withdrawn struct {
+	N int `json:"n"`
+	part
 }
 
 // part is a message that shows Text[From:] while it is written, and in the end

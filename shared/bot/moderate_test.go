@@ -3,9 +3,11 @@ package bot_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/backchannel-im/backchannel/shared/bot"
 	"github.com/backchannel-im/backchannel/shared/bot/modeltest"
@@ -34,9 +36,76 @@ func (s *strict) Judge(_ context.Context, p bot.Passage) (string, bool, error) {
 }
 
 func TestModeration(t *testing.T) {
-	enginetest.Run(t, []enginetest.Test{{Name: "Moderation", Long: true, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) {
-		testModeration(newWorld(t, store, clock))
-	}}})
+	var tests []enginetest.Test
+	for name, test := range map[string]func(*world){"Moderation": testModeration, "BlockedLate": testBlockedLate} {
+		tests = append(tests, enginetest.Test{Name: name, Long: true, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) { test(newWorld(t, store, clock)) }})
+	}
+	enginetest.Run(t, tests)
+}
+
+// testBlockedLate: an answer in several messages is blocked in the end. Whenever the
+// process dies, nothing of it stays in sight, one-to-one or in a group.
+func testBlockedLate(w *world) {
+	w.conf.Moderation = &strict{}
+	w.conf.Stream.GroupEvery = time.Nanosecond
+	w.restart(w.store)
+	jane := w.Login("jane")
+	w.Room("room", jane, robot)
+	pieces := []string{"Turn left. "}
+	for n := range 10 {
+		pieces = append(pieces, fmt.Sprintf("Then go on for %d. ", n)+strings.Repeat("And on. ", 110))
+	}
+	pieces = append(pieces, "Then right. Yes.")
+	var before int
+	var now *mortal
+	w.model.Always(func(modeltest.Asked) modeltest.Behaviour {
+		return modeltest.Behaviour{Pieces: pieces, Before: func(n int) {
+			for n == len(pieces)-1 && len(said(jane)) < before+2 && now.alive() == nil { // two messages show some of it
+				time.Sleep(time.Millisecond)
+			}
+		}}
+	})
+	for _, group := range []bool{false, true} {
+		life := func(m *mortal) {
+			before, now = len(said(jane)), m
+			w.around = m.around
+			w.restart(w.store)
+			w.Advance(time.Minute)
+			if group {
+				_, err := jane.Send("room", imtest.Draft{Text: "where to?", Mentions: []string{robot}})
+				w.Must(err)
+			} else {
+				w.tell(jane, "where to?")
+			}
+			w.Must(w.App.Settle(w.Context()))
+			_ = w.Queue.Work(w.Context(), w.ledger, w.Clock.Now)
+			w.around = nil
+			w.restart(w.store)
+			w.hour()
+			w.redeliver()
+			got := said(jane)[before:]
+			if len(got) == 0 || !strings.HasSuffix(got[0], bot.DefaultRefused) {
+				w.Errorf("group %v, call %d, after %v: the user sees %q", group, m.n, m.after, got)
+			}
+			for _, text := range got[min(len(got), 1):] {
+				if text != "…" {
+					w.Errorf("group %v, call %d, after %v: the user sees %.60q", group, m.n, m.after, text)
+				}
+			}
+			if m.n == 0 && len(got) < 2 {
+				w.Errorf("group %v: %d messages show the answer", group, len(got))
+			}
+		}
+		whole := &mortal{}
+		life(whole)
+		// The last calls are those that take it back.
+		for n := max(whole.calls-5, 1); n <= whole.calls+1; n++ {
+			for _, after := range []bool{false, true} {
+				life(&mortal{n: n, after: after})
+			}
+		}
+	}
+	w.quiet()
 }
 
 // testModeration: what was asked and what is answered is judged; while an answer is

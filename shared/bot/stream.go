@@ -311,26 +311,25 @@ func (w *writer) finish(ctx context.Context, text, own string) error {
 }
 
 // replace stores another answer in place of what was shown. Deliver has the first
-// message show it; others are emptied.
+// message show it, and empties others.
 func (w *writer) replace(ctx context.Context, a answer) error {
 	shown := w.Parts
 	if len(shown) > 0 {
 		first := shown[0]
 		first.From, first.To, first.doubt, first.finished = 0, 0, true, false
 		a.Parts = []part{first}
+		for i, p := range shown[1:] {
+			if p.doubt || p.tried || p.Key != "" { // something went out
+				a.Withdrawn = append(a.Withdrawn, withdrawn{i + 1, p})
+			}
+		}
 	}
 	a.Usage, a.Day = w.Usage, w.Day
 	if a.Said {
 		a.Own, a.Handed, a.Choices = w.Own, w.Handed, w.Choices
 	}
 	w.answer = a
-	if err := w.store(ctx); err != nil {
-		return err
-	}
-	for i := 1; i < len(shown); i++ {
-		w.withdraw(ctx, shown[i])
-	}
-	return nil
+	return w.store(ctx)
 }
 
 // pieces shows text, as far as a message can hold it in the message that grows,
@@ -357,6 +356,12 @@ func (w *writer) pieces(ctx context.Context, text string, last bool) error {
 			}
 			end = max(len(shown), p.sent)
 		}
+		// The first piece of a message does not end it: until its key is stored, only
+		// that the message is unfinished tells it from older ones.
+		begins := ends && w.m.GroupID == "" && p.Key == "" && end > p.From+lastRune(text[p.From:end])
+		if begins {
+			end -= lastRune(text[p.From:end])
+		}
 		w.Text, w.Open = text, !last
 		if p.doubt || end <= p.sent && !ends {
 			if last {
@@ -369,9 +374,12 @@ func (w *writer) pieces(ctx context.Context, text string, last bool) error {
 			return err
 		}
 		if end > p.sent {
-			if err := w.send(ctx, p, text[p.sent:end], text[p.From:end], ends); err != nil {
+			if err := w.send(ctx, p, text[p.sent:end], text[p.From:end], ends && !begins); err != nil {
 				return err
 			}
+		}
+		if begins && w.begun() && p.Key != "" {
+			continue
 		}
 		rest := strings.TrimLeft(text[end:], " \n\t")
 		if !full || p.doubt || rest == "" || len(w.Parts) == MaxParts {
@@ -555,6 +563,11 @@ func readStream(body im.MsgBody) (s streamed, is bool) {
 // that were shown, and sends what is in none. All of it may be repeated. What IM
 // refuses for good, such as a message into a group that is gone, is dropped.
 func (d *draft) deliver(ctx context.Context) error {
+	for _, w := range d.Withdrawn {
+		if err := d.dropped(ctx, d.withdraw(ctx, w.N, w.part)); err != nil {
+			return err
+		}
+	}
 	from := 0
 	for i := range d.Parts {
 		p := &d.Parts[i]
@@ -564,7 +577,7 @@ func (d *draft) deliver(ctx context.Context) error {
 		if i < len(d.Parts)-1 {
 			from = p.To
 		} else {
-			n, _ := partEnd(d.Text[p.From:], max(p.To-p.From, 0))
+			n, _ := partEnd(d.Text[p.From:], max(p.To-p.From-1, 0)) // it may end where it does
 			from = p.From + n
 		}
 		if p.finished && p.sent == from {
@@ -574,7 +587,7 @@ func (d *draft) deliver(ctx context.Context) error {
 			return d.dropped(ctx, err)
 		}
 	}
-	if err := d.sendWhole(ctx, len(d.Parts), d.Text[min(from, len(d.Text)):]); err != nil {
+	if err := d.sendWhole(ctx, len(d.Parts)+len(d.Withdrawn), d.Text[min(from, len(d.Text)):]); err != nil {
 		return err
 	}
 	return d.dropped(ctx, d.offer(ctx))
@@ -611,14 +624,27 @@ func (d *draft) complete(ctx context.Context, n int, text string) error {
 	return d.c.IM.ModifyC2CMsg(ctx, d.m.Robot, d.m.From, p.Key, im.Modification{Body: wholeStream(text)})
 }
 
-// withdraw takes a message back that shows what may not be shown.
-func (d *draft) withdraw(ctx context.Context, p part) {
-	if d.m.GroupID != "" || p.Key == "" {
-		return
+// withdraw empties a message that shows what may not be shown, the answer's n-th.
+func (d *draft) withdraw(ctx context.Context, n int, p part) error {
+	const nothing = "…"
+	if d.c.IM == nil { // streams were switched off
+		return nil
 	}
-	if err := d.c.IM.ModifyC2CMsg(ctx, d.m.Robot, d.m.From, p.Key, im.Modification{Body: wholeStream("…")}); err != nil {
-		d.log(ctx, d.m, err)
+	if d.m.GroupID != "" {
+		seq, err := d.groupMessage(ctx, n, nothing)
+		if err != nil {
+			return err
+		}
+		return d.c.IM.ModifyGroupMsg(ctx, d.m.GroupID, d.m.TopicID, seq, im.Modification{Body: im.Text(nothing)})
 	}
+	if p.Key == "" {
+		is, found, err := d.find(ctx, p)
+		if err != nil || !found {
+			return err
+		}
+		p.Key = is.key
+	}
+	return d.c.IM.ModifyC2CMsg(ctx, d.m.Robot, d.m.From, p.Key, im.Modification{Body: wholeStream(nothing)})
 }
 
 // maxStreamed bounds a streamed message as it is written: a text in a list in JSON

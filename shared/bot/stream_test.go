@@ -37,6 +37,7 @@ func TestStreams(t *testing.T) {
 		{"DeathOfAWorker", testDeathOfAWorker},
 		{"NothingToContinue", testNothingToContinue},
 		{"Long", testLongStream},
+		{"LongDeaths", testLongDeaths},
 		{"Rooms", testRooms},
 		{"Whole", testWhole},
 	} {
@@ -589,6 +590,58 @@ func testLongStream(w *world) {
 	for _, text := range got {
 		if strings.HasSuffix(text, "⋯") {
 			w.Errorf("%q goes on", text)
+		}
+	}
+	w.quiet()
+}
+
+// testLongDeaths: the process dies before or after each call of IM while it shows an
+// answer of several messages, some of which a single piece fills. All of it is seen once.
+func testLongDeaths(w *world) {
+	jane := w.Login("jane")
+	var lines, pieces []string
+	for n := range 12 {
+		lines = append(lines, fmt.Sprintf("This is line %d. ", n)+strings.Repeat("It is long. ", 70))
+	}
+	for from := 0; from < len(lines); from += 6 { // more at once than a message holds
+		pieces = append(pieces, strings.Join(lines[from:from+6], ""))
+	}
+	whole := strings.TrimSpace(strings.Join(lines, ""))
+	w.model.Always(func(a modeltest.Asked) modeltest.Behaviour {
+		if a.Begun == "" {
+			return modeltest.Behaviour{Pieces: pieces}
+		}
+		return modeltest.Behaviour{Text: strings.TrimPrefix(whole, a.Begun) + "\n"}
+	})
+	for n := 1; ; n++ {
+		died := true
+		for _, after := range []bool{false, true} {
+			before := len(said(jane))
+			m := &mortal{n: n, after: after}
+			w.around = m.around
+			w.restart(w.store)
+			w.Advance(time.Minute)
+			w.tell(jane, "tell me everything")
+			w.Must(w.App.Settle(w.Context()))
+			_ = w.Queue.Work(w.Context(), w.ledger, w.Clock.Now)
+			w.around = nil
+			w.restart(w.store)
+			w.hour()
+			w.redeliver()
+			got := said(jane)[before:]
+			if text := strings.Join(strings.Fields(strings.Join(got, " ")), " "); text != whole {
+				for i := range text {
+					if i >= len(whole) || text[i] != whole[i] {
+						w.Errorf("from %d on: %.120q", i, text[max(0, i-60):])
+						break
+					}
+				}
+				w.Errorf("call %d, after %v: %d messages of %d bytes, want %d bytes", n, after, len(got), len(text), len(whole))
+			}
+			died = died && m.dead
+		}
+		if !died {
+			break
 		}
 	}
 	w.quiet()
