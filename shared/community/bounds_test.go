@@ -145,3 +145,32 @@ func TestTemplate(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// A private channel holds as many as IM's edition lets a Work group have. Whoever finds
+// it full is told, sees nothing of it, and may be invited again.
+func TestPrivateChannelIsFull(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("town")
+	p.enters("town", "bob", "cat")
+	secret := p.adds("town", `{"name":"secret","kind":"private"}`, "secret")
+	invite := func(user string) reply {
+		return p.do("ann", "POST", path("town", secret, "/invitations"), fmt.Sprintf(`{"userId":%q}`, user))
+	}
+	w.seats(secret.GroupID, 2) // ann has one
+	into[any](p, invite("bob"))
+	into[any](p, invite("bob"))
+	if a := invite("cat"); a.status != http.StatusConflict || a.code != "conflict" {
+		t.Errorf("into a full channel: %d %s", a.status, a.text)
+	}
+	p.minutes(3)
+	if strings.Contains(p.do("cat", "GET", "/communities/town", ``).text, secret.ChannelID) || !isIn(p, secret.GroupID, "bob") {
+		t.Error("who is in a full channel")
+	}
+	into[any](p, p.do("ann", "DELETE", path("town", secret, "/invitations/bob"), ``))
+	into[any](p, invite("cat"))
+	if !isIn(p, secret.GroupID, "cat") || isIn(p, secret.GroupID, "bob") {
+		t.Error("who is in a channel with room")
+	}
+	w.Quiet(p.ledger)
+}

@@ -171,7 +171,7 @@ func New(conf Config) *Communities {
 	c.looks = process.New(Looks, conf.Store, conf.Jobs, conf.Now, c.settle)
 	c.members = process.New(Members, conf.Store, conf.Jobs, conf.Now, c.settleMember)
 	c.reviews = process.New(Reviews, conf.Store, conf.Jobs, conf.Now, c.review)
-	c.invites = process.New(Invites, conf.Store, conf.Jobs, conf.Now, c.settleInvite)
+	c.invites = process.New(Invites, conf.Store, conf.Jobs, conf.Now, c.goOnInvite)
 	c.mutes = process.New(Mutes, conf.Store, conf.Jobs, conf.Now, func(ctx context.Context, id string) error {
 		communityID, _, _ := strings.Cut(id, " ")
 		return c.settle(ctx, communityID)

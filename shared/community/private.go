@@ -109,7 +109,8 @@ type Invitation struct {
 }
 
 // Invite lets a member of the community into a private channel. Repeating it is a
-// no-op. Errors are of the codes NotFound, Forbidden, Invalid and Unavailable.
+// no-op. Errors are of the codes NotFound, Forbidden, Invalid, Conflict where IM does
+// not take the user, and Unavailable.
 func (c *Communities) Invite(ctx context.Context, caller api.Caller, id, channelID, userID string) (Invitation, error) {
 	if err := checkUser("userId", userID); err != nil {
 		return Invitation{}, err
@@ -148,14 +149,28 @@ func (c *Communities) Invite(ctx context.Context, caller api.Caller, id, channel
 	if err != nil && !errors.Is(err, kv.ErrConflict) { // invited before
 		return Invitation{}, public(err)
 	}
-	if err := c.settleInvite(ctx, process); err != nil {
+	if err := c.settleInvite(ctx, process); err == error(errNotTaken) {
+		return Invitation{}, err
+	} else if err != nil {
 		slog.WarnContext(ctx, "user not added to a private channel; a job retries", "error", err.Error())
 		wake(ctx, c.invites, process)
 	}
 	return Invitation{ch.ChannelID, ch.GroupID, userID}, nil
 }
 
-// settleInvite lets an invited user into the group of a private channel.
+var errNotTaken = fault.New(fault.Conflict, "IM does not take this user into the private channel; it is full, or the user is in too many groups")
+
+// goOnInvite is settleInvite for a job: with whom IM does not take it is over.
+func (c *Communities) goOnInvite(ctx context.Context, id string) error {
+	err := c.settleInvite(ctx, id)
+	if err == error(errNotTaken) {
+		return nil
+	}
+	return err
+}
+
+// settleInvite lets an invited user into the group of a private channel. Whom IM does
+// not take is invited no more.
 func (c *Communities) settleInvite(ctx context.Context, id string) error {
 	if c.conf.IM == nil {
 		return errNoIM
@@ -180,7 +195,12 @@ func (c *Communities) settleInvite(ctx context.Context, id string) error {
 		}
 		results, err := c.conf.IM.AddGroupMembers(ctx, groupID, []string{userID}, false)
 		if im.Lasting(err) && !errors.Is(err, im.CodeGroupGone) || err == nil && slices.ContainsFunc(results, func(r im.MemberAdded) bool { return r.Result == im.NotAdded }) {
-			slog.WarnContext(ctx, "IM refuses a member of a private channel")
+			slog.WarnContext(ctx, "IM refuses a member of a private channel; the invitation is void")
+			err = c.store.Commit(ctx, partition, newOp(), kv.Delete{Key: key, If: kv.Rev(item.Rev)})
+			if err == nil || errors.Is(err, kv.ErrConflict) {
+				err = errNotTaken
+			}
+			return err
 		} else if err != nil {
 			return err
 		}
