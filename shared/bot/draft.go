@@ -160,11 +160,17 @@ func (d *draft) think(ctx context.Context, h *handed) error {
 	case h != nil && is(d.c.Return):
 		return d.end(ctx, answer{Text: d.own(d.c.Texts.Returned)})
 	case d.people() && is(d.c.Human):
-		if err := d.callPerson(ctx, ""); err != nil {
-			d.log(ctx, d.m, err)
-			return d.end(ctx, answer{Text: d.own(d.c.Texts.Sorry)})
+		summary, err := d.summed(ctx)
+		if err != nil {
+			return err
 		}
-		return d.end(ctx, answer{Text: d.own(d.c.Texts.Handed), Handed: d.handed})
+		a := answer{Text: d.own(d.c.Texts.Handed), Usage: d.Usage, Day: d.Day}
+		if err := d.callPerson(ctx, summary); err != nil {
+			d.log(ctx, d.m, err)
+			a.Text = d.own(d.c.Texts.Sorry)
+		}
+		a.Handed = d.handed
+		return d.end(ctx, a)
 	case d.m.Text == "" && (!d.c.Images || len(d.m.Images) == 0):
 		return d.end(ctx, answer{Text: d.own(d.c.Texts.Pictures)})
 	}

@@ -114,6 +114,19 @@ func (d *draft) summary(ctx context.Context, before string, cut []Turn) string {
 	return im.CutText(strings.TrimSpace(clean(reply.Text)), maxSummary)
 }
 
+// summed is a summary of the conversation for the person whom the user calls, "" where
+// there is nothing to sum up, the budgets are used up or the model cannot.
+func (d *draft) summed(ctx context.Context) (string, error) {
+	if !d.c.Summary || len(d.before) == 0 {
+		return "", nil
+	}
+	d.Day = d.c.Now().UTC().Format(time.DateOnly)
+	if spent, err := d.spent(ctx, d.m, d.Day); spent || err != nil {
+		return "", err
+	}
+	return d.summary(ctx, "", d.before), nil
+}
+
 // recent returns the last turns that have at most so many tokens together,
 // beginning with what a user said.
 func recent(turns []Turn, tokens int) []Turn {

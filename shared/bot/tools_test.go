@@ -41,6 +41,7 @@ func TestHelpers(t *testing.T) {
 		{"UserRecords", testUserRecords},
 		{"Cancels", testCancels},
 		{"Summary", testSummary},
+		{"SummaryForPeople", testSummaryForPeople},
 		{"Pictures", testPictures},
 		{"Choices", testChoices},
 		{"Languages", testLanguages},
@@ -511,6 +512,52 @@ func testHandOverDies(w *world) {
 		}
 		w.quiet()
 	})
+}
+
+// testSummaryForPeople: who is called by a word finds a summary, too, where there is
+// something to sum up and it may cost something.
+func testSummaryForPeople(w *world) {
+	desk := &people{}
+	w.conf.HandOver, w.conf.Human, w.conf.Summary = desk, []string{"/human"}, true
+	w.conf.Budget = bot.Budget{User: bot.Limit{Tokens: 1000}}
+	w.restart(w.store)
+	jane, joe, june, jill := w.Login("jane"), w.Login("joe"), w.Login("june"), w.Login("jill")
+	for _, tt := range []struct {
+		user    *imtest.Client
+		cost    int                  // of an answer before, in tokens; none without
+		model   *modeltest.Behaviour // nil: it is not asked
+		summary string
+	}{
+		{joe, 0, nil, ""},
+		{jane, 10, &modeltest.Behaviour{Text: "A torn jacket.", Tokens: [2]int{20, 5}}, "Summary: A torn jacket."},
+		{june, 10, &modeltest.Behaviour{Status: 400}, ""},
+		{jill, 1000, nil, ""},
+	} {
+		if tt.cost > 0 {
+			w.model.Next(modeltest.Behaviour{Tokens: [2]int{tt.cost - 1, 1}})
+			w.ask(tt.user, "my jacket is torn")
+		}
+		asked, tickets := len(w.model.Asked()), len(desk.tickets)
+		wanted := 0
+		if tt.model != nil {
+			w.model.Next(*tt.model)
+			wanted = 1
+		}
+		if got := w.ask(tt.user, "/human"); got != bot.DefaultHanded || len(desk.tickets) != tickets+1 {
+			w.Errorf("%s is told %q, and there are %d tickets", tt.user.UserID(), got, len(desk.tickets))
+		}
+		ticket := desk.tickets[fmt.Sprint(tickets+1)]
+		if strings.HasPrefix(ticket.Text, "Summary:") != (tt.summary != "") || !strings.HasPrefix(ticket.Text, tt.summary) || !strings.Contains(ticket.Text, "User: /human") {
+			w.Errorf("the ticket of %s says %q", tt.user.UserID(), ticket.Text)
+		}
+		if n := len(w.model.Asked()) - asked; n != wanted {
+			w.Errorf("for %s the model was asked %d times", tt.user.UserID(), n)
+		}
+	}
+	if days, _ := w.usage(""); len(days) != 1 || days[0].Answers != 3 || days[0].PromptTokens+days[0].AnswerTokens != 10+25+10+1000 {
+		w.Errorf("usage %+v", days)
+	}
+	w.quiet()
 }
 
 // testSummary: what no longer fits is summed up; /forget ends that too.
