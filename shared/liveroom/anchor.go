@@ -1,10 +1,15 @@
 package liveroom
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
@@ -30,7 +35,8 @@ type AnchorCard struct {
 	Notification string     `json:"notification"`
 }
 
-// MaxSubscriptions bounds the rooms of one owner that one user subscribes to.
+// MaxSubscriptions bounds the rooms of one owner that one user subscribes to. Closed
+// ones make place for others.
 const MaxSubscriptions = 50
 
 // The subscribers of an owner's rooms are a partition: for each user an item with
@@ -144,8 +150,15 @@ func (r *Rooms) subscribe(ctx context.Context, room Room, userID string, on bool
 		delete(rooms, subscription(room))
 		by = -1
 	}
+	over := ""
 	if len(rooms) > MaxSubscriptions {
-		return fault.New(fault.Conflict, "a user subscribes to at most %d rooms of one owner", MaxSubscriptions)
+		if over, err = r.ended(ctx, rooms); err != nil {
+			return err
+		}
+		if over == "" {
+			return fault.New(fault.Conflict, "a user subscribes to at most %d rooms of one owner", MaxSubscriptions)
+		}
+		delete(rooms, over)
 	}
 	value, err := json.Marshal(rooms)
 	if err != nil {
@@ -160,10 +173,34 @@ func (r *Rooms) subscribe(ctx context.Context, room Room, userID string, on bool
 		kv.Put{Key: fanPrefix + userID, Value: value, If: cond},
 		kv.Add{Key: fanRoomPrefix + subscription(room), Deltas: []kv.Delta{{Counter: fansCounter, By: by}}},
 	}
+	if over != "" {
+		writes = append(writes, kv.Add{Key: fanRoomPrefix + over, Deltas: []kv.Delta{{Counter: fansCounter, By: -1}}})
+	}
 	if was == 0 || len(rooms) == 0 {
 		writes = append(writes, kv.Add{Key: fansItem, Deltas: []kv.Delta{{Counter: fansCounter, By: by}}})
 	}
 	return r.store.Commit(ctx, fansPartition(room.Owner), newOp(), writes...)
+}
+
+// ended returns one of the subscriptions whose room is closed by now, the oldest, or
+// "" if all of them are open. Each show is a room of its own, so whoever follows an
+// owner for long has many of these.
+func (r *Rooms) ended(ctx context.Context, rooms map[string]bool) (string, error) {
+	generation := func(of string) int64 {
+		n, _ := strconv.ParseInt(of[strings.LastIndex(of, "/")+1:], 10, 64)
+		return n
+	}
+	oldest := slices.SortedFunc(maps.Keys(rooms), func(a, b string) int { return cmp.Compare(generation(a), generation(b)) })
+	for _, one := range oldest {
+		room, err := r.Get(ctx, one[:strings.LastIndex(one, "/")])
+		if err != nil && !is(err, fault.NotFound) {
+			return "", err
+		}
+		if err != nil || room.Closed || subscription(room) != one {
+			return one, nil
+		}
+	}
+	return "", nil
 }
 
 // Membership is a paid membership of a user in a room.
