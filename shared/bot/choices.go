@@ -24,16 +24,29 @@ func (d *draft) offerChoices() Tool {
 			Description: "Shows up to six buttons below your answer. Pressing one sends its text as the user's next message. Call it before you answer, only where there are a few obvious replies.",
 			Parameters:  json.RawMessage(`{"type":"object","properties":{"choices":{"type":"array","maxItems":6,"items":{"type":"string","minLength":1,"maxLength":40}}},"required":["choices"]}`),
 		},
-		Run: func(_ context.Context, c ToolCall) (string, error) {
+		Run: func(ctx context.Context, c ToolCall) (string, error) {
 			var in struct{ Choices []string }
 			if err := json.Unmarshal(c.Arguments, &in); err != nil {
 				return "", err
 			}
-			d.choices = nil
-			for _, text := range in.Choices {
-				if text = strings.TrimSpace(im.CutText(clean(text), choiceBytes)); text != "" && len(d.choices) < maxChoices {
-					d.choices = append(d.choices, text)
+			shown := d.presenter()
+			shown.cites = nil
+			var choices []string
+			for _, text := range in.Choices[:min(len(in.Choices), maxChoices)] {
+				text = strings.TrimSpace(im.CutText(shown.present(clean(text), true), choiceBytes))
+				if text == "" {
+					continue
 				}
+				o, err := d.judge(ctx, d.m.Robot, d.m.From, text)
+				if err != nil {
+					return "", err
+				}
+				if o.ok {
+					choices = append(choices, o.text)
+				}
+			}
+			if d.choices = choices; len(choices) == 0 {
+				return "None of them can be shown.", nil
 			}
 			return "They will be shown below your answer.", nil
 		},

@@ -627,23 +627,31 @@ func testPictures(w *world) {
 	w.quiet()
 }
 
-// testChoices: buttons below an answer.
+// testChoices: buttons below an answer, which pass moderation as the answer does and
+// hold no links.
 func testChoices(w *world) {
-	w.conf.QuickReplies = true
+	w.conf.QuickReplies, w.conf.Moderation = true, &strict{}
 	w.restart(w.store)
-	jane := w.Login("jane")
-	w.model.Next(call(bot.ChoicesTool, `{"choices":["Yes","No"]}`), modeltest.Behaviour{Text: "Do you want it?"})
-	w.tell(jane, "hello")
-	w.work()
-	w.redeliver()
-	var buttons []string
-	for _, m := range jane.Received() {
-		if strings.Contains(string(m.Body), "quick_replies") {
-			buttons = append(buttons, string(m.Body))
+	for i, tt := range []struct{ offered, want string }{
+		{`["Yes","No"]`, `{"content":"Yes","desc":""},{"content":"No","desc":""}`},
+		{`["Oh darn","forbidden words","[more](https://evil.example/?q=1)","![](https://evil.example)"]`, `{"content":"Oh ****","desc":""},{"content":"more","desc":""}`},
+		{`["forbidden words"]`, ""},
+	} {
+		user := w.Login(fmt.Sprint("user", i))
+		w.model.Next(call(bot.ChoicesTool, `{"choices":`+tt.offered+`}`), modeltest.Behaviour{Text: "Do you want it?"})
+		w.tell(user, "hello")
+		w.work()
+		w.redeliver()
+		var buttons []string
+		for _, m := range user.Received() {
+			var body []struct{ MsgContent struct{ Data string } }
+			if strings.Contains(string(m.Body), "quick_replies") && json.Unmarshal(m.Body, &body) == nil {
+				buttons = append(buttons, body[0].MsgContent.Data)
+			}
 		}
-	}
-	if len(buttons) != 1 || !strings.Contains(buttons[0], `\"content\":\"Yes\"`) || !strings.Contains(buttons[0], `\"chatbotPlugin\":2`) {
-		w.Errorf("buttons %q", buttons)
+		if got := strings.Join(buttons, "\n"); tt.want == "" && got != "" || tt.want != "" && (len(buttons) != 1 || !strings.Contains(got, `"items":[`+tt.want+`]`) || !strings.Contains(got, `"chatbotPlugin":2`)) {
+			w.Errorf("offered %s: buttons %q", tt.offered, buttons)
+		}
 	}
 	w.quiet()
 }
