@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/backchannel-im/backchannel/shared/community"
 	"github.com/backchannel-im/backchannel/shared/community/thread"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
@@ -261,6 +262,78 @@ func TestMemberDies(t *testing.T) {
 			}
 			if isIn(next, prefix+name, "cat") == strings.Contains(kicked.text, "kick") {
 				w.Errorf("in %v, and %s", isIn(next, prefix+name, "cat"), kicked.text)
+			}
+		}
+	})
+}
+
+// TestModerationDies: a mute of everybody ends, and a kick that hides has hidden all or
+// nothing.
+func TestModerationDies(t *testing.T) {
+	eachDeath(t, func(w *world, dying *process, name string) func(*process) {
+		before := w.process(w.store)
+		before.opens(name)
+		cl := before.enters(name, "bob", "cat")
+		general := before.channel(name, "general")
+		before.says(cl[1], general, "x")
+		before.says(cl[0], general, "spam")
+		into[any](before, before.do("ann", "PUT", messagePath(name, general, 2, "/pin"), ``))
+		w.process(dying.mortal)
+		dying.last(func() {
+			dying.do("ann", "POST", "/communities/"+name+"/mute", `{"seconds":60}`)
+			dying.do("ann", "POST", "/communities/"+name+"/kick", `{"userId":"bob","hide":true}`)
+		})
+		return func(next *process) {
+			if w.group(prefix + name).MuteAll {
+				w.Error("everybody is muted for ever")
+			}
+			kicked := strings.Contains(next.do(server, "GET", "/communities/"+name+"/restrictions/bob", ``).text, `"kick"`)
+			pinned := strings.Contains(next.do("cat", "GET", path(name, general, "/pins"), ``).text, `"msgSeq":2`)
+			into[any](next, next.do("cat", "POST", path(name, general, "/read"), `{"msgSeq":1}`))
+			unread := *into[community.Totals](next, next.do("cat", "GET", "/communities/"+name+"/totals", ``)).Unread
+			if kicked == pinned || kicked != (unread == 0) {
+				w.Errorf("kicked %v, pinned %v, %d unread", kicked, pinned, unread)
+			}
+		}
+	})
+}
+
+// TestTakenBackAfterADeath: a process dies over changes, and another takes them back at
+// once: IM shows nothing of them, also where it had been told and nobody noted that.
+func TestTakenBackAfterADeath(t *testing.T) {
+	eachDeath(t, func(w *world, dying *process, name string) func(*process) {
+		before := w.process(w.store)
+		is := before.opens(name)
+		before.enters(name, "bob")
+		general := before.channel(name, "general")
+		next := w.process(w.store)
+		w.process(dying.mortal)
+		change := func(p *process, community, channel string, version int64) {
+			p.do("ann", "PATCH", "/communities/"+name, fmt.Sprintf(`{"name":%q,"version":%d}`, community, version))
+			p.do("ann", "PATCH", path(name, general, ""), fmt.Sprintf(`{"name":%q,"version":%d}`, channel, before.get(name).Version))
+		}
+		dying.last(func() {
+			change(dying, "Others", "other", is.Version)
+			dying.do("ann", "POST", "/communities/"+name+"/mute", `{"userId":"bob"}`)
+			dying.do("ann", "POST", "/communities/"+name+"/mute", fmt.Sprintf(`{"userId":"bob","channelId":%q}`, general.ChannelID))
+			dying.do("ann", "PUT", "/communities/"+name+"/members/bob/role", `{"role":"reader"}`)
+		})
+		change(next, "Gamers", "general", next.get(name).Version)
+		next.do("ann", "POST", "/communities/"+name+"/unmute", `{"userId":"bob"}`)
+		next.do("ann", "POST", "/communities/"+name+"/unmute", fmt.Sprintf(`{"userId":"bob","channelId":%q}`, general.ChannelID))
+		next.do("ann", "PUT", "/communities/"+name+"/members/bob/role", `{"role":""}`)
+		return func(next *process) {
+			if now := next.get(name); now.Name != "Gamers" || next.channel(name, "general").ChannelID != general.ChannelID {
+				w.Errorf("%+v", now)
+			}
+			next.inStep(name)
+			g := w.group(prefix + name)
+			muted := len(g.Muted)
+			for _, topic := range g.Topics {
+				muted += len(topic.Muted)
+			}
+			if muted > 0 || w.field(prefix+name, "bob", "role") != "" {
+				w.Errorf("IM mutes %v, and bob's role is %q", g.Muted, w.field(prefix+name, "bob", "role"))
 			}
 		}
 	})

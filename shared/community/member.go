@@ -65,6 +65,32 @@ type memberRecord struct {
 // in reports whether the user is a member.
 func (m memberRecord) in() bool { return m.Joined > 0 }
 
+// rolesUnsure is the key in Shown of roles that IM may show beside the one noted, each
+// behind a slash.
+const rolesUnsure = "role?"
+
+// doubt marks what IM shows of everything that has changed since was, where IM may have
+// been told of that and nobody has noted it: IM is told also where this change takes
+// the other back.
+func (m *memberRecord) doubt(was memberRecord) {
+	if m.Shown == nil {
+		m.Shown = make(map[string]string)
+	}
+	if m.Role != was.Role {
+		m.Shown[rolesUnsure] += "/" + was.Role
+	}
+	if m.Mute != was.Mute {
+		m.Shown["mute"] = unsure
+	}
+	for _, mutes := range []map[string]*Restriction{m.Mutes, was.Mutes} {
+		for short := range mutes {
+			if m.Mutes[short] != was.Mutes[short] {
+				m.Shown["mute "+short] = unsure
+			}
+		}
+	}
+}
+
 // expires is when nothing is worth keeping any more of a user who left; zero: as long
 // as nothing changes.
 func (m memberRecord) expires(now time.Time) time.Time {
@@ -231,6 +257,7 @@ func (c *Communities) applyEvent(ctx context.Context, is Community, userID strin
 		}
 		m.Joined, m.Role = 0, ""
 		delete(m.Shown, "role")
+		delete(m.Shown, rolesUnsure)
 		return nil
 	})
 	return m, kicked, err
@@ -474,8 +501,16 @@ func (c *Communities) updateMember(ctx context.Context, is Community, userID str
 		return memberRecord{}, err
 	}
 	m, err := c.changeMember(ctx, is, userID, func(m *memberRecord) error {
+		was := *m
+		was.Mutes = maps.Clone(m.Mutes)
 		m.Want++
-		return f(m)
+		if err := f(m); err != nil {
+			return err
+		}
+		if was.Want != was.Done {
+			m.doubt(was)
+		}
+		return nil
 	})
 	if err != nil {
 		return m, err

@@ -451,7 +451,11 @@ func (c *Communities) tell(ctx context.Context, s *seen, m memberRecord, userID 
 		}})
 	}
 	for _, step := range steps {
-		if was := m.Shown[step.about]; was != step.want {
+		was := m.Shown[step.about]
+		if step.about == "role" {
+			was += m.Shown[rolesUnsure]
+		}
+		if was != step.want {
 			err := step.do(was)
 			if im.Lasting(err) {
 				slog.WarnContext(ctx, "IM refuses a restriction of a member; our rules enforce it", "about", step.about, "error", err.Error())
@@ -466,11 +470,15 @@ func (c *Communities) tell(ctx context.Context, s *seen, m memberRecord, userID 
 	return told, nil
 }
 
-// tellRole shows a role in the member's field, and in IM's permission groups.
+// tellRole shows a role in the member's field, and in IM's permission groups. was are
+// the roles that IM may show, with slashes between them.
 func (c *Communities) tellRole(ctx context.Context, s *seen, m memberRecord, userID, was string) error {
 	if c.conf.PermissionGroups {
-		if was != "" {
-			if _, err := c.conf.IM.DeletePermissionGroupMembers(ctx, s.id, permissionGroup(was), userID); err != nil && !im.Lasting(err) {
+		for one := range strings.SplitSeq(was, "/") {
+			if one == "" || one == m.Role {
+				continue
+			}
+			if _, err := c.conf.IM.DeletePermissionGroupMembers(ctx, s.id, permissionGroup(one), userID); err != nil && !im.Lasting(err) {
 				return err
 			}
 		}

@@ -141,7 +141,7 @@ func (s *seen) settled() bool {
 
 // settledIn reports whether IM shows all that the community says.
 func (s *seen) settledIn(c *Communities) bool {
-	if s.Community.Closed || len(s.Removed) > 0 || len(s.LostRoles) > 0 || s.Shown.Name != s.Name || s.Shown.Muted != s.Muted.holds(c.now()) {
+	if s.Community.Closed || len(s.Removed) > 0 || len(s.LostRoles) > 0 || s.Shown.Name != s.Name || s.Shown.MutedUnsure || s.Shown.Muted != s.Muted.holds(c.now()) {
 		return false
 	}
 	if !maps.Equal(s.wanted(c.conf.PinField), s.Shown.Channels) {
@@ -226,7 +226,8 @@ func (c *Communities) mirror(ctx context.Context, s *seen) error {
 			}
 		}
 		if err == nil {
-			now.Shown.Name, now.Shown.Categories, now.Shown.Pins, now.Shown.Muted = done.Name, done.Categories, done.Pins, done.Muted
+			now.Shown.Name, now.Shown.Categories, now.Shown.Pins = done.Name, done.Categories, done.Pins
+			now.Shown.Muted, now.Shown.MutedUnsure = done.Muted, false
 		}
 	})
 	if err == nil && noted == nil && more {
@@ -345,7 +346,7 @@ func (c *Communities) mirrorGroup(ctx context.Context, s *seen, done *shown) err
 		change.Name, some = &s.Name, true
 	}
 	muted := s.Muted.holds(c.now())
-	if s.Shown.Muted != muted {
+	if s.Shown.MutedUnsure || s.Shown.Muted != muted {
 		change.MuteAll, some = &muted, true
 	}
 	if some || len(change.Data) > 0 {

@@ -47,12 +47,14 @@ type record struct {
 
 // shown is what IM shows of a community.
 type shown struct {
-	Name       string                   `json:"name,omitempty"`
-	Categories string                   `json:"categories,omitempty"`
-	Pins       string                   `json:"pins,omitempty"`
-	Muted      bool                     `json:"muted,omitempty"`
-	Channels   map[string]shownChannel  `json:"channels,omitempty"` // by short name
-	Roles      map[string]im.Permission `json:"roles,omitempty"`
+	Name       string `json:"name,omitempty"`
+	Categories string `json:"categories,omitempty"`
+	Pins       string `json:"pins,omitempty"`
+	Muted      bool   `json:"muted,omitempty"`
+	// MutedUnsure: Muted may be otherwise by now; see [seen.doubt].
+	MutedUnsure bool                     `json:"mutedUnsure,omitempty"`
+	Channels    map[string]shownChannel  `json:"channels,omitempty"` // by short name
+	Roles       map[string]im.Permission `json:"roles,omitempty"`
 }
 
 // shownChannel is what IM shows of a channel that it has.
@@ -175,7 +177,9 @@ func (c *Communities) change(ctx context.Context, id string, f func(s *seen) err
 		if err != nil {
 			return nil, err
 		}
+		before := s.wants(c.conf.PinField)
 		if err = f(s); err == nil {
+			s.doubt(before, c.conf.PinField)
 			err = c.looks.Guard(ctx, s.id, c.now().Add(guardAfter))
 		}
 		if err == nil {
@@ -209,6 +213,51 @@ func (c *Communities) note(ctx context.Context, id string, generation int64, f f
 		}
 	}
 	return errBusy
+}
+
+// wants is what IM is to show of a community.
+type wants struct {
+	name, categories, pins string
+	muted                  *Restriction
+	channels               map[string]shownChannel
+	roles                  map[string]im.Permission
+}
+
+func (s *seen) wants(pinField string) wants {
+	categories, _ := s.categoryField() // "" where the names are too long: nothing is changed then
+	return wants{s.Name, categories, s.topPins(), s.Muted, s.wanted(pinField), s.rights()}
+}
+
+// unsure stands for what IM shows after a change, until IM was told: a worker may die
+// between IM's answer and its own note. It equals nothing that IM can be told, so that
+// IM is told also where another change takes this one back meanwhile.
+const unsure = "\x00"
+
+// doubt marks what IM shows of everything that has changed since before was read.
+func (s *seen) doubt(before wants, pinField string) {
+	now := s.wants(pinField)
+	if now.name != before.name {
+		s.Shown.Name = unsure
+	}
+	if now.categories != before.categories {
+		s.Shown.Categories = unsure
+	}
+	if now.pins != before.pins {
+		s.Shown.Pins = unsure
+	}
+	if now.muted != before.muted {
+		s.Shown.MutedUnsure = true
+	}
+	for short, want := range now.channels {
+		if _, shown := s.Shown.Channels[short]; shown && want != before.channels[short] {
+			s.Shown.Channels[short] = shownChannel{Name: unsure}
+		}
+	}
+	for role, want := range now.roles {
+		if want != before.roles[role] {
+			delete(s.Shown.Roles, role)
+		}
+	}
 }
 
 // may reports whether a caller runs the community: servers, the owner, and members
