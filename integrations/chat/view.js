@@ -15,6 +15,7 @@ export class ChatView {
   #rows = new Map(); // by key of the message
   #ends = [];
   #typed = 0;
+  #ended = true; // the reader is at the end, wherever that has moved since
 
   // options: t; conversation; nameOf(message); draft, onDraft(text); empty, a
   // text; tools, nodes beside the composer's buttons.
@@ -26,7 +27,8 @@ export class ChatView {
     this.emptyNote = element("p", { className: "empty", hidden: true }, this.empty ?? t("empty"));
     this.log = element("div", { className: "log", role: "log", "aria-label": t("conversation"), tabIndex: 0 }, this.older, this.emptyNote, this.list);
     this.log.addEventListener("scroll", () => {
-      if (this.atEnd) this.#seen();
+      this.#ended = this.atEnd;
+      if (this.#ended) this.#seen();
       if (this.log.scrollTop < nearEnd && this.older.hidden === false) this.#more();
     }, { passive: true });
     this.latest = element("button", { type: "button", className: "latest", hidden: true }, icon("down"), t("latest"));
@@ -36,6 +38,10 @@ export class ChatView {
     this.composer = this.#makeComposer();
     this.node = element("div", { className: "chat" }, element("div", { className: "said" }, this.log, this.latest), this.writes, this.notice, this.composer);
     this.#dropping();
+    // A keyboard, a quotation or a long draft takes room away, a tab that is chosen gives it.
+    const resized = new ResizeObserver(() => this.#ended && this.toEnd());
+    resized.observe(this.log);
+    this.#ends.push(() => resized.disconnect());
     const { conversation: c } = this;
     this.#on(c, "change", () => this.#draw());
     this.#on(c, "typing", ({ detail }) => this.#peerWrites(detail));
@@ -202,6 +208,7 @@ export class ChatView {
   }
 
   toEnd() {
+    this.#ended = true;
     this.log.scrollTop = this.log.scrollHeight;
     this.#seen();
   }

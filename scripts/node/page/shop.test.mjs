@@ -102,6 +102,29 @@ story("on a phone, in Japanese and from right to left", async () => {
   await leave(right);
 });
 
+story("the keyboard of a phone hides nothing: the end stays in sight, and what comes is read; a reader further up stays there", async () => {
+  const page = await visitor("/shop/", { options: phone });
+  const first = await begin(page);
+  const desk = await agent();
+  await choose(desk, first);
+  for (let n = 0; n < 12; n++) await write(desk, `answer ${n}`);
+  await said(page, "answer 11").waitFor();
+  await page.setViewportSize({ width: 390, height: 450 });
+  const last = (text) => said(page, text).evaluate((p) => p.getBoundingClientRect().bottom <= p.closest(".log").getBoundingClientRect().bottom + 1);
+  await page.waitForFunction(() => innerHeight === 450);
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  assert.ok(await last("answer 11"), "the last message is under the keyboard");
+  await write(desk, "is it on?");
+  await desk.locator(".row.mine").filter({ hasText: "is it on?" }).locator(".meta .double").waitFor();
+  assert.ok(await last("is it on?"));
+  await page.getByRole("log").evaluate((log) => { log.scrollTop = 0; });
+  await page.setViewportSize(phone.viewport);
+  await write(desk, "one more");
+  await page.getByRole("button", { name: "New messages" }).waitFor();
+  assert.ok((await page.getByRole("log").evaluate((log) => log.scrollTop)) < 48, "the reader stays");
+  await leave(page, desk);
+});
+
 story("bad input: no e-mail, no message, an empty image, one of 25 MB, long names, HTML everywhere", async () => {
   const html = `<img src=x onerror="document.title='owned'"><b>bold</b>`;
   await settings({ first_line: html, second_line: html, logo_url: "javascript:document.title='owned'" });
