@@ -209,3 +209,19 @@ func TestBadFramesCloseTheSocket(t *testing.T) {
 	}
 	w.login("alice") // the gate lives
 }
+
+// A message in a topic names the topic and says that its community has some: without
+// that the SDK takes the topic for a group that it does not know, and throws.
+func TestAMessageInATopicNamesItsTopic(t *testing.T) {
+	w := newWorld(t, sdkgate.Options{})
+	alice, bob := w.login("alice"), w.login("bob")
+	alice.must("group_open_http_svc.create_group", map[string]any{"Type": "Community", "Name": "City", "GroupId": "@TGS#_city", "Owner_Account": "alice", "SupportTopic": 1})
+	bob.must("group_open_http_svc.apply_join_group", map[string]any{"GroupId": "@TGS#_city"})
+	const topic = "@TGS#_city@TOPIC#_news"
+	alice.must("million_group_open_http_svc.create_topic", map[string]any{"GroupId": "@TGS#_city", "TopicId": topic, "TopicName": "news"})
+	alice.must("group_open_http_svc.send_group_msg", map[string]any{"GroupId": "@TGS#_city", "TopicId": topic, "Random": 1, "MsgBody": textBody("headline")})
+	info := bob.told("headline")["GroupMsgArray"].([]any)[0].(map[string]any)["GroupInfo"].(map[string]any)
+	if info["MillionGroupFlag"] != 2.0 || info["TopicId"] != topic || info["GroupId"] != "@TGS#_city" {
+		t.Errorf("GroupInfo %v", info)
+	}
+}

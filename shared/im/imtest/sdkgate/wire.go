@@ -75,6 +75,7 @@ func (s *session) groupMessage(m *imtest.Message) fields {
 	}
 	if m.TopicID != "" {
 		out["ToGroupId"] = m.TopicID
+		with(out["GroupInfo"].(fields), "TopicId", m.TopicID, "MillionGroupFlag", withTopics)
 	}
 	if m.NeedReceipt {
 		out["NeedReadReceipt"] = 1
@@ -95,6 +96,10 @@ func (s *session) groupMessage(m *imtest.Message) fields {
 	}
 	return modified(out, m)
 }
+
+// withTopics is the MillionGroupFlag of a community that has topics: without it the SDK
+// takes a topic for a group that it does not know.
+const withTopics = 2
 
 // priorities are the numbers of MsgPriority.
 var priorities = map[imtest.Priority]int{imtest.High: 1, imtest.Normal: 2, imtest.Low: 3, imtest.Lowest: 4}
