@@ -62,6 +62,26 @@ check("topics are listed with their last message", async () => {
   const { data } = await bob.must(() => chat.getTopicList({ groupID: "@TGS#_city" }));
   assert.deepEqual(data.successTopicList.map((t) => [t.topicID, t.topicName, t.notification, t.lastMessage.isRevoked ? "" : t.lastMessage.payload.text]), [[topicID, "News!", "be kind", ""]]);
 });
+check("a topic counts what the user has not read, also at the next login", async () => {
+  const topic = async (user) => (await user.must(() => chat.getTopicList({ groupID: "@TGS#_city" }))).data.successTopicList[0];
+  await bob.must((topicID) => chat.setMessageRead({ conversationID: `GROUP${topicID}` }), topicID);
+  for (const text of ["unread one", "unread two"]) await alice.text(topicID, text, { group: true });
+  await bob.received("unread two");
+  assert.equal((await topic(bob)).unreadCount, 2);
+  await bob.login();
+  assert.deepEqual([(await topic(bob)).unreadCount, (await topic(bob)).lastMessage.payload.text], [2, "unread two"]);
+  await bob.must((topicID) => chat.setMessageRead({ conversationID: `GROUP${topicID}` }), topicID);
+  assert.equal((await state()).read.bob, (await state()).messages.at(-1).seq);
+  await bob.login();
+  assert.equal((await topic(bob)).unreadCount, 0);
+});
+check("a muted topic takes no messages", async () => {
+  await alice.must((topicID) => chat.updateTopicProfile({ groupID: "@TGS#_city", topicID, muteAllMembers: true }), topicID);
+  assert.ok((await bob.text(topicID, "hush", { group: true })).failed);
+  await bob.login();
+  assert.equal((await bob.must(() => chat.getTopicList({ groupID: "@TGS#_city" }))).data.successTopicList[0].muteAllMembers, true);
+  await alice.must((topicID) => chat.updateTopicProfile({ groupID: "@TGS#_city", topicID, muteAllMembers: false }), topicID);
+});
 check("an ordinary member creates no topic", async () => {
   const out = await bob.do(() => chat.createTopicInCommunity({ groupID: "@TGS#_city", topicName: "mine" }));
   assert.equal(out.failed, 10007);

@@ -18,7 +18,11 @@ func (a *App) deliverGroup(g *group, l *line, m *Message, s groupSend) []notice 
 	if !m.Online {
 		l.store(m)
 	}
-	if sender := g.members[m.From]; sender != nil && m.TopicID == "" && sender.readSeq == m.Seq-1 {
+	switch sender := g.members[m.From]; {
+	case sender == nil:
+	case m.TopicID != "": // the SDK takes a topic as read when its user writes there
+		sender.topicRead[m.TopicID] = m.Seq
+	case m.TopicID == "" && sender.readSeq == m.Seq-1:
 		sender.readSeq = m.Seq
 	}
 	e := &Event{Kind: "message", GroupID: m.GroupID, Message: m.copied()}

@@ -69,6 +69,8 @@ type member struct {
 	data     map[string]string // nil until something is written
 	since    uint32            // MsgSeq of the last message that was there before the member
 	readSeq  uint32            // MsgSeq of the last message the member has read
+	// topicRead is readSeq of each topic, by TopicID.
+	topicRead map[string]uint32
 }
 
 // line is a sequence of messages: a group's or a topic's.
@@ -180,7 +182,11 @@ func (g *group) leads(id string) bool {
 func (g *group) full() bool { return g.maxMembers > 0 && len(g.members) >= g.maxMembers }
 
 func (g *group) add(id, role string, at time.Time) {
-	g.members[id] = &member{id: id, role: role, joined: at, since: g.line.lastSeq, readSeq: g.line.lastSeq}
+	m := &member{id: id, role: role, joined: at, since: g.line.lastSeq, readSeq: g.line.lastSeq, topicRead: make(map[string]uint32)}
+	for topicID, t := range g.topics {
+		m.topicRead[topicID] = t.line.lastSeq
+	}
+	g.members[id] = m
 	g.joinOrder = append(g.joinOrder, id)
 }
 

@@ -195,7 +195,7 @@ func (k *copier) group(g *group) *group {
 	g = copyOf(g)
 	g.members = eachCopied(g.members, func(m *member) *member {
 		m = copyOf(m)
-		m.data = maps.Clone(m.data)
+		m.data, m.topicRead = maps.Clone(m.data), maps.Clone(m.topicRead)
 		return m
 	})
 	g.joinOrder = slices.Clone(g.joinOrder)

@@ -64,7 +64,7 @@ func stir(w *world, round int) {
 	last := seq[len(seq)-1].Seq
 	for _, err := range []error{
 		bob.SendReceipts("team", "", last), alice.PinMessage("team", last, true), bob.Hide("team", "", last), alice.Recall("team", "", last-1),
-		bob.Set("alice", "", func(s *imtest.ConversationSetting) { s.Custom = "x" + n }), alice.SetStatus("s" + n), bob.Read("team", last),
+		bob.Set("alice", "", func(s *imtest.ConversationSetting) { s.Custom = "x" + n }), alice.SetStatus("s" + n), bob.Read("team", "", last),
 		bob.Clear("alice", ""),
 	} {
 		if err != nil && imtest.Code(err) != 10007 {

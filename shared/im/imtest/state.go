@@ -83,6 +83,7 @@ type TopicState struct {
 	Custom   string               `json:"custom,omitempty"`
 	MuteAll  bool                 `json:"muteAll,omitempty"`
 	Muted    map[string]time.Time `json:"muted,omitempty"`
+	Read     map[string]uint32    `json:"read,omitempty"` // MsgSeq of the last message that each member has read
 	Messages []Message            `json:"messages"`
 }
 
@@ -185,8 +186,14 @@ func (g *group) state() GroupState {
 	}
 	for _, id := range g.topicOrder {
 		t := g.topics[id]
+		read := make(map[string]uint32)
+		for userID, m := range g.members {
+			if seq := m.topicRead[id]; seq > 0 {
+				read[userID] = seq
+			}
+		}
 		s.Topics = append(s.Topics, TopicState{
-			TopicID: id, Name: t.name, Custom: t.custom, MuteAll: t.muteAll, Muted: maps.Clone(t.muted), Messages: t.line.messages(),
+			TopicID: id, Name: t.name, Custom: t.custom, MuteAll: t.muteAll, Muted: maps.Clone(t.muted), Read: read, Messages: t.line.messages(),
 		})
 	}
 	return s

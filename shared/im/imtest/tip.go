@@ -153,8 +153,9 @@ func (c *Client) PeerReadTime(userID string) time.Time {
 	return c.app.conversation(c.userID, userID).read[userID]
 }
 
-// Read notes that the user has read a group's messages up to a MsgSeq.
-func (c *Client) Read(groupID string, seq uint32) error {
+// Read notes that the user has read the messages of a group, or of a topic in it,
+// up to a MsgSeq. The topicID is "" for the group's own.
+func (c *Client) Read(groupID, topicID string, seq uint32) error {
 	a := c.app
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -168,6 +169,25 @@ func (c *Client) Read(groupID string, seq uint32) error {
 		return fail(10007, "not in the group")
 	}
 	m := g.members[c.userID]
-	m.readSeq = min(max(m.readSeq, seq), g.line.lastSeq)
+	if topicID == "" {
+		m.readSeq = min(max(m.readSeq, seq), g.line.lastSeq)
+		return nil
+	}
+	t := g.topics[topicID]
+	if t == nil {
+		return fail(10004, "no such topic")
+	}
+	m.topicRead[topicID] = min(max(m.topicRead[topicID], seq), t.line.lastSeq)
 	return nil
+}
+
+// ReadSeq returns the MsgSeq of the last message of a topic that the user has read,
+// 0 for none.
+func (c *Client) ReadSeq(groupID, topicID string) uint32 {
+	c.app.mu.Lock()
+	defer c.app.mu.Unlock()
+	if g := c.app.groups[groupID]; g != nil && g.members[c.userID] != nil {
+		return g.members[c.userID].topicRead[topicID]
+	}
+	return 0
 }

@@ -32,7 +32,7 @@ var commands = map[string]func(*request) (fields, error){
 
 	"million_group_open_http_svc.get_joined_group_list": joinedGroups(true),
 	"million_group_open_http_svc.create_topic":          passed("million_group_open_http_svc/create_topic"),
-	"million_group_open_http_svc.modify_topic":          passed("million_group_open_http_svc/modify_topic"),
+	"million_group_open_http_svc.modify_topic":          modifyTopic,
 	"million_group_open_http_svc.destroy_topic":         destroyTopics,
 	"million_group_open_http_svc.get_topic":             topics,
 
@@ -418,7 +418,7 @@ func readAll(r *request) (fields, error) {
 	}
 	groups := []fields{}
 	for _, g := range in.GroupReadInfo {
-		err := r.client.Read(g.GroupId, g.MsgSeq)
+		err := r.client.Read(g.GroupId, g.TopicId, g.MsgSeq)
 		groups = append(groups, fields{"GroupId": g.GroupId, "MsgSeq": g.MsgSeq, "RetCode": imtest.Code(err)})
 	}
 	return ok(fields{"C2CReadAllMsg": in.C2CReadAllMsg, "GroupReadInfoArray": groups}), nil

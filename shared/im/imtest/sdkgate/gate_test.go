@@ -210,18 +210,64 @@ func TestBadFramesCloseTheSocket(t *testing.T) {
 	w.login("alice") // the gate lives
 }
 
+// community logs alice and bob in, who are in a community with a topic.
+func community(w *world, topic string) (alice, bob *page) {
+	w.Helper()
+	alice, bob = w.login("alice"), w.login("bob")
+	alice.must("group_open_http_svc.create_group", map[string]any{"Type": "Community", "Name": "City", "GroupId": "@TGS#_city", "Owner_Account": "alice", "SupportTopic": 1})
+	bob.must("group_open_http_svc.apply_join_group", map[string]any{"GroupId": "@TGS#_city"})
+	alice.must("million_group_open_http_svc.create_topic", map[string]any{"GroupId": "@TGS#_city", "TopicId": topic, "TopicName": "news"})
+	return alice, bob
+}
+
 // A message in a topic names the topic and says that its community has some: without
 // that the SDK takes the topic for a group that it does not know, and throws.
 func TestAMessageInATopicNamesItsTopic(t *testing.T) {
-	w := newWorld(t, sdkgate.Options{})
-	alice, bob := w.login("alice"), w.login("bob")
-	alice.must("group_open_http_svc.create_group", map[string]any{"Type": "Community", "Name": "City", "GroupId": "@TGS#_city", "Owner_Account": "alice", "SupportTopic": 1})
-	bob.must("group_open_http_svc.apply_join_group", map[string]any{"GroupId": "@TGS#_city"})
 	const topic = "@TGS#_city@TOPIC#_news"
-	alice.must("million_group_open_http_svc.create_topic", map[string]any{"GroupId": "@TGS#_city", "TopicId": topic, "TopicName": "news"})
+	alice, bob := community(newWorld(t, sdkgate.Options{}), topic)
 	alice.must("group_open_http_svc.send_group_msg", map[string]any{"GroupId": "@TGS#_city", "TopicId": topic, "Random": 1, "MsgBody": textBody("headline")})
 	info := bob.told("headline")["GroupMsgArray"].([]any)[0].(map[string]any)["GroupInfo"].(map[string]any)
 	if info["MillionGroupFlag"] != 2.0 || info["TopicId"] != topic || info["GroupId"] != "@TGS#_city" {
 		t.Errorf("GroupInfo %v", info)
+	}
+}
+
+// The list of topics says up to where the user has read each: by a report, by writing
+// there, and by joining; and which messages after that do not count.
+func TestTopicsHaveReadPositions(t *testing.T) {
+	const topic = "@TGS#_city@TOPIC#_news"
+	w := newWorld(t, sdkgate.Options{})
+	alice, bob := community(w, topic)
+	send := func(p *page, random int) {
+		t.Helper()
+		p.must("group_open_http_svc.send_group_msg", map[string]any{"GroupId": "@TGS#_city", "TopicId": topic, "Random": random, "MsgBody": textBody("x")})
+	}
+	expect := func(p *page, name, want string) {
+		t.Helper()
+		out := p.must("million_group_open_http_svc.get_topic", map[string]any{"GroupId": "@TGS#_city"})
+		item := out["TopicAndSelfInfo"].([]any)[0].(map[string]any)
+		info, self := item["TopicInfo"].(map[string]any), item["SelfInfo"].(map[string]any)
+		last := info["LastMsg"].(map[string]any)["LastMsgSeq"]
+		if got := fmt.Sprint(last, " of ", info["NextMsgSeq"], ", read ", self["MsgSeq"], " but ", self["NoUnreadSeqList"], ", muted ", info["ShutUpAllFlag"]); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+	for i := range 4 {
+		send(alice, i+1)
+	}
+	expect(bob, "at first", "4 of 5, read 0 but [], muted 0")
+	bob.must("group_open_http_svc.msg_read_report", map[string]any{"GroupId": "@TGS#_city", "TopicId": topic, "MsgReadedSeq": 2})
+	for _, seq := range []int{2, 4} {
+		alice.must("group_open_http_svc.group_msg_recall", map[string]any{"GroupId": "@TGS#_city", "TopicId": topic, "MsgSeqList": []any{map[string]any{"MsgSeq": seq}}})
+	}
+	expect(bob, "after a report and recalls", "4 of 5, read 2 but [4], muted 0")
+	carol := w.login("carol")
+	carol.must("group_open_http_svc.apply_join_group", map[string]any{"GroupId": "@TGS#_city"})
+	expect(carol, "who joined", "4 of 5, read 4 but [], muted 0")
+	send(bob, 9)
+	alice.must("million_group_open_http_svc.modify_topic", map[string]any{"GroupId": "@TGS#_city", "TopicId": topic, "ShutUpAllMember": "On"})
+	expect(bob, "who wrote", "5 of 6, read 5 but [], muted 1")
+	if got := w.app.State().Group("@TGS#_city").Topics[0].Read; fmt.Sprint(got) != "map[alice:4 bob:5 carol:4]" {
+		t.Errorf("the state has %v", got)
 	}
 }

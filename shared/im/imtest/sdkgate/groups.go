@@ -338,7 +338,7 @@ func readGroup(r *request) (fields, error) {
 	if err := r.read(&in); err != nil {
 		return nil, err
 	}
-	return done, r.client.Read(in.GroupId, in.MsgReadedSeq)
+	return done, r.client.Read(in.GroupId, in.TopicId, in.MsgReadedSeq)
 }
 
 func recallGroup(r *request) (fields, error) {

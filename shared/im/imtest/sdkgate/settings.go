@@ -553,17 +553,41 @@ func topics(r *request) (fields, error) {
 	list := list(out, "TopicAndSelfInfo")
 	for _, t := range list {
 		if info, is := t["TopicInfo"].(fields); is {
-			info["ShutUpAllMember"] = info["MuteAllMember"]
-			id, _ := info["TopicId"].(string)
-			if page, _ := r.client.History(in.GroupId, id, 0, 1); len(page) > 0 {
-				info["LastMsg"] = r.groupMessage(&page[0])
+			info["ShutUpAllFlag"] = 0
+			if info["MuteAllMember"] == "On" {
+				info["ShutUpAllFlag"] = 1
 			}
-		}
-		if self, is := t["SelfInfo"].(fields); is {
-			self["MsgFlag"] = "AcceptAndNotify"
+			id, _ := info["TopicId"].(string)
+			page, _ := r.client.History(in.GroupId, id, 0, keptUnread)
+			if len(page) > 0 {
+				// In this answer MsgSeq is what the user has read.
+				info["LastMsg"] = with(r.groupMessage(&page[0]), "LastMsgSeq", page[0].Seq)
+			}
+			if self, is := t["SelfInfo"].(fields); is {
+				read, uncounted := r.client.ReadSeq(in.GroupId, id), []uint32{}
+				for _, m := range page {
+					if m.Recalled && m.Seq > read {
+						uncounted = append(uncounted, m.Seq)
+					}
+				}
+				with(self, "MsgFlag", "AcceptAndNotify", "MsgSeq", read, "NoUnreadSeqList", uncounted)
+			}
 		}
 	}
 	return ok(fields{"TopicAndSelfInfo": list}), nil
+}
+
+// modifyTopic changes a topic; the SDK calls MuteAllMember by its older name.
+func modifyTopic(r *request) (fields, error) {
+	var in fields
+	if err := r.read(&in); err != nil {
+		return nil, err
+	}
+	if mute, has := in["ShutUpAllMember"]; has {
+		delete(in, "ShutUpAllMember")
+		in["MuteAllMember"] = mute
+	}
+	return r.do("million_group_open_http_svc/modify_topic", in)
 }
 
 func destroyTopics(r *request) (fields, error) {
