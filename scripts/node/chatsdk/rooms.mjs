@@ -50,6 +50,7 @@ check("a room mute has IM's code", async () => {
   assert.equal((await bob.text("live", "muted", { group: true })).failed, 10017);
   await rest("group_open_http_svc/forbid_send_msg", { GroupId: "live", Members_Account: ["bob"], MuteTime: 0 });
 });
+// Older SDKs do not know the event by which a long poll tells of a recall.
 check("a recall in a live room reaches the viewers", async () => {
   const { data } = await alice.text("live", "never mind", { group: true });
   const { ID } = await bob.received("never mind");
@@ -71,9 +72,10 @@ check("marked viewers are listed by their mark", async () => {
   assert.deepEqual((await groupState("live")).members.find((m) => m.userId === "bob").marks, [1000]);
   const listed = async () => (await alice.must(() => chat.getGroupMemberList({ groupID: "live", filter: 1000 }))).data.memberList.map((m) => m.userID);
   assert.deepEqual(await listed(), ["bob"]);
+  await pause(3100); // older SDKs ask once in three seconds at most
   await alice.must(() => chat.markGroupMemberList({ groupID: "live", userIDList: ["bob"], markType: 1000, enableMark: false }));
   assert.deepEqual(await listed(), []);
-}, { lacking: [old.chat31, old.tim] });
+});
 check("a broadcast to all rooms arrives", async () => {
   await rest("group_open_http_svc/send_broadcast_msg", { From_Account: "alice", Random: 31337, MsgBody: [{ MsgType: "TIMTextElem", MsgContent: { Text: "to all rooms" } }] });
   await bob.received("to all rooms");

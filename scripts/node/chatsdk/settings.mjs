@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { alice, bob, check, control, groupState, old, rest, User } from "./harness.mjs";
+import { alice, bob, check, control, groupState, rest, User } from "./harness.mjs";
 
-const newest = { lacking: [old.chat31, old.tim] };
 const userState = async (id) => (await control("state")).users.find((u) => u.userId === id);
 const conversation = async (user, id) => (await user.must((id) => chat.getConversationProfile(id), id)).data.conversation;
 
@@ -59,7 +58,7 @@ check("conversation marks and custom data are kept", async () => {
   const kept = await conversation(bob, "C2Calice");
   assert.equal(kept.customData, "vip");
   assert.deepEqual(kept.markList, [1]);
-}, newest);
+});
 check("a user's status and text reach who watches, and who asks", async () => {
   await bob.must(() => chat.subscribeUserStatus({ userIDList: ["alice"] }));
   await alice.must(() => chat.setSelfStatus({ customStatus: "in a call" }));
@@ -74,7 +73,7 @@ check("a user's status and text reach who watches, and who asks", async () => {
   assert.deepEqual(data.successUserList.map((u) => [u.userID, u.statusType]), [["alice", 1], ["guest", 3]]);
   assert.equal(data.successUserList[0].customStatus, "in a call");
   assert.deepEqual(data.failureUserList.map((u) => u.userID), ["nobody"]);
-}, newest);
+});
 check("a group message's read receipt reaches its writer, with who has read it", async () => {
   await alice.must(() => chat.sendMessage(chat.createTextMessage({ to: "desk", conversationType: "GROUP", needReadReceipt: true, payload: { text: "please confirm" } })));
   await bob.received("please confirm");
@@ -91,7 +90,7 @@ check("a group message's read receipt reaches its writer, with who has read it",
   const { seq } = (await groupState("desk")).messages.at(-1);
   const { GroupMsgReceiptList } = await rest("group_open_http_svc/get_group_msg_receipt", { GroupId: "desk", MsgSeqList: [{ MsgSeq: seq }] });
   assert.deepEqual(GroupMsgReceiptList, [{ MsgSeq: seq, Code: 0, ReadNum: 1, UnreadNum: 0 }]);
-}, newest);
+});
 check("a one-to-one message's read receipt reaches its writer and the emulator", async () => {
   await alice.must(() => chat.sendMessage(chat.createTextMessage({ to: "bob", conversationType: "C2C", needReadReceipt: true, payload: { text: "confirm" } })));
   await bob.received("confirm");
@@ -102,7 +101,7 @@ check("a one-to-one message's read receipt reaches its writer and the emulator",
   await alice.wait("MESSAGE_READ_RECEIPT_RECEIVED", (list) => list.some((r) => r.userID === "bob" && r.isPeerRead));
   const { conversations } = await control("state");
   assert.ok(conversations.flatMap((c) => c.messages).find((m) => m.body[0]?.MsgContent.Text === "confirm").peerRead);
-}, newest);
+});
 check("a message at the top of a group is there for all members", async () => {
   await alice.must(async () => {
     const { data } = await chat.getMessageList({ conversationID: "GROUPdesk" });
@@ -121,7 +120,7 @@ check("a message at the top of a group is there for all members", async () => {
     return chat.pinGroupMessage({ groupID: "desk", message: data.messageList[0], isPinned: false });
   });
   assert.equal((await groupState("desk")).pinned, undefined);
-}, newest);
+}, { needs: ["pinGroupMessage"] });
 check("a deleted message is gone for one user and stays for the other", async () => {
   for (const [conversationID, to, options] of [["C2Cbob", "bob", {}], ["GROUPdesk", "desk", { group: true }]]) {
     await alice.text(to, "delete me", options);
@@ -151,4 +150,4 @@ check("hours without notifications are kept", async () => {
   const { data } = await bob.must(() => chat.getAllReceiveMessageOpt());
   assert.equal(data.messageRemindType, "AcceptNotNotify");
   assert.equal(data.isRepeated, true);
-}, newest);
+}, { needs: ["setAllReceiveMessageOpt"] });
