@@ -146,6 +146,35 @@ func TestStatusDies(t *testing.T) {
 	}
 }
 
+// TestTakenBackAfterADeath: a process dies over changes, and another takes them back at
+// once: the room sees and hears nothing else in the end, also where it had been told
+// and nobody noted that.
+func TestTakenBackAfterADeath(t *testing.T) {
+	eachDeath(t, func(w *world, dying *process, name string) func(*process) {
+		before := w.process(w.store)
+		before.opens(name)
+		before.becomes(name, liveroom.Live)
+		was := before.room(name)
+		w.process(dying.store)
+		dying.last(func() {
+			dying.do("ann", "PUT", "/rooms/"+name+"/status", `{"status":"paused","version":2}`)
+			dying.do("ann", "PUT", "/rooms/"+name+"/notice", `{"notice":"tonight","introduction":"","version":3}`)
+		})
+		if now := before.room(name); now.Status != was.Status {
+			into[any](before, before.do("ann", "PUT", "/rooms/"+name+"/status", fmt.Sprintf(`{"status":"live","version":%d}`, now.Version)))
+		}
+		if now := before.room(name); now.Notice != was.Notice {
+			into[any](before, before.do("ann", "PUT", "/rooms/"+name+"/notice", fmt.Sprintf(`{"notice":%q,"introduction":%q,"version":%d}`, was.Notice, was.Introduction, now.Version)))
+		}
+		return func(next *process) {
+			if now := next.room(name); now.Status != was.Status || now.Notice != was.Notice || now.Introduction != was.Introduction {
+				w.Errorf("%+v", now)
+			}
+			next.inStep(name)
+		}
+	})
+}
+
 // TestControlDies: a mute, and a kick with what the user wrote hidden. If the store
 // has it, IM and the room have it, also the end of it.
 func TestControlDies(t *testing.T) {

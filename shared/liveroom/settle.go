@@ -165,7 +165,7 @@ const (
 // the changed attributes in one call, and never replaces all of them, since the app
 // keeps its own beside ours.
 func (r *Rooms) mirror(ctx context.Context, s *seen) error {
-	want := mirrored{s.Status, s.Notice, s.Introduction}
+	want := s.wants()
 	if s.Mirrored != nil && *s.Mirrored == want {
 		return nil
 	}
@@ -265,12 +265,37 @@ func (r *Rooms) eventEnded(ctx context.Context, m outbox.Message, o outbox.Outco
 }
 
 // statusKey is the key of the message that tells a status.
-func (s *seen) statusKey() string { return "status/" + decimal(s.Version) }
+func (s *seen) statusKey() string { return statusKey(s.Version) }
+
+func statusKey(version int64) string { return "status/" + decimal(version) }
+
+// maxLookedAt bounds the versions that toldSince looks at.
+const maxLookedAt = 20
+
+// toldSince reports whether the room was told a status of a version since the one that
+// was compared last. Then another worker has died before it noted that, or found that
+// the room had changed meanwhile.
+func (r *Rooms) toldSince(ctx context.Context, s *seen) (bool, error) {
+	for v := max(s.Told.Version+1, s.Version-maxLookedAt, 1); v < s.Version; v++ {
+		_, err := r.conf.Outbox.Outcome(ctx, s.roomID, s.Key(statusKey(v)))
+		if !errors.Is(err, kv.ErrNotFound) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
 
 // tell tells the room its status and its notice, where they are not those that it
 // was told last. A status that lasted only while nobody told it is never told.
 func (r *Rooms) tell(ctx context.Context, s *seen) error {
-	if s.Told.Status != s.Status {
+	other := s.Told.Status != s.Status
+	if !other && s.Told.Version < s.Version {
+		var err error
+		if other, err = r.toldSince(ctx, s); err != nil {
+			return err
+		}
+	}
+	if other {
 		if err := r.send(ctx, s, s.statusKey(), "status", struct {
 			Status    Status    `json:"status"`
 			Version   int64     `json:"version"`
@@ -279,8 +304,8 @@ func (r *Rooms) tell(ctx context.Context, s *seen) error {
 		}{s.Status, s.Version, s.StartedAt, s.EndedAt}); err != nil {
 			return err
 		}
-		s.Told.Status = s.Status
 	}
+	s.Told.Status, s.Told.Version = s.Status, s.Version
 	if s.Told.Notice != s.Told.Texts {
 		if err := r.send(ctx, s, "notice/"+decimal(s.Told.Texts), "notice", struct {
 			Notice       string `json:"notice"`

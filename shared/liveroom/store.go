@@ -44,8 +44,10 @@ type mirrored struct {
 // told is what the room was told last, by version.
 type told struct {
 	Status Status `json:"status"`
-	Notice int64  `json:"notice"` // the version of Room that the notice told last belongs to
-	Texts  int64  `json:"texts"`  // the version that changed the notice or the introduction last
+	// Version is of the room when Status was compared with it last.
+	Version int64 `json:"version,omitempty"`
+	Notice  int64 `json:"notice"` // the version of Room that the notice told last belongs to
+	Texts   int64 `json:"texts"`  // the version that changed the notice or the introduction last
 }
 
 // seen is a room as it was read, and the condition that it still is so.
@@ -143,8 +145,10 @@ func (r *Rooms) change(ctx context.Context, roomID string, f func(s *seen) ([]kv
 		if err != nil {
 			return nil, err
 		}
+		before := s.wants()
 		writes, err := f(s)
 		if err == nil {
+			s.doubt(before)
 			err = r.looks.Guard(ctx, roomID, r.now().Add(guardAfter))
 		}
 		if err == nil {
@@ -160,6 +164,36 @@ func (r *Rooms) change(ctx context.Context, roomID string, f func(s *seen) ([]kv
 		return s, nil
 	}
 	return nil, errBusy
+}
+
+// wants is what newcomers are to read.
+func (s *seen) wants() mirrored { return mirrored{s.Status, s.Notice, s.Introduction} }
+
+// unsure stands for what IM shows after a change, until IM was told and that was noted:
+// a worker may die in between, or find that the room has changed again. It equals
+// nothing that IM can be told, so IM is told also where the change is taken back by then.
+const unsure = "\x00"
+
+// doubt marks what IM shows of everything that has changed since before was read.
+func (s *seen) doubt(before mirrored) {
+	now := s.wants()
+	if now == before {
+		return
+	}
+	var shown mirrored // "" was never set
+	if s.Mirrored != nil {
+		shown = *s.Mirrored
+	}
+	if now.Status != before.Status {
+		shown.Status = unsure
+	}
+	if now.Notice != before.Notice {
+		shown.Notice = unsure
+	}
+	if now.Introduction != before.Introduction {
+		shown.Introduction = unsure
+	}
+	s.Mirrored = &shown
 }
 
 // public gives an error its sentence for people.
