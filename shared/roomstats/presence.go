@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/generation"
+	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/retry"
@@ -223,9 +224,9 @@ func (s *Stats) flip(ctx context.Context, r room, user string, p presence) error
 	return s.tally(ctx, r, user, "p", 2*rowLimit, fmt.Sprintf("%s/%d", user, p.Flip), at, kv.Delta{Counter: counter, By: by})
 }
 
-// isRoom reports a group that tells who is online in it: others have members who
-// stay while they are away.
-func isRoom(t string) bool { return t == "AVChatRoom" }
+// isRoom reports a group that tells who is online in it, as the rooms of LiveKit do, too:
+// others have members who stay while they are away.
+func isRoom(t string) bool { return t == string(im.AVRoom) || t == string(im.Live) }
 
 // robotPrefix begins the UserIDs of IM's robots.
 const robotPrefix = "@RBT#"
