@@ -18,6 +18,19 @@ check("a small edition chats all the same", async () => {
   await alice.text("small", "still talking", { group: true });
   await bob.received("still talking");
 });
+check("what is read on one page is read on the user's other pages", async () => {
+  const other = await User.login("bob");
+  await alice.text("bob", "on both pages");
+  await alice.text("small", "in the group, on both pages", { group: true });
+  for (const page of [bob, other]) for (const text of ["on both pages", "in the group, on both pages"]) await page.received(text);
+  const unread = async (page) => Promise.all(["C2Calice", "GROUPsmall"].map(async (id) => (await page.must((id) => chat.getConversationProfile(id), id)).data.conversation.unreadCount > 0));
+  assert.deepEqual(await unread(other), [true, true]);
+  await other.forget();
+  for (const conversationID of ["C2Calice", "GROUPsmall"]) await bob.must((conversationID) => chat.setMessageRead({ conversationID }), conversationID);
+  await other.wait("CONVERSATION_LIST_UPDATED", (list) => ["C2Calice", "GROUPsmall"].every((id) => list.find((c) => c.conversationID === id)?.unreadCount === 0));
+  assert.deepEqual(await unread(other), [false, false]);
+  await other.close();
+});
 check("several pages of one user stay, and all see what comes and what the user writes", async () => {
   const pages = [];
   for (let i = 0; i < 2; i++) pages.push(await User.login("alice"));

@@ -318,11 +318,12 @@ type readRequest struct {
 }
 
 func setMsgRead(a *App, by caller, in readRequest) (object, error) {
-	return ok, a.markRead(in.Report_Account, in.Peer_Account, in.MsgReadTime, by.from)
+	return ok, a.markRead(in.Report_Account, in.Peer_Account, in.MsgReadTime, by.from, nil)
 }
 
-// markRead notes that reader has read what peer wrote, up to a time.
-func (a *App) markRead(reader, peer string, upTo *int64, from origin) error {
+// markRead notes that reader has read what peer wrote, up to a time; by is the
+// reader's device that says so, nil for none.
+func (a *App) markRead(reader, peer string, upTo *int64, from origin, by *Client) error {
 	a.mu.Lock()
 	if err := a.checkPair(reader, peer); err != nil {
 		a.mu.Unlock()
@@ -347,6 +348,7 @@ func (a *App) markRead(reader, peer string, upTo *int64, from origin) error {
 		"EventTime", a.eventTime(),
 	}
 	a.tipUser(peer, nil, Tip{What: "read", Operator: reader, Until: at})
+	a.tipOthers(by, reader, nil, Tip{What: "ownRead", Operator: reader, Users: []string{peer}, Until: at})
 	a.mu.Unlock()
 	a.after(notice{command: "C2C.CallbackAfterMsgReport", from: from, body: body})
 	return nil

@@ -12,8 +12,9 @@ type Tip struct {
 	// What is joined, quit, kicked, banned, admin, notAdmin, owner, profile, muted,
 	// unmuted, attributes or counters, which all members are told; applied, which
 	// leaders are told; invited, accepted or refused, which the user is
-	// told; read and receipts, which the writer of messages is told; reaction or
-	// extensions, which everybody is told who has the message.
+	// told; read and receipts, which the writer of messages is told; ownRead, which the
+	// reader's other devices are told; reaction or extensions, which everybody is told
+	// who has the message.
 	What     string            `json:"what"`
 	Operator string            `json:"operator,omitempty"` // who did it
 	Users    []string          `json:"users,omitempty"`    // to whom
@@ -21,6 +22,8 @@ type Tip struct {
 	Seconds  uint32            `json:"seconds,omitempty"`  // of a mute
 	Changed  map[string]string `json:"changed,omitempty"`  // of a profile, by IM's names
 	Until    time.Time         `json:"until,omitzero"`     // messages up to this time are read
+	Seq      uint32            `json:"seq,omitempty"`      // a group's or topic's messages up to this MsgSeq are read
+	TopicID  string            `json:"topicId,omitempty"`  // where they are, in a topic
 	Receipts []Receipt         `json:"receipts,omitempty"` // of messages that somebody has read
 	Message  *Message          `json:"message,omitempty"`  // that something was put on
 	Reaction *Reaction         `json:"reaction,omitempty"` // that changed
@@ -42,7 +45,10 @@ func (a *App) tip(g *group, t Tip) {
 
 // tipUser tells one user; g is nil for what concerns no group. The caller holds
 // the lock.
-func (a *App) tipUser(id string, g *group, t Tip) {
+func (a *App) tipUser(id string, g *group, t Tip) { a.tipOthers(nil, id, g, t) }
+
+// tipOthers is tipUser without the device that did it. The caller holds the lock.
+func (a *App) tipOthers(by *Client, id string, g *group, t Tip) {
 	u := a.user(id)
 	if u == nil || t.What == "" {
 		return
@@ -53,7 +59,7 @@ func (a *App) tipUser(id string, g *group, t Tip) {
 		e.GroupID = g.id
 	}
 	for _, c := range u.devices {
-		if c.tips {
+		if c.tips && c != by {
 			c.reach(e)
 		}
 	}
@@ -143,7 +149,7 @@ func (c *Client) ReadFrom(userID string, upTo time.Time) error {
 		return err
 	}
 	at := upTo.Unix()
-	return c.app.markRead(c.userID, userID, &at, c.from)
+	return c.app.markRead(c.userID, userID, &at, c.from, c)
 }
 
 // PeerReadTime returns up to when another user has read what this one wrote.
@@ -169,15 +175,21 @@ func (c *Client) Read(groupID, topicID string, seq uint32) error {
 		return fail(10007, "not in the group")
 	}
 	m := g.members[c.userID]
+	l, err := g.lineOf(topicID)
+	if err != nil {
+		return err
+	}
+	before := m.readSeq
+	if topicID != "" {
+		before = m.topicRead[topicID]
+	}
+	read := min(max(before, seq), l.lastSeq)
 	if topicID == "" {
-		m.readSeq = min(max(m.readSeq, seq), g.line.lastSeq)
-		return nil
+		m.readSeq = read
+	} else {
+		m.topicRead[topicID] = read
 	}
-	t := g.topics[topicID]
-	if t == nil {
-		return fail(10004, "no such topic")
-	}
-	m.topicRead[topicID] = min(max(m.topicRead[topicID], seq), t.line.lastSeq)
+	a.tipOthers(c, c.userID, g, Tip{What: "ownRead", Operator: c.userID, Seq: read, TopicID: topicID})
 	return nil
 }
 

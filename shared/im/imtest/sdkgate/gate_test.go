@@ -2,9 +2,11 @@ package sdkgate_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -269,5 +271,45 @@ func TestTopicsHaveReadPositions(t *testing.T) {
 	expect(bob, "who wrote", "5 of 6, read 5 but [], muted 1")
 	if got := w.app.State().Group("@TGS#_city").Topics[0].Read; fmt.Sprint(got) != "map[alice:4 bob:5 carol:4]" {
 		t.Errorf("the state has %v", got)
+	}
+}
+
+// What a user reads on one page, the user's other pages are told, and it is not.
+func TestOtherPagesAreToldWhatWasRead(t *testing.T) {
+	const topic = "@TGS#_city@TOPIC#_news"
+	w := newWorld(t, sdkgate.Options{}, func(c *imtest.AppConfig) { c.WebLogins = 2 })
+	alice, bob := community(w, topic)
+	other := w.login("bob")
+	alice.must("group_open_http_svc.create_group", map[string]any{"Type": "Public", "Name": "T", "GroupId": "team", "Owner_Account": "alice", "ApplyJoinOption": "FreeAccess"})
+	bob.must("group_open_http_svc.apply_join_group", map[string]any{"GroupId": "team"})
+	alice.sendTo("bob", "one-to-one", 1)
+	for i, body := range []map[string]any{{"GroupId": "team"}, {"GroupId": "@TGS#_city", "TopicId": topic}} {
+		body["Random"], body["MsgBody"] = i+1, textBody("in a group")
+		seq := alice.must("group_open_http_svc.send_group_msg", body)["MsgSeq"]
+		bob.must("group_open_http_svc.msg_read_report", map[string]any{"GroupId": body["GroupId"], "TopicId": body["TopicId"], "MsgReadedSeq": seq})
+	}
+	at := bob.told("one-to-one")["C2cMsgArray"].([]any)[0].(map[string]any)["MsgTimeStamp"]
+	bob.must("openim.msgreaded", map[string]any{"C2CMsgReaded": map[string]any{"C2CMsgReadedItem": []any{map[string]any{"To_Account": "alice", "LastedMsgTime": at}}}})
+
+	read := other.told("ReadC2cMsgNotify")["C2cNotifyMsgArray"].([]any)[0].(map[string]any)["ReadC2cMsgNotify"]
+	if want := map[string]any{"UinPairReadArray": []any{map[string]any{"From_Account": "alice", "LastReadTime": at}}}; !reflect.DeepEqual(read, want) {
+		t.Errorf("told %v, want %v", read, want)
+	}
+	var groups []string
+	for _, e := range other.pushes {
+		if b, _ := json.Marshal(e); strings.Contains(string(b), "GroupReadInfoArray") {
+			body := e["GroupTips"].([]any)[0].(map[string]any)["MsgBody"].(map[string]any)
+			groups = append(groups, fmt.Sprint(body["ReportType"], body["GroupReadInfoArray"]))
+		}
+	}
+	want := []string{"15 [map[GroupId:team LastReadMsgSeq:1]]", "15 [map[GroupId:@TGS#_city LastReadMsgSeq:1 TopicId:" + topic + "]]"}
+	if !slices.Equal(groups, want) {
+		t.Errorf("told %q, want %q", groups, want)
+	}
+	bob.must("heartbeat.alive", nil)
+	for _, e := range bob.pushes {
+		if b, _ := json.Marshal(e); strings.Contains(string(b), "ReadC2cMsgNotify") || strings.Contains(string(b), "GroupReadInfoArray") {
+			t.Errorf("the page itself was told %s", b)
+		}
 	}
 }

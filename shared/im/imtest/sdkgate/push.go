@@ -44,6 +44,7 @@ const (
 	noticeDismissed = 5
 	noticeInvited   = 7
 	noticeRecalled  = 11
+	noticeOwnRead   = 15
 	noticeBanned    = 21
 	noticeReceipts  = 22
 	noticeCustom    = 255
@@ -206,6 +207,8 @@ func (s *session) tellTip(groupID string, t *imtest.Tip) {
 		s.tellExtensions(t)
 	case "invited":
 		s.pushNotice(groupID, noticeInvited, t.Operator, nil)
+	case "ownRead":
+		s.tellOwnRead(groupID, t)
 	case "read":
 		s.push(fields{"Event": eventC2CNotice, "C2cNotifyMsgArray": []fields{{
 			"From_Account": t.Operator, "To_Account": t.Operator, "C2cReadedReceipt": fields{
@@ -213,6 +216,23 @@ func (s *session) tellTip(groupID string, t *imtest.Tip) {
 			},
 		}}})
 	}
+}
+
+// tellOwnRead tells what the user has read on another page.
+func (s *session) tellOwnRead(groupID string, t *imtest.Tip) {
+	if groupID == "" {
+		s.push(fields{"Event": eventC2CNotice, "C2cNotifyMsgArray": []fields{{
+			"From_Account": s.userID, "To_Account": s.userID, "ReadC2cMsgNotify": fields{
+				"UinPairReadArray": []fields{{"From_Account": t.Users[0], "LastReadTime": t.Until.Unix()}},
+			},
+		}}})
+		return
+	}
+	read := fields{"GroupId": groupID, "LastReadMsgSeq": t.Seq}
+	if t.TopicID != "" {
+		read["TopicId"] = t.TopicID
+	}
+	s.pushNotice(groupID, noticeOwnRead, s.userID, fields{"GroupReadInfoArray": []fields{read}})
 }
 
 // tellCounters tells all counters of a group.
