@@ -162,7 +162,7 @@ func (t *ticket) apply(c Change) {
 	case Assigned:
 		t.assign(c)
 	case Joined, Left:
-		// An assignment since has decided who is in.
+		// A later assignment has decided who is a member.
 		if !c.At.Before(t.Assignee.At) {
 			t.mark(c.UserID, c.What == Joined, c.At)
 		}

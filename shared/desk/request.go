@@ -64,11 +64,11 @@ type request struct {
 	GroupID  string    `json:"groupId,omitempty"`
 }
 
-// Asked is a wish for a ticket.
+// Asked is a request for a ticket.
 type Asked struct {
-	UserID string // who asks for help
+	UserID string // the requester
 	Ticket Ticket // without Key
-	Zone   string `json:",omitempty"` // his time zone, as Europe/Berlin
+	Zone   string `json:",omitempty"` // the requester's time zone, such as Europe/Berlin
 }
 
 // Opened is a ticket with its group.

@@ -42,11 +42,10 @@ const (
 // they were put again meanwhile. It returns how many were handled so. The handler
 // is called side by side.
 //
-// Before an entry is handed out it is put back: to the time when nobody can be
-// handling it any more, and with each attempt further into the future, a minute
-// first and an hour at most. So a handler that fails, panics or takes its
-// process along blocks nothing but its own entry, and that comes again. A handler
-// is to be quick; what takes long it puts into the queue.
+// Before an entry is handed out, its time moves to when no handler can still be
+// working on it: backoff that grows with each attempt, from a minute to an hour. So a
+// handler that fails, panics or kills its process blocks its own entry alone, and that
+// entry is retried. A handler must be quick; it enqueues what takes long.
 //
 // Sweep ends when nothing more is due, after MaxSweep entries, or a second before
 // ctx's deadline; what is left is handed out next time. A store that cannot be
@@ -259,7 +258,7 @@ func call(ctx context.Context, handle func(context.Context, Entry) error, e Entr
 	return handle(ctx, e)
 }
 
-// pause is how far into the future an entry is put back for its attempt.
+// pause is the backoff before an entry's next attempt.
 func pause(ctx context.Context, attempt int) time.Duration {
 	d := min(firstPause<<min(attempt-1, 10), longest)
 	if deadline, has := ctx.Deadline(); has {

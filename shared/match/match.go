@@ -21,8 +21,8 @@
 // with the same body; see [Hook]. After a call that may have been taken, the team
 // stays as it was told until an answer is definite, whoever leaves.
 //
-// IM knows the numbers of our notices again, and package once those that came
-// later: the team is told each thing once, without offline push.
+// IM deduplicates notices for a few minutes, and package once those that come later:
+// the team gets each notice once, without offline push.
 package match
 
 import (

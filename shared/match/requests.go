@@ -18,7 +18,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Asked is a wish for a team.
+// Asked is a request for a team.
 type Asked struct {
 	Mode    string // of the match, for the hook and for those who look for a team; one line, may be ""
 	Size    int    // members it takes, MinSize to MaxSize

@@ -39,8 +39,8 @@ type Member struct {
 	Joined int64  `json:"joined"` // Unix seconds, by IM's clock
 }
 
-// team is what is known of a team, in one item. Who is in it the group in IM
-// decides; Members and Captain are what was seen there last.
+// team is the stored state of a team, in one item. IM's group decides who is a member;
+// Members and Captain are what was last seen there.
 type team struct {
 	Asked   string    `json:"asked,omitempty"` // hash of the request that made it
 	Mode    string    `json:"mode,omitempty"`

@@ -381,7 +381,7 @@ func testRefusedByIM(w *world) {
 	p.quiet()
 }
 
-// testIMAway: IM is away for hours. No job is laid aside for that, and the team
+// testIMAway: IM is away for hours. No job becomes a dead letter for that, and the team
 // starts when IM is back.
 func testIMAway(w *world) {
 	w.conf.Wait = 12 * time.Hour

@@ -69,8 +69,7 @@ func (o *Outbox) drainJob(ctx context.Context, j queue.Job) error {
 	return o.Drain(ctx, in.RoomID)
 }
 
-// Drain sends what waits in a room's outbox, unless another process does so at the
-// moment. Call it within a job that is retried when its worker dies. nil means that
+// Drain sends the messages in a room's outbox, unless another process is sending them. Call it within a job that is retried when its worker dies. nil means that
 // every message added before the call has been sent, or will be by the process that
 // holds the lease, or by a job that Drain has enqueued: for messages that were put
 // off, where ctx left no time, and, at the end of the lease, in case its holder has
