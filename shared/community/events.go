@@ -452,6 +452,9 @@ func (c *Communities) joined(ctx context.Context, e *callback.GroupAfterNewMembe
 	if strings.HasPrefix(e.GroupID, threadPrefix) {
 		return nil // of a sub-channel, which follows the community
 	}
+	if strings.HasPrefix(e.GroupID, privatePrefix) {
+		return c.joinedPrivate(ctx, e)
+	}
 	v, err := c.fresh(ctx, e.GroupID)
 	if err != nil || v == nil {
 		return err
@@ -480,6 +483,32 @@ func (c *Communities) joined(ctx context.Context, e *callback.GroupAfterNewMembe
 	}
 	for _, id := range in {
 		if err := c.welcome(ctx, v, id, int64(e.EventTime)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joinedPrivate takes those out of a private channel whom nobody invited: another member
+// brought them in while the store could not be asked. Whom the app's own servers bring in
+// stays.
+func (c *Communities) joinedPrivate(ctx context.Context, e *callback.GroupAfterNewMemberJoin) error {
+	is, ch, err := c.privateOf(ctx, e.GroupID)
+	if err != nil || ch.ChannelID == "" || e.Query.ByREST() {
+		return err
+	}
+	for _, id := range callback.UserIDs(e.NewMembers) {
+		_, err := c.store.Get(ctx, is.ChannelPartition(ch), invitedPrefix+id)
+		if id == is.Owner || err == nil {
+			continue
+		}
+		if !errors.Is(err, kv.ErrNotFound) {
+			return err
+		}
+		if c.conf.IM == nil {
+			return errNoIM
+		}
+		if _, err := c.conf.IM.DeleteGroupMembers(ctx, ch.GroupID, []string{id}, "", true); err != nil && !im.Lasting(err) {
 			return err
 		}
 	}

@@ -78,3 +78,35 @@ func TestLostCallbacks(t *testing.T) {
 	p.minutes(3)
 	w.Quiet(p.ledger)
 }
+
+// Who was brought into a private channel while nobody could be asked is taken out when
+// the join is told of; who was invited, or brought in by the app's own server, stays.
+func TestBroughtInUnasked(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("town")
+	bob := p.enters("town", "bob", "cat", "dan", "eve")[0]
+	secret := p.adds("town", `{"name":"secret","kind":"private"}`, "secret")
+	for _, user := range []string{"bob", "eve"} {
+		into[any](p, p.do("ann", "POST", path("town", secret, "/invitations"), fmt.Sprintf(`{"userId":%q}`, user)))
+	}
+	w.Serve(callback.NewMux()) // lets everybody pass and forgets what it hears
+	if _, err := bob.Invite(secret.GroupID, "cat"); err != nil {
+		t.Fatal(err)
+	}
+	next := w.process(w.store)
+	if _, err := w.Client().AddGroupMembers(t.Context(), secret.GroupID, []string{"dan"}, true); err != nil {
+		t.Fatal(err)
+	}
+	w.Heard(&callback.GroupAfterNewMemberJoin{
+		Base: callback.Base{CallbackCommand: "Group.CallbackAfterNewMemberJoin"}, GroupID: secret.GroupID, Type: "Private", JoinType: "Invited",
+		Operator: "bob", NewMembers: []callback.Member{{UserID: "cat"}, {UserID: "eve"}}, EventTime: callback.Millis(w.Clock.Now().UnixMilli()),
+	})
+	next.work()
+	for user, in := range map[string]bool{"ann": true, "bob": true, "cat": false, "dan": true, "eve": true} {
+		if isIn(next, secret.GroupID, user) != in {
+			t.Errorf("%s is in: %v", user, !in)
+		}
+	}
+	w.Quiet(next.ledger)
+}
