@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -42,19 +43,22 @@ type ordinary struct {
 const module = "github.com/go-ego/gse"
 
 // dictionaries reads the Chinese and the Japanese dictionary from the module's
-// folder in the module cache.
+// folder in the module cache, into which go downloads it where nobody has.
 var dictionaries = sync.OnceValues(func() ([]*dictionary, error) {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
-	dir := strings.TrimSpace(string(out))
-	if err != nil || dir == "" {
-		return nil, fmt.Errorf("the dictionaries of %s are not in the module cache: run go mod download %s in this repository, and this tool within it (%w)", module, module, cmp.Or(err, os.ErrNotExist))
+	out, err := exec.Command("go", "mod", "download", "-json", module).Output()
+	var downloaded struct{ Dir, Error string }
+	if err == nil {
+		err = json.Unmarshal(out, &downloaded)
 	}
-	chinese, err := readDictionary(filepath.Join(dir, "data/dict/zh/s_1.txt"), func(count float64) float64 { return count })
+	if err != nil || downloaded.Dir == "" {
+		return nil, fmt.Errorf("the dictionaries of %s are not in the module cache: run this tool within this repository (%w) %s", module, cmp.Or(err, os.ErrNotExist), downloaded.Error)
+	}
+	chinese, err := readDictionary(filepath.Join(downloaded.Dir, "data/dict/zh/s_1.txt"), func(count float64) float64 { return count })
 	if err != nil {
 		return nil, err
 	}
 	// The Japanese one has costs, as MeCab does: less is more frequent.
-	japanese, err := readDictionary(filepath.Join(dir, "data/dict/jp/dict.txt"), func(cost float64) float64 { return math.Exp(-cost / 800) })
+	japanese, err := readDictionary(filepath.Join(downloaded.Dir, "data/dict/jp/dict.txt"), func(cost float64) float64 { return math.Exp(-cost / 800) })
 	if err != nil {
 		return nil, err
 	}
