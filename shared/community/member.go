@@ -365,6 +365,27 @@ func (c *Communities) MayWrite(ctx context.Context, is Community, ch Channel, ca
 	return nil
 }
 
+// MutedIn reports whether a member may not write in a channel, whose id channel returns,
+// since the member or everybody is muted there. Where nobody is muted in any channel it
+// does not call channel.
+func (c *Communities) MutedIn(ctx context.Context, is Community, userID string, channel func() (channelID string, err error)) (bool, error) {
+	v, err := c.view(ctx, is.CommunityID)
+	if err != nil || v == nil || userID == v.Owner {
+		return false, err
+	}
+	m, err := c.member(ctx, v.Community, userID)
+	if err != nil || len(m.Mutes) == 0 && len(v.mutedIn) == 0 {
+		return false, err
+	}
+	id, err := channel()
+	if err != nil {
+		return false, err
+	}
+	short, now := shortOf(id), c.now()
+	everybody := v.mutedIn[short].holds(now) && !slices.Contains(v.roles[m.Role], Manage)
+	return everybody || m.Mutes[short].holds(now), nil
+}
+
 // allowed is AllowedIn. It returns nil for the community of servers and the owner, who
 // may everything.
 func (c *Communities) allowed(ctx context.Context, is Community, ch Channel, caller api.Caller, p Permission) (*seen, memberRecord, error) {

@@ -198,6 +198,38 @@ func TestThreadGroup(t *testing.T) {
 	}
 }
 
+// Who is muted in a channel, alone or with everybody, does not write in its sub-channels
+// either; in those of other channels the user does.
+func TestMutedInSubChannels(t *testing.T) {
+	w := onBolt(t)
+	p := w.process(w.store)
+	p.opens("town")
+	bob := p.enters("town", "bob")[0]
+	general, random := p.channel("town", "general"), p.channel("town", "random")
+	made := map[string]thread.Thread{}
+	for _, form := range []string{"topic", "group"} {
+		for _, ch := range []community.Channel{general, random} {
+			name := form + " of " + ch.Name
+			made[name] = p.thread("bob", "town", fmt.Sprintf(`{"name":%q,"channelId":%q,"form":%q}`, name, ch.ChannelID, form), strings.ReplaceAll(name, " ", "-"))
+		}
+	}
+	p.work()
+	for _, in := range []string{fmt.Sprintf(`{"userId":"bob","channelId":%q}`, general.ChannelID), fmt.Sprintf(`{"channelId":%q}`, general.ChannelID)} {
+		into[any](p, p.do(server, "POST", "/communities/town/mute", in))
+		for name, th := range made {
+			if refused := p.says(bob, as(th), "x") != 0; refused != (th.ChannelID == general.ChannelID) {
+				t.Errorf("%s: in the sub-channel %s bob is refused: %v", in, name, refused)
+			}
+		}
+		into[any](p, p.do(server, "POST", "/communities/town/unmute", in))
+	}
+	for name, th := range made {
+		if code := p.says(bob, as(th), "x"); code != 0 {
+			t.Errorf("unmuted, in %s: %d", name, code)
+		}
+	}
+}
+
 // A sub-channel is full for a while, where members of a community of 100,000 come before
 // those are taken out who left: who comes enters it later, and the others at once.
 func TestThreadIsFull(t *testing.T) {

@@ -399,6 +399,7 @@ func (t *Threads) follow(ctx context.Context, id string) error {
 // a recalled message is known by its MsgSeq, so all of them may come twice.
 func (t *Threads) Register(m *callback.Mux) {
 	const name = "threads"
+	callback.Before(m, name, callback.FailOpen, t.mayWrite)
 	callback.After(m, name, t.sent)
 	callback.After(m, name, t.recall)
 	callback.After(m, name, func(ctx context.Context, e *callback.TopicAfterDestroyed) error {
@@ -412,6 +413,26 @@ func (t *Threads) Register(m *callback.Mux) {
 	callback.After(m, name, func(ctx context.Context, e *callback.GroupAfterDestroyed) error {
 		return t.vanished(ctx, e.GroupID, "")
 	})
+}
+
+// mayWrite keeps from writing in a sub-channel who may not write in its channel for a
+// mute there. Package community judges what else a sub-channel shares with its community.
+func (t *Threads) mayWrite(ctx context.Context, e *callback.GroupBeforeSendMsg) (v callback.GroupVerdict, err error) {
+	if e.Query.ByREST() {
+		return v, nil
+	}
+	p, ours, err := t.conf.Communities.PlaceOf(ctx, e.GroupID, e.TopicID)
+	if err != nil || !ours || p.ThreadID == "" {
+		return v, err
+	}
+	muted, err := t.conf.Communities.MutedIn(ctx, p.Community, e.From, func() (string, error) {
+		r, _, err := t.parent(ctx, p.Community, p.ThreadID)
+		return r.ChannelID, err
+	})
+	if err != nil || !muted {
+		return v, err
+	}
+	return v.Reject("you are muted in the channel of this conversation"), nil
 }
 
 // sent hears of messages in sub-channels.
