@@ -304,7 +304,9 @@ func (s *socket) serve(ctx context.Context) {
 		case ordered[f.Head.Command]:
 			sends <- f
 			continue
-		case f.Head.Command == pushAck: // has no answer, and does not wait
+		case f.Head.Command == pushAck, f.Head.Command == wsLogin:
+			// What a page missed is pushed before it asks for anything else: the SDK takes
+			// a message that is pushed while it asks for a history as not part of that.
 			s.answer(ctx, f)
 			<-s.slots
 			continue
@@ -335,10 +337,12 @@ func (s *socket) answer(ctx context.Context, f frame) {
 	if err != nil {
 		out = fields{"ActionStatus": "FAIL", "ErrorCode": imtest.Code(err), "ErrorInfo": infoOf(err)}
 	}
-	_ = s.write(ctx, fields{"head": fields{"seq": f.Head.Seq, "servcmd": f.Head.Command}, "body": out})
+	whole := fields{"head": fields{"seq": f.Head.Seq, "servcmd": f.Head.Command}, "body": out}
 	if session := s.loggedIn(); session != nil && f.Head.Command == wsLogin {
-		session.attach(ctx, s)
+		session.attach(ctx, s, whole)
+		return
 	}
+	_ = s.write(ctx, whole)
 }
 
 // wsLogin begins or resumes a session.
@@ -438,7 +442,7 @@ func (s *socket) login(f frame) (fields, error) {
 		}
 		session = newSession(s.gate, client, f.Head.UserSig)
 		s.gate.keep(session)
-		go session.pump()
+		session.start()
 	case session == nil:
 		return nil, &imtest.Error{Code: 70001, Info: "the login is not known; log in again"}
 	default:
@@ -506,7 +510,7 @@ func (s *socket) revive(old *session) (*session, error) {
 	session := newSession(g, client, old.userSig)
 	session.goOn(old)
 	g.keep(session)
-	go session.pump()
+	session.start()
 	return session, nil
 }
 

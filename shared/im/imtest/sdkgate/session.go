@@ -71,11 +71,12 @@ func (s *session) resume(sock *socket) error {
 	return s.client.Heartbeat()
 }
 
-// attach sends what was pushed in vain, and from now on everything, to the socket:
-// the page has the answer to its login and takes pushes.
-func (s *session) attach(ctx context.Context, sock *socket) {
+// attach answers a login on a socket, and sends what was pushed in vain, and from now
+// on everything, to it: with the answer the page takes pushes.
+func (s *session) attach(ctx context.Context, sock *socket, answer fields) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_ = sock.write(ctx, answer)
 	if s.holder != sock {
 		return
 	}
@@ -188,12 +189,17 @@ func (s *session) room(groupID string) *poll {
 	return s.rooms[groupID]
 }
 
-// pump passes on what IM tells the device, until the login ends.
-func (s *session) pump() {
+// start has the page told what waits for it, and from now on what happens.
+func (s *session) start() {
 	n := s.client.Waited()
 	for _, m := range s.unreadAtLogin() {
 		s.tellMessage(&m)
 	}
+	go s.pump(n)
+}
+
+// pump passes on what IM tells the device after event n, until the login ends.
+func (s *session) pump(n int) {
 	for {
 		events, more := s.client.EventsSince(n)
 		n += len(events)
