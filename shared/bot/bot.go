@@ -50,8 +50,8 @@ type Limit struct {
 	Tokens  int // of prompts and answers together
 }
 
-// Budget is what a day may cost. It may be exceeded by the answers that are being
-// thought of at once.
+// Budget is what a day may cost. One answer may exceed it, however many are written at
+// once: an answer that begins holds what it costs at most, as a rule ([Config.MaxAnswer]).
 type Budget struct {
 	User  Limit // of one user, from all robots
 	Group Limit // of one group
@@ -80,6 +80,9 @@ type Config struct {
 	Jobs  *queue.Ledger
 	Sends Sends
 	Model Model
+	// MaxAnswer is how many tokens of budgets an answer holds while it is written, beside
+	// those of its prompt; 0: 1,000.
+	MaxAnswer int
 	// IM shows answers while they are written; nil sends them as a whole.
 	IM     IM
 	Stream Stream

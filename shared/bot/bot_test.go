@@ -35,6 +35,8 @@ func TestBots(t *testing.T) {
 		{"Order", true, testOrder},
 		{"Memory", true, testMemory},
 		{"Budgets", true, testBudgets},
+		{"BudgetsAtOnce", false, testBudgetsAtOnce},
+		{"ReservationsDie", true, testReservationsDie},
 		{"Sentences", true, testSentences},
 		{"LongAnswer", true, testLongAnswer},
 		{"Gone", true, testGone},

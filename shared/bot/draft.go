@@ -175,11 +175,11 @@ func (d *draft) think(ctx context.Context, h *handed) error {
 		return d.end(ctx, answer{Text: d.own(d.c.Texts.Pictures)})
 	}
 	d.Day = d.c.Now().UTC().Format(time.DateOnly)
-	spent, err := d.spent(ctx, d.m, d.Day)
+	reserved, err := d.reserve(ctx, d.m, d.Day, d.estimate(d.turns()))
 	if err != nil {
 		return err
 	}
-	if spent {
+	if !reserved {
 		return d.end(ctx, answer{Text: d.own(d.c.Texts.Spent)})
 	}
 	passed, err := d.judge(ctx, d.m.From, d.m.Robot, d.m.Text)
@@ -187,7 +187,7 @@ func (d *draft) think(ctx context.Context, h *handed) error {
 		return err
 	}
 	if !passed.ok {
-		return d.end(ctx, answer{Text: d.own(d.c.Texts.Refused)})
+		return d.end(ctx, answer{Text: d.own(d.c.Texts.Refused), Day: d.Day}) // which releases the reservation
 	}
 	d.m.Text = passed.text // with words masked
 	return d.write(ctx)

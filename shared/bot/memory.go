@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -121,10 +122,19 @@ func (d *draft) summed(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	d.Day = d.c.Now().UTC().Format(time.DateOnly)
-	if spent, err := d.spent(ctx, d.m, d.Day); spent || err != nil {
+	if reserved, err := d.reserve(ctx, d.m, d.Day, d.estimate(d.before)); !reserved || err != nil {
 		return "", err
 	}
 	return d.summary(ctx, "", d.before), nil
+}
+
+// estimate is how many tokens a question and its answer cost at most, as a rule.
+func (b *Bots) estimate(turns []Turn) int {
+	n := cmp.Or(b.c.MaxAnswer, 1000)
+	for _, t := range turns {
+		n += Tokens(t.Text)
+	}
+	return n
 }
 
 // recent returns the last turns that have at most so many tokens together,

@@ -8,12 +8,14 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/bot"
 	"github.com/backchannel-im/backchannel/shared/bot/modeltest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/userdata"
 )
@@ -79,6 +81,105 @@ func testTokens(w *world) {
 	days, _ = w.usage("")
 	if spent := days[0].PromptTokens + days[0].AnswerTokens; spent < 1000 || spent > 1000+42 {
 		w.Errorf("spent %d of 1000 tokens", spent)
+	}
+}
+
+// nextDay advances the clock to the beginning of the next day, whose budgets are whole.
+func (w *world) nextDay() {
+	now := w.Clock.Now().UTC()
+	w.Advance(now.Truncate(24 * time.Hour).Add(24*time.Hour + time.Minute).Sub(now))
+}
+
+// testBudgetsAtOnce: however many ask at once, no more answers are given than a budget
+// has, and one answer's tokens at most are spent beyond it.
+func testBudgetsAtOnce(w *world) {
+	const users, most, tokens = 12, 5, 300
+	each := [2]int{30, 12}
+	w.model.Always(func(modeltest.Asked) modeltest.Behaviour {
+		return modeltest.Behaviour{Tokens: each, Slow: 50 * time.Millisecond} // all ask before the first is answered
+	})
+	w.conf.MaxAnswer = each[0] + each[1]
+	w.nextDay()
+	ask := func(prefix string) (asked int) {
+		w.restart(w.store)
+		before := len(w.model.Asked())
+		var clients []*imtest.Client
+		for n := range users {
+			c := w.Login(fmt.Sprint(prefix, n))
+			w.tell(c, "hello")
+			clients = append(clients, c)
+		}
+		w.Must(w.App.Settle(w.Context()))
+		w.workAtOnce()
+		w.hour()
+		w.quiet()
+		spent := 0
+		for n, c := range clients {
+			switch got := said(c); {
+			case slices.Equal(got, []string{bot.DefaultSpent}):
+				spent++
+			case !slices.Equal(got, []string{you("hello")}):
+				w.Errorf("%s%d was told %q", prefix, n, got)
+			}
+		}
+		if asked = len(w.model.Asked()) - before; asked+spent != users {
+			w.Errorf("the model was asked %d times, and %d of %d were told that the budget is spent", asked, spent, users)
+		}
+		return asked
+	}
+	w.conf.Budget = bot.Budget{All: bot.Limit{Answers: most}}
+	if asked := ask("first"); asked != most {
+		w.Errorf("%d answers of %d", asked, most)
+	}
+	w.nextDay()
+	w.conf.Budget = bot.Budget{Robot: bot.Limit{Tokens: tokens}}
+	for _, prefix := range []string{"second", "third"} { // what was held is free again
+		ask(prefix)
+	}
+	days, _ := w.usage("")
+	if spent := days[0].PromptTokens + days[0].AnswerTokens; spent < tokens || spent >= int64(tokens+each[0]+each[1]) {
+		w.Errorf("spent %d of %d tokens", spent, tokens)
+	}
+}
+
+// testReservationsDie: a process that dies anywhere between a reservation and the
+// payment leaves neither an answer that is counted twice nor one that is held for ever.
+func testReservationsDie(w *world) {
+	const most = 100
+	w.conf.Budget = bot.Budget{All: bot.Limit{Answers: most}, User: bot.Limit{Answers: 1}}
+	w.nextDay()
+	lives := 0
+	enginetest.EachDeath(w.T(), w.store, func(t *testing.T, name string, mortal kv.Store) {
+		lives++
+		c := w.Login("user" + name)
+		w.tell(c, "hello")
+		w.Must(w.App.Settle(w.Context()))
+		w.restart(mortal)
+		_ = w.Queue.Work(w.Context(), w.ledger, w.Clock.Now)
+		w.restart(w.store)
+		for range 3 {
+			w.Advance(time.Minute)
+			_, err := w.ledger.Sweep(w.Context())
+			w.Must(err)
+			w.work()
+		}
+		if got := said(c); !slices.Equal(got, []string{you("hello")}) {
+			t.Errorf("told %q", got)
+		}
+		if got := w.ask(c, "again"); got != bot.DefaultSpent {
+			t.Errorf("the second question is answered %q", got)
+		}
+	})
+	w.conf.Budget.User = bot.Limit{}
+	w.restart(w.store)
+	for n := range most + 1 - lives {
+		want := you("hello")
+		if n == most-lives {
+			want = bot.DefaultSpent
+		}
+		if got := w.ask(w.Login(fmt.Sprint("late", n)), "hello"); got != want {
+			w.Fatalf("after %d answers with a death each, answer %d of the day is %q", lives, lives+n+1, got)
+		}
 	}
 }
 

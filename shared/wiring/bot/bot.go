@@ -42,7 +42,7 @@ func read(s *wiring.Settings) wiring.Open {
 		Name: "BOT_HANDOVER", Meaning: "1 lets robots hand a conversation over to the support desk, where the program has one; 0 does not", Format: "1 or 0", Default: "1",
 	})
 	conf.Staff = []string{s.Admin()}
-	if conf.Model = readModel(s.Reader, s.Alone); conf.Model == nil && !s.Forwarded {
+	if conf.Model, conf.MaxAnswer = readModel(s.Reader, s.Alone); conf.Model == nil && !s.Forwarded {
 		return nil
 	}
 	return func(ctx context.Context, h *wiring.House) error {
@@ -179,9 +179,9 @@ func readConfig(set *config.Reader) (conf bot.Config) {
 	return conf
 }
 
-// readModel reads how the model is reached. It is nil without LLM_BASE_URL and
-// after a fault.
-func readModel(set *config.Reader, required bool) bot.Model {
+// readModel reads how the model is reached, and how long its answers are at most, in
+// tokens. The model is nil without LLM_BASE_URL and after a fault.
+func readModel(set *config.Reader, required bool) (m bot.Model, maxAnswer int) {
 	c := openai.Config{Transport: wiring.Transport()}
 	c.URL = set.URL(config.Setting{
 		Name: "LLM_BASE_URL", Meaning: "base URL of the language model's OpenAI-compatible API; robots are silent without this setting", Format: "https://HOST/v1", Required: required,
@@ -204,12 +204,12 @@ func readModel(set *config.Reader, required bool) bot.Model {
 		Name: "LLM_TIMEOUT", Meaning: "time for which the language model may be silent before an answer and within one; all retries together end after a minute", Format: "a duration, such as 25s", Default: "25s",
 	}, time.Second, bot.Thinking)
 	if c.URL == "" || len(c.Models) == 0 {
-		return nil
+		return nil, 0
 	}
 	model, err := openai.New(c)
 	if err != nil {
 		set.Fault("LLM_BASE_URL", "%s", strings.TrimPrefix(err.Error(), "openai: "))
-		return nil
+		return nil, 0
 	}
-	return model
+	return model, c.MaxTokens
 }
