@@ -61,10 +61,11 @@ check("our room manager's mute and its end are what a viewer meets", async () =>
   await bundle("POST", "/rooms/lobby/mute", { userId: "bob", seconds: 600, reason: "a test" });
   const muted = async () => (await bob.text("lobby", "let me speak", { group: true })).failed ?? 0;
   let code = 0;
-  for (let i = 0; !(code = await muted()) && i < 50; i++) await pause(100);
+  // Not faster: the flood guard refuses a viewer who says the same too often.
+  for (let i = 0; (code = await muted()) !== 10017 && i < 50; i++) await pause(300);
   assert.equal(code, 10017);
   await bundle("POST", "/rooms/lobby/unmute", { userId: "bob" });
-  for (let i = 0; (code = await muted()) && i < 50; i++) await pause(100);
+  for (let i = 0; (code = await muted()) && i < 50; i++) await pause(300);
   assert.equal(code, 0);
   await alice.received("let me speak");
 });
