@@ -148,12 +148,10 @@ type deployer struct {
 	done  []string            // what apply has done, for the message when it stops
 }
 
-var reference = regexp.MustCompile(`\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}`)
-
 // value replaces the references of a text.
 func (d *deployer) value(text string) string {
-	return reference.ReplaceAllStringFunc(text, func(ref string) string {
-		name := reference.FindStringSubmatch(ref)[1]
+	return deployment.Reference.ReplaceAllStringFunc(text, func(ref string) string {
+		name := deployment.Reference.FindStringSubmatch(ref)[1]
 		return cmp.Or(d.env.get(name), d.secret(name))
 	})
 }

@@ -114,6 +114,16 @@ func TestServerlessFaults(t *testing.T) {
 		"not the component's":    {"      handler: main", "      handler: main\n      vpc: {vpcId: v}", "line 18: field vpc not found"},
 		"half of the retries":    {"      handler: main", "      handler: main\n      retryNum: 2", "line 16: retryNum is 0 to 2 and msgTTL 60 to 21600 seconds, both or none"},
 		"other dead letters":     {"      handler: main", "      handler: main\n      deadLetter: {type: SQS, name: x}", "line 18: type is CMQ-TOPIC"},
+		"second document":        {"        enable: true\n", "        enable: true\n---\nstage: test\n", "second YAML document"},
+		"other reference":        {"${env:SECRET}", "${env.SECRET}", "line 20: only ${env:NAME} is replaced"},
+		"reference to a stage":   {"${env:SECRET}", "im-${stage}", "line 20: only ${env:NAME} is replaced"},
+		"reference kept":         {"      handler: main", "      handler: main\n      description: of ${env:STAGE}", "line 18: ${env:NAME} is not replaced here"},
+		"reference in a trigger": {"'0 * * * * * *'", "${env:CRON} * * * * * *", "line 33: ${env:NAME} is not replaced here"},
+		"other qualifier":        {"name: minute", "name: minute\n        qualifier: $LATEST", "line 29: qualifier must be $DEFAULT"},
+		"other namespace":        {"type: event", "type: event\n  namespace: prod", "line 12: namespace must be default"},
+		"URL that is off":        {"authType: NONE", "authType: NONE\n        enable: false", "line 22: a function URL cannot be off"},
+		"two URLs":               {"    - type: timer", "    - type: http\n      function: echo\n      parameters: {name: two, authType: NONE, netConfig: {enableExtranet: true}}\n    - type: timer", "line 29: echo has a function URL already"},
+		"timer with a net":       {"        enable: true\n", "        enable: true\n        netConfig: {enableIntranet: true}\n", "line 29: a timer takes no parameters of a function URL"},
 		"environment too large":  {"${env:SECRET}", strings.Repeat("x", 4096), "line 19: the environment has 4102 bytes"},
 	} {
 		if !strings.Contains(serverlessYML, c.old) {

@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -145,8 +147,12 @@ func read(root fs.FS, file string, in []byte) (c component, out []Function, err 
 	if err != nil {
 		return c, nil, fmt.Errorf("%s: %w", file, err)
 	}
+	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return c, nil, fmt.Errorf("%s: there is a second YAML document, which nothing would heed: take it out", file)
+	}
 	check := checker{root: root}
 	check.component(c, doc)
+	check.references(doc)
 	check.triggers(c, get(doc, "inputs", "triggers"))
 	for key, node := range pairs(get(doc, "inputs", "functions")) {
 		f := c.Inputs.Functions[key.Value]
@@ -241,20 +247,59 @@ func (c *checker) component(f component, doc *yaml.Node) {
 	c.want(in.Region != "", n, "region must be set")
 	c.want(in.Runtime == "Go1", near(n, "runtime"), "runtime must be Go1")
 	c.want(in.Type == "event", near(n, "type"), "type must be event")
+	c.want(in.Namespace == "" || in.Namespace == "default", near(n, "namespace"), "namespace must be default, where functions call each other for jobs")
 	c.want(len(in.Functions) > 0, near(n, "functions"), "there is no function")
 	c.size(n, in.MemorySize, in.Timeout)
 }
 
+// Reference is ${env:NAME}, which stands for a value of the environment.
+var Reference = regexp.MustCompile(`\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// replaced are the places where references are replaced, "*" being any key.
+var replaced = [][]string{
+	{"stage"},
+	{"inputs", "region"},
+	{"inputs", "vpcConfig", "*"},
+	{"inputs", "functions", "*", "name"},
+	{"inputs", "functions", "*", "role"},
+	{"inputs", "functions", "*", "vpcConfig", "*"},
+	{"inputs", "functions", "*", "deadLetter", "name"},
+	{"inputs", "functions", "*", "environment", "variables", "*"},
+}
+
+// references looks for references that would be deployed as they stand.
+func (c *checker) references(n *yaml.Node, at ...string) {
+	for key, value := range pairs(n) {
+		c.references(value, append(slices.Clip(at), key.Value)...)
+	}
+	if n.Kind == yaml.SequenceNode {
+		for _, item := range n.Content {
+			c.references(item, append(slices.Clip(at), "-")...)
+		}
+	}
+	if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "${") {
+		return
+	}
+	c.want(!strings.Contains(Reference.ReplaceAllString(n.Value, ""), "${"), n, "only ${env:NAME} is replaced, and this is another reference")
+	c.want(slices.ContainsFunc(replaced, func(place []string) bool {
+		return slices.EqualFunc(place, at, func(want, is string) bool { return want == "*" || want == is })
+	}), n, "${env:NAME} is not replaced here: write the value")
+}
+
 func (c *checker) triggers(f component, list *yaml.Node) {
-	taken := map[string]bool{}
+	taken, urls := map[string]bool{}, map[string]bool{}
 	for i, t := range f.Inputs.Triggers {
 		n, p := list.Content[i], t.Parameters
 		_, known := f.Inputs.Functions[t.Function]
 		c.want(known, n, "there is no function %q", t.Function)
 		c.want(p.Name != "" && !taken[t.Function+" "+p.Name], n, "a trigger needs a name of its own")
 		taken[t.Function+" "+p.Name] = true
+		c.want(p.Qualifier == "" || p.Qualifier == "$DEFAULT", n, "qualifier must be $DEFAULT, the alias that releases and rollbacks move")
 		switch t.Type {
 		case "http":
+			c.want(!urls[t.Function], n, "%s has a function URL already, and a function has one", t.Function)
+			urls[t.Function] = true
+			c.want(p.Enable == nil || *p.Enable, n, "a function URL cannot be off: take the trigger out")
 			// The component's default is a function URL that nobody can reach.
 			c.want(p.AuthType == "NONE" && p.NetConfig.EnableExtranet, n,
 				"a function URL needs authType NONE, since IM does not sign as CAM asks, and netConfig.enableExtranet true")
@@ -262,7 +307,7 @@ func (c *checker) triggers(f component, list *yaml.Node) {
 		case "timer":
 			c.want(len(strings.Fields(p.CronExpression)) == 7, n, "cronExpression must have seven fields, seconds first")
 			c.want(p.Enable != nil && *p.Enable, n, "a timer must be enabled; by default it is not")
-			c.want(p.AuthType == "" && !p.NetConfig.EnableExtranet, n, "a timer takes no parameters of a function URL")
+			c.want(p.AuthType == "" && !p.NetConfig.EnableExtranet && !p.NetConfig.EnableIntranet, n, "a timer takes no parameters of a function URL")
 		default:
 			c.want(false, n, "type must be http or timer")
 		}
