@@ -185,7 +185,7 @@ func (d *deployer) resolve() error {
 		for name, text := range f.Environment {
 			if v := d.value(text); v != "" {
 				env[name] = v
-			} else if slices.Contains(always, name) && d.value("${env:SECRETS_URL}") == "" {
+			} else if slices.Contains(always, name) && d.value(f.Environment["SECRETS_URL"]) == "" {
 				missing[name] = true
 			}
 		}
@@ -193,6 +193,13 @@ func (d *deployer) resolve() error {
 			if worker := d.worker(); worker != "" {
 				env["QUEUE_URL"] = "scf:" + worker
 			}
+		}
+		size := 0
+		for name, v := range env {
+			size += len(name) + len(v)
+		}
+		if size > deployment.MaxEnvironment {
+			faults = append(faults, fmt.Errorf("the environment of %s has %d bytes with its values; SCF takes %d: put secrets into a document, as SECRETS_URL names it", f.Key, size, deployment.MaxEnvironment))
 		}
 		f.Environment = env
 	}
@@ -225,6 +232,16 @@ func (d *deployer) forwards(raw deployment.SCFFunction) map[string]string {
 	return list
 }
 
+// function returns a function of the file, the zero value without one.
+func (d *deployer) function(key string) deployment.SCFFunction {
+	for _, f := range d.want.Functions {
+		if f.Key == key {
+			return f
+		}
+	}
+	return deployment.SCFFunction{}
+}
+
 // ordered are the functions, those that need URLs of others last.
 func (d *deployer) ordered() []deployment.SCFFunction {
 	var first, last []deployment.SCFFunction
@@ -244,6 +261,9 @@ func (d *deployer) withForwards(f deployment.SCFFunction) deployment.SCFFunction
 	for name, key := range d.forwards(f) {
 		if url := d.urls[key]; url != "" {
 			f.Environment[name] = strings.TrimSuffix(url, "/") + "/im"
+			if secret := d.function(key).Environment["CALLBACK_PATH_SECRET"]; secret != "" {
+				f.Environment[name] += "/" + secret
+			}
 		}
 	}
 	return f
@@ -297,26 +317,29 @@ func withBootstrap(in []byte) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// mark says which code and settings the version has that the alias points to, and
-// which version stood before. It is the alias's description.
+// mark says which code and settings the version has that the alias points to, which
+// version that is, and which one stood before. It is the alias's description.
 type mark struct {
-	Hash   string
-	Before string
+	Hash    string
+	Version string
+	Before  string
 }
 
-var markPattern = regexp.MustCompile(`^backchannel ([0-9a-f]{16}) before ([0-9]+|none)$`)
+var markPattern = regexp.MustCompile(`^backchannel ([0-9a-f]{16}) is ([0-9]+) before ([0-9]+|none)$`)
 
-func (m mark) String() string { return "backchannel " + m.Hash + " before " + cmp.Or(m.Before, "none") }
+func (m mark) String() string {
+	return "backchannel " + m.Hash + " is " + m.Version + " before " + cmp.Or(m.Before, "none")
+}
 
 func parseMark(text string) mark {
 	p := markPattern.FindStringSubmatch(text)
 	if p == nil {
 		return mark{}
 	}
-	if p[2] == "none" {
-		p[2] = ""
+	if p[3] == "none" {
+		p[3] = ""
 	}
-	return mark{p[1], p[2]}
+	return mark{p[1], p[2], p[3]}
 }
 
 // hashOf is the identity of code and configuration together.
@@ -395,7 +418,8 @@ type current struct {
 	DeadLetterConfig        struct{ Type, Name string }
 
 	aliased string // version that the alias points to, "" without
-	mark    mark
+	mark    mark   // zero where the alias points elsewhere than apply or rollback left it
+	moved   bool   // the alias was pointed elsewhere by somebody else
 }
 
 type variable struct{ Key, Value string }
@@ -409,6 +433,27 @@ func (c current) env() map[string]string {
 }
 
 var gone = []string{"ResourceNotFound.Function", "ResourceNotFound.FunctionName"}
+
+// other says that a function cannot become what the file says, since the API keeps its
+// type and runtime as they were created; nil where it can.
+func other(f deployment.SCFFunction, c current) error {
+	is, want := "event", "event"
+	if c.Type == "HTTP" {
+		is = "web"
+	}
+	if f.Web {
+		want = "web"
+	}
+	switch {
+	case c.Status == "CreateFailed":
+		return nil // it is made anew
+	case c.Type != "" && is != want:
+		return fmt.Errorf("%s is of type %s and the file says %s, which the API cannot change: give the function another name in the file, or delete it in SCF's console; either way IM's console needs its new URL", f.Name, is, want)
+	case c.Runtime != "" && c.Runtime != "Go1":
+		return fmt.Errorf("%s has the runtime %s and needs Go1, which the API cannot change: give the function another name in the file, or delete it in SCF's console; either way IM's console needs its new URL", f.Name, c.Runtime)
+	}
+	return nil
+}
 
 func (d *deployer) look(ctx context.Context, f deployment.SCFFunction) (current, error) {
 	var c current
@@ -428,6 +473,9 @@ func (d *deployer) look(ctx context.Context, f deployment.SCFFunction) (current,
 		return c, explain("GetAlias", f.Name, err)
 	default:
 		c.aliased, c.mark = a.FunctionVersion, parseMark(a.Description)
+		if c.mark.Version != c.aliased {
+			c.mark, c.moved = mark{}, c.mark.Version != ""
+		}
 	}
 	return c, nil
 }
@@ -444,8 +492,12 @@ func changes(f deployment.SCFFunction, c current) []string {
 	differs("memory", f.Memory, c.MemorySize)
 	differs("timeout", f.Timeout, c.Timeout)
 	differs("description", f.Description, c.Description)
-	differs("role", f.Role, c.Role)
-	differs("dead letters", f.Dead, c.DeadLetterConfig.Name)
+	if f.Role != "" { // of one that the file does not have, stays has the note
+		differs("role", f.Role, c.Role)
+	}
+	if f.Dead != "" {
+		differs("dead letters", f.DeadType+" "+f.Dead, c.DeadLetterConfig.Type+" "+c.DeadLetterConfig.Name)
+	}
 	differs("vpc", f.VPC+" "+f.Subnet, c.VpcConfig.VpcId+" "+c.VpcConfig.SubnetId)
 	is := c.env()
 	for _, name := range slices.Sorted(maps.Keys(f.Environment)) {
@@ -465,7 +517,31 @@ func changes(f deployment.SCFFunction, c current) []string {
 	return list
 }
 
-type triggerOf struct{ Type, TriggerName, TriggerDesc, Qualifier string }
+// stays names what is in the cloud, not in the file, and left alone.
+func stays(f deployment.SCFFunction, c current, triggers []triggerOf) (notes []string) {
+	const next = ", which is not in the file: take it away in SCF's console if nothing needs it"
+	if f.Role == "" && c.Role != "" {
+		notes = append(notes, "the role "+c.Role+" stays"+next)
+	}
+	if f.Dead == "" && c.DeadLetterConfig.Name != "" {
+		notes = append(notes, "dead letters to "+c.DeadLetterConfig.Name+" stay"+next)
+	}
+	for _, is := range triggers {
+		wanted := func(t deployment.SCFTrigger) bool { return sameName(t, is) }
+		switch {
+		case !slices.ContainsFunc(f.Triggers, wanted):
+			notes = append(notes, "the "+is.Type+" trigger "+is.TriggerName+" stays"+next)
+		case is.Type == "http" && is.Qualifier != "" && is.Qualifier != alias:
+			notes = append(notes, "the function URL calls "+is.Qualifier+" and not "+alias+", which releases and rollbacks move: delete it in SCF's console, apply, and enter the new URL in IM's console")
+		}
+	}
+	return notes
+}
+
+type triggerOf struct {
+	Type, TriggerName, TriggerDesc, Qualifier, CustomArgument string
+	Enable                                                    *int // 0: it is off
+}
 
 func (d *deployer) triggers(ctx context.Context, f deployment.SCFFunction) ([]triggerOf, error) {
 	var list struct{ Triggers []triggerOf }
@@ -509,11 +585,22 @@ func describe(t deployment.SCFTrigger) string {
 	return string(b)
 }
 
+// sameName reports whether a trigger that stands is the one asked for, perhaps with
+// other parameters. A function has one URL.
+func sameName(want deployment.SCFTrigger, is triggerOf) bool {
+	return is.Type == kindOf(want) && (is.Type == "http" || is.TriggerName == want.Name)
+}
+
 // sameTrigger compares what was asked for with what stands.
 func sameTrigger(want deployment.SCFTrigger, is triggerOf) bool {
+	if is.Enable != nil && *is.Enable == 0 {
+		return false
+	}
 	if want.Cron != "" {
 		// A timer is answered as {"cron":"..."} or as the expression itself.
-		return strings.Contains(is.TriggerDesc, want.Cron)
+		desc := struct{ Cron string }{is.TriggerDesc}
+		_ = json.Unmarshal([]byte(is.TriggerDesc), &desc)
+		return desc.Cron == want.Cron && is.CustomArgument == want.Argument && (is.Qualifier == "" || is.Qualifier == alias)
 	}
 	var desc struct {
 		AuthType  string

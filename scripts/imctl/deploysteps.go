@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -43,9 +44,11 @@ func (d *deployer) plan(ctx context.Context, details bool) error {
 		if !built {
 			lines = append([]string{"the program is not built yet: run scripts/build.sh before apply"}, lines...)
 		}
-		faults = append(faults, d.fits(f, program))
+		faults = append(faults, d.fits(f, program), other(f, c))
+		notes := stays(f, c, triggers)
 		if len(lines) == 0 {
 			fmt.Fprintf(d.out, "= %s: nothing to do\n", f.Name)
+			d.note(notes)
 			continue
 		}
 		todo += len(lines)
@@ -57,6 +60,7 @@ func (d *deployer) plan(ctx context.Context, details bool) error {
 		for _, line := range lines {
 			fmt.Fprintf(d.out, "    %s\n", line)
 		}
+		d.note(notes)
 		if details && !c.exists {
 			for _, name := range slices.Sorted(maps.Keys(want.Environment)) {
 				fmt.Fprintf(d.out, "    variable %s is added\n", name)
@@ -72,6 +76,12 @@ func (d *deployer) plan(ctx context.Context, details bool) error {
 	return errors.Join(faults...)
 }
 
+func (d *deployer) note(notes []string) {
+	for _, line := range notes {
+		fmt.Fprintf(d.out, "    note: %s\n", line)
+	}
+}
+
 // steps are what is to do for the function itself.
 func (d *deployer) steps(f deployment.SCFFunction, c current, code string) (lines []string) {
 	hash := hashOf(f, code)
@@ -85,6 +95,9 @@ func (d *deployer) steps(f deployment.SCFFunction, c current, code string) (line
 		}
 		return nil
 	default:
+		if c.moved {
+			lines = append(lines, alias+" points to version "+c.aliased+", where somebody else pointed it")
+		}
 		lines = append(lines, "update the code")
 		lines = append(lines, changes(f, c)...)
 	}
@@ -109,7 +122,7 @@ func (d *deployer) remember(f deployment.SCFFunction, triggers []triggerOf) {
 // triggerVerb is what is to do for a trigger, "" for nothing.
 func triggerVerb(want deployment.SCFTrigger, list []triggerOf) string {
 	for _, is := range list {
-		if is.Type == kindOf(want) && is.TriggerName == want.Name || is.Type == "http" && kindOf(want) == "http" {
+		if sameName(want, is) {
 			if sameTrigger(want, is) {
 				return ""
 			}
@@ -146,7 +159,11 @@ func (d *deployer) apply(ctx context.Context) error {
 	}
 	for _, key := range []string{"bundle", "callback-router"} {
 		if url := d.urls[key]; url != "" {
-			fmt.Fprintf(d.out, "callback URL for IM's console: %s/im\n", strings.TrimSuffix(url, "/"))
+			url = strings.TrimSuffix(url, "/") + "/im"
+			if d.function(key).Environment["CALLBACK_PATH_SECRET"] != "" {
+				url += "/ and the value of CALLBACK_PATH_SECRET"
+			}
+			fmt.Fprintf(d.out, "callback URL for IM's console: %s\n", url)
 		}
 	}
 	return nil
@@ -167,6 +184,9 @@ func (d *deployer) applyTo(ctx context.Context, raw deployment.SCFFunction) erro
 	hash := hashOf(f, code)
 	c, err := d.look(ctx, f)
 	if err != nil {
+		return err
+	}
+	if err := other(f, c); err != nil {
 		return err
 	}
 	if c.Status == "CreateFailed" {
@@ -218,7 +238,8 @@ func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c curr
 		}
 		d.did("created %s", f.Name)
 	} else {
-		if err := d.settled(ctx, f); err != nil {
+		// What failed before is what this repeats.
+		if err := d.settled(ctx, f, "UpdateFailed", "PublishFailed"); err != nil {
 			return err
 		}
 		at, err := d.code(ctx, program, code)
@@ -266,7 +287,7 @@ func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c curr
 	if before == "$LATEST" {
 		before = ""
 	}
-	point := map[string]any{"FunctionName": f.Name, "Name": alias, "FunctionVersion": version.FunctionVersion, "Description": mark{hash, before}.String()}
+	point := map[string]any{"FunctionName": f.Name, "Name": alias, "FunctionVersion": version.FunctionVersion, "Description": mark{hash, version.FunctionVersion, before}.String()}
 	verb := "UpdateAlias"
 	if c.aliased == "" {
 		var a struct{ FunctionVersion string }
@@ -292,12 +313,16 @@ func variables(env map[string]string) []variable {
 	return list
 }
 
-// settled waits until the platform has finished what it was asked.
-func (d *deployer) settled(ctx context.Context, f deployment.SCFFunction) error {
+// settled waits until the platform has finished what it was asked. The states named
+// are an end as well as Active is.
+func (d *deployer) settled(ctx context.Context, f deployment.SCFFunction, ends ...string) error {
 	for range 120 {
 		var c struct{ Status, StatusDesc string }
 		if err := d.call(ctx, "GetFunction", map[string]any{"FunctionName": f.Name}, &c); err != nil {
 			return explain("GetFunction", f.Name, err)
+		}
+		if slices.Contains(ends, c.Status) {
+			return nil
 		}
 		switch c.Status {
 		case "Active", "":
@@ -353,6 +378,17 @@ func clip(text string) string {
 	return text[:min(len(text), 300)]
 }
 
+// standing is the trigger that stands for one of the file: its name and qualifier are
+// what the API finds it by.
+func standing(want deployment.SCFTrigger, list []triggerOf) triggerOf {
+	is := triggerOf{TriggerName: want.Name}
+	if i := slices.IndexFunc(list, func(t triggerOf) bool { return sameName(want, t) }); i >= 0 {
+		is = list[i]
+	}
+	is.Qualifier = cmp.Or(is.Qualifier, alias)
+	return is
+}
+
 func (d *deployer) applyTriggers(ctx context.Context, f deployment.SCFFunction) error {
 	list, err := d.triggers(ctx, f)
 	if err != nil {
@@ -363,10 +399,11 @@ func (d *deployer) applyTriggers(ctx context.Context, f deployment.SCFFunction) 
 		case "":
 			continue
 		case "replace":
+			is := standing(t, list)
 			if t.Cron == "" {
 				// Deleting a function URL would change the address that IM's console has.
 				err = d.call(ctx, "UpdateTrigger", map[string]any{
-					"FunctionName": f.Name, "TriggerName": t.Name, "Type": "http", "TriggerDesc": describe(t), "Qualifier": alias, "Enable": "OPEN",
+					"FunctionName": f.Name, "TriggerName": is.TriggerName, "Type": "http", "TriggerDesc": describe(t), "Qualifier": is.Qualifier, "Enable": "OPEN",
 				}, nil)
 				if err != nil {
 					return explain("UpdateTrigger", f.Name, err)
@@ -374,7 +411,7 @@ func (d *deployer) applyTriggers(ctx context.Context, f deployment.SCFFunction) 
 				d.did("%s: function URL changed", f.Name)
 				continue
 			}
-			err = d.call(ctx, "DeleteTrigger", map[string]any{"FunctionName": f.Name, "TriggerName": t.Name, "Type": "timer", "Qualifier": alias}, nil)
+			err = d.call(ctx, "DeleteTrigger", map[string]any{"FunctionName": f.Name, "TriggerName": is.TriggerName, "Type": "timer", "Qualifier": is.Qualifier}, nil)
 			if err != nil && !isCode(err, "ResourceNotFound") {
 				return explain("DeleteTrigger", f.Name, err)
 			}
@@ -390,8 +427,13 @@ func (d *deployer) applyTriggers(ctx context.Context, f deployment.SCFFunction) 
 		}
 		d.did("%s: %s trigger %s", f.Name, kindOf(t), t.Name)
 	}
-	if list, err = d.triggers(ctx, f); err == nil {
-		d.remember(f, list)
+	if list, err = d.triggers(ctx, f); err != nil {
+		return err
+	}
+	d.remember(f, list)
+	c, err := d.look(ctx, f)
+	for _, note := range stays(f, c, list) {
+		fmt.Fprintf(d.out, "%s: note: %s\n", f.Name, note)
 	}
 	return err
 }
@@ -428,7 +470,7 @@ func (d *deployer) rollback(ctx context.Context) error {
 		return errors.New("there is nothing to go back to")
 	}
 	for i, s := range steps {
-		back := mark{rolledBack, s.c.aliased}
+		back := mark{rolledBack, s.c.mark.Before, s.c.aliased}
 		err := d.call(ctx, "UpdateAlias", map[string]any{"FunctionName": s.f.Name, "Name": alias, "FunctionVersion": s.c.mark.Before, "Description": back.String()}, nil)
 		if err != nil {
 			return fmt.Errorf("%w\n%d of %d functions are back at the version before; run rollback again for the others when that is settled", explain("UpdateAlias", s.f.Name, err), i, len(steps))

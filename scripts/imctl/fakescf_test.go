@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -52,7 +53,8 @@ type fakeFunction struct {
 	versions           []string
 	alias, description string
 	triggers           []map[string]any
-	busy               int // looks until it is Active
+	busy               int    // looks until it is Active
+	status             string // instead of Active, until the code is updated
 }
 
 func newFakeSCF(t *testing.T) (*fakeSCF, string) {
@@ -178,7 +180,7 @@ func (f *fakeSCF) do(action, name string, is *fakeFunction, in map[string]any) (
 		if is.busy > 0 {
 			return nil, "FailedOperation.FunctionStatusError"
 		}
-		is.code, is.busy = f.program(in), 1
+		is.code, is.busy, is.status = f.program(in), 1, ""
 	case "UpdateFunctionConfiguration":
 		if is.busy > 0 {
 			return nil, "FailedOperation.FunctionStatusError"
@@ -188,7 +190,7 @@ func (f *fakeSCF) do(action, name string, is *fakeFunction, in map[string]any) (
 		}
 		is.busy = 1
 	case "GetFunction":
-		status := "Active"
+		status := cmp.Or(is.status, "Active")
 		if is.busy > 0 {
 			is.busy--
 			status = "Creating"
@@ -221,14 +223,18 @@ func (f *fakeSCF) do(action, name string, is *fakeFunction, in map[string]any) (
 			}
 		}
 		is.triggers = append(is.triggers, f.trigger(name, in))
-	case "UpdateTrigger":
-		for i, t := range is.triggers {
-			if t["TriggerName"] == text("TriggerName") {
-				is.triggers[i] = f.trigger(name, in)
-			}
+	case "UpdateTrigger", "DeleteTrigger":
+		i := slices.IndexFunc(is.triggers, func(t map[string]any) bool {
+			return t["TriggerName"] == in["TriggerName"] && t["Type"] == in["Type"] && t["Qualifier"] == in["Qualifier"]
+		})
+		switch {
+		case i < 0:
+			return nil, "ResourceNotFound.Trigger"
+		case action == "UpdateTrigger":
+			is.triggers[i] = f.trigger(name, in)
+		default:
+			is.triggers = slices.Delete(is.triggers, i, i+1)
 		}
-	case "DeleteTrigger":
-		is.triggers = slices.DeleteFunc(is.triggers, func(t map[string]any) bool { return t["TriggerName"] == text("TriggerName") })
 	case "DeleteFunction":
 		delete(f.functions, name)
 	case "Invoke":
@@ -244,7 +250,7 @@ func (f *fakeSCF) do(action, name string, is *fakeFunction, in map[string]any) (
 // trigger is a trigger as the API answers it: a function URL has an address that
 // depends on the function alone.
 func (f *fakeSCF) trigger(function string, in map[string]any) map[string]any {
-	t := map[string]any{"Type": in["Type"], "TriggerName": in["TriggerName"], "TriggerDesc": in["TriggerDesc"], "Qualifier": in["Qualifier"]}
+	t := map[string]any{"Type": in["Type"], "TriggerName": in["TriggerName"], "TriggerDesc": in["TriggerDesc"], "Qualifier": in["Qualifier"], "CustomArgument": in["CustomArgument"], "Enable": 1}
 	if in["Enable"] != "OPEN" || in["Qualifier"] != "$DEFAULT" {
 		f.t.Errorf("trigger %v", in)
 	}

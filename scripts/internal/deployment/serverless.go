@@ -93,8 +93,8 @@ type parameters struct {
 }
 
 const (
-	// SCF's bounds (document 583/11637).
-	maxEnvironment = 4 << 10
+	// SCF's bounds (document 583/11637): MaxEnvironment is of names and values, in bytes.
+	MaxEnvironment = 4 << 10
 	maxTimeout     = 900
 	maxMemory      = 3072
 	// maxName leaves room for the rest of the deployed name, 60 bytes at most.
@@ -335,7 +335,7 @@ func (c *checker) function(name string, f scfFunction, n *yaml.Node) {
 	for key, value := range f.Environment.Variables {
 		size += len(key) + len(value)
 	}
-	c.want(size <= maxEnvironment, near(n, "environment"), "the environment has %d bytes; SCF takes %d", size, maxEnvironment)
+	c.want(size <= MaxEnvironment, near(n, "environment"), "the environment has %d bytes; SCF takes %d", size, MaxEnvironment)
 }
 
 // size checks memory in MB and timeout in seconds, where they are given.
