@@ -143,6 +143,10 @@ func TestDoctorMisWired(t *testing.T) {
 			settings: map[string]string{"CALLBACK_PATH_SECRET": "path-of-this-test"},
 			check:    "path", found: "path", next: "CALLBACK_PATH_SECRET",
 		},
+		"path secret too many": {
+			env:   map[string]string{"CALLBACK_PATH_SECRET": "path-of-this-test"},
+			check: "path", found: "path", next: "the deployment has no CALLBACK_PATH_SECRET",
+		},
 		"unsigned accepted": {
 			settings: map[string]string{"CALLBACK_TOKEN": "", "CALLBACK_ALLOW_UNSIGNED": "1"},
 			check:    "unsigned", found: "without a signature", next: "CALLBACK_ALLOW_UNSIGNED",
@@ -207,7 +211,7 @@ func TestDoctorMisWired(t *testing.T) {
 				s := httptest.NewServer(desktest.NewZendesk(desktest.ZendeskConfig{ClientID: "app", ClientSecret: "right", GroupField: 1, WebhookSecret: "a secret of this test"}))
 				t.Cleanup(s.Close)
 				maps.Copy(d.env, map[string]string{"ZENDESK_URL": s.URL, "ZENDESK_CLIENT_ID": "app", "ZENDESK_CLIENT_SECRET": "wrong-secret", "ZENDESK_GROUP_FIELD": "1", "ZENDESK_WEBHOOK_SECRETS": "a secret of this test"})
-			}, check: "zendesk", found: "refuses the OAuth client", next: "ZENDESK_CLIENT_SECRET",
+			}, check: "zendesk", found: "refuses the OAuth client with status 401", next: "ZENDESK_CLIENT_SECRET",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

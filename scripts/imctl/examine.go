@@ -56,6 +56,7 @@ type physician struct {
 	now              func() time.Time
 	findings         []finding
 
+	function string   // that answers at url
 	gaps     []string // settings that every deployment has, and the -env file has not
 	emulator string   // of scripts/dev, where that is what is examined and it says so
 	appID    uint32
@@ -237,6 +238,7 @@ func (d *physician) reachable(ctx context.Context) bool {
 		d.wrong("deployment", found, next)
 		return false
 	}
+	d.function = health.Function
 	d.well("deployment", "%s answers, version %s", health.Function, cmp.Or(health.Version, "unknown"))
 	if f.date.IsZero() {
 		return true
@@ -369,7 +371,13 @@ func (d *physician) signed(ctx context.Context) bool {
 	}
 	// A query without a command needs the path's secret alone.
 	if f := d.fetch(ctx, http.MethodPost, d.callbackTarget(), nil, nil); f.status == http.StatusForbidden {
-		d.wrong("path", "the deployment refuses the path of the callback URL", "CALLBACK_PATH_SECRET differs from the deployment's: IM's console needs the URL "+d.url+"/im/SECRET with the deployment's value")
+		next := "CALLBACK_PATH_SECRET differs from the deployment's: IM's console needs the URL " + d.url + "/im/SECRET with the deployment's value"
+		if d.callbackURL == "" && d.get("CALLBACK_PATH_SECRET") != "" {
+			if f := d.fetch(ctx, http.MethodPost, d.url+"/im", nil, nil); f.err == nil && f.status != http.StatusForbidden {
+				next = "the deployment has no CALLBACK_PATH_SECRET, so its callback URL is " + d.url + "/im: unset it here, or deploy with it"
+			}
+		}
+		d.wrong("path", "the deployment refuses the path of the callback URL", next)
 		return false
 	}
 	if previous := d.get("CALLBACK_TOKEN_PREVIOUS"); previous != "" {

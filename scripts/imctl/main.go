@@ -41,7 +41,7 @@ var commands = []command{
 	{"accounts", "accounts import FILE", "import users into the app", accounts},
 	{"bot", "bot ensure ROBOT [-nick NICK] [-face URL] [-about TEXT]", "make a chatbot's account", bot},
 	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "look after jobs that wait or are dead", jobs},
-	{"webhooks", "webhooks [-url URL] [-all]", "print what to enter and tick in IM's console", webhooks},
+	{"webhooks", "webhooks [-url URL] [-callback-url URL] [-all]", "print what to enter and tick in IM's console", webhooks},
 	{"user", "user export|erase USERID [-yes]", "hand out or delete what the store keeps of a user", user},
 	{"knowledge", "knowledge [compile DIR -o FILE | stage URL | promote | rollback]", "compile pages for chatbots, and put them into force", knowledgeOf},
 	{"rules", "rules [stage URL | promote | rollback]", "put the word filter's rule sets into force", rules},

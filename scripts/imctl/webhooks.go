@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -15,24 +17,34 @@ import (
 const webhooksHelp = `
 Prints a checklist for IM's console, Chat > Configuration > Webhook Configuration:
 the callback URL, the token, the switches, and each callback that a rule of the
-deployment wants, as the deployment itself says; API_KEY opens it. With -all those
-of every feature, without asking anybody.
+deployment wants, as the deployment itself says; API_KEY opens it. Of the split
+functions, -url is job-worker's and -callback-url callback-router's with /im. With
+-all the callbacks of every feature, without asking anybody.
 
   API_KEY=... imctl webhooks -url https://HOST`
 
 func webhooks(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(webhooksHelp)
 	at := t.serverFlags(f)
+	callbackURL := f.String("callback-url", "", "callback `URL`, where that is another function's; default the -url with /im")
 	all := f.Bool("all", false, "the callbacks of every feature")
 	if _, err := t.parse(f, args, 0, 0); err != nil {
 		return err
+	}
+	at.url = strings.TrimSuffix(at.url, "/")
+	if !*all && *callbackURL == "" && at.function(ctx) == "job-worker" {
+		return misuse("at this URL is job-worker, which IM does not call: give callback-router's URL with /im as -callback-url")
 	}
 	wanted, err := wantedCommands(ctx, at, *all)
 	if err != nil {
 		return err
 	}
-	url := strings.TrimSuffix(at.url, "/") + "/im"
-	if t.getenv("CALLBACK_PATH_SECRET") != "" {
+	then := "imctl doctor -url " + at.url
+	if *callbackURL != "" {
+		then += " -callback-url " + *callbackURL
+	}
+	url := cmp.Or(*callbackURL, at.url+"/im")
+	if t.getenv("CALLBACK_PATH_SECRET") != "" && strings.HasSuffix(url, "/im") {
 		url += "/ and the value of CALLBACK_PATH_SECRET"
 	}
 	fmt.Fprintf(t.out, "IM's console, Chat > Configuration > Webhook Configuration\n\n")
@@ -47,8 +59,22 @@ func webhooks(ctx context.Context, t *tool, args []string) error {
 		}
 		fmt.Fprintf(t.out, "[ ] %-60s %s\n", title, command)
 	}
-	fmt.Fprintf(t.out, "\nThen: imctl doctor -url %s\n", at.url)
+	fmt.Fprintf(t.out, "\nThen: %s\n", then)
 	return nil
+}
+
+// function is the name of the function that answers, "" where none does.
+func (s *server) function(ctx context.Context) string {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/healthz", nil)
+	if err != nil {
+		return ""
+	}
+	a, err := send(r)
+	var health struct{ Function string }
+	if err != nil || json.Unmarshal(a.body, &health) != nil {
+		return ""
+	}
+	return health.Function
 }
 
 // wantedCommands are the callbacks that rules want.
