@@ -48,21 +48,39 @@ outputs() {
     while IFS=$'\t' read -r key value about; do printf '%-16s %s\n%-16s %s\n' "$key" "$value" '' "$about"; done
 }
 
+callback_url() {
+  aws cloudformation describe-stacks --stack-name "$stack" --query "Stacks[0].Outputs[?OutputKey=='CallbackUrl'].OutputValue" --output text 2> /dev/null || true
+}
+
 rollback() {
-  local ids id live before
+  local ids id live about bad before is
+  is=$(status)
+  case $is in
+    NONE) die "there is no stack $stack in this region, or the credentials may not look at it" ;;
+    *_IN_PROGRESS) die "the stack is being changed ($is): take that back with: aws cloudformation cancel-update-stack --stack-name $stack" ;;
+  esac
   ids=$(aws cloudformation list-stack-resources --stack-name "$stack" \
     --query "StackResourceSummaries[?ResourceType=='AWS::Lambda::Function'].PhysicalResourceId" --output text)
   [[ -n $ids && $ids != None ]] || die "the stack $stack has no functions"
   for id in $ids; do
-    live=$(aws lambda get-alias --function-name "$id" --name live --query FunctionVersion --output text)
-    # Versions are numbers that grow; the one before is the largest below the live one.
+    IFS=$'\t' read -r live about < <(aws lambda get-alias --function-name "$id" --name live --query '[FunctionVersion,Description]' --output text) ||
+      die "the alias live of $id cannot be read"
+    if [[ $about == "rolled back from "*" to $live" ]]; then
+      echo "$id: version $live is in force since a rollback"
+      continue
+    fi
+    # Versions are numbers that grow; the one before is the largest below the live one
+    # that no rollback left.
+    bad=$(sed -n 's/^rolled back from \([0-9]*\) to .*/\1/p' <<< "$about")
     before=$(aws lambda list-versions-by-function --function-name "$id" --query 'Versions[].Version' --output text |
-      tr '\t' '\n' | grep -E '^[0-9]+$' | awk -v live="$live" '$1 + 0 < live + 0' | sort -n | tail -1)
+      tr '\t' '\n' | grep -E '^[0-9]+$' | awk -v live="$live" -v bad="$bad" '$1 + 0 < live + 0 && $1 != bad' | sort -n | tail -1)
     if [[ -z $before ]]; then
       echo "$id: version $live has none before it"
       continue
     fi
-    aws lambda update-alias --function-name "$id" --name live --function-version "$before" > /dev/null
+    aws lambda update-alias --function-name "$id" --name live --function-version "$before" \
+      --routing-config 'AdditionalVersionWeights={}' --description "rolled back from $live to $before" > /dev/null ||
+      die "$id was not taken back, and the functions after it were not tried: run rollback again when that is settled; it goes on where it stopped"
     echo "$id: version $before is in force, instead of $live"
   done
   echo "The next deploy puts the newest release into force again."
@@ -139,11 +157,17 @@ if [[ $verb == plan ]]; then
   exit
 fi
 if [[ -z $yes ]]; then
-  read -r -p "execute it? [y/N] " answer
+  read -r -p "execute it? [y/N] " answer || answer=''
   [[ $answer == y ]] || { echo "not executed"; exit 1; }
 fi
+before=''
+if [[ $is != NONE ]]; then before=$(callback_url); fi
 aws cloudformation execute-change-set --stack-name "$stack" --change-set-name "$name"
 if [[ $is == NONE ]]; then waited='stack-create-complete'; else waited='stack-update-complete'; fi
 aws cloudformation wait "$waited" --stack-name "$stack" ||
   die "the deployment failed and was taken back: what stood before stands. The reason is under Events of the stack $stack in the console"
 outputs
+after=$(callback_url)
+if [[ -n $before && $before != None && $after != "$before" ]]; then
+  echo "The callback URL has changed from $before to $after: enter the new one in IM's console, which calls the old one until then."
+fi

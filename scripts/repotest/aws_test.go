@@ -43,12 +43,15 @@ echo "$*" >> "$FAKE/calls"
 case "$1 $2" in
   'cloudformation describe-stacks')
     [[ -f $FAKE/status ]] || exit 255
-    if [[ $* == *Outputs* ]]; then printf 'CallbackUrl\thttps://x.lambda-url.eu-central-1.on.aws/im\tfor IM\n'; else cat "$FAKE/status"; fi ;;
+    if [[ $* == *CallbackUrl* ]]; then
+      if grep -q execute-change-set "$FAKE/calls" && [[ -f $FAKE/url-after ]]; then cat "$FAKE/url-after"; else echo https://x.lambda-url.eu-central-1.on.aws/im; fi
+    elif [[ $* == *Outputs* ]]; then printf 'CallbackUrl\thttps://x.lambda-url.eu-central-1.on.aws/im\tfor IM\n'; else cat "$FAKE/status"; fi ;;
   'cloudformation package') for a; do [[ ${prev-} == --output-template-file ]] && echo '{}' > "$a"; prev=$a; done ;;
   'cloudformation wait') [[ ! -f $FAKE/fails-$3 ]] ;;
   'cloudformation describe-change-set') if [[ $* == *StatusReason* ]]; then cat "$FAKE/reason"; else printf 'Modify\tBundle\tAWS::Lambda::Function\tFalse\n'; fi ;;
   'cloudformation list-stack-resources') printf 'fn-a\tfn-b' ;;
-  'lambda get-alias') if [[ $* == *fn-a* ]]; then echo 12; else echo 1; fi ;;
+  'lambda get-alias') if [[ $* == *fn-a* ]]; then cat "$FAKE/alias" 2> /dev/null || printf '12\tNone\n'; else printf '1\tNone\n'; fi ;;
+  'lambda update-alias') [[ ! -f $FAKE/fails-update-alias ]] ;;
   'lambda list-versions-by-function') if [[ $* == *fn-a* ]]; then printf '$LATEST\t9\t12\t11\t2'; else printf '$LATEST\t1'; fi ;;
   'lambda get-account-settings') echo 110 ;;
 esac
@@ -121,6 +124,32 @@ func TestDeployAWS(t *testing.T) {
 	want(out, err, true, "-bucket is missing")
 	out, err = do(map[string]string{"status": "UPDATE_COMPLETE"}, "rollback")
 	want(out, err, false, "fn-a: version 11 is in force, instead of 12", "fn-b: version 1 has none before it")
+	// No share of the traffic stays with the version that is taken back.
+	if !strings.Contains(calls, "--function-name fn-a --name live --function-version 11 --routing-config AdditionalVersionWeights={} --description rolled back from 12 to 11\n") {
+		t.Errorf("calls\n%s", calls)
+	}
+	// A rollback that is repeated, since it was interrupted, goes back once.
+	out, err = do(map[string]string{"status": "UPDATE_COMPLETE", "alias": "11\trolled back from 12 to 11\n"}, "rollback")
+	want(out, err, false, "fn-a: version 11 is in force since a rollback")
+	if strings.Contains(calls, "update-alias") {
+		t.Errorf("calls\n%s", calls)
+	}
+	// The release after it is taken back to what was in force before, not to what was bad.
+	out, err = do(map[string]string{"status": "UPDATE_COMPLETE", "alias": "12\trolled back from 11 to 9\n"}, "rollback")
+	want(out, err, false, "fn-a: version 9 is in force, instead of 12")
+	out, err = do(map[string]string{"status": "UPDATE_COMPLETE", "fails-update-alias": ""}, "rollback")
+	want(out, err, true, "run rollback again")
+	out, err = do(map[string]string{"status": "UPDATE_IN_PROGRESS"}, "rollback")
+	want(out, err, true, "cancel-update-stack")
+	out, err = do(nil, "rollback")
+	want(out, err, true, "there is no stack backchannel")
+	out, err = do(map[string]string{"status": "UPDATE_COMPLETE", "url-after": "https://y.lambda-url.eu-central-1.on.aws/im"}, "-bucket", "b", "-yes", "deploy")
+	want(out, err, false, "The callback URL has changed from https://x.lambda-url.eu-central-1.on.aws/im to https://y.lambda-url.eu-central-1.on.aws/im", "IM's console")
+	out, err = do(map[string]string{"status": "UPDATE_COMPLETE"}, "-bucket", "b", "deploy") // nobody answers
+	want(out, err, true, "not executed")
+	if strings.Contains(out, "has changed") || strings.Contains(calls, "execute-change-set") {
+		t.Errorf("%s\ncalls\n%s", out, calls)
+	}
 	if err := os.WriteFile(filepath.Join(dir, "params"), []byte("ReservedCallbacks=50\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
