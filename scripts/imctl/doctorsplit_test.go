@@ -7,9 +7,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
+	"github.com/backchannel-im/backchannel/shared/doctor"
 	"github.com/backchannel-im/backchannel/shared/faas"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
@@ -68,6 +71,29 @@ func TestDoctorOfDesks(t *testing.T) {
 			if len(bad) != 1 || bad[0].Check != "zendesk" || !strings.Contains(bad[0].Found, creator.URL+"/zendesk/events answers who does not sign with status 404") {
 				t.Errorf("%+v", bad)
 			}
+		}
+	}
+}
+
+// TestDoctorAfterAFix: what was refused before the check was opened is not its cause.
+func TestDoctorAfterAFix(t *testing.T) {
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		last  time.Time
+		wait  time.Duration
+		found string
+	}{
+		{now.Add(-time.Minute), 15 * time.Second, "IM does not call this deployment"},
+		{now.Add(time.Second), 15 * time.Second, "signature does not fit"},
+		{now.Add(-time.Minute), time.Second, "signature does not fit"}, // it may not have been noted again
+		{now.Add(-time.Hour), time.Second, "IM does not call this deployment"},
+	} {
+		d := &physician{patience: tt.wait}
+		d.returned(doctor.Opened{Now: now}, doctor.State{
+			Now: now.Add(tt.wait), Refusals: []doctor.Refusal{{Reason: callback.ErrBadSignature.Code, Last: tt.last}},
+		})
+		if len(d.findings) != 1 || !strings.Contains(d.findings[0].Found, tt.found) {
+			t.Errorf("%v: %+v; want %q", tt.last, d.findings, tt.found)
 		}
 	}
 }

@@ -37,8 +37,11 @@ const (
 	// clockSlack is how far clocks may be apart: the signature of a before-callback
 	// holds 60 s either way.
 	clockSlack = 20 * time.Second
-	// refusalFresh is how old the note of a refusal may be that explains a callback
-	// that did not come: refusals are noted while a check is open.
+	// refusalEvery is how often an instance of the deployment notes a reason for a
+	// refusal while a check is open. Whoever waits as long sees those of his own check;
+	// for others a note explains a callback that did not come up to the age of
+	// refusalFresh.
+	refusalEvery = 10 * time.Second
 	refusalFresh = 2 * time.Minute
 )
 
@@ -567,7 +570,7 @@ func (d *physician) inside(ctx context.Context, door, rest bool) {
 		d.well("schedule", "the clock ticked at %s", state.Ticked.Format(time.RFC3339))
 	}
 	if sent {
-		d.returned(state)
+		d.returned(opened, state)
 	}
 	d.commands(state)
 }
@@ -632,13 +635,17 @@ func (d *physician) queue(opened doctor.Opened, state doctor.State) {
 }
 
 // returned: the self-sent message came back through the callback.
-func (d *physician) returned(state doctor.State) {
+func (d *physician) returned(opened doctor.Opened, state doctor.State) {
 	if state.Message {
 		d.well("message", "a message that doctor sent to itself came back through the callback")
 		return
 	}
+	since := opened.Now.Add(-time.Second) // clocks of instances differ a little
+	if d.patience < refusalEvery {
+		since = state.Now.Add(-refusalFresh)
+	}
 	for _, r := range state.Refusals {
-		if state.Now.Sub(r.Last) > refusalFresh {
+		if r.Last.Before(since) { // what was put right since
 			continue
 		}
 		switch r.Reason {
