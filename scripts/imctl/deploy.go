@@ -41,9 +41,10 @@ ${env:NAME} in the file is read from -env FILE, the environment, or the document
 -secrets names as SECRETS_URL does (file:PATH, tencent-ssm:NAME@VERSION); a variable
 without a value is left out. QUEUE_URL and FORWARD_* that are empty are filled in with
 the functions of the same file. A new version answers a health check before $DEFAULT
-points to it. A program that is larger than the API takes (7.4 MB of zip) is
-uploaded to the COS bucket that -cos names. Credentials: TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY, perhaps
-TENCENTCLOUD_TOKEN; the region is the file's, or TENCENTCLOUD_REGION.
+points to it. A program that is larger than the API takes (7.8 MB of zip) is
+uploaded to the COS bucket that -cos names. Credentials: TENCENTCLOUD_SECRET_ID,
+TENCENTCLOUD_SECRET_KEY, perhaps TENCENTCLOUD_TOKEN; the region is the file's, or
+TENCENTCLOUD_REGION.
 
   imctl deploy tencent plan -file serverless.yml -env prod.env`
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +19,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/faas"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/kv"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
@@ -31,7 +34,11 @@ type patient struct {
 // deployed opens a bundle; more are its settings. Its clock has not ticked.
 func deployed(t *testing.T, more map[string]string) *patient {
 	t.Helper()
-	b := kit.OpenBundle(t, more)
+	return patientOf(t, kit.OpenBundle(t, more))
+}
+
+func patientOf(t *testing.T, b *kit.Bundle) *patient {
+	t.Helper()
 	s := httptest.NewServer(faas.Front("bundle", b.App.HTTP))
 	t.Cleanup(s.Close)
 	return &patient{b, map[string]string{
@@ -127,6 +134,9 @@ func TestDoctorMisWired(t *testing.T) {
 		"another program":          {wire: front(http.StatusOK, "<html>hello</html>"), check: "deployment", found: "another program", next: "outputs"},
 		"AWS refuses":              {wire: front(http.StatusForbidden, `{"Message":"Forbidden"}`), check: "deployment", found: "AWS refuses", next: "lambda:InvokeFunction"},
 		"the cloud asks for a key": {wire: front(http.StatusUnauthorized, `{"errorMessage":"no auth"}`), check: "deployment", found: "before the function", next: "authType NONE"},
+		"a redirect":               {wire: front(http.StatusPermanentRedirect, ""), check: "deployment", found: "redirects", next: "IM's console"},
+		"AWS throttles":            {wire: front(http.StatusTooManyRequests, `{"Reason":"ReservedFunctionConcurrentInvocationLimitExceeded"}`), check: "deployment", found: "throttles", next: "concurrent"},
+		"SCF throttles":            {wire: front(432, `{"errorMessage":"ResourceLimitReached"}`), check: "deployment", found: "throttles", next: "concurrent"},
 		"it does not start":        {wire: front(http.StatusBadGateway, `{"message":"Internal Server Error"}`), check: "deployment", found: "does not start", next: "log"},
 		"no API key":               {env: map[string]string{"API_KEY": "-"}, check: "settings", found: "API_KEY is not set", next: "API_KEYS"},
 		"unknown API key":          {env: map[string]string{"API_KEY": "some-other-key"}, check: "key", found: "does not know API_KEY", next: "sha256sum"},
@@ -243,6 +253,24 @@ func TestDoctorMisWired(t *testing.T) {
 				t.Errorf("%+v; want %s, %q and %q", f, tt.check, tt.found, tt.next)
 			}
 		})
+	}
+}
+
+// readOnly is a store that nothing can be written to.
+type readOnly struct{ kv.Store }
+
+func (readOnly) Commit(context.Context, string, string, ...kv.Write) error {
+	return errors.New("no write to redis://:a-password-of-this-test@store.invalid")
+}
+
+// TestDoctorStoreAway: a store that takes no writes is named, and what the function's log
+// has of it stays there.
+func TestDoctorStoreAway(t *testing.T) {
+	b := kit.OpenBundleOver(t, func(s kv.Store) kv.Store { return readOnly{s} }, nil)
+	d := patientOf(t, b)
+	bad := d.doctor(t, "-env", envFile(t, d.env)).wrong()
+	if len(bad) != 1 || bad[0].Check != "state" || !strings.Contains(bad[0].Found, "cannot write to its store") || strings.Contains(bad[0].Found, "a-password-of-this-test") {
+		t.Errorf("%+v", bad)
 	}
 }
 

@@ -299,6 +299,11 @@ func foreign(a answer) (found, next string) {
 	}
 	_ = json.Unmarshal(a.body, &said)
 	switch {
+	case a.status >= 300 && a.status < 400:
+		return fmt.Sprintf("the URL redirects: status %d", a.status), "give the address that it redirects to, here and in IM's console"
+	case a.status == http.StatusTooManyRequests || a.status == 432:
+		return fmt.Sprintf("the platform throttles the function: status %d", a.status),
+			"too many callbacks run at once: ask the cloud for more concurrent executions, or reserve some for this function"
 	case a.status == http.StatusForbidden && said.Message != "":
 		return "AWS refuses the call before the function runs: 403 " + said.Message,
 			"the function URL needs AuthType NONE and a resource policy with lambda:InvokeFunctionUrl and lambda:InvokeFunction for everybody: deploy template.yaml again"
