@@ -80,6 +80,11 @@ func deploy(ctx context.Context, t *tool, args []string) error {
 	if err != nil {
 		return err
 	}
+	for _, at := range []struct{ flag, url string }{{"-endpoint", *endpoint}, {"-cos-endpoint", *cosEndpoint}} {
+		if strings.HasPrefix(at.url, "http:") && !isLocal(at.url) {
+			return fmt.Errorf("%s %s: use https: settings and programs would travel readable", at.flag, at.url)
+		}
+	}
 	d := &deployer{tool: t, want: want, env: env, file: *file, poll: time.Second}
 	if *endpoint != "" && isLocal(*endpoint) {
 		d.poll = 20 * time.Millisecond
@@ -128,7 +133,7 @@ func secretDocument(ctx context.Context, url string, getenv func(string) string)
 		return v, name == "SECRETS_ENDPOINT" && v != ""
 	})
 	if _, err := secrets.Load(ctx, set); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("-secrets %s: %s", url, strings.TrimPrefix(err.Error(), "SECRETS_URL: "))
 	}
 	return func(name string) string { return set.Text(config.Setting{Name: name}) }, nil
 }

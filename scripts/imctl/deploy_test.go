@@ -257,6 +257,12 @@ func TestDeployFaults(t *testing.T) {
 	s.program("bundle", noise(inline))
 	s.do("plan").want(t, 1, "create: 128 MB", "-cos NAME-APPID")
 	s.do("plan", "-cos", "programs").want(t, 1, "with its AppID")
+	for _, flag := range []string{"-endpoint", "-cos-endpoint"} {
+		s.do("plan", "-cos", "programs-"+bucketAppID, flag, "http://scf.invalid").want(t, 1, flag+" http://scf.invalid", "https")
+	}
+	s.do("plan", "-secrets", "prod").want(t, 1, "-secrets prod: must be file:PATH")
+	s.write("")
+	s.do("plan").want(t, 1, "the file is empty")
 	imctlWith(t, s.env, "deploy", "aws", "plan").want(t, 2, "usage: imctl deploy tencent")
 	imctlWith(t, s.env, "deploy", "tencent", "destroy").want(t, 2, "usage: imctl deploy tencent")
 }

@@ -93,7 +93,7 @@ func TestServerlessFaults(t *testing.T) {
 		"given twice":            {"  timeout: 10", "  timeout: 10\n  timeout: 20", `mapping key "timeout" already defined at line 13`},
 		"wrong type":             {"  timeout: 10", "  timeout: soon", "line 13: cannot unmarshal"},
 		"not YAML":               {"inputs:", "inputs: [", "yaml: line"},
-		"empty":                  {serverlessYML, "", "EOF"},
+		"empty":                  {serverlessYML, "", "the file is empty"},
 		"other component":        {"multi-scf", "scf", "line 3: component must be multi-scf"},
 		"other source":           {"./build/tencent", "./", "src.src must be ./build/tencent"},
 		"no region":              {"  region: ap-guangzhou\n", "", "region must be set"},

@@ -140,7 +140,9 @@ var goType = regexp.MustCompile(`(?m) in type .*$`)
 func read(root fs.FS, file string, in []byte) (c component, out []Function, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(in))
 	dec.KnownFields(true)
-	if err := dec.Decode(&c); err != nil {
+	if err := dec.Decode(&c); errors.Is(err, io.EOF) {
+		return c, nil, fmt.Errorf("%s: the file is empty", file)
+	} else if err != nil {
 		return c, nil, fmt.Errorf("%s: %s", file, goType.ReplaceAllString(err.Error(), "; correct its name, or take it out: nothing would heed it"))
 	}
 	doc, err := document(in)
