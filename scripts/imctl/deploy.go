@@ -210,6 +210,10 @@ func (d *deployer) resolve() error {
 		f.Environment = env
 	}
 	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		if unread := d.env.unread(name); unread != "" {
+			faults = append(faults, errors.New(unread))
+			continue
+		}
 		faults = append(faults, fmt.Errorf("%s is not set: give it in the environment, with -env FILE or with -secrets; serverless.env.example says what it is", name))
 	}
 	return errors.Join(faults...)

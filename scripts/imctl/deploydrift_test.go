@@ -107,6 +107,9 @@ func TestDeployEnvironment(t *testing.T) {
 
 	// A document that no function is told of helps none.
 	delete(s.env, "SECRET")
+	s.env["SECRET_FILE"] = "/nonexistent/secret"
+	s.do("plan").want(t, 1, "SECRET_FILE names /nonexistent/secret, which cannot be read")
+	delete(s.env, "SECRET_FILE")
 	s.env["SECRETS_URL"] = "tencent-ssm:prod"
 	s.do("plan").want(t, 1, "SECRET is not set")
 	s.edit("          SECRET: ${env:SECRET}\n", "          SECRET: ${env:SECRET}\n          SECRETS_URL: tencent-ssm:prod\n")

@@ -55,6 +55,9 @@ func runDoctor(ctx context.Context, t *tool, args []string) error {
 	if _, err := t.parse(f, args, 0, 0); err != nil {
 		return err
 	}
+	if *patience < time.Second {
+		return misuse("-wait is at least 1s: a message needs its time")
+	}
 	env, err := readEnv(*file, t.getenv)
 	if err != nil {
 		return err
@@ -147,6 +150,20 @@ func (e environment) get(name string) string {
 			if b, err := os.ReadFile(path); err == nil {
 				return strings.TrimRight(string(b), "\r\n")
 			}
+		}
+	}
+	return ""
+}
+
+// unread says that the file which NAME_FILE names cannot be read; "" where there is none
+// or it can.
+func (e environment) unread(name string) string {
+	for _, path := range []string{e.file[name+"_FILE"], e.getenv(name + "_FILE")} {
+		if path == "" {
+			continue
+		}
+		if _, err := os.ReadFile(path); err != nil {
+			return name + "_FILE names " + path + ", which cannot be read"
 		}
 	}
 	return ""

@@ -107,6 +107,7 @@ func TestDoctorWell(t *testing.T) {
 		}
 	}
 	imctlWith(t, d.env, "doctor", "-url", d.url).want(t, 0, "ok     message")
+	imctlWith(t, d.env, "doctor", "-url", d.url, "-wait", "0s").want(t, 2, "-wait is at least 1s")
 	d.env["API_KEY"] = "another-key-altogether"
 	imctlWith(t, d.env, "doctor", "-url", d.url).want(t, 1, "WRONG  key", "need attention")
 }
@@ -149,6 +150,8 @@ func TestDoctorMisWired(t *testing.T) {
 				d.Emulator.AddApp(imtest.AppConfig{SDKAppID: 1400000077, Key: kit.Secret})
 			},
 		},
+		"an app that IM does not know": {env: map[string]string{"SDK_APP_ID": "1400000078"}, check: "app", found: "SDK_APP_ID is 1400009999", next: "one app"},
+		"unreadable secret file":       {env: map[string]string{"SECRET": "-", "SECRET_FILE": "/nonexistent/secret"}, check: "settings", found: "SECRET_FILE names /nonexistent/secret, which cannot be read", next: "SECRET_FILE"},
 		"path secret missing": {
 			settings: map[string]string{"CALLBACK_PATH_SECRET": "path-of-this-test"},
 			check:    "path", found: "path", next: "CALLBACK_PATH_SECRET",

@@ -63,6 +63,7 @@ type physician struct {
 	gaps     []string // settings that every deployment has, and the -env file has not
 	emulator string   // of scripts/dev, where that is what is examined and it says so
 	appID    uint32
+	otherApp bool          // the deployment's app is another than the one given
 	skew     time.Duration // of the deployment's clock against ours
 	client   *im.Client
 }
@@ -114,7 +115,7 @@ func (d *physician) examine(ctx context.Context) {
 	}
 	d.unsigned(ctx)
 	door := settings && d.signed(ctx)
-	rest := d.rest(ctx, settings)
+	rest := !d.otherApp && d.rest(ctx, settings) // IM's answer would be of another app
 	d.inside(ctx, door, rest)
 	d.zendesk(ctx)
 	d.salesforce(ctx)
@@ -140,6 +141,10 @@ func (d *physician) settings() bool {
 			continue
 		}
 		ok = false
+		if unread := d.env.unread(name); unread != "" {
+			d.wrong("settings", unread, "correct "+name+"_FILE, or the rights of the file")
+			continue
+		}
 		next := "give doctor the deployment's settings, in the environment or with -env FILE"
 		if d.env.get("SECRETS_URL") != "" {
 			next = "doctor does not open SECRETS_URL: put the value that it holds into the environment"
@@ -401,6 +406,7 @@ func (d *physician) signed(ctx context.Context) bool {
 		}
 	}
 	if id := d.deployedApp(ctx); id != 0 && id != d.appID {
+		d.otherApp = true
 		d.wrong("app", fmt.Sprintf("the deployment's SDK_APP_ID is %d, and the one given here %d", id, d.appID), "make SDK_APP_ID, SECRET and CALLBACK_TOKEN those of one app")
 		return false
 	}

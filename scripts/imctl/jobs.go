@@ -12,8 +12,8 @@ import (
 )
 
 const jobsHelp = `
-Without a word, counts the jobs that wait and lists those that are dead
-as dead after their last attempt. show prints one, redrive gives dead ones all
+Without a word, counts the jobs that wait, and lists those that are dead, since
+their last attempt failed. show prints one, redrive gives dead ones all
 their attempts again ("redrive all" every listed one), drop forgets them.
 
   imctl jobs
