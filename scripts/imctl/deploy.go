@@ -219,10 +219,11 @@ func (d *deployer) resolve() error {
 	return errors.Join(faults...)
 }
 
-// worker is the name of the function that does jobs.
+// worker is the name of the function that does jobs, "" where none does: jobs are
+// asynchronous invocations, which a web function does not hear.
 func (d *deployer) worker() string {
 	for _, f := range d.want.Functions {
-		if f.Key == "job-worker" || f.Key == "bundle" {
+		if (f.Key == "job-worker" || f.Key == "bundle") && !f.Web {
 			return cmp.Or(d.value(f.Name), d.want.App+"-"+d.want.Stage+"-"+f.Key)
 		}
 	}

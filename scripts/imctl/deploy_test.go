@@ -420,11 +420,21 @@ func TestFakeServesTencentsClient(t *testing.T) {
 func TestDeployWebFunction(t *testing.T) {
 	s := newSite(t, "serverless.yml")
 	s.edit("      handler: main\n", "      handler: main\n      type: web\n")
+	s.edit("      retryNum: 2\n      msgTTL: 21600\n", "")
+	file, err := os.ReadFile(filepath.Join(s.dir, s.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, _ := strings.Cut(string(file), "    - type: timer\n")
+	s.write(before)
 	s.program("bundle", "#!/bin/sh\necho \"listens on $HOST:$PORT\"\n")
 	s.do("apply").want(t, 0)
 	is := s.scf.functions["backchannel-prod-bundle"]
 	if is.config["Type"] != "HTTP" {
 		t.Errorf("type %v", is.config["Type"])
+	}
+	if url := s.scf.env("backchannel-prod-bundle")["QUEUE_URL"]; url != "" {
+		t.Errorf("jobs go to %s, which does none", url)
 	}
 	for _, call := range s.scf.calls {
 		if strings.HasPrefix(call, "Invoke") {

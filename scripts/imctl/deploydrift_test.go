@@ -68,6 +68,13 @@ func TestDeployOtherType(t *testing.T) {
 	s := newSite(t, "serverless.yml")
 	s.do("apply").want(t, 0)
 	s.edit("      handler: main\n", "      handler: main\n      type: web\n")
+	s.edit("      retryNum: 2\n      msgTTL: 21600\n", "")
+	file, err := os.ReadFile(filepath.Join(s.dir, s.file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, _, _ := strings.Cut(string(file), "    - type: timer\n")
+	s.write(rest)
 	before := s.scf.changed
 	s.do("plan").want(t, 1, "is of type event and the file says web")
 	s.do("apply").want(t, 1, "is of type event and the file says web", "nothing was changed")

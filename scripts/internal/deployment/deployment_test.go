@@ -114,6 +114,8 @@ func TestServerlessFaults(t *testing.T) {
 		"not the component's":    {"      handler: main", "      handler: main\n      vpc: {vpcId: v}", "line 18: field vpc not found"},
 		"half of the retries":    {"      handler: main", "      handler: main\n      retryNum: 2", "line 16: retryNum is 0 to 2 and msgTTL 60 to 21600 seconds, both or none"},
 		"other dead letters":     {"      handler: main", "      handler: main\n      deadLetter: {type: SQS, name: x}", "line 18: type is CMQ-TOPIC"},
+		"web function's timer":   {"      handler: main", "      handler: main\n      type: web", "line 30: echo is a web function, which hears HTTP alone"},
+		"web function's retries": {"      handler: main", "      handler: main\n      type: web\n      retryNum: 2\n      msgTTL: 60", "line 16: a web function hears HTTP alone"},
 		"second document":        {"        enable: true\n", "        enable: true\n---\nstage: test\n", "second YAML document"},
 		"other reference":        {"${env:SECRET}", "${env.SECRET}", "line 20: only ${env:NAME} is replaced"},
 		"reference to a stage":   {"${env:SECRET}", "im-${stage}", "line 20: only ${env:NAME} is replaced"},

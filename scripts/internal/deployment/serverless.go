@@ -39,6 +39,9 @@ type component struct {
 	} `yaml:"inputs"`
 }
 
+// web reports whether a function is a web function. inputs.type is event.
+func (c component) web(function string) bool { return c.Inputs.Functions[function].Type == "web" }
+
 type trigger struct {
 	Type       string     `yaml:"type"`
 	Function   string     `yaml:"function"`
@@ -307,6 +310,7 @@ func (c *checker) triggers(f component, list *yaml.Node) {
 				"a function URL needs authType NONE, since IM does not sign as CAM asks, and netConfig.enableExtranet true")
 			c.want(p.CronExpression == "" && p.Argument == "", n, "a function URL takes no parameters of a timer")
 		case "timer":
+			c.want(!f.web(t.Function), n, "%s is a web function, which hears HTTP alone: the program ticks by itself while an instance runs", t.Function)
 			c.want(len(strings.Fields(p.CronExpression)) == 7, n, "cronExpression must have seven fields, seconds first")
 			c.want(p.Enable != nil && *p.Enable, n, "a timer must be enabled; by default it is not")
 			c.want(p.AuthType == "" && !p.NetConfig.EnableExtranet && !p.NetConfig.EnableIntranet, n, "a timer takes no parameters of a function URL")
@@ -325,6 +329,7 @@ func (c *checker) function(name string, f scfFunction, n *yaml.Node) {
 		c.want(err == nil, n, "functions/%s has no main.go", name)
 	}
 	c.want(f.Type == "" || f.Type == "event" || f.Type == "web", near(n, "type"), "type must be event or web")
+	c.want(f.Type != "web" || f.RetryNum == nil && f.MsgTTL == nil && f.DeadLetter == nil, n, "a web function hears HTTP alone: retryNum, msgTTL and deadLetter are of event functions")
 	if retry, ttl := f.RetryNum, f.MsgTTL; retry != nil || ttl != nil {
 		c.want(retry != nil && ttl != nil && *retry >= 0 && *retry <= 2 && *ttl >= 60 && *ttl <= 21600, n,
 			"retryNum is 0 to 2 and msgTTL 60 to 21600 seconds, both or none")
