@@ -106,6 +106,10 @@ package() {
   fi
   reserved=$(sed -n 's/^ReservedCallbacks=//p' "${params:-/dev/null}")
   if [[ -n $reserved && $reserved != 0 ]]; then
+    # MaximumConcurrency of the bundle's two lanes is 30 in template.yaml.
+    if ((reserved <= 30)) && ! grep -qx 'Deployment=split' "${params:-/dev/null}"; then
+      die "ReservedCallbacks=$reserved is too few: up to 30 jobs run in the bundle too and would take all of them; reserve more, 0 for none, or use Deployment=split"
+    fi
     quota=$(aws lambda get-account-settings --query AccountLimit.UnreservedConcurrentExecutions --output text)
     # AWS keeps 100 for functions without a reservation.
     ((quota - reserved >= 100)) || die "the account has $quota concurrent executions that nobody reserved, and AWS keeps 100 of them: ReservedCallbacks=$reserved does not fit; ask for more under Service Quotas, or leave it 0"

@@ -155,6 +155,17 @@ func TestDeployAWS(t *testing.T) {
 	}
 	out, err = do(nil, "-bucket", "b", "-params", filepath.Join(dir, "params"), "deploy")
 	want(out, err, true, "110 concurrent executions", "Service Quotas")
+	// Jobs of the bundle share its reservation.
+	for params, fails := range map[string]bool{"ReservedCallbacks=5\n": true, "ReservedCallbacks=5\nDeployment=split\n": false} {
+		if err := os.WriteFile(filepath.Join(dir, "params"), []byte(params), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err = do(nil, "-bucket", "b", "-params", filepath.Join(dir, "params"), "plan")
+		want(out, err, fails)
+		if strings.Contains(out, "up to 30 jobs") != fails {
+			t.Errorf("%s:\n%s", params, out)
+		}
+	}
 	out, err = do(nil, "destroy")
 	want(out, err, true, "usage:")
 }
