@@ -58,7 +58,7 @@ measure() {
 # Title, time, folder, package, pattern.
 measures=(
   'Callbacks: decoding, and answering one|2000x|.|./shared/im/callback|Decode|Callback'
-  'UserSigs, beside the reference library|2000x|.|./shared/im/usersig|Sign'
+  'UserSigs, beside the reference library|3x|.|./shared/im/usersig|Sign'
   'Word filter|200x|.|./shared/moderation/wordlist|Find'
   'Word filter, beside other matchers|20x|scripts/bench/filter|.|Find'
   'Verdicts, counts, UserSigs and tickets, beside an Express app|60x|.|./scripts/peers|.'
@@ -66,6 +66,8 @@ measures=(
   'Write units of an event on DynamoDB, beside a transaction|1x|.|./shared/kv/dynamokv|Units'
   'Write units of a live room|1x|.|./shared/roomstats|Units'
   'Sends that happen once|50x|.|./shared/im/once|Group'
+  'First token of a model to the first piece at the user|20x|.|./shared/bot|FirstPiece'
+  'A live room of 500 pages with the official SDK, 40 messages a second|200x|.|./shared/im/imtest/sdkgate|LiveRoom'
   'Cold start of every function, beside a program without anything|10x|.|./scripts/repotest|Start'
 )
 for ((step = 0; step < ${#measures[@]}; step++)); do

@@ -163,7 +163,7 @@ func (d *draft) handOver() Tool {
 // callPerson opens the ticket of this conversation, and has the robot be silent from
 // here on. It may be repeated: the message that caused it names the ticket.
 func (d *draft) callPerson(ctx context.Context, summary string) error {
-	t := Ticket{Key: "bot/" + d.m.id(), UserID: d.m.From, Subject: subject(summary, d.m.Text), Text: transcript(summary, d.before, d.m)}
+	t := Ticket{Key: "bot/" + d.m.id(), UserID: d.m.From, Subject: d.subject(ctx, summary), Text: transcript(summary, d.before, d.m)}
 	ticketID, groupID, err := d.c.HandOver.Open(ctx, t)
 	if err != nil {
 		return err
@@ -172,12 +172,24 @@ func (d *draft) callPerson(ctx context.Context, summary string) error {
 	return nil
 }
 
-func subject(summary, text string) string {
-	s, _, _ := strings.Cut(strings.TrimSpace(summary), "\n")
-	if s == "" {
-		s, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+// subject is the first line of the summary, or of the message where there is none that
+// may be shown: the ticket's group is named after it.
+func (d *draft) subject(ctx context.Context, summary string) string {
+	first := func(text string) string {
+		line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+		return line
 	}
-	return im.CutText(s, 200)
+	line := first(summary)
+	if line != "" {
+		o, err := d.judge(ctx, d.m.Robot, d.m.From, line)
+		if line = o.text; err != nil || !o.ok {
+			line = ""
+		}
+	}
+	if line == "" {
+		line = first(d.m.Text)
+	}
+	return im.CutText(line, 200)
 }
 
 // maxTranscript bounds a ticket's text, in bytes.

@@ -37,10 +37,29 @@ func (s *strict) Judge(_ context.Context, p bot.Passage) (string, bool, error) {
 
 func TestModeration(t *testing.T) {
 	var tests []enginetest.Test
-	for name, test := range map[string]func(*world){"Moderation": testModeration, "BlockedLate": testBlockedLate} {
+	for name, test := range map[string]func(*world){"Moderation": testModeration, "BlockedLate": testBlockedLate, "Subject": testSubject} {
 		tests = append(tests, enginetest.Test{Name: name, Long: true, Run: func(t *testing.T, store kv.Store, clock *kvtest.Clock) { test(newWorld(t, store, clock)) }})
 	}
 	enginetest.Run(t, tests)
+}
+
+// testSubject: a ticket's group is named after the summary that the model writes, unless
+// that may not be shown, or nobody can say whether it may.
+func testSubject(w *world) {
+	moderation := &strict{}
+	w.conf.Moderation = moderation
+	for n, tt := range []struct{ summary, want string }{
+		{"Torn jacket", "Torn jacket"}, {"A darn jacket\nthat is torn", "A **** jacket"}, {"forbidden words", "a person, please"}, {"", "a person, please"},
+	} {
+		desk := &people{}
+		w.conf.HandOver = desk
+		w.restart(w.store)
+		w.model.Next(call(bot.HandOverTool, fmt.Sprintf(`{"summary":%q}`, tt.summary)))
+		w.ask(w.Login(fmt.Sprint("jane", n)), "a person, please")
+		if got := desk.tickets["1"].Subject; got != tt.want {
+			w.Errorf("a ticket with the summary %q is called %q, want %q", tt.summary, got, tt.want)
+		}
+	}
 }
 
 // testBlockedLate: an answer in several messages is blocked in the end. Whenever the
