@@ -69,6 +69,8 @@ type Asked struct {
 	UserID string // the requester
 	Ticket Ticket // without Key
 	Zone   string `json:",omitempty"` // the requester's time zone, such as Europe/Berlin
+	// sameKey: whatever the request says, its Idempotency-Key stands for the first.
+	sameKey bool
 }
 
 // Opened is a ticket with its group.
@@ -128,7 +130,7 @@ func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, aske
 		case a.fresh():
 			asked.Ticket.Key = key
 			a.request = request{Asked: hash, UserID: asked.UserID, Ticket: &asked.Ticket, Name: groupName(asked.Ticket.Subject), Zone: asked.Zone, Since: t.now()}
-		case a.Asked != hash:
+		case a.Asked != hash && !asked.sameKey:
 			return Opened{}, fault.New(fault.IdempotencyMismatch, "this Idempotency-Key was used for another request; use a new one")
 		case a.Refused != "":
 			return Opened{}, fault.New(fault.Invalid, "%s", a.Refused)
