@@ -674,10 +674,15 @@ func partEnd(text string, sent int) (end int, full bool) {
 	if !full {
 		return len(text), false
 	}
-	if end = edge(text, most); end <= sent {
-		end = most
+	if end = edge(text, most); end > sent {
+		return end, true
 	}
-	return end, true
+	// All up to that edge was sent, and the last piece has to bring something: words
+	// after it, or a part of one that does not fit.
+	if i := strings.LastIndexAny(text[:most], " \n\t"); i > sent && strings.TrimSpace(text[sent:i]) != "" {
+		return i, true
+	}
+	return most, true
 }
 
 func lastRune(text string) int {

@@ -37,6 +37,7 @@ func TestStreams(t *testing.T) {
 		{"DeathOfAWorker", testDeathOfAWorker},
 		{"NothingToContinue", testNothingToContinue},
 		{"Long", testLongStream},
+		{"FullAtAnEdge", testFullAtAnEdge},
 		{"LongDeaths", testLongDeaths},
 		{"Rooms", testRooms},
 		{"Whole", testWhole},
@@ -591,6 +592,30 @@ func testLongStream(w *world) {
 		if strings.HasSuffix(text, "⋯") {
 			w.Errorf("%q goes on", text)
 		}
+	}
+	w.quiet()
+}
+
+// testFullAtAnEdge: what is shown of a message ends where its last sentence ends that
+// fits, when more comes. The message goes on by words, and breaks none.
+func testFullAtAnEdge(w *world) {
+	jane := w.Login("jane")
+	var sentences []string
+	for n := range 200 {
+		sentences = append(sentences, fmt.Sprintf("Sentence %d is here. ", n))
+	}
+	whole := strings.TrimSpace(strings.Join(sentences, ""))
+	first := strings.LastIndex(whole[:bot.MaxPart], ". ") + 2
+	w.model.Next(modeltest.Behaviour{Pieces: []string{whole[:first], whole[first:]}, Before: func(n int) {
+		if n == 1 {
+			w.until(jane, func(texts []string) bool { return len(texts) == 1 })
+		}
+	}})
+	w.tell(jane, "tell me everything")
+	w.work()
+	got := said(jane)
+	if len(got) != 2 || strings.Join(got, " ") != whole {
+		w.Errorf("%d messages, the first ends %q", len(got), got[0][max(0, len(got[0])-60):])
 	}
 	w.quiet()
 }
