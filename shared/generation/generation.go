@@ -190,7 +190,7 @@ func created(lives []life, at int64) []life {
 	switch {
 	case slices.ContainsFunc(lives, func(l life) bool { return l.Since == at && !l.Guessed }):
 		return lives
-	case len(lives) > 0 && at < l.Since:
+	case len(lives) > 0 && (at < l.Since || l.Guessed && at == l.Since):
 		if l.Guessed && (len(lives) == 1 || lives[len(lives)-2].Until <= at) {
 			// An event of this generation was faster than its create callback.
 			lives = slices.Clone(lives)

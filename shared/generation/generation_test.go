@@ -123,6 +123,20 @@ func TestEventsBeforeTheirCreateCallback(t *testing.T) {
 	w.seen(5, 1)
 }
 
+// TestAnEventInTheMillisecondOfTheCreation: it is of the life that was made then, also
+// where its callback comes first.
+func TestAnEventInTheMillisecondOfTheCreation(t *testing.T) {
+	w := open(t)
+	w.seen(5, 1)
+	w.created(5)
+	w.created(5)
+	w.seen(5, 1)
+	w.seen(6, 1)
+	w.destroyed(10)
+	w.created(20)
+	w.seen(21, 2)
+}
+
 // TestOtherInstances learn of a new life within a second, and at once if they
 // ask freshly.
 func TestOtherInstances(t *testing.T) {

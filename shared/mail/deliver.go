@@ -278,7 +278,7 @@ func (h *holder) resolve(ctx context.Context, l *letter, p *progress, body im.Ms
 		return err
 	}
 	var mu sync.Mutex
-	rest := []string{}
+	found, rest := 0, []string{}
 	failed := slices.Clone(a.Failed)
 	err = each(ctx, readers, to, func(ctx context.Context, user string) error {
 		has, err := h.hasMessage(ctx, user, a)
@@ -290,7 +290,7 @@ func (h *holder) resolve(ctx context.Context, l *letter, p *progress, body im.Ms
 		case err != nil:
 			return err
 		case has:
-			a.Found++
+			found++
 		default:
 			rest = append(rest, user)
 		}
@@ -299,6 +299,7 @@ func (h *holder) resolve(ctx context.Context, l *letter, p *progress, body im.Ms
 	if err != nil {
 		return err
 	}
+	a.Found += found
 	slices.Sort(rest)
 	slices.Sort(failed)
 	if len(rest) == 0 {

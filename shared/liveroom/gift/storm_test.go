@@ -53,7 +53,7 @@ type storm struct {
 // are sent, those of the moment without an engine are lost, as docs/scenarios/live-room.md
 // says.
 func TestStorm(t *testing.T) {
-	size := storm{rooms: 5, users: 150, lasts: 20 * time.Second, actions: 8, restarts: 300 * time.Millisecond, tick: time.Millisecond}
+	size := storm{rooms: 5, users: 150, lasts: 20 * time.Second, actions: 8, restarts: 50 * time.Millisecond, tick: time.Millisecond}
 	if enginetest.Full() {
 		size = storm{rooms: 50, users: 5000, lasts: 2 * time.Minute, actions: 12, restarts: 5 * time.Second, tick: time.Millisecond}
 	}
