@@ -155,8 +155,7 @@ func (e environment) get(name string) string {
 	return ""
 }
 
-// unread says that the file which NAME_FILE names cannot be read; "" where there is none
-// or it can.
+// unread returns a finding if the file that NAME_FILE names cannot be read, otherwise "".
 func (e environment) unread(name string) string {
 	for _, path := range []string{e.file[name+"_FILE"], e.getenv(name + "_FILE")} {
 		if path == "" {

@@ -172,8 +172,8 @@ func (d *draft) callPerson(ctx context.Context, summary string) error {
 	return nil
 }
 
-// subject is the first line of the summary, or of the message where there is none that
-// may be shown: the ticket's group is named after it.
+// subject returns the first line of the summary if moderation lets it be shown, otherwise
+// the first line of the user's message. The ticket's group is named after the subject.
 func (d *draft) subject(ctx context.Context, summary string) string {
 	first := func(text string) string {
 		line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")

@@ -329,5 +329,5 @@ func tag(text string) (n int, open bool) {
 	case known && !whole:
 		return len(text), true
 	}
-	return 1, !whole // without its < it is none
+	return 1, !whole // the < alone is left out: what follows is no tag any more
 }

@@ -165,12 +165,12 @@ func TestPrivateChannelIsFull(t *testing.T) {
 	}
 	p.minutes(3)
 	if strings.Contains(p.do("cat", "GET", "/communities/town", ``).text, secret.ChannelID) || !isIn(p, secret.GroupID, "bob") {
-		t.Error("who is in a full channel")
+		t.Error("a full channel: bob is to be in it, and cat not to be shown it")
 	}
 	into[any](p, p.do("ann", "DELETE", path("town", secret, "/invitations/bob"), ``))
 	into[any](p, invite("cat"))
 	if !isIn(p, secret.GroupID, "cat") || isIn(p, secret.GroupID, "bob") {
-		t.Error("who is in a channel with room")
+		t.Error("a channel with room again: cat is to be in it, and bob not")
 	}
 	w.Quiet(p.ledger)
 }
