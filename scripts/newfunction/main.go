@@ -1,6 +1,6 @@
 // Command newfunction makes a new feature with its function: the rule's package,
 // its wiring with a line in the list of features, the function's folder, and the
-// entries in the deployment templates and in the README. scripts/new-function.sh
+// entries in the deployment templates, in the READMEs and in the test of the policies. scripts/new-function.sh
 // calls it.
 //
 //	go run ./scripts/newfunction NAME NOUN "WHAT IT DOES"
@@ -100,7 +100,7 @@ func run(name, noun, what string) error {
 		}
 		changes = append(changes, change{path, text})
 	}
-	for _, edit := range []func(function) (change, error){enterSAM, enterServerless, enterFeature, enterReadme("README.md"), enterReadme("README.zh.md"), enterReadme("README.ja.md")} {
+	for _, edit := range []func(function) (change, error){enterSAM, enterServerless, enterTraffic, enterFeature, enterReadme("README.md"), enterReadme("README.zh.md"), enterReadme("README.ja.md")} {
 		c, err := edit(f)
 		if err != nil {
 			return err
@@ -140,6 +140,12 @@ func enterServerless(f function) (change, error) {
 	c, err := edited("serverless.split.yml", before(marker, string(entry)), before("FORWARD_BEFORE_SEND_FILTER", forward))
 	c.text = append(c.text, trigger...)
 	return c, err
+}
+
+// enterTraffic has the test of the policies use the function's route.
+func enterTraffic(f function) (change, error) {
+	line := fmt.Sprintf("\tc.ask(of(%q), asAlice(kit.Get(\"/%s\", \"\")), 200)\n\n", f.Name, f.Noun)
+	return edited("scripts/repotest/traffic_test.go", before("worker := of(\"job-worker\")", line))
 }
 
 // enterFeature puts the feature at the end of those that hear callbacks.

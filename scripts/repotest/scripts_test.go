@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 )
 
 // TestScriptsSayHowToUseThem: each script has a usage block on top and prints
@@ -96,6 +98,9 @@ func TestNewFunctionIsComplete(t *testing.T) {
 	if !testing.Short() {
 		needs(t, "cfn-lint")
 		mustRun(t, dir, "cfn-lint", "template.yaml")
+	}
+	if enginetest.Full() {
+		mustRun(t, dir, "go", "test", "./scripts/repotest", "-run", "TestPoliciesAreTheTraffic")
 	}
 
 	before := read(t, "template.yaml")
