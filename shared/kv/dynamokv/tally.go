@@ -48,16 +48,29 @@ type tally struct {
 	now             time.Time
 }
 
+// mostInPlace is how many counters one update names. DynamoDB takes expressions of
+// 4 KB with 300 operators; a counter needs up to 60 bytes and 4 operators in each.
+const mostInPlace = 48
+
 // attempt makes the one update that counts an event in a segment that exists,
 // and otherwise makes the segment with the event in it.
 func (t *tally) attempt(ctx context.Context) (kv.Outcome, error) {
-	old, err := t.update(ctx)
-	if err == nil {
-		return kv.Counted, nil
-	}
-	var failed *types.ConditionalCheckFailedException
-	if !errors.As(err, &failed) {
-		return 0, err
+	var old attributes
+	if len(t.deltas) > mostInPlace {
+		sk := segmentPrefix + t.name
+		records, err := t.store.read(ctx, t.partition, []string{sk})
+		if err != nil {
+			return 0, err
+		}
+		old = records[sk]
+	} else {
+		var failed *types.ConditionalCheckFailedException
+		var err error
+		if old, err = t.update(ctx); err == nil {
+			return kv.Counted, nil
+		} else if !errors.As(err, &failed) {
+			return 0, err
+		}
 	}
 	if len(old) == 0 {
 		err := changed(t.create(ctx, "attribute_not_exists(pk)", nil))
@@ -91,8 +104,8 @@ func (t *tally) attempt(ctx context.Context) (kv.Outcome, error) {
 	if len(g.seen) >= t.most {
 		return 0, fmt.Errorf("dynamokv: %d events: %w", len(g.seen), kv.ErrFull)
 	}
-	if len(g.counters)+len(t.deltas) > kv.MaxCounters {
-		// So near the limit, only a reading can tell new counters from old.
+	// So near the limit of counters, only a reading can tell new ones from old.
+	if full := len(g.counters)+len(t.deltas) > kv.MaxCounters; full || len(t.deltas) > mostInPlace {
 		return t.replace(ctx, g, sums.counters)
 	}
 	return 0, errChanged

@@ -84,6 +84,7 @@ func Run(t *testing.T, h Harness) {
 		{"Tally", testTally},
 		{"TallyRefused", testTallyRefused},
 		{"TallyFull", testTallyFull},
+		{"TallyWide", testTallyWide},
 		{"TallyRow", testTallyRow},
 		{"TallyHorizon", testTallyHorizon},
 		{"Open", testOpen},

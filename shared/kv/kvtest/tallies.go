@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,6 +85,39 @@ func testTallyFull(t *testing.T, s *suite) {
 	s.tally(kv.Duplicate, "events", "e511", by("n", 1))
 	if g := s.open()[1]; g.Events != kv.MaxSeen || g.Counters["n"] != kv.MaxSeen {
 		t.Fatalf("%d events counted %d", g.Events, g.Counters["n"])
+	}
+}
+
+// testTallyWide: events with more counters than DynamoDB's expressions have room for
+// count like any other.
+func testTallyWide(t *testing.T, s *suite) {
+	const events, counters = 12, 200
+	deltas := make([]kv.Delta, counters)
+	for i := range deltas {
+		deltas[i] = by(strings.Repeat("a long name ", 5)+fmt.Sprint(i), int64(i))
+	}
+	tally := func(n int) (kv.Outcome, error) {
+		return s.Tally(t.Context(), s.partition, "s", kv.Event{ID: fmt.Sprint("e", n), At: s.clock.Now()}, deltas...)
+	}
+	s.parallel(2*events, func(n int) error { _, err := tally(n % events); return err })
+	for n := range events {
+		if o, err := tally(n); o != kv.Duplicate || err != nil {
+			t.Errorf("event %d again: %v, %v", n, o, err)
+		}
+	}
+	g := s.one()
+	if g.Events != events || len(g.Counters) != counters {
+		t.Fatalf("%d events and %d counters, want %d and %d", g.Events, len(g.Counters), events, counters)
+	}
+	for _, d := range deltas {
+		if n := g.Counters[d.Counter]; n != events*d.By {
+			t.Errorf("%s is %d, want %d", d.Counter, n, events*d.By)
+		}
+	}
+	s.tally(kv.Counted, "s", "one more", append(deltas, by("max", math.MaxInt64))...)
+	_, err := s.Tally(t.Context(), s.partition, "s", kv.Event{ID: "over", At: s.clock.Now()}, append(deltas, by("max", 1))...)
+	if !errors.Is(err, kv.ErrRange) {
+		t.Errorf("a sum that does not fit: %v, want %v", err, kv.ErrRange)
 	}
 }
 
