@@ -12,7 +12,7 @@
 #
 # It takes less than 20 minutes on two cores, without the soak, and says on standard
 # error where it is. Figures are those of the machine in that hour; the ratios hold
-# better. It needs redis-server, moto_server and node (scripts/setup.sh).
+# better. It needs redis-server and node with what scripts/setup.sh installs.
 #
 # Before a release, on a machine that does nothing else:
 #

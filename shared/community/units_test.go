@@ -12,7 +12,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
-	"github.com/backchannel-im/backchannel/shared/mototest"
 	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
@@ -43,7 +42,7 @@ func (s *counted) Commit(ctx context.Context, partition, op string, writes ...kv
 //
 //	go test -run TestUnits -v ./shared/community
 func TestUnits(t *testing.T) {
-	proxy := dynamotest.Start(t, mototest.Start(t))
+	proxy := dynamotest.Start(t)
 	clock := kvtest.NewClock()
 	store := &counted{Store: enginetest.DynamoDB(t, proxy.URL, clock.Now)}
 	r := &rates{now: clock.Now}

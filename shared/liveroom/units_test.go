@@ -12,7 +12,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
-	"github.com/backchannel-im/backchannel/shared/mototest"
 )
 
 // TestUnits holds what docs/scenarios/live-room.md says an event costs on DynamoDB,
@@ -21,7 +20,7 @@ import (
 //
 //	go test -run TestUnits -v ./shared/liveroom
 func TestUnits(t *testing.T) {
-	proxy := dynamotest.Start(t, mototest.Start(t))
+	proxy := dynamotest.Start(t)
 	clock := kvtest.NewClock()
 	w := newWorld(t, enginetest.DynamoDB(t, proxy.URL, clock.Now), clock)
 	w.conf.History = liveroom.History{}

@@ -8,7 +8,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/mail"
-	"github.com/backchannel-im/backchannel/shared/mototest"
 )
 
 // TestUnits measures what mail costs on DynamoDB, in write and read units: the figures
@@ -17,7 +16,7 @@ func TestUnits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("moto is not part of -short")
 	}
-	proxy := dynamotest.Start(t, mototest.Start(t))
+	proxy := dynamotest.Start(t)
 	clock := kvtest.NewClock()
 	store := enginetest.DynamoDB(t, proxy.URL, clock.Now)
 	w := newWorld(t, store, clock)

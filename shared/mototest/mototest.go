@@ -1,15 +1,12 @@
-// Package mototest runs moto_server, the emulator of AWS services that tests
-// of DynamoDB and SQS talk to.
+// Package mototest runs moto_server, an emulator of AWS services: SQS, Secrets Manager,
+// and what a deployment uses together. Tests of DynamoDB alone have package dynamotest.
 package mototest
 
 import (
 	"context"
-	_ "embed"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
@@ -19,11 +16,6 @@ import (
 
 // patience bounds the wait for the server, which imports half of Python first.
 const patience = 60 * time.Second
-
-// fewerItems has moto look at the items of a call alone, see the file.
-//
-//go:embed sitecustomize.py
-var fewerItems []byte
 
 var shared struct {
 	sync.Mutex
@@ -36,8 +28,8 @@ var shared struct {
 // own, and it ends with the binary. The test fails if there is no moto_server;
 // with -short, which needs Go alone, it is skipped.
 //
-// moto loses writes when requests overlap: put package dynamotest's proxy in
-// front of it for DynamoDB.
+// moto loses writes to DynamoDB when requests overlap: put [dynamotest.Before] in
+// front of it.
 func Start(t testing.TB) string {
 	t.Helper()
 	if testing.Short() {
@@ -70,16 +62,7 @@ func start() (string, error) {
 	if err := listener.Close(); err != nil {
 		return "", err
 	}
-	modules, err := os.MkdirTemp("", "mototest-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(modules) // the server has read it when it answers
-	if err := os.WriteFile(filepath.Join(modules, "sitecustomize.py"), fewerItems, 0o600); err != nil {
-		return "", err
-	}
 	cmd := exec.Command(path, "-H", "127.0.0.1", "-p", port)
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+modules)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {

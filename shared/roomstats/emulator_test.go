@@ -19,8 +19,7 @@ import (
 // TestAgainstIM: users of the emulated IM come, write, like, lose their
 // connections and leave, rooms are dissolved and made anew, a third of the
 // callbacks come twice and as many out of order. Afterwards every figure is what
-// the emulator says that happened. DynamoDB's emulator is too slow for the
-// deadlines of callbacks.
+// the emulator says that happened.
 func TestAgainstIM(t *testing.T) {
 	enginetest.Run(t, []enginetest.Test{{Name: "Storm", Long: true, Run: storm}})
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
-	"github.com/backchannel-im/backchannel/shared/mototest"
 	"github.com/backchannel-im/backchannel/shared/redistest"
 )
 
@@ -55,7 +54,7 @@ func newMeteredOnBolt(t testing.TB) *metered {
 
 func newMetered(t testing.TB) *metered {
 	t.Helper()
-	m := &metered{TB: t, proxy: dynamotest.Start(t, mototest.Start(t)), clock: kvtest.NewClock()}
+	m := &metered{TB: t, proxy: dynamotest.Start(t), clock: kvtest.NewClock()}
 	m.stats = New(Config{Store: enginetest.DynamoDB(t, m.proxy.URL, m.clock.Now), Now: m.clock.Now})
 	return m
 }

@@ -2,7 +2,6 @@ package dynamokv_test
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/dynamokv"
 	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
+	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/mototest"
 )
@@ -38,17 +38,6 @@ func tableName(t testing.TB) string {
 	return "test-" + strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())
 }
 
-// emulator returns where to find DynamoDB: the implementation that
-// DYNAMODB_ENDPOINT names, or moto behind a proxy.
-func emulator(t testing.TB) (endpoint string, proxy *dynamotest.Proxy) {
-	t.Helper()
-	if other := os.Getenv("DYNAMODB_ENDPOINT"); other != "" {
-		return other, nil
-	}
-	proxy = dynamotest.Start(t, mototest.Start(t))
-	return proxy.URL, proxy
-}
-
 func openAt(t testing.TB, endpoint, table string, now func() time.Time) *dynamokv.Store {
 	t.Helper()
 	s, err := dynamokv.Open(t.Context(), table, dynamokv.Options{
@@ -61,28 +50,32 @@ func openAt(t testing.TB, endpoint, table string, now func() time.Time) *dynamok
 	return s
 }
 
-func TestContract(t *testing.T) {
-	endpoint, proxy := emulator(t)
-	h := kvtest.Harness{
-		// A table for each test: moto copies the whole of it with every
-		// transaction.
-		Open: func(t *testing.T, now func() time.Time) kv.Store { return openAt(t, endpoint, table(t, endpoint), now) },
+func TestContract(t *testing.T) { testContract(t, dynamotest.Start(t), 1000) }
+
+// TestContractOnMoto: an emulator by other hands, which takes ten times as long. It runs
+// before a release.
+func TestContractOnMoto(t *testing.T) {
+	if enginetest.Full() {
+		testContract(t, dynamotest.Before(t, mototest.Start(t)), 100)
+	}
+}
+
+func testContract(t *testing.T, proxy *dynamotest.Proxy, work int) {
+	kvtest.Run(t, kvtest.Harness{
+		Open: func(t *testing.T, now func() time.Time) kv.Store {
+			return openAt(t, proxy.URL, table(t, proxy.URL), now)
+		},
 		Reopen: func(t *testing.T, s kv.Store, now func() time.Time) kv.Store {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			return openAt(t, endpoint, tableName(t), now)
+			return openAt(t, proxy.URL, tableName(t), now)
 		},
-		NoLoseAnswers: "DYNAMODB_ENDPOINT names an implementation without the proxy",
-		Work:          300,
-	}
-	if proxy != nil {
-		h.NoLoseAnswers = ""
-		h.LoseAnswers = func(_ *testing.T, _ kv.Store, n int) {
+		LoseAnswers: func(_ *testing.T, _ kv.Store, n int) {
 			for range n {
 				proxy.Inject(dynamotest.LoseAnswer)
 			}
-		}
-	}
-	kvtest.Run(t, h)
+		},
+		Work: work,
+	})
 }

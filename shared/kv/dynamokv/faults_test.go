@@ -18,11 +18,8 @@ import (
 // TestWritesOnceWhateverHappens: each write is done once, and said to be done,
 // through every fault.
 func TestWritesOnceWhateverHappens(t *testing.T) {
-	endpoint, proxy := emulator(t)
-	if proxy == nil {
-		t.Skip("faults are injected by the proxy, which DYNAMODB_ENDPOINT leaves out")
-	}
-	s := openAt(t, endpoint, table(t, endpoint), time.Now)
+	proxy := dynamotest.Start(t)
+	s := openAt(t, proxy.URL, table(t, proxy.URL), time.Now)
 	faults := map[string][]dynamotest.Fault{
 		"lost answer":        {dynamotest.LoseAnswer},
 		"two lost answers":   {dynamotest.LoseAnswer, dynamotest.LoseAnswer},
@@ -69,11 +66,8 @@ func TestWritesOnceWhateverHappens(t *testing.T) {
 // TestPartitionLimit: a partition that is throttled at its rate goes slower and
 // loses nothing.
 func TestPartitionLimit(t *testing.T) {
-	endpoint, proxy := emulator(t)
-	if proxy == nil {
-		t.Skip("units are limited by the proxy, which DYNAMODB_ENDPOINT leaves out")
-	}
-	s := openAt(t, endpoint, table(t, endpoint), time.Now)
+	proxy := dynamotest.Start(t)
+	s := openAt(t, proxy.URL, table(t, proxy.URL), time.Now)
 	proxy.Limit(20)
 	const events = 40
 	for n := range events {
@@ -89,7 +83,7 @@ func TestPartitionLimit(t *testing.T) {
 }
 
 func TestWhatCannotWorkIsExplained(t *testing.T) {
-	endpoint, _ := emulator(t)
+	endpoint := dynamotest.StartEmulator(t).URL
 	at := func(table, endpoint string, c aws.CredentialsProvider) error {
 		s, err := dynamokv.Open(t.Context(), table, dynamokv.Options{Region: region, Endpoint: endpoint, Credentials: c})
 		if err != nil {

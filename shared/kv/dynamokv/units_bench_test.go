@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
 )
 
 // BenchmarkUnits prints what an event costs with 1, 5 and 20 counters, counted
@@ -21,17 +23,14 @@ func BenchmarkUnits(b *testing.B) {
 	const messages, transactions, users = 640, 8, 60
 	for _, c := range []struct{ counters, perSegment int }{{1, 32}, {5, 32}, {20, 16}, {20, 8}} {
 		b.Run(fmt.Sprintf("%d counters/%d a segment", c.counters, c.perSegment), func(b *testing.B) {
-			endpoint, proxy := emulator(b)
-			if proxy == nil {
-				b.Skip("units are counted by the proxy, which DYNAMODB_ENDPOINT leaves out")
-			}
-			table := table(b, endpoint)
-			s := openAt(b, endpoint, table, time.Now)
+			proxy := dynamotest.Start(b)
+			table := table(b, proxy.URL)
+			s := openAt(b, proxy.URL, table, time.Now)
 			var counted, folded, peer float64
 			for round := 0; b.Loop(); round++ {
 				room := fmt.Sprintf("room/%d", round)
 				proxy.Units()
-				transact(b, endpoint, table, room+"/by transaction", transactions, c.counters)
+				transact(b, proxy.URL, table, room+"/by transaction", transactions, c.counters)
 				peer += proxy.Units().Write / transactions
 				chat(b, s, room, messages, users, c.counters, c.perSegment)
 				counted += proxy.Units().Write / messages

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
 )
 
 // chat tallies messages of a room as IM numbers them: so many share a segment,
@@ -51,12 +52,9 @@ func fold(t testing.TB, s kv.Store, room string) {
 // costs its write, a check in a transaction two units, and a transaction that the
 // service knows again two read units an item and no write.
 func TestUnitModel(t *testing.T) {
-	endpoint, proxy := emulator(t)
-	if proxy == nil {
-		t.Skip("units are counted by the proxy, which DYNAMODB_ENDPOINT leaves out")
-	}
-	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: &endpoint, Credentials: aws.CredentialsProviderFunc(credentials)})
-	name := table(t, endpoint)
+	proxy := dynamotest.Start(t)
+	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: &proxy.URL, Credentials: aws.CredentialsProviderFunc(credentials)})
+	name := table(t, proxy.URL)
 	key := func(sk string) map[string]types.AttributeValue {
 		return map[string]types.AttributeValue{"pk": &types.AttributeValueMemberS{Value: "p"}, "sk": &types.AttributeValueMemberS{Value: sk}}
 	}
@@ -94,14 +92,46 @@ func TestUnitModel(t *testing.T) {
 	}
 }
 
+// TestUnitsOfTheEmulator: what the proxy computes is what the emulator, by other hands,
+// says that a request consumed, at the edges of a unit, with and without the index.
+func TestUnitsOfTheEmulator(t *testing.T) {
+	proxy := dynamotest.Start(t)
+	client := dynamodb.New(dynamodb.Options{Region: region, BaseEndpoint: &proxy.URL, Credentials: aws.CredentialsProviderFunc(credentials)})
+	name := table(t, proxy.URL)
+	item := func(sk string, size int, indexed bool) map[string]types.AttributeValue {
+		m := map[string]types.AttributeValue{
+			"pk": &types.AttributeValueMemberS{Value: "p"}, "sk": &types.AttributeValueMemberS{Value: sk},
+		}
+		if indexed {
+			m["open"] = &types.AttributeValueMemberS{Value: sk}
+			size -= len("open") + len(sk)
+		}
+		m["v"] = &types.AttributeValueMemberB{Value: make([]byte, size-len("pkpskv")-len(sk))}
+		return m
+	}
+	proxy.Units()
+	for _, indexed := range []bool{false, true} {
+		for _, size := range []int{100, 1024, 1025, 2048, 2049, 40_000} {
+			for _, again := range []int{size, 30, size} {
+				out, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{
+					TableName: &name, Item: item("s", again, indexed), ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ours, theirs := proxy.Units().Write, aws.ToFloat64(out.ConsumedCapacity.CapacityUnits); ours != theirs {
+					t.Errorf("a put of %d bytes, indexed %v: %.1f units computed, %.1f reported", again, indexed, ours, theirs)
+				}
+			}
+		}
+	}
+}
+
 // TestUnits: a counted message costs at most two write units, folding
 // included, where sixty people write what a room's counter shows.
 func TestUnits(t *testing.T) {
-	endpoint, proxy := emulator(t)
-	if proxy == nil {
-		t.Skip("units are counted by the proxy, which DYNAMODB_ENDPOINT leaves out")
-	}
-	s := openAt(t, endpoint, table(t, endpoint), time.Now)
+	proxy := dynamotest.Start(t)
+	s := openAt(t, proxy.URL, table(t, proxy.URL), time.Now)
 	const messages = 640
 	proxy.Units()
 	chat(t, s, "room/lobby", messages, 60, 2, 32)

@@ -1,9 +1,6 @@
-// Package dynamotest stands between a test and a DynamoDB emulator: it takes
-// one request at a time, counts what each would cost, and makes things go wrong
-// on request.
-//
-// moto, the emulator, loses writes when requests overlap and reports no real units, so
-// no test should talk to it directly.
+// Package dynamotest runs emulators of DynamoDB for tests ([StartEmulator]), and
+// stands between a test and an emulator ([Start], [Before]): it counts what each
+// request would cost, which no emulator reports, and makes things go wrong on request.
 package dynamotest
 
 import (
@@ -39,6 +36,8 @@ type Proxy struct {
 
 	target string
 	client *http.Client
+	serial bool         // one request at a time
+	turn   sync.RWMutex // held while the emulator works, by one if it is serial or units are counted
 
 	mu     sync.Mutex
 	faults []Fault // of the next requests that write
@@ -62,11 +61,23 @@ type Units struct {
 	ByKey       map[string]float64 // write units by partition key
 }
 
-// Start puts a proxy in front of the emulator at target until the test ends.
-func Start(t testing.TB, target string) *Proxy {
+// Start starts an [Emulator] and puts a proxy in front of it until the test ends.
+func Start(t testing.TB) *Proxy {
 	t.Helper()
-	p := &Proxy{target: target, spent: make(map[string]*second), done: make(map[string][]byte), now: time.Now, client: &http.Client{
-		Transport: &http.Transport{MaxIdleConnsPerHost: 4, DisableCompression: true},
+	return start(t, StartEmulator(t).URL, false)
+}
+
+// Before puts a proxy in front of the emulator at target until the test ends. The
+// target gets one request at a time: moto loses writes when requests overlap.
+func Before(t testing.TB, target string) *Proxy {
+	t.Helper()
+	return start(t, target, true)
+}
+
+func start(t testing.TB, target string, serial bool) *Proxy {
+	t.Helper()
+	p := &Proxy{target: target, serial: serial, spent: make(map[string]*second), done: make(map[string][]byte), now: time.Now, client: &http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: 16, DisableCompression: true},
 	}}
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
@@ -99,14 +110,19 @@ func (p *Proxy) Units() Units {
 	return u
 }
 
-// ServeHTTP implements http.Handler, one request at a time.
+// ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if p.alone() {
+		p.turn.Lock()
+		defer p.turn.Unlock()
+	} else {
+		p.turn.RLock()
+		defer p.turn.RUnlock()
+	}
 	if r.Context().Err() != nil {
 		return // whoever asked has given up and asked again: a queue of such would only grow
 	}
@@ -140,19 +156,13 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	token, items := transaction(operation, body)
-	if answer, is := p.done[token]; is && fault == 0 {
-		// The service knows a transaction again for ten minutes, and charges a reading.
-		p.units.Read += 2 * float64(items)
-		p.units.Requests++
+	if answer, is := p.known(token, items); is && fault == 0 {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 		_, _ = w.Write(answer)
 		return
 	}
-	var spent cost
-	if p.priced || p.limit > 0 {
-		spent = p.price(r, operation, body)
-	}
-	if p.over(spent) {
+	spent, over := p.charge(r, operation, body)
+	if over {
 		refuse(w, "ProvisionedThroughputExceededException")
 		return
 	}
@@ -161,16 +171,11 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
 	}
-	p.units.Write += spent.write
-	for key, units := range spent.byKey {
-		if p.priced {
-			p.units.ByKey[key] += units
-		}
-	}
-	p.units.Read += readUnits(operation, answer)
-	p.units.Requests++
+	p.worked(spent, readUnits(operation, answer))
 	if token != "" && status == http.StatusOK {
+		p.mu.Lock()
 		p.done[token] = answer
+		p.mu.Unlock()
 	}
 	if fault == LoseAnswer {
 		panic(http.ErrAbortHandler)
@@ -182,7 +187,54 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
+// alone reports whether a request has the emulator to itself. What a request costs is
+// computed from the items as it finds them.
+func (p *Proxy) alone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.serial || p.priced || p.limit > 0
+}
+
+// known returns the answer to a transaction that was done. The service knows one again
+// for ten minutes, and charges a reading.
+func (p *Proxy) known(token string, items int) (answer []byte, is bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if answer, is = p.done[token]; is {
+		p.units.Read += 2 * float64(items)
+		p.units.Requests++
+	}
+	return answer, is
+}
+
+// charge returns what a request will cost, if anybody asked, and whether its key has
+// spent too much.
+func (p *Proxy) charge(r *http.Request, operation string, body []byte) (spent cost, over bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.priced || p.limit > 0 {
+		spent = p.price(r, operation, body)
+	}
+	return spent, p.over(spent)
+}
+
+// worked counts a request that the emulator answered.
+func (p *Proxy) worked(spent cost, read float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.units.Write += spent.write
+	for key, units := range spent.byKey {
+		if p.priced {
+			p.units.ByKey[key] += units
+		}
+	}
+	p.units.Read += read
+	p.units.Requests++
+}
+
 func (p *Proxy) fault(operation string) Fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !writes[operation] || len(p.faults) == 0 {
 		return 0
 	}

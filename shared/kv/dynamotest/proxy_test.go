@@ -17,7 +17,7 @@ func TestGivenUp(t *testing.T) {
 		_, _ = w.Write([]byte("{}"))
 	}))
 	defer emulator.Close()
-	p := Start(t, emulator.URL)
+	p := Before(t, emulator.URL)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for want, ctx := range []context.Context{gone, t.Context()} {

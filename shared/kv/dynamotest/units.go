@@ -167,7 +167,8 @@ func valueSize(v any) int {
 		case "N":
 			n += len(v.(string))/2 + 2
 		case "B":
-			n += base64.StdEncoding.DecodedLen(len(v.(string)))
+			s := strings.TrimRight(v.(string), "=")
+			n += base64.RawStdEncoding.DecodedLen(len(s))
 		case "BOOL", "NULL":
 			n++
 		case "BS", "SS", "NS":

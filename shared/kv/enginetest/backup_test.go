@@ -159,7 +159,7 @@ func TestBackupOfRedis(t *testing.T) {
 // other time than now.
 func TestBackupOfTable(t *testing.T) {
 	const region = "eu-central-1"
-	endpoint := dynamotest.Start(t, mototest.Start(t)).URL
+	endpoint := dynamotest.Before(t, mototest.Start(t)).URL
 	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "test", SecretAccessKey: "test"}, nil
 	})

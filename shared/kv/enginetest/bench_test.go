@@ -13,7 +13,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
 	"github.com/backchannel-im/backchannel/shared/mailbox"
-	"github.com/backchannel-im/backchannel/shared/mototest"
 	"github.com/backchannel-im/backchannel/shared/queue"
 	"github.com/backchannel-im/backchannel/shared/queue/queuetest"
 )
@@ -109,7 +108,7 @@ func BenchmarkMechanisms(b *testing.B) {
 // BenchmarkUnits counts what one operation costs on DynamoDB, in write and read
 // units. Its times are the emulator's.
 func BenchmarkUnits(b *testing.B) {
-	proxy := dynamotest.Start(b, mototest.Start(b))
+	proxy := dynamotest.Start(b)
 	for _, m := range mechanisms {
 		b.Run(m.name, func(b *testing.B) {
 			store := DynamoDB(b, proxy.URL, time.Now)

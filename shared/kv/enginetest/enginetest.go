@@ -32,7 +32,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/dynamotest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
-	"github.com/backchannel-im/backchannel/shared/mototest"
 	"github.com/backchannel-im/backchannel/shared/redistest"
 )
 
@@ -40,8 +39,7 @@ import (
 // goes by.
 type Test struct {
 	Name string
-	// Long: thousands of commits, which DynamoDB's emulator takes minutes for; it
-	// is left out.
+	// Long: thousands of commits; engines other than bolt run it if the run is [Full].
 	Long bool
 	Run  func(t *testing.T, store kv.Store, clock *kvtest.Clock)
 }
@@ -63,7 +61,7 @@ func Size(quick, full int) int {
 // engine the first, or all if the run is [Full].
 func Run(t *testing.T, tests []Test) {
 	for _, engine := range engines {
-		of := slices.DeleteFunc(slices.Clone(tests), func(test Test) bool { return test.Long && (engine.slow || !engine.whole && !Full()) })
+		of := slices.DeleteFunc(slices.Clone(tests), func(test Test) bool { return test.Long && !engine.whole && !Full() })
 		if !engine.whole && !Full() && len(of) > 1 {
 			of = of[:1]
 		}
@@ -93,12 +91,11 @@ type open = func(t testing.TB, now func() time.Time) (kv.Store, error)
 var engines = []struct {
 	name  string
 	whole bool // runs every test in every run
-	slow  bool // never runs long tests
 	start func(t *testing.T) open
 }{
-	{"bolt", true, false, startBolt},
-	{"redis", false, false, startRedis},
-	{"dynamodb", false, true, startDynamoDB},
+	{"bolt", true, startBolt},
+	{"redis", false, startRedis},
+	{"dynamodb", false, startDynamoDB},
 }
 
 func startBolt(*testing.T) open {
@@ -116,7 +113,7 @@ func startRedis(t *testing.T) open {
 }
 
 func startDynamoDB(t *testing.T) open {
-	endpoint := dynamotest.Start(t, mototest.Start(t)).URL
+	endpoint := dynamotest.StartEmulator(t).URL
 	return func(t testing.TB, now func() time.Time) (kv.Store, error) { return openDynamoDB(t, endpoint, now) }
 }
 

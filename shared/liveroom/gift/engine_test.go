@@ -15,7 +15,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/kv/rediskv"
-	"github.com/backchannel-im/backchannel/shared/mototest"
 	"github.com/backchannel-im/backchannel/shared/redistest"
 )
 
@@ -23,8 +22,8 @@ import (
 type engine struct {
 	kv.Store // what the processes use
 
-	restart  func() // nil: this one cannot be restarted
-	patient  bool   // its client tries until it is back
+	restart  func()
+	patient  bool // its client tries until it is back
 	restarts int
 	lost     atomic.Int64 // calls that failed for it
 }
@@ -113,6 +112,23 @@ func openRedis(t *testing.T, clock *kvtest.Clock) *engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = store.Close() })
+	return killed(store, server)
+}
+
+// openDynamoDB returns a table of an emulator that is killed and started on the data of
+// before.
+func openDynamoDB(t *testing.T, clock *kvtest.Clock) *engine {
+	t.Helper()
+	emulator := dynamotest.StartEmulator(t)
+	return killed(enginetest.DynamoDB(t, emulator.URL, clock.Now), emulator)
+}
+
+// killed returns a store as an engine whose server is killed.
+func killed(store kv.Store, server interface {
+	Kill()
+	Restart()
+},
+) *engine {
 	e := &engine{patient: true}
 	e.Store = kvtest.Hook(store, func(_ string, call func() error) error {
 		err := call()
@@ -127,10 +143,4 @@ func openRedis(t *testing.T, clock *kvtest.Clock) *engine {
 		e.restarts++
 	}
 	return e
-}
-
-// openDynamoDB returns a table of the emulator, which keeps nothing over a restart.
-func openDynamoDB(t *testing.T, clock *kvtest.Clock) *engine {
-	t.Helper()
-	return &engine{Store: enginetest.DynamoDB(t, dynamotest.Start(t, mototest.Start(t)).URL, clock.Now)}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom/gift"
-	"github.com/backchannel-im/backchannel/shared/mototest"
 )
 
 // TestUnits measures what a gift costs on DynamoDB, in write units, from the order to
@@ -23,7 +22,7 @@ func TestUnits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("moto is not part of -short")
 	}
-	proxy := dynamotest.Start(t, mototest.Start(t))
+	proxy := dynamotest.Start(t)
 	clock := kvtest.NewClock()
 	store := enginetest.DynamoDB(t, proxy.URL, clock.Now)
 	alone, combo := measure(t, store, clock, func() float64 { return proxy.Units().Write })

@@ -1,0 +1,108 @@
+package dynamotest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// patience bounds the wait for an emulator, which starts in some milliseconds.
+const patience = 30 * time.Second
+
+// Emulator is one dynoxide, an emulator of DynamoDB whose authors compare it with the
+// service itself. What it has acknowledged is in its file and outlives a Kill. It
+// takes requests at once, as the service does.
+type Emulator struct {
+	URL string
+
+	t    testing.TB
+	args []string
+	cmd  *exec.Cmd // nil: it does not run
+}
+
+// StartEmulator starts an emulator without tables. It ends with the test. With -short,
+// which needs Go alone, the test is skipped; without dynoxide it fails.
+func StartEmulator(t testing.TB) *Emulator {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("DynamoDB's emulator is not part of -short")
+	}
+	binary, err := exec.LookPath("dynoxide")
+	if err != nil {
+		if binary, err = installed(); err != nil {
+			t.Fatalf("%v; scripts/setup.sh modules, or where that has none for your machine: cargo install dynoxide-rs", err)
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().(*net.TCPAddr)
+	_ = listener.Close()
+	e := &Emulator{URL: "http://" + addr.String(), t: t}
+	e.args = []string{binary, "serve", "--host", "127.0.0.1", "--port", fmt.Sprint(addr.Port), "--db-path", filepath.Join(t.TempDir(), "tables")}
+	t.Cleanup(e.Kill)
+	e.Restart()
+	return e
+}
+
+// installed returns the program that scripts/setup.sh installed.
+func installed() (string, error) {
+	_, file, _, _ := runtime.Caller(0)
+	arch := map[string]string{"amd64": "x64"}
+	system := runtime.GOOS + "-" + cmp.Or(arch[runtime.GOARCH], runtime.GOARCH)
+	path := filepath.Join(filepath.Dir(file), "../../../scripts/node/node_modules/@dynoxide", system, "dynoxide")
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("dynoxide is missing: %w", err)
+	}
+	return path, nil
+}
+
+// Kill ends the emulator in the middle of whatever it does (SIGKILL). Killing it again
+// does nothing.
+func (e *Emulator) Kill() {
+	if e.cmd == nil {
+		return
+	}
+	_ = e.cmd.Process.Kill() // it may have ended by itself
+	_ = e.cmd.Wait()         // killed
+	e.cmd = nil
+}
+
+// Restart starts a killed emulator again, on its address and its tables, and returns
+// when it serves.
+func (e *Emulator) Restart() {
+	e.t.Helper()
+	if e.cmd != nil {
+		e.t.Fatal("the emulator still runs; Kill it first")
+	}
+	cmd := exec.Command(e.args[0], e.args[1:]...)
+	if err := cmd.Start(); err != nil {
+		e.t.Fatal(err)
+	}
+	e.cmd = cmd
+	ctx, cancel := context.WithTimeout(e.t.Context(), patience)
+	defer cancel()
+	for {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, e.URL, nil)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if res, err := http.DefaultClient.Do(r); err == nil {
+			_ = res.Body.Close()
+			return
+		}
+		if ctx.Err() != nil {
+			e.t.Fatal("DynamoDB's emulator is not ready in time")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
