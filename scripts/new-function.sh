@@ -11,7 +11,9 @@
 # It makes the rule's package shared/NOUN, its wiring shared/wiring/NOUN with a
 # line in the list of features, and functions/NAME with its test, README,
 # .env.example and a sample event, and enters the function in both deployment
-# templates and in the README. The tests pass at once; replace the rule with yours.
+# templates, in the READMEs, in the list of users' records and in the test of
+# policies. All tests pass at once. The rule greets new members of groups: replace
+# it with yours, as docs/add-a-rule.md shows.
 set -euo pipefail
 script=$(realpath "$0")
 cd "$(dirname "$script")/.."

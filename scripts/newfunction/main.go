@@ -1,7 +1,7 @@
 // Command newfunction makes a new feature with its function: the rule's package,
 // its wiring with a line in the list of features, the function's folder, and the
-// entries in the deployment templates, in the READMEs and in the test of the policies. scripts/new-function.sh
-// calls it.
+// entries in the deployment templates, in the READMEs, in the list of users' records
+// and in the test of policies. scripts/new-function.sh calls it.
 //
 //	go run ./scripts/newfunction NAME NOUN "WHAT IT DOES"
 package main
@@ -80,17 +80,17 @@ func run(name, noun, what string) error {
 		f.ID += strings.ToUpper(word[:1]) + word[1:]
 	}
 	files := map[string]string{
-		"rule.go":              "shared/" + noun + "/" + noun + ".go",
-		"rule_test.go":         "shared/" + noun + "/" + noun + "_test.go",
-		"wiring.go":            "shared/wiring/" + noun + "/" + noun + ".go",
-		"main.go":              "functions/" + name + "/main.go",
-		"main_test.go":         "functions/" + name + "/main_test.go",
-		"README.md":            "functions/" + name + "/README.md",
-		"events/http-api.json": "functions/" + name + "/events/http-api.json",
+		"rule.go":                "shared/" + noun + "/" + noun + ".go",
+		"rule_test.go":           "shared/" + noun + "/" + noun + "_test.go",
+		"wiring.go":              "shared/wiring/" + noun + "/" + noun + ".go",
+		"main.go":                "functions/" + name + "/main.go",
+		"main_test.go":           "functions/" + name + "/main_test.go",
+		"README.md":              "functions/" + name + "/README.md",
+		"events/new-member.json": "functions/" + name + "/events/new-member.json",
 	}
 	var changes []change
 	for file, path := range files {
-		dir := filepath.Dir(strings.TrimSuffix(path, "events/http-api.json"))
+		dir := filepath.Dir(strings.TrimSuffix(path, "events/new-member.json"))
 		if _, err := os.Stat(filepath.Clean(dir)); !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s is there already", filepath.Clean(dir))
 		}
@@ -100,7 +100,7 @@ func run(name, noun, what string) error {
 		}
 		changes = append(changes, change{path, text})
 	}
-	for _, edit := range []func(function) (change, error){enterSAM, enterServerless, enterTraffic, enterFeature, enterReadme("README.md"), enterReadme("README.zh.md"), enterReadme("README.ja.md")} {
+	for _, edit := range []func(function) (change, error){enterSAM, enterServerless, enterFeature, enterRecords, enterTraffic, enterReadme("README.md"), enterReadme("README.zh.md"), enterReadme("README.ja.md")} {
 		c, err := edit(f)
 		if err != nil {
 			return err
@@ -142,12 +142,6 @@ func enterServerless(f function) (change, error) {
 	return c, err
 }
 
-// enterTraffic has the test of the policies use the function's route.
-func enterTraffic(f function) (change, error) {
-	line := fmt.Sprintf("\tc.ask(of(%q), asAlice(kit.Get(\"/%s\", \"\")), 200)\n\n", f.Name, f.Noun)
-	return edited("scripts/repotest/traffic_test.go", before("worker := of(\"job-worker\")", line))
-}
-
 // enterFeature puts the feature at the end of those that hear callbacks.
 func enterFeature(f function) (change, error) {
 	c, err := edited(
@@ -161,11 +155,25 @@ func enterFeature(f function) (change, error) {
 	return c, err
 }
 
+// enterRecords says which records of a user the feature keeps.
+func enterRecords(f function) (change, error) {
+	line := fmt.Sprintf("\telsewhere(%q, \"the record of a greeting names its receiver for 7 days\"),\n", f.Noun)
+	return edited("shared/wiring/users/users.go", before("elsewhere(\"virgil\"", line))
+}
+
+// enterTraffic has the test of policies use the function: once as it should be, and
+// once while its store is away, so that it needs its queue.
+func enterTraffic(f function) (change, error) {
+	joined := "`{\"CallbackCommand\":\"Group.CallbackAfterNewMemberJoin\",\"GroupId\":\"lobby\",\"Type\":\"Public\",\"NewMemberList\":[{\"Member_Account\":%q}],\"EventTime\":1670574414123}`"
+	lines := fmt.Sprintf("\tc.hear(of(%q), "+joined+")\n\tc.outage(of(%[1]q), "+strings.ReplaceAll(joined, "%q", "%[3]q")+")\n\n", f.Name, "alice", "bob")
+	return edited("scripts/repotest/traffic_test.go", before("worker := of(\"job-worker\")", lines))
+}
+
 // enterReadme enters the function in a front page; what it does is to be translated in
 // those of other languages.
 func enterReadme(file string) func(f function) (change, error) {
 	return func(f function) (change, error) {
-		row := fmt.Sprintf("| [%s](functions/%s) | %s | `GET /%s` |\n", f.Name, f.Name, f.What, f.Noun)
+		row := fmt.Sprintf("| [%s](functions/%s) | %s | group callbacks |\n", f.Name, f.Name, f.What)
 		return edited(file, before("| [job-worker](functions/job-worker)", row))
 	}
 }
@@ -205,6 +213,8 @@ func render(name string, f function) ([]byte, error) {
 		return nil, err
 	}
 	var b bytes.Buffer
-	err = t.Execute(&b, f)
-	return b.Bytes(), err
+	if err = t.Execute(&b, f); err != nil || !strings.HasSuffix(name, ".go.tmpl") {
+		return b.Bytes(), err
+	}
+	return format.Source(b.Bytes()) // sorts the imports, whatever the noun is
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -87,14 +88,47 @@ func mustRun(t *testing.T, dir string, command string, args ...string) {
 	}
 }
 
-// TestNewFunctionIsComplete makes a function in a copy of the repository, where
-// it builds, passes its own test and everything that is asked of the others.
+// command and goBlock are a shell command of docs/add-a-rule.md that makes a feature,
+// and a piece of Go that the page shows.
+var (
+	command = regexp.MustCompile("(?m)^\\./(scripts/new-function\\.sh) ([a-z-]+) ([a-z]+) \"([^\"]+)\"$")
+	goBlock = regexp.MustCompile("(?s)```go\n(.*?)```")
+)
+
+// TestNewFunctionIsComplete makes the function of docs/add-a-rule.md in a copy of the
+// repository, where it builds, is what the page shows, passes its own test and
+// everything that is asked of the others.
 func TestNewFunctionIsComplete(t *testing.T) {
 	dir := copyOfRepository(t)
-	mustRun(t, dir, "scripts/new-function.sh", "echo-bot", "echo", "answers in kind")
-	mustRun(t, dir, "go", "vet", "./functions/echo-bot", "./shared/echo", "./shared/wiring/...")
-	mustRun(t, dir, "go", "test", "./functions/echo-bot", "./shared/echo")
-	mustRun(t, dir, "go", "test", "./scripts/repotest", "-run", "TestLaw|TestTemplates$|TestFunctions/(echo-bot|bundle)|TestSettingsPage|TestContributing|TestRootReadme")
+	page := read(t, "docs/add-a-rule.md")
+	m := command.FindStringSubmatch(page)
+	if m == nil {
+		t.Fatal("docs/add-a-rule.md has no call of new-function.sh")
+	}
+	script, name, noun := m[1], m[2], m[3]
+	mustRun(t, dir, script, name, noun, m[4])
+	var made strings.Builder
+	for _, file := range []string{"shared/" + noun + "/" + noun + ".go", "shared/" + noun + "/" + noun + "_test.go", "shared/wiring/" + noun + "/" + noun + ".go"} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		made.Write(text)
+	}
+	blocks := goBlock.FindAllStringSubmatch(page, -1)
+	if len(blocks) < 3 {
+		t.Errorf("docs/add-a-rule.md shows %d pieces of Go, and not rule, wiring and test", len(blocks))
+	}
+	for _, b := range blocks {
+		if !strings.Contains(made.String(), b[1]) {
+			t.Errorf("docs/add-a-rule.md shows what new-function.sh does not make:\n%s", b[1])
+		}
+	}
+	mustRun(t, dir, "go", "vet", "./functions/"+name, "./shared/"+noun, "./shared/wiring/...")
+	mustRun(t, dir, "go", "test", "./functions/"+name, "./shared/"+noun)
+	mustRun(t, dir, "go", "test", "./shared/wiring/features", "-run", "TestUserRecords")
+	rules := "TestLaw|TestTemplates$|TestFunctions/(" + name + "|bundle)|TestSettingsPage|TestContributing|TestRootReadme|TestOpenAPINamesEveryRoute"
+	mustRun(t, dir, "go", "test", "./scripts/repotest", "-run", rules)
 	if !testing.Short() {
 		needs(t, "cfn-lint")
 		mustRun(t, dir, "cfn-lint", "template.yaml")
@@ -105,8 +139,8 @@ func TestNewFunctionIsComplete(t *testing.T) {
 
 	before := read(t, "template.yaml")
 	for _, args := range [][]string{
-		{"echo-bot", "other", "again"},
-		{"other-bot", "echo", "again"},
+		{name, "other", "again"},
+		{"other-bot", noun, "again"},
 		{"Echo", "x", "shouts"},
 		{"../x", "x", "escapes"},
 		{"x", "../x", "escapes"},
