@@ -1,6 +1,6 @@
-// Package api is what all of Backchannel's own HTTP routes have in common: who
-// is calling, bounded JSON in, one shape of errors out, and which web pages may
-// call. IM's callbacks are not among them; see package callback.
+// Package api holds what all of Backchannel's own HTTP routes share: authentication of
+// the caller, bounded JSON in, one shape of errors out, and CORS. Package callback
+// handles IM's callbacks.
 package api
 
 import (
@@ -23,9 +23,8 @@ import (
 // MaxBody bounds a request's body, in bytes.
 const MaxBody = 64 << 10
 
-// HandlerFunc is an http.HandlerFunc that may fail. Its error is answered in
-// the shape that all routes share; see [WriteError]. It must not have written
-// anything then.
+// HandlerFunc is an http.HandlerFunc that may fail. [WriteError] answers its error. A
+// handler that fails must not have written anything.
 type HandlerFunc func(w http.ResponseWriter, r *http.Request) error
 
 // ServeHTTP implements http.Handler.
@@ -35,9 +34,9 @@ func (f HandlerFunc) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Within gives requests so much time. Put it around [Idempotent], never inside: the
-// lease on an Idempotency-Key lasts a few seconds longer than the request's time, so
-// that a repeat may do what a process died at.
+// Within ends the context of each request after d. Put it around [Idempotent], never
+// inside: the lease on an Idempotency-Key lasts a few seconds longer than the
+// request's time, so that a repeat may do what a process died at.
 func Within(d time.Duration, h HandlerFunc) HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		ctx, cancel := context.WithTimeout(r.Context(), d)
@@ -46,8 +45,8 @@ func Within(d time.Duration, h HandlerFunc) HandlerFunc {
 	}
 }
 
-// WriteError answers {"error":{"code","message","requestId"}} with the status
-// of the error's code. What is not meant for the caller is only logged.
+// WriteError answers {"error":{"code","message","requestId"}} with the status of the
+// error's code. Internal details go to the log only.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	public := fault.Of(err)
 	if public.Code.Status() >= 500 {
@@ -82,10 +81,10 @@ func Reply(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// Decode reads the request's body, one JSON object, into v. A body that is too
-// large, no JSON, ambiguous, with a field that v does not have, or of the wrong
-// types is an error with a sentence that says what to do. Names are compared
-// exactly, other than in encoding/json: "userid" is not "userID".
+// Decode reads the request's body, one JSON object, into v. A body that is too large,
+// no JSON, ambiguous, with a field that v does not have, or of the wrong types is a
+// fault whose message says what to do. Unlike encoding/json, Decode compares names
+// exactly: "userid" is not "userID".
 func Decode(r *http.Request, v any) error {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/json" {
@@ -113,8 +112,8 @@ func Decode(r *http.Request, v any) error {
 	return nil
 }
 
-// ReadBody reads the request's body as it came, for what is signed; a body of
-// more than so many bytes is an error with a sentence.
+// ReadBody reads the request's body as it came, for what is signed; a body of more
+// than most bytes is a fault of code TooLarge.
 func ReadBody(r *http.Request, most int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
 	if err != nil {

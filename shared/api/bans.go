@@ -25,8 +25,8 @@ type Bans struct {
 
 // Revocation takes the credentials from a user. The zero value takes none.
 type Revocation struct {
-	// At is when it was made. Credentials issued up to this second stay void for
-	// good.
+	// At is when the revocation was made. Credentials issued up to this second stay
+	// void for ever.
 	At time.Time
 	// Denied says that the user gets no new credentials at present.
 	Denied bool
@@ -47,8 +47,8 @@ func (b *Bans) Check(ctx context.Context, userID string) error {
 	return b.check(ctx, userID, time.Time{})
 }
 
-// CheckProof is [Bans.Check] for a user who proves himself by a credential. One
-// that was issued before a revocation is a fault of code Unauthenticated.
+// CheckProof is [Bans.Check] for a user who proves his identity by a credential. A
+// credential that was issued before a revocation is a fault of code Unauthenticated.
 func (b *Bans) CheckProof(ctx context.Context, userID string, issued time.Time) error {
 	return b.check(ctx, userID, issued)
 }

@@ -18,7 +18,7 @@ import (
 // Caller is who sent a request, proven: a user or a server.
 type Caller struct {
 	UserID  string    // an end user, who may act as himself only
-	Issued  time.Time // when the proof of the user was issued: a UserSig, or another
+	Issued  time.Time // when the user's proof, a UserSig or a token, was issued
 	Expires time.Time // when that proof expires
 	Server  string    // a server, by the name of its API key
 }
@@ -51,7 +51,8 @@ func ParseKeys(list []string) (Keys, error) {
 	return k, nil
 }
 
-// HasKey reports whether a key is among them, for refusing published ones.
+// HasKey reports whether a key is one of Keys, so that a program can refuse published
+// keys.
 func (k Keys) HasKey(secret string) bool { return k.find(secret) != "" }
 
 // find returns the name of a key, or "". It takes the same time whichever key
@@ -72,12 +73,11 @@ func (k Keys) find(secret string) string {
 // by "Authorization: Bearer <key>".
 type Gate struct {
 	Keys Keys
-	// Users verifies UserSigs; nil refuses them all. It must be nil while
-	// anybody can get a UserSig for any id.
+	// Users verifies UserSigs; nil refuses all of them. Users must be nil while
+	// anybody can get a UserSig for any UserID.
 	Users *usersig.Signer
-	// Bans keeps banned users out of all routes that users may call; nil bans
-	// nobody. Routes on which a server gets a credential for a user ask it
-	// themselves.
+	// Bans keeps banned users out of all routes that users may call; nil bans nobody.
+	// A route on which a server gets a credential for a user asks Bans itself.
 	Bans *Bans
 }
 

@@ -26,11 +26,11 @@ const MaxIdempotencyKey = 128
 //
 //	mux.Handle("POST /mail", gate.Server(api.Idempotent(keeper, s.send)))
 //
-// A repeat of a request that is still at work is 409 with Retry-After; another
-// request under the same key is 422. Answers that may be better next time are
-// not kept: 408, 409, 415, 425, 429, and 500 and above. Requests without the header
-// are left alone. It is not for routes that answer with credentials; see package
-// idem.
+// A repeat of a request that is still being handled is 409 with Retry-After; another
+// request under the same key is 422. Answers that a retry may improve are not kept:
+// 408, 409, 415, 425, 429, and 500 and above. Requests without the header are not
+// deduplicated. Routes that answer with credentials must not use Idempotent; see
+// package idem.
 func Idempotent(k *idem.Keeper, h HandlerFunc) HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		key, err := IdempotencyKey(r)

@@ -9,7 +9,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
-// How much of a list one answer holds.
+// Bounds of one page of a list, in items.
 const (
 	MaxPage     = 100
 	defaultPage = 50

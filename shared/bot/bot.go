@@ -1,22 +1,21 @@
-// Package bot answers what people write to chatbots, with the help of a language
-// model.
+// Package bot answers messages to chatbots with a language model.
 //
-// IM tells of a message to a robot and waits two seconds; a model thinks for
-// twenty. So the message goes into its conversation's mailbox and a job has it
-// answered: one message of a conversation after the other, in the order in which
-// they were written, whatever order their callbacks and jobs come in.
+// IM's callback waits two seconds; a model takes twenty. So the message goes into its
+// conversation's mailbox and a job answers it: one message of a conversation after the
+// other, in the order in which they were written, whatever the order of their
+// callbacks and jobs.
 //
-// Each message is answered once. The answer is stored before it is sent, so that
-// whoever goes on after a crash sends that one and asks no model again; package
-// once deduplicates the sends. A repeated callback, and a job that is redelivered
-// days later, find the answer that was given.
+// Each message is answered once. The answer is stored before it is sent, so that a
+// retry after a crash sends the stored answer and asks no model again; package once
+// deduplicates the sends. A repeated callback, and a job that is redelivered days
+// later, find the stored answer.
 //
-// An answer is shown while the model writes it: one-to-one by IM's streaming
-// messages, in groups by a message that is edited. Each piece is stored before it
-// is sent. Whoever finds an answer half shown has the model continue what is
-// stored, and completes the same message, which any number of workers may do.
+// An answer is shown while the model writes it: one-to-one by IM's streaming messages,
+// in groups by a message that is edited. Each piece is stored before it is sent. A
+// worker that finds an answer half shown has the model continue the stored part, and
+// completes the same message; any number of workers may do so.
 //
-// No robot answers a robot, and what robots send calls no before-callback.
+// No robot answers a robot, and robots' messages cause no before-callback.
 package bot
 
 import (
@@ -38,7 +37,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Sends sends messages once; *once.Sender has it.
+// Sends sends messages once; *once.Sender implements it.
 type Sends interface {
 	C2C(ctx context.Context, event string, m im.C2CMsg) (im.C2CSent, error)
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
@@ -50,8 +49,9 @@ type Limit struct {
 	Tokens  int // of prompts and answers together
 }
 
-// Budget is what a day may cost. One answer may exceed it, however many are written at
-// once: an answer that begins holds what it costs at most, as a rule ([Config.MaxAnswer]).
+// Budget bounds what a day may cost. Only one answer may exceed a limit, however many
+// answers are written at once: an answer reserves its expected cost before it begins
+// ([Config.MaxAnswer]).
 type Budget struct {
 	User  Limit // of one user, from all robots
 	Group Limit // of one group
@@ -59,18 +59,18 @@ type Budget struct {
 	All   Limit // of all robots
 }
 
-// Texts are what a robot says itself; "" is the default, in the language of the
-// message that is answered. One may be a JSON object of texts by language, such as
-// {"en": "Later.", "zh": "稍后。"}.
+// Texts are a robot's own sentences; "" is the default, in the language of the message
+// that is answered. A text may be a JSON object of texts by language, such as {"en":
+// "Later.", "zh": "稍后。"}.
 type Texts struct {
 	Sorry    string // the model cannot be reached
-	Refused  string // it does not want to talk about that
+	Refused  string // the model refuses to answer
 	Spent    string // the day's budget is used up
-	Forgot   string // it has forgotten the conversation, as it was asked to
+	Forgot   string // confirms a request to forget the conversation
 	Broken   string // ends an answer that the model broke off
 	Handed   string // a person was called
-	Returned string // the person is done, as somebody said
-	Pictures string // there is nothing to read in the message
+	Returned string // the robot answers again, after a Return message
+	Pictures string // the message has no text, and pictures are not shown to the model
 }
 
 // Config makes [Bots]. Where another deployment runs the rule and callbacks are
@@ -80,8 +80,8 @@ type Config struct {
 	Jobs  *queue.Ledger
 	Sends Sends
 	Model Model
-	// MaxAnswer is how many tokens of budgets an answer holds while it is written, beside
-	// those of its prompt; 0: 1,000.
+	// MaxAnswer is how many tokens of the budgets an answer reserves while it is
+	// written, besides those of its prompt; 0: 1,000.
 	MaxAnswer int
 	// IM shows answers while they are written; nil sends them as a whole.
 	IM     IM
@@ -89,18 +89,19 @@ type Config struct {
 	// Moderation judges prompts and answers; nil lets everything pass.
 	Moderation Moderation
 
-	// Tools are what models may have done, beside those that the fields below switch
-	// on.
+	// Tools are the tools that models may call, besides those that the fields below
+	// switch on.
 	Tools []Tool
-	// Knowledge is searched by a tool; nil for none. KnowledgeURL is where its pages
-	// can be read, and "" cites them by their names.
+	// Knowledge is the folder of pages that a tool searches; nil for none.
+	// KnowledgeURL is the base URL of those pages; "" cites pages by their names.
 	Knowledge    Knowledge
 	KnowledgeURL string
 	// LinkHosts are the hosts that links and pictures in answers may lead to.
 	LinkHosts []string
-	// HandOver is where people answer; nil for nowhere. Human are the messages that
-	// call one, and Return those that bring the robot back. Staff are the UserIDs
-	// whose messages in a ticket's group are nobody's words, such as the admin's.
+	// HandOver opens tickets for people to answer; nil: robots hand over to nobody.
+	// Human are the messages that call a person, and Return those that bring the robot
+	// back. Staff are the UserIDs whose messages in a ticket's group are notices, such
+	// as the admin's.
 	HandOver HandOver
 	Human    []string
 	Return   []string
@@ -110,34 +111,35 @@ type Config struct {
 	// Images shows the model the pictures of messages.
 	Images bool
 
-	// Prompts are the system prompts of robots, by UserID; Prompt is that of all
-	// others.
+	// Prompts are the system prompts of robots, by UserID; Prompt is the system prompt
+	// of all other robots.
 	Prompts map[string]string
 	Prompt  string
 
-	// MemoryTokens bounds what a model is told of the conversation before the
-	// message, by an estimate; 0 is DefaultMemory, negative nothing.
+	// MemoryTokens bounds the part of the conversation that a model gets beside the
+	// message, in estimated tokens; 0 is DefaultMemory, a negative number none.
 	MemoryTokens int
 	// MemoryLife is how long a conversation is remembered after its last
 	// message; 0 is a day.
 	MemoryLife time.Duration
-	// Summary has the model sum up what of a conversation no longer fits.
+	// Summary has the model summarise the part of a conversation that exceeds
+	// MemoryTokens.
 	Summary bool
 	// Forget are the messages that ask a robot to forget the conversation.
 	Forget []string
 
 	Budget Budget
 	Texts  Texts
-	// AfterCallback has IM tell of the robots' messages once they are sent, for
-	// whoever counts or archives them.
+	// AfterCallback has IM call back after the robots' messages are sent, for rules
+	// that count or archive messages.
 	AfterCallback bool
 	Now           func() time.Time // nil for time.Now
 }
 
 const (
-	// DefaultMemory is how much of a conversation a model is told, in tokens.
+	// DefaultMemory is the default of [Config.MemoryTokens].
 	DefaultMemory = 2000
-	// Thinking bounds what a model may take for one answer, all its tries
+	// Thinking bounds the time that a model may take for one answer, all tries
 	// together. The mailbox gives two minutes for answering and sending.
 	Thinking = 60 * time.Second
 

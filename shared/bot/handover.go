@@ -15,7 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Ticket is what a conversation becomes when a person takes it over.
+// Ticket is a conversation that a person takes over.
 type Ticket struct {
 	Key     string // idempotency key: the same one opens the same ticket
 	UserID  string // who needs help
@@ -23,18 +23,18 @@ type Ticket struct {
 	Text    string // summary and transcript
 }
 
-// HandOver is where people answer.
+// HandOver opens tickets for people to answer.
 type HandOver interface {
-	// Ready reports whether there is somebody to hand over to.
+	// Ready reports whether tickets can be opened.
 	Ready() bool
-	// Open opens a ticket, once for each key, and returns its id and the group
-	// where its people talk.
+	// Open opens a ticket, once for each key, and returns the ticket's id and its
+	// group.
 	Open(ctx context.Context, t Ticket) (ticketID, groupID string, err error)
 	// Over reports whether a ticket is solved, closed or gone.
 	Over(ctx context.Context, ticketID string) (bool, error)
-	// IsGroup reports whether a group may be a ticket's, by its id alone; also where
-	// Ready is false, since the program that hears people is not always the one that
-	// answers.
+	// IsGroup reports, by the GroupID alone, whether a group may be a ticket's. It
+	// works where Ready is false, too, since the program that gets the callbacks is
+	// not always the program that answers.
 	IsGroup(groupID string) bool
 }
 

@@ -11,7 +11,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 )
 
-// Knowledge says which folder of pages a robot knows; [lists.Of] has it.
+// Knowledge returns the folder of pages that a robot searches; [lists.Of] implements
+// it.
 type Knowledge interface {
 	// For returns the folder for a group, or for one-to-one chats where groupID is
 	// "". It may be nil.

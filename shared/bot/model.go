@@ -6,7 +6,7 @@ import (
 	"errors"
 )
 
-// Role says who speaks in a conversation.
+// Role is the author of a turn.
 type Role string
 
 // The roles, in the words that models use.
@@ -17,7 +17,7 @@ const (
 	ToolRole  Role = "tool" // the result of a call
 )
 
-// Turn is one thing said.
+// Turn is one message of a conversation with a model.
 type Turn struct {
 	Role   Role     `json:"role"`
 	Text   string   `json:"text"`
@@ -26,7 +26,7 @@ type Turn struct {
 	CallID string   `json:"callId,omitempty"` // of the call whose result this is
 }
 
-// Call is a model's wish to have a tool called.
+// Call is a model's request to call a tool.
 type Call struct {
 	ID        string `json:"id"`
 	Name      string `json:"name"`
@@ -40,7 +40,7 @@ type ToolSpec struct {
 	Parameters  json.RawMessage // JSON Schema of an object
 }
 
-// Question is what a model is asked.
+// Question is one request to a model.
 type Question struct {
 	Turns []Turn
 	Tools []ToolSpec
@@ -49,14 +49,14 @@ type Question struct {
 	Begun string
 }
 
-// Reply is what a model answers.
+// Reply is a model's answer.
 type Reply struct {
-	Text  string // as people should read it, without thoughts
+	Text  string // without the model's reasoning
 	Calls []Call
 	Usage Usage // as the model reports it, otherwise an estimate
 }
 
-// Usage is how many tokens were paid for.
+// Usage is the number of tokens that an answer cost.
 type Usage struct {
 	Prompt int `json:"prompt"`
 	Answer int `json:"answer"`
@@ -67,22 +67,22 @@ func (u *Usage) add(more Usage) {
 	u.Answer += more.Answer
 }
 
-// ErrRefused is a model's error about what it will not talk about.
+// ErrRefused: the model refuses to answer.
 var ErrRefused = errors.New("bot: the model refuses to answer")
 
 // Model is a language model.
 type Model interface {
-	// Ask returns what the model says after these turns. It does its own repeating
-	// within ctx, as long as nothing was heard. ErrRefused is final. After any
-	// other error Reply.Text is what was heard until then, and Reply.Usage what it
+	// Ask returns the model's answer to these turns. It retries by itself within ctx,
+	// as long as no piece of an answer came. ErrRefused is final. After any other
+	// error Reply.Text is the part of the answer that came before, and Reply.Usage its
 	// cost.
 	//
-	// Of a continuation the space before the first word counts, and while it is
-	// heard the one after the last.
+	// A continuation keeps the space before its first word, and while it is streamed
+	// the space after its last word.
 	//
-	// hear gets the text so far, as people should read it, each time that there is
-	// more of it: the one before is nearly always its start. It is called by one
-	// goroutine at a time and never after Ask has returned. nil asks for the
-	// answer as a whole.
+	// hear gets the text so far, without the model's reasoning, each time that more
+	// text came: the text of the call before is nearly always its prefix. hear is
+	// called by one goroutine at a time and never after Ask has returned. A nil hear
+	// asks for the answer as a whole.
 	Ask(ctx context.Context, q Question, hear func(text string)) (Reply, error)
 }

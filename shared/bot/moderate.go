@@ -8,9 +8,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 )
 
-// Passage is a text that is to be judged.
+// Passage is a text to be judged.
 type Passage struct {
-	From, To  string // who says it, and to whom in a one-to-one chat
+	From, To  string // author, and receiver in a one-to-one chat
 	GroupID   string
 	GroupType im.GroupType
 	TopicID   string
@@ -19,13 +19,13 @@ type Passage struct {
 
 // Moderation judges what people and robots say to each other.
 type Moderation interface {
-	// Judge returns the text as it may be shown, with words masked, and whether it
-	// may be shown at all. An error says that it has no opinion now; then the text
-	// is not shown.
+	// Judge returns the text as it may be shown, with words masked, and whether it may
+	// be shown at all. An error says that moderation cannot judge now; the text is not
+	// shown then.
 	Judge(ctx context.Context, p Passage) (text string, ok bool, err error)
 }
 
-// ErrBlocked: what the model said may not be shown.
+// ErrBlocked: moderation blocked the model's answer.
 var ErrBlocked = errors.New("bot: the answer was blocked by moderation")
 
 // opinion is what moderation thinks of a text.

@@ -11,7 +11,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Day is what a robot's answers cost on a day of UTC.
+// Day is the cost of a robot's answers on a day of UTC.
 type Day struct {
 	Day          string `json:"day"` // 2026-11-29
 	Answers      int64  `json:"answers"`
@@ -19,8 +19,8 @@ type Day struct {
 	AnswerTokens int64  `json:"answerTokens"`
 }
 
-// DaysOf returns the days on which a robot answered, the newest first, and where the
-// next page begins.
+// DaysOf returns the days on which a robot answered, the newest first, and the cursor
+// of the next page, "" at the end.
 func (b *Bots) DaysOf(ctx context.Context, robot, after string, limit int) (days []Day, next string, err error) {
 	const prefix = "day/"
 	r := kv.Range{Prefix: prefix, Limit: limit + 1, Reverse: true}

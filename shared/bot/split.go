@@ -9,16 +9,17 @@ import (
 )
 
 const (
-	// MaxPart is how long a message of an answer may be, in bytes. As JSON it
-	// may be twice as long, which is well below IM's 12 KB.
+	// MaxPart bounds a message of an answer, in bytes. As JSON a message may be twice
+	// as long, which is well below IM's 12 KB.
 	MaxPart = 4000
-	// MaxParts is how many messages an answer may have; the rest is left out.
+	// MaxParts bounds the messages of an answer; the rest of a longer answer is left
+	// out.
 	MaxParts = 10
 )
 
 // Split cuts a text into parts of at most so many bytes, at least 16: where a
 // paragraph ends, or a sentence, or a word, and if nothing else between two
-// characters. What is no text is left out, and so is what is beyond MaxParts.
+// characters. Invalid UTF-8 is left out, and so is the text beyond MaxParts.
 func Split(text string, bytes int) []string {
 	text = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\t' {

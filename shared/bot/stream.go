@@ -17,8 +17,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
-// IM is what is needed of IM to show answers while they are written; [*im.Client]
-// has it.
+// IM is the part of IM's REST API that shows answers while they are written;
+// [*im.Client] implements it.
 type IM interface {
 	SendStreamMsg(ctx context.Context, s im.StreamChunk) (msgKey string, err error)
 	C2CHistory(ctx context.Context, q im.C2CHistoryQuery) (im.C2CHistoryPage, error)
@@ -29,19 +29,19 @@ type IM interface {
 // Stream is how answers are shown while they are written.
 type Stream struct {
 	// Every is the least time between two pieces of a one-to-one message; 0 is
-	// DefaultEvery, negative sends each piece of the model's at once.
+	// DefaultEvery, a negative value sends each piece of the model's answer at once.
 	Every time.Duration
 	// GroupEvery is the least time between two edits of a group's message; 0 is
 	// DefaultGroupEvery.
 	GroupEvery time.Duration
 	// GroupsWhole sends answers into groups as a whole.
 	GroupsWhole bool
-	// Rate is how many calls a second this instance may make to each of IM's APIs;
-	// 0 is DefaultRate. Three quarters are for pieces within messages, the rest for
-	// the last ones.
+	// Rate is how many calls a second this instance may make to each of IM's APIs; 0
+	// is DefaultRate. Three quarters are for pieces within messages, the rest for the
+	// last pieces of messages.
 	Rate float64
-	// Silence is how long a model may be silent once some of its answer is shown;
-	// 0 is DefaultSilence. Then the message is ended, before IM does it.
+	// Silence is how long a model may be silent once a part of its answer is shown; 0
+	// is DefaultSilence. After that the message is ended, before IM ends it.
 	Silence time.Duration
 }
 

@@ -16,18 +16,18 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 )
 
-// Tool is something that a model may have done while it answers.
+// Tool is a function that a model may call while it answers.
 type Tool struct {
 	ToolSpec
-	// Deadline is how long it may take; 0 is DefaultDeadline.
+	// Deadline is how long Run may take; 0 is DefaultDeadline.
 	Deadline time.Duration
-	// Allowed says who may cause it: the user whose message is answered, never what
-	// a page, a tool or the model says. nil allows everybody.
+	// Allowed reports whether the user whose message is answered may cause the call; a
+	// page, another tool or the model cannot change that user. nil allows everybody.
 	Allowed func(c ToolCall) bool
-	// Run does it. The same Key may come twice, after a crash, and then for what was
-	// done already. The result is data to the model. Errors are logged and shown to
-	// nobody, so they quote nothing that was said; the model hears that the tool
-	// failed.
+	// Run carries out a call. After a crash the same Key may come a second time,
+	// perhaps for a call that was carried out. The result is data for the model.
+	// Errors are logged and shown to nobody, so they must not quote messages; the
+	// model is told that the tool failed.
 	Run func(ctx context.Context, c ToolCall) (result string, err error)
 }
 
@@ -35,10 +35,10 @@ type Tool struct {
 type ToolCall struct {
 	Key       string // idempotency key
 	Robot     string
-	From      string // UserID of who is answered
+	From      string // UserID whose message is answered
 	GroupID   string
 	TopicID   string
-	Arguments json.RawMessage // they fit the tool's schema
+	Arguments json.RawMessage // valid by the tool's schema
 }
 
 // Limits of tools.
@@ -53,7 +53,7 @@ const (
 	maxResult   = 8 << 10 // bytes of a result that the model gets
 )
 
-// CheckTool returns what is wrong with a tool.
+// CheckTool returns an error for an invalid tool.
 func CheckTool(t Tool) error {
 	if t.Name == "" || len(t.Name) > 64 || strings.ContainsFunc(t.Name, func(r rune) bool {
 		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')

@@ -6,7 +6,7 @@ import "github.com/backchannel-im/backchannel/shared/userdata"
 // conversations with robots, and what a day cost.
 func userPartition(userID string) string { return "bot/user/" + named(userID) }
 
-// UserData is what the rule keeps of a user.
+// UserData lists the records that the rule keeps of a user.
 var UserData = userdata.Source{Feature: "bot", Of: func(userID string) userdata.Holding {
 	return userdata.Holding{
 		Places:    []userdata.Place{{Partition: userPartition(userID)}},

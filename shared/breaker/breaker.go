@@ -1,5 +1,5 @@
-// Package breaker keeps callers from waiting for a service that is away: after
-// some failures in a row nobody is let through for a while, then one to try it.
+// Package breaker is a circuit breaker: after some failures in a row it refuses calls
+// for a while, then lets one call through as a trial.
 package breaker
 
 import (
@@ -18,8 +18,8 @@ type Breaker struct {
 	shut time.Time // until then nobody is let through
 }
 
-// New returns a breaker that so many failures in a row open for a pause; now is
-// nil for time.Now.
+// New returns a breaker that refuses calls for pause after failures calls have failed
+// in a row. now may be nil for time.Now.
 func New(failures int, pause time.Duration, now func() time.Time) *Breaker {
 	if now == nil {
 		now = time.Now
@@ -27,8 +27,8 @@ func New(failures int, pause time.Duration, now func() time.Time) *Breaker {
 	return &Breaker{failures: failures, pause: pause, now: now}
 }
 
-// Allow reports whether a call may be made. Whoever makes it says with Done how
-// it went.
+// Allow reports whether a call may be made. The caller must report the result of an
+// allowed call with Done.
 func (b *Breaker) Allow() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -43,7 +43,7 @@ func (b *Breaker) Allow() bool {
 	return true
 }
 
-// Done says how a call went that Allow let through.
+// Done reports the result of a call that Allow allowed.
 func (b *Breaker) Done(worked bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,11 +1,11 @@
 // Package config reads a program's settings once, at the edge, and reports all
 // faults together.
 //
-// A program hands its [Reader] down to the wiring, which asks for every setting
-// it may need, each with its meaning and format, and only then looks at
-// [Reader.Err]. What was asked for is also the documentation: the program's -h,
-// its .env.example and both deployment templates are held against
-// [Reader.Settings] by a test.
+// A program hands its [Reader] down to the wiring, which asks for every setting it may
+// need, each with its meaning and format, and only then looks at [Reader.Err]. The
+// settings that the wiring asked for are also the documentation: the program's -h, its
+// .env.example and both deployment templates are held against [Reader.Settings] by a
+// test.
 //
 // A setting NAME may be given as NAME, as NAME_FILE (a file with the value), or
 // by a secrets source added with [Reader.Overlay], in this order.
@@ -26,13 +26,13 @@ import (
 // Setting describes one setting to whoever has to fill it in.
 type Setting struct {
 	Name string
-	// Meaning is read alone, in lists that are sorted: it begins with a noun and
-	// names what it is about.
+	// Meaning is read alone, in sorted lists: the text begins with a noun and names
+	// its subject.
 	Meaning  string
 	Format   string // what a value looks like, with an example
 	Default  string // value when unset; "" for no default
 	Required bool
-	Secret   bool // never shown, not even in a fault
+	Secret   bool // the value is never shown, not even in a fault
 	// Group is what the setting is listed under: a feature, or what programs
 	// share. "" is the group that [Reader.Group] set last.
 	Group string
@@ -95,8 +95,8 @@ func (r *Reader) Err() error {
 	return errors.Join(r.faults...)
 }
 
-// Settings returns what was asked for, by name, each once and as it was asked for
-// first.
+// Settings returns the settings that were asked for, sorted by name, each once and as
+// it was asked for first.
 func (r *Reader) Settings() []Setting {
 	out := slices.Clone(r.asked)
 	slices.SortStableFunc(out, func(a, b Setting) int { return strings.Compare(a.Name, b.Name) })
@@ -108,8 +108,8 @@ func (r *Reader) Settings() []Setting {
 // as an item of a list, except by a development Reader.
 func (r *Reader) Publish(values ...string) { r.published = append(r.published, values...) }
 
-// Fault records that the value of a setting will not do; the same fault is
-// reported once. The reason must not repeat a secret.
+// Fault records that the value of a setting is invalid; the same fault is reported
+// once. The reason must not repeat a secret.
 func (r *Reader) Fault(name, format string, args ...any) {
 	fault := fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...))
 	if !slices.ContainsFunc(r.faults, func(f error) bool { return f.Error() == fault.Error() }) {
@@ -117,8 +117,8 @@ func (r *Reader) Fault(name, format string, args ...any) {
 	}
 }
 
-// Warn records what an operator should know of a setting that is accepted. The
-// program logs it once it has started.
+// Warn records a warning about a setting that is accepted. The program logs the
+// warnings once it has started.
 func (r *Reader) Warn(name, format string, args ...any) {
 	warning := name + ": " + fmt.Sprintf(format, args...)
 	if !slices.Contains(r.warnings, warning) {
@@ -126,7 +126,7 @@ func (r *Reader) Warn(name, format string, args ...any) {
 	}
 }
 
-// Warnings returns what was recorded with [Reader.Warn].
+// Warnings returns the warnings recorded with [Reader.Warn].
 func (r *Reader) Warnings() []string { return r.warnings }
 
 // Text returns a setting's value, or its default.

@@ -28,8 +28,8 @@ type UserSig struct {
 	ExpiresAt time.Time `json:"expiresAt"` // RFC 3339
 }
 
-// Issue issues a UserSig for anybody but those it is issued to nobody for. Its
-// error is of code Invalid or Forbidden.
+// Issue issues a UserSig for any UserID that is not reserved. Its error is of code
+// Invalid or Forbidden.
 func (a *Accounts) Issue(userID string) (UserSig, error) {
 	if err := a.check(userID); err != nil {
 		return UserSig{}, err
@@ -37,9 +37,9 @@ func (a *Accounts) Issue(userID string) (UserSig, error) {
 	return a.sign(userID, a.Expire)
 }
 
-// IssueTo issues a UserSig for whomever a server names. A user gets one of his
-// own that ends when the proof does that he calls with: nobody prolongs his own
-// session. Agents get none here.
+// IssueTo issues a UserSig for the user whom a server names. A user who calls gets a
+// UserSig of his own, which ends when the proof of the call ends: nobody prolongs his
+// own session. Agents get no UserSig by IssueTo.
 func (a *Accounts) IssueTo(caller api.Caller, userID string) (UserSig, error) {
 	if caller.Server != "" {
 		return a.Issue(userID)
@@ -50,8 +50,9 @@ func (a *Accounts) IssueTo(caller api.Caller, userID string) (UserSig, error) {
 	return a.sign(caller.UserID, min(a.Expire, caller.Expires.Sub(a.now())))
 }
 
-// Prove returns whom a token of the merchant's names, unless no credential may be
-// issued to him. A nil Prover accepts no tokens.
+// Prove returns the user whom a token of the merchant's names, or an error of code
+// Forbidden if no credential may be issued to that user. A nil Prover accepts no
+// tokens.
 func (a *Accounts) Prove(ctx context.Context, p Prover, bans *api.Bans, token string) (Proof, error) {
 	if p == nil {
 		return Proof{}, errTokens

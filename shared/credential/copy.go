@@ -44,13 +44,13 @@ type copyIM interface {
 	ImportMsg(ctx context.Context, m im.ImportedMsg) error
 }
 
-// Copies has a guest who logs in as a customer keep the conversations: the last
+// Copies copies the conversations of a guest who logs in as a customer: the last
 // messages of each are imported between the customer and the same partner.
 //
-// An item in the guest's partition, written once, says whose the guest became; it
-// uses the guest up. The copying behind it is a [process]: it may run twice, at the
-// same time too, since IM recognises an imported message by its numbers and its
-// time, which are those of the guest's message. Copies is safe for concurrent use.
+// An item in the guest's partition, written once, names the customer; a guest becomes
+// one customer only. The copying behind it is a [process]: it may run twice, at the
+// same time too, since IM recognises an imported message by its numbers and its time,
+// which are those of the guest's message. Copies is safe for concurrent use.
 type Copies struct {
 	c       CopiesConfig
 	process *process.Process
@@ -77,7 +77,7 @@ func NewCopies(c CopiesConfig) *Copies {
 	return copies
 }
 
-// Copied is how far the copying for a customer is.
+// Copied is the progress of the copying for a customer.
 type Copied struct {
 	From     string `json:"from"` // the guest
 	Messages int    `json:"messages"`
@@ -93,9 +93,9 @@ type copyRecord struct {
 	Done     bool      `json:"done"`
 }
 
-// Take copies a guest's conversations to a customer. The caller has proven both. It
-// returns nil for a guest whose conversations another customer has. The copying
-// that takes too long or fails is not done, and goes on without the caller.
+// Take copies a guest's conversations to a customer. The caller has proven both. Take
+// returns nil for a guest whose conversations another customer has. A copying that
+// takes too long or fails is continued by a job.
 func (c *Copies) Take(ctx context.Context, guestID, userID string) (*Copied, error) {
 	now := c.c.Now().UTC()
 	if err := c.process.Guard(ctx, guestID, now.Add(time.Minute)); err != nil && !errors.Is(err, kv.ErrConflict) {

@@ -26,8 +26,8 @@ type Guests struct {
 	Expire time.Duration
 	// Remember is how long a guest's token lasts.
 	Remember time.Duration
-	// PerAddress bounds new guests of one client address, Budget all new guests.
-	// Guests that are recognised count for neither.
+	// PerAddress bounds new guests of one client address, Budget all new guests. A
+	// guest who is recognised counts towards neither limit.
 	PerAddress *Limit
 	Budget     *Limit
 	// Proxies are the networks of reverse proxies whose header X-Forwarded-For is

@@ -1,5 +1,5 @@
-// Package credential issues UserSigs over HTTP: who may have which, and how
-// often.
+// Package credential issues UserSigs over HTTP, and decides who may have which
+// UserSig, and how often.
 package credential
 
 import (
@@ -31,11 +31,11 @@ const (
 	Open Mode = "open"
 )
 
-// MaxEmail bounds an e-mail address, in bytes. It becomes nobody's identity: it is
+// MaxEmail bounds an e-mail address, in bytes. An address is never an identity: it is
 // longer than a UserID may be, and anybody can type it.
 const MaxEmail = 254
 
-// Proof is what a token of somebody else's says about a user.
+// Proof is what a verified token says about a user.
 type Proof struct {
 	UserID  string
 	Nick    string // "": unknown
@@ -63,15 +63,15 @@ type Config struct {
 	Shopify *Shopify
 	// Identity verifies the merchant's tokens; nil: they are not accepted.
 	Identity Prover
-	// Desk verifies tokens that agents get from their desk; nil: only servers ask
-	// for agents.
+	// Desk verifies tokens that agents get from their desk; nil: only servers get
+	// UserSigs for agents.
 	Desk Prover
 	// Agents may have UserSigs by POST /agents/usersig, and by no other route.
 	Agents []string
-	// Profiles has IM know nick and face; nil: nothing is imported.
+	// Profiles imports nick and face into IM; nil: nothing is imported.
 	Profiles *Profiles
-	// Copies has guests keep their conversations who become customers; nil: they
-	// do not.
+	// Copies copies the conversations of guests who become customers; nil: nothing is
+	// copied.
 	Copies *Copies
 }
 

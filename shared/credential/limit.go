@@ -32,8 +32,8 @@ const limitShards = 8
 const limitTries = 8
 
 // Take counts a request of a client, or of "all". Its error is of code Throttled
-// beyond the limit, and Unavailable if it cannot be counted: what cannot be counted
-// is not allowed.
+// beyond the limit, and Unavailable if the store cannot count the request: such a
+// request is not allowed.
 func (l *Limit) Take(ctx context.Context, client string) error {
 	now := time.Now
 	if l.Now != nil {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Prefixes of the UserIDs that this package makes. Nobody gets such an id by
-// naming it.
+// Prefixes of the UserIDs that this package makes. No caller gets such an id by naming
+// it.
 const (
 	// GuestPrefix starts the UserID of every guest.
 	GuestPrefix = "g_"

@@ -22,7 +22,7 @@ const (
 	maxFace = 500 // bytes, as IM has it
 )
 
-// Profile is what others see of a user. It is no identity: nothing is found by it,
+// Profile is a user's public profile. It is no identity: no user is looked up by it,
 // and two users may have the same.
 type Profile struct {
 	Nick    string `json:"nick,omitempty"`
@@ -70,13 +70,13 @@ type imAccounts interface {
 	SetPortrait(ctx context.Context, userID string, items ...im.ProfileItem) error
 }
 
-// Profiles writes what is known of users into their accounts at IM, once for each
-// change. It is safe for concurrent use.
+// Profiles writes users' profiles into their accounts at IM, once for each change. It
+// is safe for concurrent use.
 type Profiles struct {
 	Store kv.Store
 	IM    imAccounts
-	// EmailTag is the field of IM's profile for an e-mail address; "": it is kept
-	// by nobody.
+	// EmailTag is the field of IM's profile for an e-mail address; "": addresses are
+	// not stored.
 	EmailTag string
 	Now      func() time.Time // nil: time.Now
 }
@@ -96,9 +96,9 @@ type toldProfile struct {
 	Done bool `json:"done"`
 }
 
-// Set has IM know a user's profile; fields that are empty stay as they are. It
-// fails nobody's login: what fails is in the log, and is done with the next issue
-// for the user.
+// Set writes a user's profile into IM; empty fields leave IM's values unchanged. Set
+// returns no error, so that a login never fails by it: a failure is logged, and the
+// next issue for the user retries.
 func (p *Profiles) Set(ctx context.Context, userID string, want Profile) {
 	if p == nil {
 		return

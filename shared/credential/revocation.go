@@ -15,8 +15,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Revocations is the deny-list: users who get no credentials, and whose credentials
-// of before are void. It is safe for concurrent use.
+// Revocations is the deny-list: users who get no credentials, and whose earlier
+// credentials are void. It is safe for concurrent use.
 type Revocations struct {
 	Store kv.Store
 	// Kick ends a user's logins at IM, and with them the UserSigs in use.

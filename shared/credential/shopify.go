@@ -23,10 +23,10 @@ import (
 // Shopify proves requests that came through the app proxy of a shop, by the query
 // that Shopify signs.
 //
-// Shopify signs keys and values without separators, and it signs what the shopper
-// adds to the URL. Each of the five known parameters must therefore occur exactly
-// once, in a form that cannot run into the next one, and no other may occur but
-// those of ignored. Method, path and body are not signed.
+// Shopify signs keys and values without separators, and it signs what the shopper adds
+// to the URL. Each of the five known parameters must therefore occur exactly once, in
+// a form that cannot run into the next one, and no other parameter may occur except
+// those in ignored. Method, path and body are not signed.
 type Shopify struct {
 	// Secrets are the client secrets of the Shopify app: the current one, and the
 	// one before it while it is being changed.
@@ -67,12 +67,12 @@ type Shopper struct {
 	Customer uint64 // 0: a visitor who is not logged in
 }
 
-// Prove returns who Shopify says is at the shop. The signed query of a customer
-// is accepted once. A visitor's names nobody, is the same for all visitors of a
+// Prove returns the shopper whom Shopify's query names. The signed query of a customer
+// is accepted once. A visitor's query names nobody, is the same for all visitors of a
 // second, and is accepted as long as it is fresh.
 //
-// Its errors are of the codes Unauthenticated, with one message for all reasons,
-// and Unavailable. The log tells the reason.
+// Its errors are of the codes Unauthenticated, with one message for all reasons, and
+// Unavailable. The log has the reason.
 func (s *Shopify) Prove(ctx context.Context, rawQuery string) (Shopper, error) {
 	shopper, signature, reason := s.read(rawQuery)
 	if reason != "" {

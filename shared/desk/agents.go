@@ -130,9 +130,9 @@ func ticketBox(id string) string { return "desk/ticket/" + id }
 // atOnce is how many changes of one request are put into the queue side by side.
 const atOnce = 16
 
-// Changed accepts changes that a desk tells of: each is carried out by a job. A
-// time of the future counts as now. Errors are of the code Invalid, where nothing
-// was accepted, and Unavailable, where some may have been; then all may be sent
+// Changed accepts changes that a desk reports: a job carries out each of them. A time
+// of the future counts as now. Errors are of the code Invalid, where no change was
+// accepted, and Unavailable, where some may have been; a retry may send all of them
 // again.
 func (t *Tickets) Changed(ctx context.Context, changes ...Change) error {
 	now := t.now()

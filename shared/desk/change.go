@@ -8,7 +8,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 )
 
-// What happened to a ticket.
+// Kinds of changes.
 type What string
 
 // The changes. A ticket has one assignee, or none; beside it agents may join and
@@ -25,8 +25,8 @@ const (
 	Undeleted What = "undeleted" //
 )
 
-// Change is something that happened to a ticket at its desk. Desks tell of it
-// twice, late, and out of order: ID tells repeats, and At the order.
+// Change is a change of a ticket at its desk. Desks report changes twice, late, and
+// out of order: ID is the idempotency key, and At gives the order.
 type Change struct {
 	ID       string    `json:"id"` // of the event; at most 128 bytes
 	TicketID string    `json:"ticketId"`
@@ -34,13 +34,13 @@ type Change struct {
 	UserID   string    `json:"userId,omitempty"`
 	Into     string    `json:"into,omitempty"` // the ticket that goes on with it
 	At       time.Time `json:"at"`
-	// Previous is who had the ticket before it was assigned, if the desk says;
-	// of two changes of the same moment it tells which was first, unless they
-	// undo each other. Nobody is "-".
+	// Previous is the assignee before the change, if the desk says so; [Nobody] where
+	// there was none. Previous gives the order of two changes of the same moment,
+	// unless they undo each other.
 	Previous string `json:"previous,omitempty"`
 }
 
-// Nobody stands in Previous for no agent.
+// Nobody in Previous means that no agent had the ticket.
 const Nobody = "-"
 
 const maxChangeID = 128
@@ -113,7 +113,7 @@ type ticket struct {
 	Indexed bool `json:"indexed,omitempty"` // among the tickets of its requester
 }
 
-// Rating is what a requester answered to the survey of a round.
+// Rating is a requester's answer to the survey of a round.
 type Rating struct {
 	Round   int       `json:"round"`
 	Rating  int       `json:"rating"`

@@ -19,9 +19,9 @@ const (
 	maxAnswer   = 1 << 20          // bytes of an answer that are read
 )
 
-// Client is what adapters call their desk with: it bounds time and answers,
-// follows no redirect, which would carry the token elsewhere, and gets a new
-// token when the desk does not take the old one any more.
+// Client is the HTTP client of adapters: it bounds time and answers, follows no
+// redirect, which would carry the token to another host, and gets a new token when the
+// desk no longer accepts the old one.
 type Client struct {
 	Name string // of the desk, for errors
 	// Login gets a token. nil: calls carry Authorization as it is.
@@ -36,10 +36,10 @@ type Client struct {
 	token Token
 }
 
-// Token lets us in.
+// Token authenticates our calls.
 type Token struct {
 	Value string
-	Base  string    // URL that it is good for; "" is the adapter's own
+	Base  string    // URL that the token is valid for; "" is the adapter's own
 	Until time.Time // when to get another
 }
 
@@ -52,7 +52,7 @@ type Call struct {
 	Body   []byte // nil: none
 }
 
-// Answer is what came back, whatever the status.
+// Answer is a desk's answer, whatever the status.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -80,7 +80,7 @@ func (c *Client) Do(ctx context.Context, call Call) (Answer, error) {
 	return c.sendWith(ctx, call, token)
 }
 
-// Plain sends a call as it is, such as the login itself.
+// Plain sends a call without a token, such as the login itself.
 func (c *Client) Plain(ctx context.Context, call Call) (Answer, error) {
 	return c.send(ctx, call, "")
 }
@@ -163,8 +163,8 @@ func (c *Client) unavailable(call Call, cause error) error {
 	return &Error{Op: c.Name + ": " + call.Op, Kind: ErrUnavailable, Cause: cause}
 }
 
-// Unreadable is the error for an answer of good status that is not the desk's:
-// something on the way answered, such as a page about maintenance.
+// Unreadable is the error for an answer of status 2xx that does not come from the
+// desk, such as a proxy's page about maintenance.
 func (c *Client) Unreadable(call Call) error {
 	return c.unavailable(call, errors.New("the answer is not one of the desk's"))
 }
@@ -188,8 +188,8 @@ func (c *Client) Refusal(call Call, a Answer, detail string) error {
 	return e
 }
 
-// Word passes on a desk's code or the name of a field, and nothing else that may
-// stand in its place, for the detail of an error.
+// Word returns s if s is a code of a desk or the name of a field, and "?" otherwise,
+// for the detail of an error.
 func Word(s string) string {
 	const most = 60
 	if len(s) > most || strings.ContainsFunc(s, func(r rune) bool {
@@ -212,8 +212,8 @@ func retryAfter(h http.Header) time.Duration {
 	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 }
 
-// CheckBase returns an error unless s can be the base of a desk's URLs: https or
-// http, a host, at most a path, no slash at the end.
+// CheckBase returns an error unless s can be the base of a desk's URLs: https or http,
+// a host, perhaps a path, no slash at the end.
 func CheckBase(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.HasSuffix(s, "/") {

@@ -1,6 +1,6 @@
-// Package desk joins support tickets and chat groups: who asks for help gets a
-// ticket at the merchant's [Desk] and a group to talk in, and the agents of the
-// ticket come and go in the group as the desk says.
+// Package desk joins support tickets and chat groups: a requester gets a ticket at the
+// merchant's [Desk] and a chat group, and the group's members follow the ticket's
+// agents at the desk.
 //
 // A [Desk] is a port. Its adapters are zendesk and salesforce, and both pass the
 // suite of desktest, against fakes of both desks.
@@ -16,24 +16,24 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
-// The errors of a Desk, each of an [*Error]. Test with errors.Is. Anything else
-// is the context's own, possibly wrapped; the outcome is unknown then.
+// The errors of a Desk, each of an [*Error]. Test with errors.Is. Any other error is
+// the context's own, possibly wrapped; the outcome of the call is unknown then.
 var (
 	// ErrNotFound: the desk has no such ticket.
 	ErrNotFound = errors.New("no such ticket")
-	// ErrRefused: the desk does not take this; the same again fails again.
-	// Nothing was changed.
+	// ErrRefused: the desk refuses the call, and would refuse a retry. Nothing was
+	// changed.
 	ErrRefused = errors.New("refused")
-	// ErrAccess: the desk does not let us in, or not do this; an operator must
-	// act. Nothing was changed.
+	// ErrAccess: the desk rejects our credentials or their permissions; an operator
+	// must act. Nothing was changed.
 	ErrAccess = errors.New("no access")
-	// ErrUnavailable: no answer, or "later". It may have been done: the same
-	// call may be repeated, after Error.RetryAfter if that is set.
+	// ErrUnavailable: no answer, or an answer that asks for a retry. The call may have
+	// worked: retry the same call, after Error.RetryAfter if that is set.
 	ErrUnavailable = errors.New("unavailable")
 )
 
-// Error is a call that a desk did not do. Its text has no secret, no URL, and
-// nothing of what a ticket says.
+// Error is a call that failed at a desk. Its text contains no secret, no URL, and no
+// text of a ticket.
 type Error struct {
 	Op         string // what was tried, as "zendesk: create"
 	Kind       error  // one of the errors above
@@ -93,15 +93,15 @@ const (
 // keyPrefix begins every key, so that a desk's other tickets are known by theirs.
 const keyPrefix = "im-"
 
-// IsKey reports whether a ticket's external id is a key of ours.
+// IsKey reports whether a ticket's external id has the form of [Ticket.Key].
 func IsKey(externalID string) bool {
 	return len(externalID) > len(keyPrefix) && strings.EqualFold(externalID[:len(keyPrefix)], keyPrefix)
 }
 
-// Ticket is what somebody asks.
+// Ticket is a request for help.
 type Ticket struct {
-	// Key is our own name of the ticket, which the desk keeps as its external
-	// id. Desks compare it without regard to case.
+	// Key is our idempotency key of the ticket, which the desk keeps as the ticket's
+	// external id. Desks compare it without regard to case.
 	Key     string `json:"key"`
 	Subject string `json:"subject"`
 	Text    string `json:"text"`
@@ -109,8 +109,9 @@ type Ticket struct {
 	Email   string `json:"email,omitempty"` // of the requester
 	// FollowUp is the id of the closed ticket that this one follows, if any.
 	FollowUp string `json:"followUp,omitempty"`
-	// Internal: only the people of the desk read it, nobody is notified, and it is
-	// solved from the start. It holds what the ticket that it follows takes no more.
+	// Internal: only the people of the desk read the ticket, nobody is notified, and
+	// the ticket is solved from the start. An internal ticket holds notes that the
+	// closed ticket before it no longer takes.
 	Internal bool `json:"internal,omitempty"`
 }
 
@@ -119,60 +120,59 @@ const MaxNote = 60_000
 
 // File is a plain text file for a Note.
 type File struct {
-	// Key names the file among those of its ticket. Giving the same file again does
-	// no harm.
+	// Key names the file among those of its ticket. Adding the same file again is a
+	// no-op.
 	Key  string
 	Name string // as people see it, with its ending
 	Text string
 }
 
-// Note is something that only the people of the desk read; the requester never
-// does.
+// Note is a text for the people of the desk; the requester cannot read it.
 type Note struct {
 	// Key names the note among those of its ticket: lower-case letters, digits and
-	// hyphens, at most 40. A ticket gets one note of a Key, however often it is
-	// given. "" is for notes that may come twice.
+	// hyphens, at most 40. Notes of a ticket are deduplicated by Key; notes with the
+	// Key "" are not.
 	Key   string
 	Title string
 	Text  string   // at most MaxNote characters
 	Files []string // what AddFile returned, in order
 
-	// Rating is the requester's answer to the survey, from 1 to 5, with what he
-	// wrote beside it; 0: none.
+	// Rating is the requester's answer to the survey, from 1 to 5, with the
+	// requester's comment; 0: none.
 	Rating  int
 	Comment string
 }
 
-// Update changes a ticket. Zero fields leave it as it is.
+// Update is a change of a ticket. Zero fields change nothing.
 type Update struct {
 	Assignee string // who is to have it
 	Status   What   // Solved or Reopened
 }
 
-// Desk is where tickets live. It is safe for concurrent use.
+// Desk is a support desk. It is safe for concurrent use.
 type Desk interface {
-	// Create makes a ticket and returns the desk's id of it, or finds the one
-	// that was made with this key and the same content a short time ago. Desks
-	// forget keys, the first after two hours: after one hour ask Find before.
-	// Errors are ErrRefused, also where the desk needs no internal tickets because its
-	// closed ones take notes, ErrAccess and ErrUnavailable.
+	// Create makes a ticket and returns the desk's id of it, or the id of the ticket
+	// that was made with this key and the same content a short time ago. Desks forget
+	// keys, the first after two hours: call Find before a retry that is over an hour
+	// late. Errors are ErrRefused, also where the desk needs no internal tickets
+	// because its closed ones take notes, ErrAccess and ErrUnavailable.
 	Create(ctx context.Context, t Ticket) (id string, err error)
 	// Find returns the id of the ticket with this key. Errors are ErrNotFound,
 	// ErrRefused where the desk has several, ErrAccess and ErrUnavailable.
 	Find(ctx context.Context, key string) (id string, err error)
-	// Link tells a ticket which chat group it has; telling it again does no
-	// harm. Errors are all four.
+	// Link writes the ticket's chat group into the ticket. Repeating Link is a no-op.
+	// Errors are all four.
 	Link(ctx context.Context, id, groupID string) error
 
-	// Update changes a ticket; the same again does no harm. Errors are all four,
+	// Update changes a ticket. Repeating an update is a no-op. Errors are all four,
 	// ErrRefused for a ticket that is closed for good.
 	Update(ctx context.Context, id string, u Update) error
-	// AddFile keeps a file for a note, and returns how the note is to name it.
+	// AddFile stores a file for a note, and returns the file's name for [Note.Files].
 	// Errors are all four.
 	AddFile(ctx context.Context, id string, f File) (handle string, err error)
-	// AddNote adds a note, if the ticket has none of its Key. It notifies nobody and
-	// changes no status. Errors are all four, ErrRefused for a ticket that is closed
-	// for good.
+	// AddNote adds a note, unless the ticket has a note of its Key. AddNote notifies
+	// nobody and changes no status. Errors are all four, ErrRefused for a ticket that
+	// is closed for good.
 	AddNote(ctx context.Context, id string, n Note) error
 }
 

@@ -6,9 +6,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 )
 
-// OpenFor opens a ticket for a user whom a robot cannot help, and returns the
-// ticket's id and its group. The same key opens the same ticket, whatever the text is: a
-// model that is asked anew after a crash sums up in other words. Errors are those of Open.
+// OpenFor opens a ticket for a user whom a robot cannot help, and returns the ticket's
+// id and its group. The same key opens the same ticket, whatever the text is: after a
+// crash the model's summary has other words. Errors are those of Open.
 func (t *Tickets) OpenFor(ctx context.Context, key, userID, subject, text string) (ticketID, groupID string, err error) {
 	asked := Asked{UserID: userID, Ticket: Ticket{Subject: cut(subject, MaxSubject), Text: cut(text, MaxText), Name: cut(userID, MaxName)}, sameKey: true}
 	if err := asked.check(api.Caller{Server: "robot"}); err != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Hours are when agents are there. nil means always.
+// Hours are the business hours of agents. nil means always.
 type Hours struct {
 	zone *time.Location
 	week [7][]span
@@ -126,7 +126,7 @@ func (h *Hours) zoneOr(name string) *time.Location {
 // horizon is how many days ahead an opening is looked for.
 const horizon = 400
 
-// Open reports whether somebody is there at a time.
+// Open reports whether a time is within the hours.
 func (h *Hours) Open(at time.Time) bool {
 	if h == nil {
 		return true
@@ -142,8 +142,8 @@ func (h *Hours) Open(at time.Time) bool {
 	return false
 }
 
-// Next returns when somebody is there the next time, from a time at which nobody
-// is. It is false if that is more than a year away.
+// Next returns the next begin of business hours after a time outside of them. It is
+// false if that is more than a year away.
 func (h *Hours) Next(at time.Time) (next time.Time, known bool) {
 	if h.Open(at) {
 		return at, true

@@ -107,14 +107,14 @@ func requestPartition(key string) string { return "desk/request/" + key }
 
 var errBusy = fault.New(fault.Conflict, "this request is being worked on; ask again").After(2 * time.Second)
 
-// Open makes a ticket with its group. The same caller with the same name for the
-// request, or within an hour with the same content and no name, gets the first
-// answer again, for 90 days.
+// Open makes a ticket with its group. The same caller with the same idempotency key,
+// or within an hour with the same content and no key, gets the first answer again, for
+// 90 days.
 //
-// Whatever fails is tried again by Sweep, and by whoever asks again: an error of
-// the codes Unavailable, Upstream and Timeout leaves a request that goes on. The
-// others are final: Invalid, with what the desk does not take; Conflict while
-// another works on it; IdempotencyMismatch where the name stood for something else.
+// After an error of the codes Unavailable, Upstream and Timeout the request goes on: a
+// job retries it, and so does a retry of the caller. The other codes are final:
+// Invalid, with the fields that the desk refuses; Conflict while another process works
+// on the request; IdempotencyMismatch where the key was used for another request.
 func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, asked Asked) (Opened, error) {
 	key, hash, err := t.keyOf(ctx, caller, name, asked)
 	if err != nil {

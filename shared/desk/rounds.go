@@ -20,13 +20,14 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Closings has groups looked at again that waited for their requester's last word.
+// Closings is the process that checks the groups of solved tickets once their time for
+// the requester's last word has passed.
 var Closings = process.Name{Agenda: "ticket-closings", Job: "ticket.closing", Lane: queue.Slow}
 
 const (
 	// BestRating is the best answer to a survey; the worst is 1.
 	BestRating = 5
-	// MaxComment bounds what a requester writes beside it, in characters.
+	// MaxComment bounds the comment of an answer, in characters.
 	MaxComment = 2000
 )
 
@@ -107,8 +108,8 @@ func (t *Tickets) askSurvey(ctx context.Context, r recording) error {
 	})
 }
 
-// Register adds the callback by which a requester answers a survey, comes back to
-// a ticket that was solved, and is told that nobody is there.
+// Register adds the rule of requesters' messages in a ticket's group: answers to a
+// survey, the reopening of a solved ticket, and the notice outside business hours.
 func (t *Tickets) Register(m *callback.Mux) {
 	about := t.conf.IsGroup
 	if about == nil {

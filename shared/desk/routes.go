@@ -17,15 +17,15 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 )
 
-// Webhook is how a desk tells us what happens to its tickets, in its own words.
+// Webhook is a desk's webhook about changes of its tickets.
 type Webhook interface {
 	// Check returns a fault unless the request comes from the desk.
 	Check(h http.Header, body []byte) error
-	// Read returns the changes that the body tells of. Its errors are faults.
+	// Read returns the changes in a body. Its errors are faults.
 	Read(h http.Header, body []byte) ([]Change, error)
 }
 
-// Doors are who may call the routes of [Tickets].
+// Doors say who may call the routes of [Tickets].
 type Doors struct {
 	Gate    *api.Gate // users and servers
 	Origins []string  // web pages that may ask for a ticket
@@ -36,8 +36,8 @@ type Doors struct {
 
 	// Webhook receives at POST /zendesk/events; nil: there is no such route.
 	Webhook Webhook
-	// Org lets the desk call the routes that servers may call, if it proves itself
-	// otherwise than they do; nil: servers alone.
+	// Org authenticates the desk, which may then call the routes of servers, in
+	// another way than by an API key; nil: servers alone may call those routes.
 	Org func(h http.Header, body []byte) error
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// IM is what tickets need of IM's REST API; [*im.Client] has it. All of it may be
-// repeated.
+// IM is the part of IM's REST API that tickets use; [*im.Client] implements it. Every
+// call may be retried.
 type IM interface {
 	ImportAccount(ctx context.Context, a im.Account) error
 	CreateGroup(ctx context.Context, g im.NewGroup) (im.Created, error)
@@ -27,8 +27,8 @@ type IM interface {
 	DeleteGroupMembers(ctx context.Context, groupID string, ids []string, reason string, silence bool) (done int, err error)
 }
 
-// Sender sends a message to a group once, however often it is asked to for the
-// same event; [*once.Sender] does.
+// Sender sends a message to a group once, however often it is called with the same
+// event; [*once.Sender] implements it.
 type Sender interface {
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
 }
@@ -45,31 +45,33 @@ type Config struct {
 	GroupPrefix string
 	// IDPrefix begins the id of every ticket of the desk; "": none does.
 	IDPrefix string
-	// IsGroup reports whether a group may be a ticket's, by its id alone, where the
-	// desk and so the prefixes are not known: at a router. nil: by the prefixes.
+	// IsGroup reports, by the GroupID alone, whether a group may be a ticket's. It is
+	// for a router, which does not know the desk's prefixes. nil: by the prefixes.
 	IsGroup func(groupID string) bool
-	// Greeter is the account that greets, which must exist: an admin does.
+	// Greeter is the UserID that sends the greeting. The account must exist; the app's
+	// admin works.
 	Greeter  string
-	Greeting string // what it says; "": nothing
-	// KeepClosed leaves the group of a closed ticket to its requester, with all
-	// that was said in it. Otherwise it is dissolved, and made anew if the ticket
-	// is reopened.
+	Greeting string // text of the greeting; "": no greeting
+	// KeepClosed keeps the group of a closed ticket, with its requester and its
+	// history. Otherwise the group is dissolved, and made anew if the ticket is
+	// reopened.
 	KeepClosed bool
 
-	// QueueNotice tells who waits for an agent his place, which stands for {place};
-	// "": nothing.
+	// QueueNotice is the notice with a requester's place in the queue, for {place};
+	// "": no notice.
 	QueueNotice string
-	// Hours are when agents are there, nil: always. Away is what is said outside
-	// them, once until they come back, which stands for {back}; "": nothing.
+	// Hours are the business hours of agents; nil: always. Away is the notice outside
+	// the hours, sent once until the next begin of hours, which replaces {back}; "":
+	// no notice.
 	Hours *Hours
 	Away  string
-	// Survey asks the requester of a solved ticket how it was; "": nothing.
+	// Survey is the question to the requester of a solved ticket; "": no survey.
 	Survey string
-	// Linger is how long the group of a solved ticket waits for its requester's last
-	// word. A closed one has had it.
+	// Linger is how long the group of a solved ticket is kept for the requester's last
+	// word. The group of a closed ticket is not kept for it.
 	Linger time.Duration
-	// ClosedIsSolved: what the desk calls closed may be reopened, so it counts as
-	// solved.
+	// ClosedIsSolved: a ticket that the desk calls closed may be reopened, so it
+	// counts as solved.
 	ClosedIsSolved bool
 
 	Now func() time.Time // nil: time.Now
@@ -87,11 +89,11 @@ type Tickets struct {
 	now      func() time.Time
 }
 
-// Requests has requests continued that were left half done.
+// Requests is the process that continues requests for tickets.
 var Requests = process.Name{Agenda: "tickets", Job: "ticket.request", Lane: queue.Slow}
 
-// New makes Tickets, and lets Jobs know how to carry out theirs. Without Jobs they
-// can be registered and do nothing.
+// New makes Tickets, and registers the handlers of their jobs with Jobs. Without Jobs,
+// Tickets can be registered, for a router that forwards the callbacks, and do nothing.
 func New(conf Config) *Tickets {
 	if conf.Now == nil {
 		conf.Now = time.Now

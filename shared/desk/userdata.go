@@ -2,7 +2,7 @@ package desk
 
 import "github.com/backchannel-im/backchannel/shared/userdata"
 
-// UserData is what the rule keeps of a user.
+// UserData lists the records that the rule keeps of a user.
 var UserData = userdata.Source{Feature: "desk", Of: func(userID string) userdata.Holding {
 	return userdata.Holding{
 		Places:    []userdata.Place{{Partition: userPartition(userID)}},

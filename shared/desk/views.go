@@ -16,7 +16,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Status is what a ticket is to those who talk in its group.
+// Status is the state of a ticket as the members of its group see it.
 type Status string
 
 // The statuses.
@@ -28,7 +28,7 @@ const (
 	StatusDeleted  Status = "deleted"
 )
 
-// View is a ticket as our routes show it.
+// View is the view of a ticket in our routes.
 type View struct {
 	TicketID  string      `json:"ticketId"`
 	GroupID   string      `json:"groupId"`
@@ -37,12 +37,12 @@ type View struct {
 	UserID    string      `json:"userId"`
 	Assignee  *string     `json:"assignee"` // null: nobody
 	Agents    []string    `json:"agents"`
-	Place     *int        `json:"place"` // among those that wait, 1 is next; null: it does not wait, or far behind
+	Place     *int        `json:"place"` // in the queue, 1 is next; null: not waiting, or far behind
 	CreatedAt *time.Time  `json:"createdAt"`
 	Rating    *RatingView `json:"rating"` // null: none
 }
 
-// RatingView is an answer to the survey as our routes show it.
+// RatingView is the view of an answer to the survey in our routes.
 type RatingView struct {
 	Rating  int       `json:"rating"`
 	Comment string    `json:"comment"`
@@ -132,8 +132,8 @@ func (t *Tickets) index(ctx context.Context, userID, groupID, id string, since t
 	return err
 }
 
-// Of returns the tickets of a requester, the newest first, and where the next page
-// begins.
+// Of returns the tickets of a requester, the newest first, and the cursor of the next
+// page, "" at the end.
 func (t *Tickets) Of(ctx context.Context, userID string, page api.Page) (list []View, next string, err error) {
 	list = []View{}
 	items, err := t.store.List(ctx, userPartition(userID), kv.Range{Reverse: true, After: page.After, Limit: page.Limit})

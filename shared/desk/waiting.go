@@ -143,8 +143,8 @@ type placeJob struct {
 	First    bool   `json:"first,omitempty"` // the ticket itself may have told it
 }
 
-// Places returns what makes jobs for those whose place among the waiting has
-// changed, at most one a minute for each. It is for the clock; sweeps may overlap.
+// Places returns a task of the clock, which enqueues a job for each requester whose
+// place in the queue has changed, at most one a minute for each. Sweeps may overlap.
 func Places(store kv.Store, jobs *queue.Ledger, now func() time.Time) func(ctx context.Context) error {
 	if now == nil {
 		now = time.Now

@@ -1,14 +1,13 @@
-// Package doctor lets an operator see whether a deployment is wired right. The
+// Package doctor lets an operator check the configuration of a deployment. The
 // operator's tool, imctl doctor, opens a check over HTTP, sends itself a message
-// through IM's REST API, and reads what became of it: whether the store kept the
-// check, whether the job came to a worker, whether IM's callback came back.
+// through IM's REST API, and reads the result: whether the store kept the check,
+// whether a worker got the job, whether IM called back.
 //
-// Beside that the package keeps note of what arrives at all: the latest callback of
-// each command, at most once an hour and instance, so that a busy app pays nothing
-// for it, and the latest tick, every ten minutes. Why requests are not believed to
-// be IM's is noted while a check is open and at no other time, since anybody may
-// send such requests. What two instances write at the same moment is the same, so a
-// lost race is no loss.
+// The package also records what arrives: the latest callback of each command, at most
+// once an hour and instance, so that a busy app pays nothing for it, and the latest
+// tick, every ten minutes. The reasons for which requests fail authentication are
+// recorded only while a check is open, since anybody may send such requests. Two
+// instances write the same record at the same moment, so a lost race is harmless.
 package doctor
 
 import (
@@ -62,8 +61,8 @@ type note struct {
 	ByClient time.Time `json:"byClient,omitzero"`
 }
 
-// Notes writes what arrives. It implements [callback.Watcher] and is safe for
-// concurrent use.
+// Notes records the callbacks that arrive. It implements [callback.Watcher] and is
+// safe for concurrent use.
 type Notes struct {
 	store kv.Store
 	now   func() time.Time
@@ -89,8 +88,8 @@ func (n *Notes) Arrived(ctx context.Context, q callback.Query) {
 	n.note(ctx, memo, arrived+q.Command, !q.ByREST())
 }
 
-// Refused implements [callback.Watcher]. Without an open check it writes nothing,
-// and asks the store at most once every ten seconds.
+// Refused implements [callback.Watcher]. Without an open check Refused writes nothing,
+// and reads the store at most once every ten seconds.
 func (n *Notes) Refused(ctx context.Context, why *callback.Reason) {
 	now := n.now()
 	n.mu.Lock()
@@ -225,14 +224,14 @@ func complete(ctx context.Context, store kv.Store, id, part string, now time.Tim
 	return true, err
 }
 
-// Config is what the routes need.
+// Config makes the routes.
 type Config struct {
 	Store kv.Store
 	// Jobs is nil where the deployment has no QUEUE_URL.
 	Jobs *queue.Ledger
 	// SDKAppID is 0 where the program does not know it.
 	SDKAppID uint32
-	// Wanted are the commands that rules want; with none, nobody hears callbacks.
+	// Wanted are the callback commands that rules have registered for.
 	Wanted []string
 	Now    func() time.Time // nil: time.Now
 }
@@ -241,10 +240,10 @@ type Config struct {
 type Opened struct {
 	CheckID  string `json:"checkId"`
 	SDKAppID uint32 `json:"sdkAppId"`
-	// Queue says whether the deployment has a queue; the check's job is then on its
-	// way.
+	// Queue says whether the deployment has a queue, in which case the check's job was
+	// enqueued.
 	Queue bool `json:"queue"`
-	// QueueError is why the job could not be put, "" if it was.
+	// QueueError is why the job could not be enqueued, "" if it was.
 	QueueError string    `json:"queueError,omitempty"`
 	Now        time.Time `json:"now"` // by the deployment's clock
 }
@@ -257,7 +256,7 @@ type Arrival struct {
 	ByClient time.Time `json:"byClient,omitzero"`
 }
 
-// Refusal is the note of one reason why requests are not believed to be IM's.
+// Refusal records one reason for which requests failed authentication.
 type Refusal struct {
 	Reason string    `json:"reason"`
 	Last   time.Time `json:"last"`
@@ -271,14 +270,14 @@ type State struct {
 	// Ticked is when the clock ticked last, to ten minutes.
 	Ticked time.Time `json:"ticked,omitzero"`
 	Now    time.Time `json:"now"`
-	// Arrivals has every command that a rule wants or that came, and when it came
-	// last, to the hour.
+	// Arrivals lists every command that a rule wants or that arrived, with the time of
+	// its last arrival, to the hour.
 	Arrivals []Arrival `json:"arrivals"`
 	Refusals []Refusal `json:"refusals"`
 }
 
-// Routes adds POST /doctor/checks and GET /doctor/checks/{id}, for servers alone,
-// and the handler of the check's job.
+// Routes adds POST /doctor/checks and GET /doctor/checks/{id}, for servers alone, and
+// registers the handler of the check's job.
 func Routes(mux *http.ServeMux, gate *api.Gate, conf Config) {
 	if conf.Now == nil {
 		conf.Now = time.Now

@@ -1,5 +1,5 @@
-// Package due remembers what is to happen later, or is to be looked at again
-// should the process die now.
+// Package due schedules work for a later time, such as a check that repairs what a
+// dead process left half done.
 //
 //	agenda := due.New(store, "lotteries", nil)
 //	err := agenda.Put(ctx, roomID, drawAt, nil)  // before the commit it guards
@@ -83,9 +83,9 @@ func New(store kv.Store, name string, now func() time.Time) *Agenda {
 	return &Agenda{store: store, name: name, now: now}
 }
 
-// Put sets when an entry is due and what it says, whether or not there is one
-// with this id; a time in the past is now. Repeat it after an error: the entry
-// may be there or not. Errors are ErrInvalid, those of [kv.Store.Commit] and the
+// Put sets the time and the body of an entry, whether or not there is an entry with
+// this id; a time in the past is now. Retry Put after an error: the entry may have
+// been stored or not. Errors are ErrInvalid, those of [kv.Store.Commit] and the
 // context's own.
 func (a *Agenda) Put(ctx context.Context, id string, at time.Time, body []byte) error {
 	switch {
@@ -100,11 +100,11 @@ func (a *Agenda) Put(ctx context.Context, id string, at time.Time, body []byte) 
 	return a.change(ctx, id, func(p place) ([]kv.Write, error) { return p.move(retry.Latest(at, a.now()), r) })
 }
 
-// Remove takes an entry off. One that is not there is no error.
+// Remove removes an entry. Removing an entry that does not exist is a no-op.
 //
-// It takes off whatever has the id. Where several operations share an id (a
-// room's next fold), one may have put it for itself a moment ago: leave the
-// entry to Sweep then, which takes off only what it handed out.
+// Remove removes the entry of this id whoever put it. Where several operations share
+// an id (a room's next fold), another operation may have put the entry a moment ago:
+// leave the entry to Sweep then, which removes only what it handed out.
 func (a *Agenda) Remove(ctx context.Context, id string) error {
 	return a.change(ctx, id, func(p place) ([]kv.Write, error) { return p.clear(), nil })
 }

@@ -14,7 +14,7 @@
 //		return &faas.App{HTTP: mail.Handler(store)}, nil
 //	}
 //
-// Main looks at the environment, as the platforms prescribe it:
+// Main recognises the platform by its environment variables:
 //
 //   - AWS_LAMBDA_RUNTIME_API: a Lambda function. HTTP API (payload 2.0),
 //     function URL and REST API events become requests, an SQS batch becomes
@@ -25,22 +25,21 @@
 //   - neither: a listener on PORT, which is both a local process and a Tencent
 //     web function.
 //
-// What a handler may rely on everywhere: the request's path and query are those
-// the caller sent, its RemoteAddr is the address the platform vouches for (never
-// X-Forwarded-For), its context carries the request id ([fault.RequestID]) and
-// ends shortly before the platform would stop the function, leaving time to
-// answer. A panic is logged with its stack and answered with a bland 500. Each
-// request, job and tick leaves one line in the log, with the route's template
-// and never the path or query. GET /healthz is answered here.
+// What a handler may rely on everywhere: the request's path and query are those the
+// caller sent, its RemoteAddr is the address the platform vouches for (never
+// X-Forwarded-For), its context carries the request id ([fault.RequestID]) and ends
+// shortly before the platform would stop the function, leaving time to answer. A panic
+// is logged with its stack and answered with a bland 500. Each request, job and tick
+// leaves one line in the log, with the route's template and never the path or query.
+// This package answers GET /healthz.
 //
 // A Tencent event function cannot answer with a binary body nor set two
 // cookies, and its function URL loses the bytes of a binary request. Such an
 // answer becomes a 500 that the log explains, as does one over the platforms'
 // 6 MiB. A Tencent web function can do both.
 //
-// What it may not rely on: the platforms freeze a function once it has
-// answered, so nothing may run past the answer; and nobody promises to call
-// Close, on a platform nobody does.
+// A handler must not rely on time after its answer, since the platforms freeze a
+// function then, nor on a call of Close, which no platform makes.
 package faas
 
 import (
@@ -60,38 +59,37 @@ import (
 // error instead. ctx ends when the process stops.
 type Build func(ctx context.Context, set *config.Reader) (*App, error)
 
-// App is what a function does. Leave nil what it does not do; an event of that
-// kind is then refused and logged.
+// App is what a function does. A nil field is a kind of event that the function does
+// not handle: such an event is refused and logged.
 type App struct {
 	// HTTP answers requests. The log's route templates are the patterns of a
-	// [http.ServeMux]; what stands before the mux must hand it the request it
-	// got, for a copy takes the pattern away with it.
+	// [http.ServeMux]; middleware before the mux must pass on the very request that it
+	// got, since the mux sets the pattern in that request.
 	HTTP http.Handler
-	// Job does one queued job. The platform repeats a job whose error is not
-	// nil. Jobs of one SQS batch are done one after the other.
+	// Job does one queued job. The platform retries a job whose error is not nil. Jobs
+	// of one SQS batch are done one after the other.
 	Job func(ctx context.Context, body []byte) error
-	// Tick does what is due. The platform's schedule calls it; a listener calls
-	// it once at start and then every minute. The platform repeats a tick whose
-	// error is not nil.
+	// Tick does what is due. The platform's schedule calls it; a listener calls it
+	// once at start and then every minute. The platform retries a tick whose error is
+	// not nil.
 	Tick func(ctx context.Context) error
 	// Run works in the background and returns when ctx ends. Only a listener
 	// runs it; an error before that stops the process.
 	Run func(ctx context.Context) error
-	// Close releases what Build opened. A listener calls it after the last request
-	// and after Run; on a platform it is called where Stale had the app built anew.
+	// Close releases what Build opened. A listener calls it after the last request and
+	// after Run; on a platform Close is called only after Stale had the app rebuilt.
 	Close func() error
-	// Stale reports whether settings that the app was built from have changed since.
-	// On a platform it is asked beside an invocation, every five minutes at the most;
-	// if it is so, Build builds the app anew. nil: they never do.
+	// Stale reports whether settings have changed since the app was built from them.
+	// On a platform Stale is called beside an invocation, every five minutes at the
+	// most; if it returns true, Build builds the app anew. nil: settings never change.
 	Stale func(ctx context.Context) (bool, error)
 }
 
-// Main builds the function and serves it on the platform it finds itself on. It
-// never returns. Settings that will not do are all printed and end the process
-// with status 2, anything else that keeps it from starting with status 1. An
-// event function on Tencent reports both at its first invocation instead, since
-// the platform may deliver the environment only then; it tries again with the
-// next one.
+// Main builds the function and serves it on the present platform. It never returns.
+// Main prints all invalid settings and ends the process with status 2; any other
+// failure at start ends it with status 1. An event function on Tencent reports both at
+// its first invocation instead, since the platform may deliver the environment only
+// then, and retries with the next invocation.
 //
 // Off the platforms, -h prints what can be set and -settings the same as JSON.
 func Main(name string, build Build) {

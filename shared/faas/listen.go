@@ -137,10 +137,10 @@ func announce(msg string, attrs ...slog.Attr) {
 	_ = slog.Default().Handler().Handle(context.Background(), r)
 }
 
-// Front is h with what every deployable has around it on a listener: GET /healthz,
-// a request id, one log line a request, and a bland answer to a panic; and GET
-// /metrics, which only a listener has: an instance of a platform's function would
-// tell of itself alone.
+// Front wraps h as on a listener: it adds GET /healthz, a request id, one log line a
+// request, a general answer after a panic, and GET /metrics. Only a listener has GET
+// /metrics, since one instance of a platform's function would report its own metrics
+// only.
 func Front(name string, h http.Handler) http.Handler {
 	front := server{name, h}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,6 @@
-// Package fault gives an error its two audiences: a [Code] for programs and a
-// sentence for people. Whatever carries no code is internal: logged whole,
-// shown as a bland sentence.
+// Package fault gives an error its two audiences: a [Code] for programs and a sentence
+// for people. An error without a code is internal: the log has its whole text, the
+// caller a general sentence.
 //
 // Errors that mean the same on every route carry their code from where they
 // arise: the sentinels of packages kv and queue are made with [Sentinel], and the
@@ -52,7 +52,7 @@ const (
 	AttachmentsRevoked  Code = "attachments_revoked"   // 409: the mail's attachments were taken back
 	Unclaimed           Code = "attachments_unclaimed" // 409: claim the mail's attachments first
 	GameRefused         Code = "game_refused"          // 409: the game's server refuses it: items are missing, or there is no room for them
-	NotConfigured       Code = "not_configured"        // 501: a setting that this needs is not given
+	NotConfigured       Code = "not_configured"        // 501: a setting that the request needs is not given
 	IdempotencyMismatch Code = "idempotency_mismatch"  // 422: the Idempotency-Key stands for another request
 )
 
@@ -144,9 +144,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.cause }
 
-// Of returns the public face of any error: the first [Error] in its chain if
-// there is one, Timeout for a deadline that passed, Unavailable for a context
-// that was cancelled, otherwise Internal with a bland sentence.
+// Of returns the public face of any error: the first [Error] in its chain if there is
+// one, Timeout for a deadline that passed, Unavailable for a context that was
+// cancelled, otherwise Internal with a general sentence.
 func Of(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e

@@ -4,9 +4,9 @@ import "context"
 
 type requestIDKey struct{}
 
-// WithRequestID returns a context that carries the id under which the platform
-// knows the present request or job. An answer and the log name it, so that one
-// leads to the other.
+// WithRequestID returns a context that carries the id under which the platform knows
+// the present request or job. Answers and log lines carry that id, so that an answer
+// leads to its log lines.
 func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, id)
 }

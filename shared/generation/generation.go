@@ -1,15 +1,16 @@
-// Package generation tells the lives of a group apart. IM lets a GroupID be used
-// again after the group was dissolved, and MsgSeq then starts from 1 anew: what
-// is kept about a group belongs to one life of it, its generation.
+// Package generation tells groups apart that had the same GroupID one after the other.
+// IM lets a GroupID be used again after the group was dissolved, and MsgSeq then
+// starts from 1 anew: each record about a group belongs to one generation of the
+// group.
 //
 //	g, err := registry.Seen(ctx, e.GroupID, generation.Sent(e.MsgTime, e.EventTime), false)
 //	partition := fmt.Sprintf("roomstats/%d/%s", g.Number, e.GroupID)
 //
-// Generations begin with the callback Group.CallbackAfterCreateGroup and end
-// with Group.CallbackAfterGroupDestroyed. Each of them may be late, come twice or
-// be lost: an event that is newer than the end of the latest generation begins
-// another, and a create callback that comes later finds it. Where both were
-// lost, the two lives of a group are one to this package.
+// Generations begin with the callback Group.CallbackAfterCreateGroup and end with
+// Group.CallbackAfterGroupDestroyed. Both callbacks may be late, come twice or be
+// lost: an event that is newer than the end of the latest generation begins another,
+// and a create callback that comes later finds that generation. Where both callbacks
+// were lost, this package takes the two generations for one.
 package generation
 
 import (
@@ -40,19 +41,20 @@ const (
 	tries = 8
 )
 
-// FreshSeq is up to which MsgSeq a message's generation is to be asked for
-// freshly. IM starts a group's numbers from 1 and takes 40 messages a second, so
-// an instance that has not heard of a new generation for a second has missed less.
+// FreshSeq is the highest MsgSeq for which [Registry.Seen] is to be called with fresh.
+// IM starts a group's numbers from 1 and takes 40 messages a second, so an instance
+// that has not heard of a new generation for a second has missed less.
 const FreshSeq = 256
 
-// Generation is one life of a group.
+// Generation is the time from a group's creation to its end.
 type Generation struct {
-	// Number counts a group's generations from 1. It is 0 for what happened
-	// before the first that is known.
+	// Number counts a group's generations from 1. Number is 0 for events before the
+	// first known generation.
 	Number int64
-	// Since is when it began, or the first event known of it. Zero: unknown.
+	// Since is when the generation began, or the time of its first known event. Zero:
+	// unknown.
 	Since time.Time
-	// Until is when the group was dissolved. Zero: it exists, as far as known.
+	// Until is when the group was dissolved. Zero: no end is known.
 	Until time.Time
 }
 
@@ -142,10 +144,10 @@ func (r *Registry) Destroyed(ctx context.Context, groupID string, at time.Time) 
 	return err
 }
 
-// Seen returns the generation that an event of a group belongs to. Where the
-// event shows that there is one nobody has told of, it begins it. Without fresh
-// the answer may be a second old: ask freshly for what the first messages of a
-// generation bring. Errors are the store's.
+// Seen returns the generation that an event of a group belongs to. Where the event
+// shows that a generation exists whose create callback has not arrived, Seen begins
+// that generation. Without fresh the answer may be a second old: set fresh for
+// messages up to [FreshSeq]. Errors are the store's.
 func (r *Registry) Seen(ctx context.Context, groupID string, m Moment, fresh bool) (Generation, error) {
 	if !fresh {
 		if lives, ok := r.cached(groupID); ok {
@@ -167,8 +169,8 @@ func (r *Registry) Seen(ctx context.Context, groupID string, m Moment, fresh boo
 	return g, nil
 }
 
-// Current returns the latest generation of a group, number 1 for a group that
-// nothing is known of. The answer may be a second old.
+// Current returns the latest generation of a group, number 1 for an unknown group. The
+// answer may be a second old.
 func (r *Registry) Current(ctx context.Context, groupID string) (Generation, error) {
 	lives, ok := r.cached(groupID)
 	if !ok {

@@ -36,11 +36,11 @@ const Timeout = 10 * time.Second
 // maxAnswer bounds how much of an answer is read, in bytes.
 const maxAnswer = 64 << 10
 
-// The errors of a [Hook]. With any other, nobody knows whether the request was done.
+// The errors of a [Hook]. After any other error the outcome of the request is unknown.
 var (
-	// ErrRefused: it was not done, and will not be.
+	// ErrRefused: the server refused the request for good.
 	ErrRefused = errors.New("refused")
-	// ErrNotNow: it was not done, and may be later.
+	// ErrNotNow: the request was not done; a retry may succeed.
 	ErrNotNow = errors.New("not now")
 )
 
@@ -54,8 +54,8 @@ type Hook struct {
 }
 
 // Post sends a body under an Idempotency-Key and returns the status and the start of
-// the answer; the status is 0 without one. Errors have neither URL nor key in their
-// texts.
+// the answer; the status is 0 without one. The texts of errors contain neither URL nor
+// key.
 func (h *Hook) Post(ctx context.Context, key string, body []byte) (status int, answer []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
@@ -106,8 +106,8 @@ type delayed struct {
 
 func (d *delayed) Unwrap() error { return d.error }
 
-// RetryAfter returns how long the server has asked to wait by the header Retry-After,
-// at most an hour; 0 where it has not.
+// RetryAfter returns the wait that the header Retry-After asks for, at most an hour; 0
+// without the header.
 func RetryAfter(err error) time.Duration {
 	if d, is := errors.AsType[*delayed](err); is {
 		return d.after

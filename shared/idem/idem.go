@@ -1,5 +1,5 @@
-// Package idem makes a request safe to repeat: who asks again with the same key
-// gets the answer of the first time, and nothing is done twice.
+// Package idem makes a request safe to retry: a retry with the same idempotency key
+// gets the answer of the first request, and the work is done once.
 //
 //	answer, replayed, err := keeper.Do(ctx, "server shop\nPOST /mail", key, sha256.Sum256(body), send)
 //
@@ -8,13 +8,13 @@
 //
 // # What to rely on
 //
-// While a request is worked on, its repeats are told to come again; once it has
-// been answered they get that answer, for a day. Work that fails is not kept, and
-// may be tried again at once. A process that dies at work leaves a lease, which
-// ends a few seconds after the process's own time was over, and then a repeat
-// does the work: it must itself bear being begun twice. So whatever moves money
-// keeps a ledger key of its own in its commit; and answers are stored as they
-// are, so no route that hands out credentials may use this.
+// While a request is worked on, its retries get [ErrInProgress]; once the request has
+// been answered, retries get that answer for a day. The result of work that fails is
+// not kept, and the work may be retried at once. A process that dies at work leaves a
+// lease, which ends a few seconds after the process's deadline; then a retry does the
+// work, which must be safe to begin twice. So a commit that moves money has an
+// idempotency key of its own; and answers are stored unencrypted, so no route that
+// hands out credentials may use this package.
 package idem
 
 import (
@@ -33,12 +33,12 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// What is kept. Our decision.
+// Limits of kept answers. Our decision.
 const (
-	// Kept is how long an answer is repeated.
+	// Kept is how long an answer is kept.
 	Kept = 24 * time.Hour
-	// MaxAnswer is how many bytes of an answer are kept. A larger one reaches
-	// the first who asked, and later ones get ErrNotKept.
+	// MaxAnswer is how many bytes of an answer are kept. A larger answer reaches the
+	// first caller alone; retries get ErrNotKept.
 	MaxAnswer = 128 << 10
 )
 
@@ -56,8 +56,8 @@ const (
 // to the caller; test with errors.Is. Another is of the code Unavailable: the
 // store cannot be reached, and nothing was done.
 var (
-	// ErrInProgress: the first request with this key has not been answered.
-	// The fault says when to come again.
+	// ErrInProgress: the first request with this key has not been answered. The fault
+	// says when to retry.
 	ErrInProgress = errors.New("idem: in progress")
 	// ErrOtherRequest: the key was used for a request that asked for something
 	// else.
@@ -100,15 +100,14 @@ func slotOf(scope, key string) slot {
 	return slot{"idem/" + name[:2], name}
 }
 
-// Do does the work, unless it was done for the same scope and key before: then it
-// returns that answer, and replayed is true. scope names the caller and the
-// route, key is the caller's name for this request, body a hash of all that it
-// asks for. Work that returns an error, or panics, is not kept; neither is it
-// done when ctx has ended.
+// Do does the work, unless the work was done for the same scope and key before: then
+// Do returns that answer, and replayed is true. scope names the caller and the route,
+// key is the caller's name for this request, body a hash of the whole request. The
+// result of work that returns an error or panics is not kept. When ctx has ended, Do
+// does nothing.
 //
-// Work that takes longer than its context allows may find that a repeat has
-// taken over. Its answer is not kept then: Do returns the other's, or
-// ErrInProgress.
+// If work outlives its context, a retry may take over. The late answer is not kept
+// then: Do returns the retry's answer, or ErrInProgress.
 func (k *Keeper) Do(ctx context.Context, scope, key string, body [sha256.Size]byte, work func(context.Context) ([]byte, error)) (answer []byte, replayed bool, err error) {
 	s := slotOf(scope, key)
 	allowed := longest

@@ -1,8 +1,8 @@
-// Package jobdesk is what an operator sees of jobs over HTTP: how many wait,
-// which are dead, and the two things to do about those. The
-// operator's tool calls it, whichever engine carries the jobs.
+// Package jobdesk has the HTTP routes by which an operator looks after jobs: how many
+// wait, which are dead, and redriving or dropping a dead job. imctl calls these
+// routes, whichever engine carries the jobs.
 //
-// A job's body is not shown, since it may hold what people wrote.
+// A job's body is not shown, since it may hold message texts.
 package jobdesk
 
 import (
@@ -27,7 +27,7 @@ type Job struct {
 	Lane     queue.Lane  `json:"lane"`
 	State    queue.State `json:"state"`
 	Attempts int         `json:"attempts"`
-	Due      time.Time   `json:"due"`                  // when it is carried out next, or was last
+	Due      time.Time   `json:"due"`                  // when the job is due next, or was due last
 	Leased   time.Time   `json:"leasedUntil,omitzero"` // a worker has it until then
 	Error    string      `json:"error,omitempty"`      // of the last attempt
 	Bytes    int         `json:"bytes"`                // of its body

@@ -28,15 +28,15 @@ type AnchorInfo struct {
 	AvatarURL    string `json:"avatarUrl"`
 }
 
-// AnchorCard is what the kit's TencentCloudAvChatRoomData holds.
+// AnchorCard is the content of the kit's TencentCloudAvChatRoomData.
 type AnchorCard struct {
 	AnchorInfo   AnchorInfo `json:"anchorInfo"`
 	IsSubscribe  bool       `json:"isSubscribe"` // whether the caller does; false for servers
 	Notification string     `json:"notification"`
 }
 
-// MaxSubscriptions bounds the rooms of one owner that one user subscribes to. Closed
-// ones make place for others.
+// MaxSubscriptions bounds the rooms of one owner that one user subscribes to.
+// Subscriptions to closed rooms give way to new ones.
 const MaxSubscriptions = 50
 
 // The subscribers of an owner's rooms are a partition: for each user an item with
@@ -111,9 +111,9 @@ func (r *Rooms) Anchor(ctx context.Context, caller api.Caller, roomID string) (A
 	return card, nil
 }
 
-// Subscribe has a user subscribe to a room, or no longer. Repeating it is a no-op.
+// Subscribe adds or removes a user's subscription to a room. Repeating it is a no-op.
 // Errors are of the codes NotFound, Forbidden for users who were kicked, Conflict
-// for one subscription too many, and Unavailable.
+// beyond MaxSubscriptions, and Unavailable.
 func (r *Rooms) Subscribe(ctx context.Context, caller api.Caller, roomID string, on bool) (AnchorCard, error) {
 	if caller.UserID == "" {
 		return AnchorCard{}, fault.New(fault.Forbidden, "only users subscribe: call with a UserSig")
@@ -213,8 +213,8 @@ type Membership struct {
 // MaxLevel is the highest level of a membership.
 const MaxLevel = 1000
 
-// SetMembership records what a user has paid for; level 0 ends it. Errors are of
-// the codes NotFound, RoomClosed, Invalid and Unavailable.
+// SetMembership records a user's paid membership; level 0 ends the membership. Errors
+// are of the codes NotFound, RoomClosed, Invalid and Unavailable.
 func (r *Rooms) SetMembership(ctx context.Context, roomID string, m Membership) (Membership, error) {
 	if err := checkUser("the member", m.UserID); err != nil {
 		return Membership{}, err

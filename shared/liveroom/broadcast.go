@@ -32,8 +32,8 @@ const (
 	roomsPerSave = 25
 )
 
-// Broadcaster sends a message to every AVChatRoom of the app at once; of
-// [*once.Sender].
+// Broadcaster sends a message to every AVChatRoom of the app at once; [*once.Sender]
+// implements it.
 type Broadcaster interface {
 	Broadcast(ctx context.Context, event string, m im.BroadcastMsg) (seq uint32, err error)
 }
@@ -48,7 +48,7 @@ const (
 	broadcastUnknown = "unknown"
 )
 
-// Broadcast is a message to many rooms, and how far it is.
+// Broadcast is a message to many rooms, with its progress.
 type Broadcast struct {
 	BroadcastID string `json:"broadcastId"`
 	State       string `json:"state"` // planned, sending, sent or unknown
@@ -73,10 +73,10 @@ const broadcastItem = "broadcast"
 
 func broadcastPartition(id string) string { return "liveroom-broadcast/" + id }
 
-// NewBroadcast begins a broadcast to the rooms named, or with none named to all
-// open rooms. The same caller with the same key gets the same broadcast. Errors are
-// of the codes Invalid, IdempotencyMismatch and Unavailable; after the last the
-// broadcast may go out, and asking again finds it.
+// NewBroadcast begins a broadcast to the rooms named, or with none named to all open
+// rooms. The same caller with the same idempotency key gets the same broadcast. Errors
+// are of the codes Invalid, IdempotencyMismatch and Unavailable; after Unavailable the
+// broadcast may have been stored, and a retry returns it.
 func (r *Rooms) NewBroadcast(ctx context.Context, caller api.Caller, key string, body im.MsgBody, rooms []string) (Broadcast, error) {
 	size, err := json.Marshal(body)
 	switch {
@@ -139,8 +139,8 @@ func (r *Rooms) saveBroadcast(ctx context.Context, b broadcast, cond kv.Cond) (k
 	return kv.Rev(op), err
 }
 
-// GetBroadcast returns how far a broadcast is. Errors are of the codes NotFound and
-// Unavailable.
+// GetBroadcast returns a broadcast with its progress. Errors are of the codes NotFound
+// and Unavailable.
 func (r *Rooms) GetBroadcast(ctx context.Context, id string) (Broadcast, error) {
 	if id == "" || len(id) > 64 || strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return Broadcast{}, fault.New(fault.NotFound, "there is no such broadcast")

@@ -27,16 +27,16 @@ const (
 	usersPerOrder = 50
 )
 
-// Kind is what a user may not do in a room.
+// Kind is the kind of a restriction.
 type Kind string
 
 // The kinds of restrictions.
 const (
-	Mute Kind = "mute" // not write
-	Kick Kind = "kick" // not enter, and so not write
+	Mute Kind = "mute" // the user may not write
+	Kick Kind = "kick" // the user may not enter, and so not write
 )
 
-// Restriction is what one user may not do in a room.
+// Restriction is a restriction of one user, or of everybody, in a room.
 type Restriction struct {
 	UserID string    `json:"userId,omitempty"` // "": the whole room
 	Kind   Kind      `json:"kind"`
@@ -93,8 +93,8 @@ const (
 // that tells of its end has certainly run.
 const lateness = 7 * 24 * time.Hour
 
-// Restrictions returns what a user may not do in a room now, nothing for most
-// users. It costs one strongly consistent read. Errors are of the code
+// Restrictions returns the restrictions of a user in a room that are in force now,
+// none for most users. It costs one strongly consistent read. Errors are of the code
 // Unavailable.
 func (r *Rooms) Restrictions(ctx context.Context, room Room, userID string) ([]Restriction, error) {
 	held, _, err := r.restricted(ctx, room, userID)
@@ -157,14 +157,14 @@ func (h restricted) write(room Room, userID string, cond kv.Cond) (kv.Write, err
 	return put, nil
 }
 
-// Wish is what a caller wants to become of users in a room.
+// Wish is a request to restrict users of a room or to lift their restrictions.
 type Wish struct {
 	Kind   Kind
 	Lift   bool          // take the restriction back
 	Users  []string      // at most MaxUsers; nil: the whole room, which can only be muted
 	For    time.Duration // whole seconds; 0: until it is taken back
-	Reason string        // one line, which the room is told
-	Hide   bool          // of a kick: what the users wrote is hidden
+	Reason string        // one line, which is sent to the room
+	Hide   bool          // of a kick: the users' messages are hidden
 }
 
 func (w Wish) check() error {
@@ -221,11 +221,11 @@ type task struct {
 }
 
 // Restrict restricts users of a room, or lifts their restrictions, and returns the
-// restrictions that these users are under then. Lifting what is not there is a
-// no-op of which the room is told all the same. It commits 50 users at a time;
-// after an error of the code Unavailable the first of them may be done, and the
-// same request again does no harm. Other errors are of the codes Invalid,
-// NotFound, Forbidden and RoomClosed, and change nothing.
+// restrictions of these users that are in force then. Lifting a restriction that does
+// not exist is a no-op, but is sent to the room all the same. Restrict commits 50
+// users at a time; after an error of the code Unavailable the first of them may be
+// done, and a retry is safe. Other errors are of the codes Invalid, NotFound,
+// Forbidden and RoomClosed, and change nothing.
 func (r *Rooms) Restrict(ctx context.Context, caller api.Caller, roomID string, w Wish) ([]Restriction, error) {
 	if err := w.check(); err != nil {
 		return nil, err

@@ -78,11 +78,11 @@ func digest(parts ...string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Create makes a room with its group. The same caller with the same key gets the
-// same room again, as long as it is open. After an error of the codes Unavailable
-// and Timeout the room is made all the same, and asking again gets it. The others
-// are final: Invalid, IdempotencyMismatch, and Conflict where the roomId belongs to
-// another open room or to a group that is no room.
+// Create makes a room with its group. The same caller with the same idempotency key
+// gets the same room again, as long as the room is open. After an error of the codes
+// Unavailable and Timeout the room may be made all the same, and a retry returns it.
+// The other codes are final: Invalid, IdempotencyMismatch, and Conflict where the
+// roomId belongs to another open room or to a group that is no room.
 func (r *Rooms) Create(ctx context.Context, caller api.Caller, key string, n NewRoom) (Room, error) {
 	asked := digest(caller.Server, caller.UserID, key)
 	if n.RoomID == "" {

@@ -22,7 +22,7 @@ import (
 // IM's own mutes and bans still hold, and refusing everybody would silence every
 // room. The callback door logs and counts each failure.
 //
-// After-rules know their events so: a message by its MsgSeq within the room's
+// The idempotency keys of the after-rules: a message has its MsgSeq within the room's
 // generation; a change of the group is only a hint, upon which the group is read.
 func (r *Rooms) Register(m *callback.Mux) {
 	const name = "liverooms"
@@ -91,8 +91,8 @@ func (r *Rooms) mayWrite(ctx context.Context, e *callback.GroupBeforeSendMsg) (v
 // businessID marks the custom messages by which a room is told its events.
 const businessID = "backchannel"
 
-// RefusalCode is what a client gets that sends a message in the form of an event: one
-// of the codes that IM leaves to apps (10100 to 10200).
+// RefusalCode is the error code of a client that sends a message in the form of an
+// event: one of the codes that IM leaves to apps (10100 to 10200).
 const RefusalCode = 10141
 
 // refuseForged refuses a message that a client sends to a live room in the form in

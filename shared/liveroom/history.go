@@ -18,16 +18,17 @@ import (
 	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
-// History says what newcomers may read of a room. IM keeps nothing of an
-// AVChatRoom but the last 20 messages.
+// History configures which messages of a room newcomers may read. IM keeps nothing of
+// an AVChatRoom but the last 20 messages.
 type History struct {
 	Messages int           // how many of the newest messages can be read, at most MaxHistory; 0: nothing is archived
 	Keep     time.Duration // how long a message is kept
-	// Skip reports what is not archived, such as likes. nil archives everything.
+	// Skip reports whether a message is not archived, such as a like. nil archives
+	// every message.
 	Skip func(im.MsgBody) bool
 }
 
-// MaxHistory bounds History.Messages. One read of the store sees as many.
+// MaxHistory bounds History.Messages. One read of the store returns that many.
 const MaxHistory = 1000
 
 // On reports whether messages are archived.
@@ -218,11 +219,11 @@ func (r *Rooms) admit(ctx context.Context, caller api.Caller, room Room) error {
 	return nil
 }
 
-// ReadHistory returns a page of what was said in this session of the room, the
-// newest first: at most History.Messages in all. Recalled and hidden messages are
-// left out. The cursor of the next page is "" at the end. Errors are of the codes
-// NotFound, Forbidden for users who were kicked, Invalid for a malformed cursor,
-// and Unavailable.
+// ReadHistory returns a page of the messages of this session of the room, the newest
+// first: at most History.Messages in all. Recalled and hidden messages are left out.
+// The cursor of the next page is "" at the end. Errors are of the codes NotFound,
+// Forbidden for users who were kicked, Invalid for a malformed cursor, and
+// Unavailable.
 func (r *Rooms) ReadHistory(ctx context.Context, caller api.Caller, roomID, after string, limit int) (list []Message, next string, err error) {
 	room, err := r.Get(ctx, roomID)
 	if err == nil {

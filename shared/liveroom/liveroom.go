@@ -1,25 +1,23 @@
-// Package liveroom keeps live rooms: their status, their notice, and who may not
-// write in them or enter them. A room is an AVChatRoom of IM; its roomId is the
-// GroupID.
+// Package liveroom manages live rooms: their status, their notice, and mutes and
+// kicks. A room is an AVChatRoom of IM; its roomId is the GroupID.
 //
 // # What to rely on
 //
-// The store is the truth. A change is one commit in the room's partition; what
-// follows from it in IM (the group itself, its profile and attributes, mutes,
-// bans, the message that tells the room) is written down in that same commit and
-// carried out by a job. The commit is guarded (package process), so a program that
-// dies at any point is continued by the next. One worker at a time works on a room, by a lease, so an
-// older change never overtakes a newer one on its way to IM.
+// The store is the truth. A change is one commit in the room's partition; the tasks
+// that it causes in IM (the group itself, its profile and attributes, mutes, bans, the
+// event for the room) are stored in that same commit and carried out by a job. The
+// commit is guarded (package process), so that after a crash at any point another
+// process continues. One worker at a time works on a room, by a lease, so an older
+// change never overtakes a newer one on its way to IM.
 //
-// A job carries nothing but the room's id: it looks for what is left to do. So it
-// may come twice, late, or after somebody else has done the work.
+// A job carries only the room's id, and reads the tasks that are left. So a job may
+// come twice, late, or after another process has done the work.
 //
 // # Generations
 //
-// IM lets a GroupID be used again after the group was dissolved. Each time a room
-// is created it gets another [Room.Generation]; everything that is kept about a
-// room is kept under a key of its generation ([Room.Key]), so a room that is
-// created anew starts empty.
+// IM lets a GroupID be used again after the group was dissolved. Each time a room is
+// created it gets another [Room.Generation]; every record about a room has a key of
+// the room's generation ([Room.Key]), so a room that is created anew starts empty.
 package liveroom
 
 import (
@@ -56,8 +54,8 @@ const (
 	tries = 20
 )
 
-// IM is what rooms need of IM's REST API; [*im.Client] has it. Every call may be
-// repeated.
+// IM is the part of IM's REST API that rooms use; [*im.Client] implements it. Every
+// call may be retried.
 type IM interface {
 	ImportAccount(ctx context.Context, a im.Account) error
 	CreateGroup(ctx context.Context, g im.NewGroup) (im.Created, error)
@@ -73,7 +71,7 @@ type IM interface {
 	Portraits(ctx context.Context, userIDs []string, tags ...string) ([]im.Portrait, error)
 }
 
-// Outbox tells rooms; [*outbox.Outbox] does.
+// Outbox sends events to rooms; [*outbox.Outbox] implements it.
 type Outbox interface {
 	Send(ctx context.Context, messages ...outbox.Message) error
 	Drain(ctx context.Context, roomID string) error
@@ -89,16 +87,16 @@ type Config struct {
 	Jobs   *queue.Ledger
 	IM     IM
 	Outbox Outbox
-	// Broadcaster sends to all rooms at once, where IM's edition does; nil: rooms are
-	// always told one by one.
+	// Broadcaster sends to all rooms at once, where IM's edition allows it; nil:
+	// broadcasts are sent room by room.
 	Broadcaster Broadcaster
 	Admin       string // UserID that events are sent from; the app's admin works
 
 	// Grace is how long after the end of a stream a room is paused, unless the
 	// stream has started again.
 	Grace time.Duration
-	// Streams is asked for the state of streams of which events came late or not at
-	// all; nil: nobody is.
+	// Streams returns the state of streams whose events came late or not at all; nil:
+	// the state is not queried.
 	Streams Streams
 	Media   Media
 	History History
@@ -147,10 +145,10 @@ func New(conf Config) *Rooms {
 
 // The processes of rooms, for the clock.
 var (
-	// Looks continue what was begun in a room. Their ids are roomIds.
+	// Looks continue the tasks of a room. Their ids are roomIds.
 	Looks = process.Name{Agenda: "liverooms", Job: "liveroom.look", Lane: queue.Fast}
-	// Times do what is to happen in a room at some time. Their ids are a roomId, a
-	// space, and what tells the times of a room apart.
+	// Times carry out changes of a room that are due at a time, such as the end of a
+	// restriction. Their ids are a roomId, a space, and a name of the change.
 	Times = process.Name{Agenda: "liveroom-times", Job: "liveroom.time", Lane: queue.Fast}
 	// Broadcasts continue broadcasts.
 	Broadcasts = process.Name{Agenda: "liveroom-broadcasts", Job: "liveroom.broadcast", Lane: queue.Slow}

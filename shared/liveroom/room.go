@@ -9,7 +9,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 )
 
-// Status is what a room shows.
+// Status is the status of a room's show.
 type Status string
 
 // A room waits until it goes live. While it is live it may pause; once it has
@@ -36,7 +36,7 @@ var transitions = map[Status][]Status{
 // leadsTo reports whether a room of status s may be given the status next.
 func (s Status) leadsTo(next Status) bool { return slices.Contains(transitions[s], next) }
 
-// Room is a live room as callers see it. Times are in UTC.
+// Room is the view of a live room. Times are in UTC.
 type Room struct {
 	RoomID       string    `json:"roomId"` // the GroupID
 	Name         string    `json:"name"`
@@ -58,14 +58,13 @@ type Room struct {
 	Closed bool `json:"-"`
 }
 
-// Partition is the partition of the store that a room's own items live in. It
-// takes few writes: what comes with every message or gift has a partition of its
-// own.
+// Partition is the partition of the store with a room's own items. It takes few
+// writes: records of messages and gifts have partitions of their own.
 func Partition(roomID string) string { return "liveroom/" + roomID }
 
-// Key is a key for something that belongs to this generation of the room. Keys of
-// other generations never begin with it, so it also serves as the prefix of a
-// list: room.Key("lottery/").
+// Key returns the key of a record of this generation of the room. Keys of other
+// generations never begin with it, so the key also serves as the prefix of a list:
+// room.Key("lottery/").
 func (r Room) Key(name string) string { return fmt.Sprintf("g/%013d/%s", r.Generation, name) }
 
 // Leads reports whether a user is the owner or a moderator.

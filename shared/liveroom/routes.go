@@ -20,13 +20,13 @@ import (
 // caller.
 const requestTime = 25 * time.Second
 
-// Figures are what a list of rooms shows besides the rooms; nil: unknown.
+// Figures are the statistics of a room in a list of rooms; nil: unknown.
 type Figures struct {
 	Online     *int64 `json:"online"`
 	Popularity *int64 `json:"popularity"`
 }
 
-// Statistics is where the figures come from.
+// Statistics returns the figures of rooms.
 type Statistics interface {
 	// Figures returns the figures of a room.
 	Figures(ctx context.Context, room Room) (Figures, error)
@@ -41,14 +41,14 @@ type Listed struct {
 	Figures
 }
 
-// RoutesConfig is what the routes of rooms need beside the rooms.
+// RoutesConfig configures the routes of rooms.
 type RoutesConfig struct {
 	Gate    *api.Gate
 	Keeper  *idem.Keeper // of answers to requests with an Idempotency-Key
 	Origins []string     // web pages that users may call from
 	// Stats may be nil: then figures are null, and rooms are sorted by age alone.
 	Stats Statistics
-	// Members lists the members of a room; nil: the route is not there.
+	// Members lists the members of a room; nil: the route does not exist.
 	Members func(ctx context.Context, room Room, kind, after string, limit int) (list any, next string, err error)
 }
 

@@ -214,8 +214,8 @@ type event struct {
 	Data       any    `json:"data"`
 }
 
-// Event is the body of a message that tells a room something, in the form that all
-// events of rooms share. By id, which is optional, clients know a repeated one.
+// Event returns the body of an event message to a room, in the form that all events of
+// rooms share. Clients deduplicate events by id, which is optional.
 func Event(name, id string, data any) (im.MsgBody, error) {
 	value, err := encode(event{businessID, name, id, data})
 	if err != nil {

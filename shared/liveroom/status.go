@@ -78,9 +78,9 @@ func (r *Rooms) SetStatus(ctx context.Context, caller api.Caller, roomID string,
 	})
 }
 
-// SetNotice changes the notice and the introduction of a room of this version;
-// nil leaves one as it is. Errors are those of SetStatus, and Invalid for texts
-// that IM does not keep.
+// SetNotice changes the notice and the introduction of a room of this version; nil
+// leaves a text unchanged. Errors are those of SetStatus, and Invalid for texts that
+// IM does not accept.
 func (r *Rooms) SetNotice(ctx context.Context, caller api.Caller, roomID string, notice, introduction *string, version int64) (Room, error) {
 	return r.update(ctx, roomID, func(s *seen) error {
 		if err := s.may(caller); err != nil {
@@ -104,8 +104,8 @@ func (r *Rooms) SetNotice(ctx context.Context, caller api.Caller, roomID string,
 	})
 }
 
-// Close ends a room. Its members are told, and then its group is dissolved. Closing
-// a closed room is a no-op. Errors are of the codes NotFound, Forbidden and
+// Close ends a room. Its members get an event, and then the group is dissolved.
+// Closing a closed room is a no-op. Errors are of the codes NotFound, Forbidden and
 // Unavailable.
 func (r *Rooms) Close(ctx context.Context, caller api.Caller, roomID string) (Room, error) {
 	return r.update(ctx, roomID, func(s *seen) error {
@@ -129,8 +129,8 @@ func (r *Rooms) update(ctx context.Context, roomID string, f func(*seen) error) 
 // markup is the beginning of an HTML tag, a comment or a declaration.
 var markup = regexp.MustCompile(`<[A-Za-z/!?]`)
 
-// PlainLine reports whether a text that a room is told is one line without control
-// characters and markup.
+// PlainLine reports whether a text is one line without control characters and markup,
+// as texts in events must be.
 func PlainLine(text string) bool {
 	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f }) && !markup.MatchString(text)
 }

@@ -70,9 +70,8 @@ var (
 	errBusy     = fault.New(fault.Unavailable, "too many requests change this room at once; ask again").After(2 * time.Second)
 )
 
-// Get returns a room, closed ones included for as long as they are remembered. It
-// costs one strongly consistent read. Errors are of the codes NotFound and
-// Unavailable.
+// Get returns a room, also a closed room for as long as its record is kept. It costs
+// one strongly consistent read. Errors are of the codes NotFound and Unavailable.
 func (r *Rooms) Get(ctx context.Context, roomID string) (Room, error) {
 	s, err := r.find(ctx, roomID)
 	if err != nil {

@@ -23,16 +23,16 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Media is how rooms get their picture and sound: from TRTC, for those who have a
-// PrivateMapKey, and from CSS, by URLs that end. What is not set is left out.
+// Media configures the picture and sound of rooms: TRTC, for users with a
+// PrivateMapKey, and CSS, by URLs that expire. What is not set is left out of answers.
 type Media struct {
 	// Signer signs PrivateMapKeys. nil: users get none.
 	Signer *usersig.Signer
-	// TTL is how long a PrivateMapKey and a URL hold. A kick does not end them
-	// earlier, so it bounds how long a kicked user may still watch or push.
+	// TTL is how long a PrivateMapKey and a URL are valid. A kick does not end them
+	// earlier, so TTL bounds how long a kicked user may still watch or push.
 	TTL time.Duration
 
-	CallbackKey string // what CSS signs its events with; "": no events are accepted
+	CallbackKey string // key of the signature of CSS's events; "": no events are accepted
 	PushDomain  string
 	PushKey     string
 	PlayDomain  string
@@ -85,14 +85,15 @@ func md5Hex(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// PlayURLs are where a room is watched, by protocol.
+// PlayURLs are the URLs of a room's stream, by protocol.
 type PlayURLs struct {
 	RTMP string `json:"rtmp"`
 	FLV  string `json:"flv"`
 	HLS  string `json:"hls"`
 }
 
-// Access is what a user needs to watch a room, or to broadcast in it.
+// Access holds the credentials and URLs by which a user watches a room, or broadcasts
+// in it.
 type Access struct {
 	PrivateMapKey string    `json:"privateMapKey,omitempty"` // for TRTC's strRoomId, which is the roomId
 	ExpiresAt     time.Time `json:"expiresAt"`
@@ -106,9 +107,9 @@ const (
 	Audience = "audience"
 )
 
-// Access gives a user what the role needs. Errors are of the codes NotFound,
-// Forbidden for users who were kicked and for anchors who do not run the room,
-// RoomClosed, Invalid and Unavailable.
+// Access returns the credentials and URLs for a user in a role. Errors are of the
+// codes NotFound, Forbidden for users who were kicked and for anchors who do not run
+// the room, RoomClosed, Invalid and Unavailable.
 func (r *Rooms) Access(ctx context.Context, caller api.Caller, roomID, role string) (Access, error) {
 	if role != Anchor && role != Audience {
 		return Access{}, fault.New(fault.Invalid, "role is anchor or audience")
@@ -250,9 +251,9 @@ func (r *Rooms) readEvent(req *http.Request) (e cssEvent, err error) {
 	return e, nil
 }
 
-// OnStream takes in an event of a stream. It is known by sequence and event_time,
-// so it may come twice, late and out of order. Names that are no room's, and types
-// of events that mean nothing to rooms, are no error: CSS would repeat them.
+// OnStream handles an event of a stream. Events are deduplicated by sequence and
+// event_time, and may come twice, late and out of order. An event of a stream that is
+// no room's, or of a type without meaning for rooms, is no error: CSS would retry it.
 func (r *Rooms) OnStream(ctx context.Context, e cssEvent) error {
 	if *e.EventType != streamStarted && *e.EventType != streamEnded {
 		return nil

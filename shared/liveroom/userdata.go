@@ -14,7 +14,7 @@ import (
 
 const feature = "liveroom"
 
-// UserData is what the rules of live rooms keep of a user.
+// UserData lists the records that the rules of live rooms keep of a user.
 var UserData = userdata.Source{
 	Feature: feature,
 	Of: func(userID string) userdata.Holding {

@@ -14,7 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Streams tells whether a stream is being pushed; the API of CSS does.
+// Streams reports whether a stream is being pushed; package css implements it.
 type Streams interface {
 	Active(ctx context.Context, name string) (bool, error)
 }

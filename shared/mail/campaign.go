@@ -21,7 +21,7 @@ import (
 const (
 	MaxTitle     = 200 // bytes
 	MaxLanguages = 20
-	// MaxLife is how long after it was sent a mail may expire.
+	// MaxLife is the longest time from the sending of a mail to its expiry.
 	MaxLife = 366 * 24 * time.Hour
 	// MaxEveryone is how many mails to everyone or to a tag are alive at once: each
 	// inbox reads them all.
@@ -31,7 +31,7 @@ const (
 	maxTag   = 50 // bytes, of IM (269/45934)
 )
 
-// To says who gets a mail. Exactly one of its fields is set.
+// To names the recipients of a mail. Exactly one of its fields is set.
 type To struct {
 	Users    []string `json:"users,omitempty"`
 	Group    string   `json:"group,omitempty"`
@@ -40,7 +40,7 @@ type To struct {
 	Everyone bool     `json:"everyone,omitempty"`
 }
 
-// Words are a mail's words in one language.
+// Words are the title and the text of a mail in one language.
 type Words struct {
 	Title string `json:"title"`
 	Text  string `json:"text"`
@@ -51,7 +51,7 @@ type NewMail struct {
 	To To `json:"to"`
 	Words
 	// Languages has the words for players of other languages, by language tag (de,
-	// pt-BR). An inbox shows those that its reader asks for.
+	// pt-BR). An inbox shows the language that its reader asks for.
 	Languages   map[string]Words `json:"languages"`
 	Attachments []Item           `json:"attachments"`
 	ExpiresAt   *time.Time       `json:"expiresAt"` // nil: after MAIL_KEEP
@@ -341,8 +341,8 @@ func unique(users []string) []string {
 	return list
 }
 
-// DryRun returns the plan of a mail, and stores nothing. recipients is how many a file
-// has.
+// DryRun returns the plan of a mail, and stores nothing. recipients is the number of
+// recipients in the file of a mail to a file.
 func (m *Mails) DryRun(ctx context.Context, in NewMail, recipients int) (Plan, error) {
 	_, p, _, err := m.prepare(ctx, in)
 	if err != nil {
@@ -354,10 +354,11 @@ func (m *Mails) DryRun(ctx context.Context, in NewMail, recipients int) (Plan, e
 	return planOf(p.By, p.Total), nil
 }
 
-// Send stores a mail and has it sent. The same caller with the same key gets the same
-// mail. Errors are of the codes Invalid, NotConfigured, Conflict where too many mails
-// to everyone are alive, IdempotencyMismatch and Unavailable; after the last the mail
-// may be sent, and asking again finds it.
+// Send stores a mail and enqueues its sending. The same caller with the same
+// idempotency key gets the same mail. Errors are of the codes Invalid, NotConfigured,
+// Conflict where too many mails to everyone are alive, IdempotencyMismatch and
+// Unavailable; after Unavailable the mail may have been stored, and a retry returns
+// it.
 func (m *Mails) Send(ctx context.Context, caller api.Caller, key string, in NewMail) (View, error) {
 	l, p, chunks, err := m.prepare(ctx, in)
 	if err != nil {
@@ -449,7 +450,8 @@ func (m *Mails) campaign(ctx context.Context, id string) (l *letter, p *progress
 	return l, p, cond, nil
 }
 
-// Get returns how far a campaign is. Errors are of the codes NotFound and Unavailable.
+// Get returns a campaign with its progress. Errors are of the codes NotFound and
+// Unavailable.
 func (m *Mails) Get(ctx context.Context, id string) (View, error) {
 	if !isID("m", id) {
 		return View{}, errNoMail
@@ -464,7 +466,8 @@ func (m *Mails) Get(ctx context.Context, id string) (View, error) {
 	return view(l, p), nil
 }
 
-// List returns campaigns, the newest first, and where the next page begins.
+// List returns campaigns, the newest first, and the cursor of the next page, "" at the
+// end.
 func (m *Mails) List(ctx context.Context, after string, limit int) (list []View, next string, err error) {
 	page, err := m.store.List(ctx, indexPartition, kv.Range{Reverse: true, After: after, Limit: limit})
 	if err != nil {
@@ -535,17 +538,18 @@ func (m *Mails) move(ctx context.Context, id, to string, from ...string) (View, 
 	return view(l, p), nil
 }
 
-// Pause keeps a campaign from sending more. A call that is under way still ends.
+// Pause stops the sending of a campaign. A call of IM that is under way still
+// completes.
 func (m *Mails) Pause(ctx context.Context, id string) (View, error) {
 	return m.move(ctx, id, Paused, Planned, Sending)
 }
 
-// Cancel ends a campaign. Who has the mail keeps it.
+// Cancel ends a campaign. Recipients who have the mail keep it.
 func (m *Mails) Cancel(ctx context.Context, id string) (View, error) {
 	return m.move(ctx, id, Cancelled, Planned, Sending, Paused)
 }
 
-// Resume lets a paused campaign go on where it stopped.
+// Resume continues a paused campaign where it stopped.
 func (m *Mails) Resume(ctx context.Context, id string) (View, error) {
 	if !isID("m", id) {
 		return View{}, errNoMail
@@ -598,8 +602,8 @@ func (m *Mails) changeLetter(ctx context.Context, id string, change func(l *lett
 	return View{}, errBusy
 }
 
-// Edit corrects a mail's words. It delivers nothing again and leaves read mails read:
-// inboxes refer to the mail by its id. Attachments and expiry stay as they are.
+// Edit changes a mail's title and texts. Edit delivers nothing and leaves read mails
+// read: inboxes refer to the mail by its id. Attachments and expiry do not change.
 func (m *Mails) Edit(ctx context.Context, id string, version int64, words Words, languages map[string]Words) (View, error) {
 	return m.changeLetter(ctx, id, func(l *letter) error {
 		if version != l.Version {

@@ -91,9 +91,10 @@ type grant struct {
 func claimID(user, id string) string { return user + "/" + id }
 
 // Claim has the game grant a mail's attachments to its recipient, once. Claiming again
-// answers the same. State is asking where the game has not answered: it is asked again
-// until it does. Errors are of the codes NotFound, NotConfigured, AttachmentsExpired,
-// AttachmentsRevoked, Conflict for a mail without attachments, GameRefused, and Unavailable.
+// returns the same answer. State is asking while the game has not answered; a job
+// retries until the game answers. Errors are of the codes NotFound, NotConfigured,
+// AttachmentsExpired, AttachmentsRevoked, Conflict for a mail without attachments,
+// GameRefused, and Unavailable.
 func (m *Mails) Claim(ctx context.Context, user, id string) (Claimed, error) {
 	if m.conf.Hook == nil {
 		return Claimed{}, errNoHook

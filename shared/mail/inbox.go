@@ -106,7 +106,7 @@ func (m *Mails) letter(ctx context.Context, id string) (*letter, error) {
 	return &l, nil
 }
 
-// Letter is a mail as its recipient sees it.
+// Letter is the recipient's view of a mail.
 type Letter struct {
 	MailID string `json:"mailId"`
 	Words
@@ -116,7 +116,7 @@ type Letter struct {
 	Read        bool      `json:"read"`
 	Claimed     bool      `json:"claimed"`
 	Attachments []Item    `json:"attachments"`
-	// Claimable: there are attachments, and they can be claimed.
+	// Claimable: the mail has attachments that can be claimed.
 	Claimable bool `json:"claimable"`
 	Revoked   bool `json:"revoked,omitempty"`
 }
@@ -202,8 +202,8 @@ func (m *Mails) entries(ctx context.Context, user string) (list []entry, err err
 	return list, nil
 }
 
-// Inbox returns a page of a player's mails that have not expired, in the first of the
-// languages that each has. Errors are of the code Unavailable.
+// Inbox returns a page of a player's mails that have not expired, each in the first of
+// languages that the mail has. Errors are of the code Unavailable.
 func (m *Mails) Inbox(ctx context.Context, user string, languages []string, after string, limit int) (Inbox, error) {
 	in := Inbox{Mails: []Letter{}}
 	list, err := m.entries(ctx, user)
@@ -315,8 +315,8 @@ func (m *Mails) Read(ctx context.Context, user, id string, languages []string) (
 	return l.shown(b, languages, m.now()), nil
 }
 
-// Delete takes a mail out of an inbox, for good. One with attachments that can be
-// claimed stays: fault.Unclaimed. Deleting again is a no-op.
+// Delete removes a mail from an inbox for good. A mail with attachments that can be
+// claimed is not removed: fault.Unclaimed. Deleting again is a no-op.
 func (m *Mails) Delete(ctx context.Context, user, id string) error {
 	_, _, err := m.alter(ctx, user, id, func(b *box, l *letter) error {
 		switch {

@@ -3,19 +3,19 @@
 //
 // # Campaigns
 //
-// A mail is stored first, as a campaign, and then carried by jobs: into an inbox of
-// ours for each recipient, and to IM as a message that says so. How IM is told is the
-// plan: sendmsg for one player, batchsendmsg for many, one group message for a group,
-// im_push for everyone or for those with a tag. Inboxes lose nothing when a player is
-// offline or a push does not arrive.
+// A mail is stored first, as a campaign, and then delivered by jobs: into an inbox of
+// ours for each recipient, and to IM as a message that announces the mail. The plan
+// chooses IM's call: sendmsg for one player, batchsendmsg for many, one group message
+// for a group, im_push for everyone or for players with a tag. An inbox has the mail
+// also when its player is offline or a push does not arrive.
 //
 // # What to rely on
 //
 // One sender at a time, by a lease, makes all batch calls of the app, so that all
 // campaigns together stay within IM's 12,000 recipients a minute; the calls of the
 // last minute are kept with the lease. Each step of a campaign is committed in the
-// campaign's partition, and a process that dies is continued from there by the guard
-// of package process:
+// campaign's partition, and after a crash the guard of package process continues from
+// the last step:
 //
 //   - An inbox has one item a mail. Delivering it again is a no-op. The item names the
 //     chunk of recipients that brought it, so that a recipient who occurs twice in a
@@ -26,8 +26,9 @@
 //   - Mails to one player and to a group go through package once. IM itself
 //     recognizes a repeated push for seven days.
 //
-// Mail to everyone is not copied: inboxes read it from one short list, which each
-// instance keeps for [ListAge], and hold only what their player did with it.
+// Mail to everyone is not copied: inboxes read such mail from one short list, which
+// each instance caches for [ListAge], and store only the player's reads, claims and
+// deletions.
 package mail
 
 import (
@@ -52,7 +53,7 @@ import (
 
 // Our decisions.
 const (
-	// ListAge is how long an instance keeps the list of mails to everyone and the
+	// ListAge is how long an instance caches the list of mails to everyone and the
 	// letters that it has read.
 	ListAge = 5 * time.Second
 	// kept is how long a mail is remembered after it has expired, so that a late claim
@@ -64,7 +65,7 @@ const (
 	tries = 20
 )
 
-// IM is what mail needs of IM's REST API; [*im.Client] has it.
+// IM is the part of IM's REST API that mail uses; [*im.Client] implements it.
 type IM interface {
 	SendBatch(ctx context.Context, to []string, m im.C2CMsg) ([]im.ItemResult, error)
 	SendPush(ctx context.Context, p im.Push) (taskID string, err error)
@@ -74,8 +75,8 @@ type IM interface {
 	Tags(ctx context.Context, userIDs ...string) ([]im.UserTags, error)
 }
 
-// Sender sends a message once, however often it is asked to for the same event;
-// [*once.Sender] does.
+// Sender sends a message once, however often it is called with the same event;
+// [*once.Sender] implements it.
 type Sender interface {
 	C2C(ctx context.Context, event string, m im.C2CMsg) (im.C2CSent, error)
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
@@ -89,7 +90,7 @@ type Config struct {
 	Sends Sender
 	From  string // UserID that mail comes from; the account must exist
 	// Hook is the game's server, which grants attachments and moves the items of
-	// trades; nil: there are neither.
+	// trades; nil: mails have no attachments, and there are no trades.
 	Hook *hook.Hook
 	// Push: the app's edition has all-member push, and it is switched on.
 	Push  bool
@@ -114,15 +115,15 @@ type Mails struct {
 	tags      *cache[[]string]
 }
 
-// The processes of mail: campaigns that are not sent, attachments that are not
-// granted, and trades that are not over.
+// The processes of mail: unsent campaigns, attachments that are not granted yet, and
+// open trades.
 var (
 	Campaigns = process.Name{Agenda: "mail", Job: "mail.campaign", Lane: queue.Slow}
 	Claims    = process.Name{Agenda: "mailclaims", Job: "mail.claim", Lane: queue.Fast}
 	Trades    = process.Name{Agenda: "mailtrades", Job: "mail.trade", Lane: queue.Fast}
 )
 
-// New makes Mails, and lets Jobs know how to carry out theirs.
+// New makes Mails, and registers the handlers of their jobs with Jobs.
 func New(conf Config) *Mails {
 	if conf.Now == nil {
 		conf.Now = time.Now

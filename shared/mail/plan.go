@@ -7,7 +7,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 )
 
-// Plan is how a mail is sent, and what that takes.
+// Plan is the way in which a mail is sent, with its calls, time and cost.
 type Plan struct {
 	By      string  `json:"by"`      // sendmsg, batchsendmsg, send_group_msg, im_push, or inbox where IM is not told
 	Calls   int     `json:"calls"`   // of IM's REST API, without reading a group's members
@@ -15,7 +15,7 @@ type Plan struct {
 	Cost    Cost    `json:"cost"`
 }
 
-// Cost is what a mail costs in the store and in IM.
+// Cost is the cost of a mail in the store and in IM.
 type Cost struct {
 	Writes   int     `json:"writes"`   // write units of DynamoDB, of 1 KB each
 	Reads    int     `json:"reads"`    // read units

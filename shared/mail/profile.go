@@ -17,8 +17,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 )
 
-// Profiles is what the routes of players' profiles and blocklists need of IM's REST
-// API; [*im.Client] has it. IM is the truth of both: nothing is kept here.
+// Profiles is the part of IM's REST API that the routes of players' profiles and
+// blocklists use; [*im.Client] implements it. IM holds both: this package stores
+// nothing of them.
 type Profiles interface {
 	SetPortrait(ctx context.Context, userID string, items ...im.ProfileItem) error
 	Portraits(ctx context.Context, userIDs []string, tags ...string) ([]im.Portrait, error)

@@ -30,7 +30,7 @@ type Broken struct {
 	Problem string `json:"problem"`
 }
 
-// Part is what became of a part of a file.
+// Part is the result of adding a part of a file.
 type Part struct {
 	Part       int      `json:"part"`
 	Accepted   int      `json:"accepted"`
@@ -38,7 +38,7 @@ type Part struct {
 	Broken     []Broken `json:"broken"`
 }
 
-// ReadLines reads one UserID a line. Empty lines are passed over.
+// ReadLines reads one UserID a line. Empty lines are ignored.
 func ReadLines(body []byte) (users []string, broken []Broken) {
 	lines := bufio.NewScanner(bytes.NewReader(body))
 	lines.Buffer(nil, len(body)+1)
@@ -58,10 +58,11 @@ func ReadLines(body []byte) (users []string, broken []Broken) {
 }
 
 // AddPart adds a part of the file of recipients that a mail was made for. Parts are
-// numbered from 1 and come in order; the same part again is a no-op. A part with broken
-// lines is refused, and every line named, unless skip says to leave them out. Errors
-// are of the codes Invalid, NotFound, Conflict for a part out of order,
-// IdempotencyMismatch where the part came with other content, and Unavailable.
+// numbered from 1 and come in order; the same part again is a no-op. A part with
+// broken lines is refused, and the error names every broken line, unless skip says to
+// leave these lines out. Errors are of the codes Invalid, NotFound, Conflict for a
+// part out of order, IdempotencyMismatch where the part came with other content, and
+// Unavailable.
 func (m *Mails) AddPart(ctx context.Context, id string, number int, body []byte, skip bool) (Part, error) {
 	part := Part{Part: number, Broken: []Broken{}}
 	if !isID("m", id) {
@@ -142,7 +143,8 @@ func nameLines(broken []Broken) string {
 	return b.String()
 }
 
-// Start has a mail sent whose file of recipients has come. Starting again is a no-op.
+// Start enqueues the sending of a mail whose file of recipients is complete. Starting
+// again is a no-op.
 func (m *Mails) Start(ctx context.Context, id string) (View, error) {
 	if !isID("m", id) {
 		return View{}, errNoMail

@@ -17,12 +17,13 @@ import (
 // requestTime bounds a request. What is not done by then goes on without the caller.
 const requestTime = 25 * time.Second
 
-// RoutesConfig is what the routes of mail need beside the mails.
+// RoutesConfig configures the routes of mail.
 type RoutesConfig struct {
 	Gate    *api.Gate
 	Keeper  *idem.Keeper // of answers to requests with an Idempotency-Key
 	Origins []string     // web pages that users may call from
-	// Profiles has the routes of profiles and blocklists served; nil: they are not there.
+	// Profiles serves the routes of profiles and blocklists; nil: those routes do not
+	// exist.
 	Profiles Profiles
 }
 

@@ -54,8 +54,8 @@ type trade struct {
 	Told string `json:"told,omitempty"`
 }
 
-// Stages of a trade. Users see opening as open, and accepting, moving and undoing as
-// what they are.
+// Stages of a trade. Users see opening as open, and the other stages under their own
+// names.
 const (
 	opening   = "opening"
 	TradeOpen = "open"
@@ -84,7 +84,7 @@ type NewTrade struct {
 	Message string `json:"message"`
 }
 
-// TradeView is a trade as its two players see it.
+// TradeView is the view of a trade for its two players.
 type TradeView struct {
 	TradeID   string     `json:"tradeId"`
 	State     string     `json:"state"` // opening, open, accepting, moving, undoing, done, cancelled or expired
@@ -175,11 +175,11 @@ func (m *Mails) alterTrade(ctx context.Context, id string, change func(t *trade)
 // Blocked reports whether a user has blocked another.
 type Blocked func(ctx context.Context, user, by string) (bool, error)
 
-// Offer makes a trade and has the game hold what its maker gives. The same user with
-// the same key gets the same trade. Errors are of the codes Invalid, Forbidden where
-// the other has blocked the user, NotConfigured, GameRefused where the user lacks the
-// items, IdempotencyMismatch, and Unavailable where the game has not answered; then the
-// same request finds the trade.
+// Offer makes a trade and has the game hold the items that its maker gives. The same
+// user with the same idempotency key gets the same trade. Errors are of the codes
+// Invalid, Forbidden where the other player has blocked the user, NotConfigured,
+// GameRefused where the user lacks the items, IdempotencyMismatch, and Unavailable
+// where the game has not answered; a retry then returns the trade.
 func (m *Mails) Offer(ctx context.Context, user, key string, in NewTrade, blocked Blocked) (TradeView, error) {
 	if m.conf.Hook == nil {
 		return TradeView{}, errNoHook
@@ -252,9 +252,9 @@ func (m *Mails) Offer(ctx context.Context, user, key string, in NewTrade, blocke
 	return t.view(), nil
 }
 
-// Accept has the other player accept an offer, of the version that was seen; 0 stands
-// for any. Accepting again answers how far the trade is. Errors are of the codes
-// NotFound, Forbidden, Conflict and Unavailable.
+// Accept accepts an offer in the name of the other player. version is the version that
+// the player saw; 0 stands for any. Accepting again returns the trade's present state.
+// Errors are of the codes NotFound, Forbidden, Conflict and Unavailable.
 func (m *Mails) Accept(ctx context.Context, user, id string, version int64) (TradeView, error) {
 	return m.decide(ctx, user, id, func(t *trade) error {
 		switch {

@@ -33,7 +33,7 @@ const (
 	kept = 72 * time.Hour
 )
 
-// Entry is what a handler gets.
+// Entry is one entry of a box, as a handler gets it.
 type Entry struct {
 	ID      string
 	Order   int64
@@ -41,21 +41,21 @@ type Entry struct {
 	Attempt int // 1 the first time
 }
 
-// Handler handles an entry. What it returns is written to the box's partition
-// in the commit that removes the entry, or not at all; at most kv.MaxWrites less
-// three writes, none to keys of this package. It has two minutes and must be safe
-// to repeat. An error puts the entry off; a [queue.Later] does so without counting
-// an attempt.
+// Handler handles an entry. The writes that it returns are committed to the box's
+// partition together with the removal of the entry, or not at all; at most
+// kv.MaxWrites less three writes, none to keys of this package. A handler has two
+// minutes and must be safe to repeat. An error has the entry retried after a backoff;
+// a [queue.Later] does so without counting an attempt.
 type Handler func(ctx context.Context, e Entry) ([]kv.Write, error)
 
 // Drain handles the entries of the box of that partition until there are no
 // more, and returns nil then.
 //
-// It returns a [queue.Later], to be tested with errors.As, when it is to be called
-// again: another holds the box, or held it while this one was too slow; an entry
-// failed, whose error is in the chain; ctx is about to end; or MaxDrain entries
-// were handled. Other errors are the store's and the context's own. The box is
-// blocked after them until the lease ends, [Options.Lease] later at most.
+// Drain returns a [queue.Later], to be tested with errors.As, when Drain is to be
+// called again: another holder has the box, or took the box over from a Drain that was
+// too slow; an entry failed, whose error is in the chain; ctx is about to end; or
+// MaxDrain entries were handled. Other errors are the store's and the context's own.
+// The box is blocked after them until the lease ends, [Options.Lease] later at most.
 func (m *Mailbox) Drain(ctx context.Context, box string, handle Handler) error {
 	if err := ctx.Err(); err != nil {
 		return err

@@ -1,9 +1,9 @@
-// Package mailbox does work of one partition one piece at a time and in order:
-// the messages of a conversation, the agents of a ticket, what is sent to a room.
+// Package mailbox handles entries of one partition one at a time and in order: the
+// messages of a conversation, the agents of a ticket, the sends to a room.
 //
-// A box belongs to a partition of the store, whose name is the box's. Whoever has
-// something for it appends an entry; whoever has time drains it. A job does both,
-// and may so come twice, in any order, and at once with others:
+// A box belongs to a partition of the store and has that partition's name.
+// [Mailbox.Append] adds an entry, [Mailbox.Drain] handles the entries. A job does
+// both, so that jobs may come twice, in any order, and at the same time:
 //
 //	func answer(ctx context.Context, j queue.Job) error {
 //		...
@@ -15,22 +15,22 @@
 //
 // # What to rely on
 //
-// An entry is handled at least once, and by one holder at a time: Drain takes a
-// lease, and where another has it returns a [queue.Later] at once, by which the
-// job comes again. What the handler writes to the partition is committed together
-// with the entry's removal and the lease's renewal, so it is written exactly once
-// and never by a holder who was too slow and has lost the lease. What the handler
-// does elsewhere may be done again after a crash.
+// An entry is handled at least once, and by one holder at a time: Drain takes a lease;
+// if another holder has the lease, Drain returns a [queue.Later] at once, so that the
+// job is retried. What the handler writes to the partition is committed together with
+// the entry's removal and the lease's renewal, so it is written exactly once and never
+// by a holder who was too slow and has lost the lease. What the handler does elsewhere
+// may be done again after a crash.
 //
-// Entries are handled by their order, which the caller takes from what they are
-// about (MsgSeq, MsgTime), not by when they came. One that comes after a later one
-// was handled is still handled: next, unless more than a page of others waits. None
-// is left behind: a holder gives the lease back in a commit that fails if something
-// was appended meanwhile.
+// Entries are handled by their order, which the caller takes from the event (MsgSeq,
+// MsgTime), not by the time of their appending. An entry that comes after a later one
+// was handled is still handled: next, unless more than a page of others waits. No
+// entry is left behind: a holder gives the lease back in a commit that fails if an
+// entry was appended meanwhile.
 //
-// An entry that fails holds up those behind it, which may build on it. It comes
-// again after a pause that grows; a handler that has had enough, by
-// [Entry.Attempt], writes that down and returns nil.
+// An entry that fails blocks the entries behind it, which may depend on it. The failed
+// entry is retried with backoff; a handler that gives up, judging by [Entry.Attempt],
+// records that and returns nil.
 package mailbox
 
 import (
@@ -60,8 +60,8 @@ var ErrInvalid = errors.New("mailbox: invalid entry")
 
 // Options of a Mailbox.
 type Options struct {
-	// PerSecond is how many entries of a box are handled within a second at
-	// most, whoever drains it; 0 is as many as can be.
+	// PerSecond bounds the entries of a box that are handled within a second, by all
+	// holders; 0 is no bound.
 	PerSecond int
 	// Lease is how long a box stays blocked after its holder died; 0 is the two
 	// minutes that a handler has. While a handler runs the lease is renewed, at a
@@ -118,11 +118,11 @@ type record struct {
 	Body     []byte `json:"body,omitempty"`
 }
 
-// Append adds an entry to the box of that partition. nil means that it will be
-// handled as soon as somebody drains the box, or that the id is known: it waits,
-// or has been handled, and was appended less than [Remembered] ago. order is not
-// negative, and the same whenever this id is appended. Errors are ErrInvalid,
-// those of [kv.Store.Commit], and the context's own; then repeat it.
+// Append adds an entry to the box of that partition. nil means that the next Drain
+// handles the entry, or that an entry of this id was appended less than [Remembered]
+// ago. order is not negative, and the same whenever this id is appended. Errors are
+// ErrInvalid, those of [kv.Store.Commit], and the context's own; retry Append after
+// the latter two.
 func (m *Mailbox) Append(ctx context.Context, box, id string, order int64, body []byte) error {
 	switch {
 	case id == "" || len(id) > MaxID || !utf8.ValidString(id) || strings.IndexByte(id, 0) >= 0:
@@ -146,7 +146,7 @@ func (m *Mailbox) Append(ctx context.Context, box, id string, order int64, body 
 	return err
 }
 
-// Waiting returns how many entries wait in a box, exactly.
+// Waiting returns the exact number of entries that wait in a box.
 func (m *Mailbox) Waiting(ctx context.Context, box string) (int64, error) {
 	n, _, err := m.waiting(ctx, box)
 	return n, err

@@ -9,8 +9,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Register adds the rules. A callback is a hint only, upon which the group is
-// read: so it may come twice, late, and in any order.
+// Register adds the rules. A callback is a hint only, upon which the group is read: so
+// a callback may come twice, late, and in any order.
 func (t *Teams) Register(m *callback.Mux) {
 	const name = "teams"
 	t.lives.Register(m, "teams generation")

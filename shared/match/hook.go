@@ -9,18 +9,18 @@ import (
 	"github.com/backchannel-im/backchannel/shared/hook"
 )
 
-// The errors of a [Hook]. With any other, nobody knows whether the match has
+// The errors of a [Hook]. After any other error it is unknown whether the match has
 // started.
 var (
-	// ErrRefused: this team is not started, and will not be.
+	// ErrRefused: the server refuses for good to start this team.
 	ErrRefused = hook.ErrRefused
-	// ErrNotNow: the hook has not taken this start, and may later.
+	// ErrNotNow: the server has not taken this start; a retry may succeed.
 	ErrNotNow = hook.ErrNotNow
 )
 
-// Start is a team that starts, as the hook is told.
+// Start is the body of a start request: a team that starts.
 type Start struct {
-	// ID is of this start alone, and the same in every repeat.
+	// ID identifies this start, and is the same in every retry.
 	ID      string    `json:"startId"`
 	GroupID string    `json:"groupId"`
 	Mode    string    `json:"mode"`
@@ -39,8 +39,8 @@ type Hook hook.Hook
 // hookTime is how long the hook may take to answer.
 const hookTime = hook.Timeout
 
-// Start has a match started, or finds that it is. The error's text has neither
-// URL nor key in it.
+// Start has a match started, or finds that the match has started. The error's text
+// contains neither URL nor key.
 func (h *Hook) Start(ctx context.Context, s Start) error {
 	body, err := json.Marshal(s)
 	if err != nil {

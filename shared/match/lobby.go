@@ -49,8 +49,9 @@ func (t *Teams) list(ctx context.Context, groupID, mode string) error {
 	return nil
 }
 
-// List returns teams, of one mode or all, and where the next page begins. open keeps
-// those that wait for members. A user sees open public teams and the user's own.
+// List returns teams, of one mode or all, and the cursor of the next page. open leaves
+// out teams that wait for no members. A user sees open public teams and the user's
+// own.
 func (t *Teams) List(ctx context.Context, caller api.Caller, mode *string, open bool, after string, limit int) (list []View, next string, err error) {
 	partition := allTeams
 	if mode != nil {

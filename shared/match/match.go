@@ -1,6 +1,6 @@
-// Package match brings players together in teams and starts their matches. A
-// team is a group of IM of a fixed size; when it is full, a [Hook] is told to
-// start the match, exactly once, and the team is told what became of it.
+// Package match brings players together in teams and starts their matches. A team is a
+// group of IM of a fixed size; when the group is full, a [Hook] is told to start the
+// match, exactly once, and the team is notified of the result.
 //
 // # What to rely on
 //
@@ -10,16 +10,15 @@
 // the clock looks at teams that wait every two minutes.
 //
 // Everything about a team is one item of its own partition, changed under the
-// condition that it is as it was read before the group was. So what was seen
-// earlier never replaces what was seen later, and of those who see a team full at
-// once, one decides that it starts. What follows from a change is in the same
-// item until it is done: the notice to the team, the start. Before a change that
-// leaves something to do, the team is put on the agenda at a time not far away,
-// and as long as it is not over it is never off it.
+// condition that it is as it was read before the group was. So an older view never
+// replaces a newer one, and of several processes that see a team full at once, one
+// decides that it starts. The effects of a change (the notice to the team, the start)
+// stay in the same item until they are done. Before a change with effects the team is
+// put on the agenda at a time soon after, and it stays on the agenda until it is over.
 //
-// The hook may be called more than once for a start, always under the same key
-// with the same body; see [Hook]. After a call that may have been taken, the team
-// stays as it was told until an answer is definite, whoever leaves.
+// The hook may be called more than once for a start, always under the same key with
+// the same body; see [Hook]. After a call that the server may have taken, the team
+// stays as sent until an answer is definite, whoever leaves.
 //
 // IM deduplicates notices for a few minutes, and package once those that come later:
 // the team gets each notice once, without offline push.
@@ -73,8 +72,8 @@ const (
 // GroupPrefix begins the GroupIDs of our teams.
 const GroupPrefix = "team-"
 
-// IM is what teams need of IM's REST API; [*im.Client] has it. All of it may be
-// repeated.
+// IM is the part of IM's REST API that teams use; [*im.Client] implements it. Every
+// call may be retried.
 type IM interface {
 	ImportAccount(ctx context.Context, a im.Account) error
 	CreateGroup(ctx context.Context, g im.NewGroup) (im.Created, error)
@@ -89,8 +88,8 @@ type IM interface {
 	QueryOnlineStatus(ctx context.Context, ids []string) (states []im.OnlineStatus, failed []im.ItemResult, err error)
 }
 
-// Sender sends a message to a group or a user once, however often it is asked to for
-// the same event; [*once.Sender] does.
+// Sender sends a message to a group or a user once, however often it is called with
+// the same event; [*once.Sender] implements it.
 type Sender interface {
 	C2C(ctx context.Context, event string, m im.C2CMsg) (im.C2CSent, error)
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
@@ -108,12 +107,11 @@ type Config struct {
 
 	// Reserved are UserIDs of staff, which users cannot put into teams. Servers can.
 	Reserved []string
-	// Notifier is the UserID that sends team notices. The account must exist; the app's
-	// admin works.
+	// Notifier is the UserID that sends team notices. The account must exist; the
+	// app's admin works.
 	Notifier string
-	// AnyGroup has groups followed and started that IM filled although we did not
-	// make them, of types that store their members and up to MaxSize of them. They
-	// are never dissolved.
+	// AnyGroup also follows and starts groups that others made, of types that store
+	// their members and of at most MaxSize members. Such groups are never dissolved.
 	AnyGroup bool
 
 	Wait   time.Duration // how long a team may wait for its members before it is dissolved
@@ -139,7 +137,8 @@ type Teams struct {
 	now     func() time.Time
 }
 
-// Looks has teams looked at that something is left to do in, or that wait.
+// Looks is the process that continues teams with effects left to do, and checks teams
+// that wait.
 var Looks = process.Name{Agenda: "teams", Job: "team.due", Lane: queue.Slow, Earlier: orderedLook}
 
 // orderedLook reads a job of [Looks] whose body is an order, as they once were.
@@ -148,7 +147,7 @@ func orderedLook(body []byte) (groupID string, ok bool) {
 	return o.GroupID, err == nil
 }
 
-// New makes Teams, and lets Jobs know how to carry out theirs.
+// New makes Teams, and registers the handlers of their jobs with Jobs.
 func New(conf Config) *Teams {
 	if conf.Now == nil {
 		conf.Now = time.Now

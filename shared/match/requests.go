@@ -73,11 +73,11 @@ var (
 	errBusy     = fault.New(fault.Conflict, "too many change this team at once; ask again").After(2 * time.Second)
 )
 
-// Create makes a team with its group, in which the captain is alone. The same
-// caller with the same name for the request gets the same team again, for seven
-// days. After an error of the codes Unavailable and Timeout the team is made all
-// the same, and asking again gets it. The others are final: Invalid, Forbidden,
-// and IdempotencyMismatch where the name stood for something else.
+// Create makes a team with its group, in which the captain is alone. The same caller
+// with the same idempotency key gets the same team again, for seven days. After an
+// error of the codes Unavailable and Timeout the team may be made all the same, and a
+// retry returns it. The other codes are final: Invalid, Forbidden, and
+// IdempotencyMismatch where the key was used for another request.
 func (t *Teams) Create(ctx context.Context, caller api.Caller, name string, asked Asked) (View, error) {
 	if err := asked.check(caller); err != nil {
 		return View{}, err
@@ -195,9 +195,9 @@ func (s *loadedTeam) leads(caller api.Caller) bool {
 	return caller.Server != "" || caller.UserID == s.Captain && (s.waiting() || s.Status == Starting)
 }
 
-// View returns a team as it was seen last. A user sees his own, and those that
-// wait for members; of others he learns as little as of none. Errors are of the
-// codes NotFound and Unavailable.
+// View returns a team as it was seen last. A user sees teams of his own and teams that
+// wait for members; any other team is NotFound to a user. Errors are of the codes
+// NotFound and Unavailable.
 func (t *Teams) View(ctx context.Context, caller api.Caller, groupID string) (View, error) {
 	s, err := t.find(ctx, groupID)
 	switch {
@@ -302,7 +302,7 @@ func (t *Teams) Leave(ctx context.Context, caller api.Caller, groupID, userID st
 	return err
 }
 
-// PassOn makes another member the captain. A server may, and a captain. Errors
+// PassOn makes another member the captain. Servers and the captain may call it. Errors
 // are of the codes Forbidden, NotFound, Conflict where the user is no member, and
 // Unavailable.
 func (t *Teams) PassOn(ctx context.Context, caller api.Caller, groupID, userID string) (View, error) {
@@ -328,9 +328,9 @@ func (t *Teams) PassOn(ctx context.Context, caller api.Caller, groupID, userID s
 	return s.view(), nil
 }
 
-// End dissolves a team, and its group if that is ours. A server may, and until the
-// start its captain. Errors are of the codes Forbidden, NotFound, Conflict and
-// Unavailable.
+// End dissolves a team, and its group if we made the group. Servers may call End, and
+// until the start the team's captain. Errors are of the codes Forbidden, NotFound,
+// Conflict and Unavailable.
 func (t *Teams) End(ctx context.Context, caller api.Caller, groupID string) (View, error) {
 	return t.finish(ctx, groupID, func(s *loadedTeam) error {
 		if !s.leads(caller) && (s.Status != Ended || caller.UserID != s.Captain) {

@@ -8,7 +8,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
-// Status is how far a team is.
+// Status is the state of a team.
 type Status string
 
 // A team is made, waits for its members, and starts when it has them all. As long
@@ -33,7 +33,7 @@ func (s Status) shown() Status {
 	return s
 }
 
-// Member is somebody in a team.
+// Member is a member of a team.
 type Member struct {
 	UserID string `json:"userId"`
 	Joined int64  `json:"joined"` // Unix seconds, by IM's clock

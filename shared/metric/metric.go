@@ -1,5 +1,5 @@
-// Package metric counts what an operator watches: how long callbacks and requests
-// take, verdicts, what was deduplicated, jobs, write units, model tokens.
+// Package metric counts what an operator watches: latencies of callbacks and requests,
+// verdicts, deduplicated events, jobs, write units, model tokens.
 //
 // The metrics are the variables of this package, so that their names and labels
 // stand in one place. Counting costs a map look-up under a lock and calls nothing.
@@ -8,10 +8,10 @@
 // text format.
 //
 // Labels are names that the program knows: a command, a route's template, a kind of
-// job. Never a user, a group, a request or anything else that callers choose: each
-// value would be a metric of its own, which costs money, and would show who did
-// what. What could be chosen by a caller must be bounded by whoever counts; beyond
-// that a metric takes at most [MaxSeries] combinations and puts the rest under
+// job. A label is never a user, a group, a request or anything else that callers
+// choose: each value would be a metric of its own, which costs money, and would show
+// who did what. A counting package must bound label values that a caller could choose;
+// beyond that a metric takes at most [MaxSeries] combinations and counts the rest as
 // "other".
 package metric
 

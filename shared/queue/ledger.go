@@ -16,7 +16,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
-// How jobs are tried. Our decision.
+// Bounds of a job's attempts. Our decision.
 const (
 	MaxAttempts = 8                // the last one is about two hours after the first
 	MaxLater    = 100              // times a handler may say Later
@@ -30,29 +30,29 @@ const (
 	longestWait = time.Hour
 )
 
-// State is where a job stands.
+// State is the state of a job.
 type State string
 
 // The states of a job.
 const (
-	Waiting State = "waiting" // to be carried out, or being so
+	Waiting State = "waiting" // not yet done; a worker may have it
 	Done    State = "done"
 	Dead    State = "dead" // its last attempt failed; kept for an operator
 )
 
-// Record is what the ledger knows of a job.
+// Record is the ledger's record of a job.
 type Record struct {
 	Job      Job       `json:"job"`
 	State    State     `json:"state"`
 	Attempts int       `json:"attempts"`
 	Laters   int       `json:"laters,omitempty"`
-	Due      time.Time `json:"due"`             // when it is to be carried out next
+	Due      time.Time `json:"due"`             // when the job is due next
 	Pushed   time.Time `json:"pushed,omitzero"` // when the engine got it; zero if Due is too far ahead for it
 	Leased   time.Time `json:"leased,omitzero"` // a worker has it until then
 	Error    string    `json:"error,omitempty"` // of the last attempt
 
-	// Look is when a sweep looks at the job, unless the job is done by then; the
-	// index has it. Zero in records of a release that had no index.
+	// Look is when a sweep reads the job, unless the job is done by then; the index is
+	// ordered by Look. Zero in records of a release that had no index.
 	Look time.Time `json:"look,omitzero"`
 	// Listed is the op that wrote the job's item in the index.
 	Listed string `json:"listed,omitempty"`
@@ -62,18 +62,18 @@ type Record struct {
 // text is kept for people to read, so it holds no message texts or secrets.
 type Handler func(ctx context.Context, j Job) error
 
-// Ledger puts jobs into an engine and carries them out, keeping a record of
-// each in the store.
+// Ledger enqueues jobs and carries them out, and keeps a record of each job in the
+// store.
 //
-// A record and the job's item in an index change in one Commit, so what the index
-// lists is exact however often a job comes. The index holds the waiting jobs in
-// the order in which a sweep looks at them, and apart from these the dead ones; a
-// done job is in neither, so that a sweep costs nothing for it.
+// A record and the job's item in an index change in one Commit, so the index is exact
+// however often a job is delivered. The index holds the waiting jobs in the order in
+// which a sweep reads them, and separately the dead jobs; a done job is in neither, so
+// that done jobs cost a sweep nothing.
 //
-// The record is written before the engine gets the job: a job the engine has not
-// got, or has lost, is overdue and pushed again by [Ledger.Sweep]. Only while the
-// store is away the engine gets a job without a record, which the worker writes
-// then.
+// The record is written before the engine gets the job: a job that the engine never
+// got, or lost, becomes overdue and is pushed again by [Ledger.Sweep]. Only while the
+// store is unavailable does the engine get a job without a record; the worker writes
+// that record.
 type Ledger struct {
 	store    kv.Store
 	queue    Queue
@@ -94,14 +94,15 @@ func NewLedger(store kv.Store, q Queue, now func() time.Time) *Ledger {
 // Handle registers the handler of a kind.
 func (l *Ledger) Handle(kind string, h Handler) { l.handlers[kind] = h }
 
-// Renew makes the lease of a kind's jobs so long only, and has the lease renewed
-// while the handler runs: a job that takes minutes is free again that soon after
-// its worker died. A renewal is one commit each third of the lease; a handler whose
-// worker lost the lease is cancelled.
+// Renew sets the lease of a kind's jobs, and has the lease renewed while the handler
+// runs: another worker may take a job of minutes one lease after its worker died. A
+// renewal is one commit each third of the lease; a handler whose worker lost the lease
+// is cancelled.
 func (l *Ledger) Renew(kind string, lease time.Duration) { l.renewing[kind] = lease }
 
-// Elsewhere says that another program carries out the jobs of a kind, so that
-// this one may put them. It changes nothing where the kind has a handler here.
+// Elsewhere says that another program carries out the jobs of a kind, so that this
+// program may enqueue them. Elsewhere is a no-op where the kind has a handler in this
+// program.
 func (l *Ledger) Elsewhere(kind string) {
 	if l.handlers[kind] == nil {
 		l.handlers[kind] = func(context.Context, Job) error {
@@ -231,10 +232,10 @@ func (l *Ledger) push(ctx context.Context, r Record) {
 	}
 }
 
-// Perform carries out a job as an engine brought it. nil means that the engine
-// may forget this delivery; an error asks for another. After [ErrInvalid] the
-// message holds no job: an engine with a dead-letter queue moves it there after its
-// attempts, one without discards it.
+// Perform carries out a job as an engine delivered it. nil means that the engine may
+// forget this delivery; an error asks for another. After [ErrInvalid] the message
+// holds no job: an engine with a dead-letter queue moves the message there after its
+// attempts, an engine without one discards the message.
 func (l *Ledger) Perform(ctx context.Context, encoded []byte) error {
 	j, err := Decode(encoded)
 	if err != nil {

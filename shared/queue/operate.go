@@ -8,13 +8,12 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Overview is what an operator sees of all jobs.
+// Overview counts all jobs, for an operator.
 type Overview struct {
 	Waiting, Dead int64
 }
 
-// Overview counts jobs, exactly, by reading the index of all that wait or are
-// dead.
+// Overview returns exact counts, by reading the index of all waiting and dead jobs.
 func (l *Ledger) Overview(ctx context.Context) (Overview, error) {
 	var o Overview
 	p, _, err := l.progress(ctx)
@@ -65,8 +64,8 @@ func (l *Ledger) Show(ctx context.Context, id string) (Record, error) {
 	return r, err
 }
 
-// Redrive gives a dead job all its attempts again. A job that is not dead is
-// left as it is.
+// Redrive gives a dead job all its attempts again. Redriving a job that is not dead is
+// a no-op.
 func (l *Ledger) Redrive(ctx context.Context, id string) error {
 	r, cond, err := l.get(ctx, id)
 	if err != nil || r.State != Dead {
@@ -91,7 +90,7 @@ func (l *Ledger) Redrive(ctx context.Context, id string) error {
 	return err
 }
 
-// Drop forgets a dead job. One that is not dead is ErrNotFound here.
+// Drop deletes a dead job. The error for a job that is not dead is ErrNotFound.
 func (l *Ledger) Drop(ctx context.Context, id string) error {
 	r, cond, err := l.get(ctx, id)
 	if err != nil {

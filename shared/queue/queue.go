@@ -1,24 +1,22 @@
-// Package queue is the job port: what must happen after the reply becomes a
-// [Job], and an engine behind [Queue] (boltqueue, sqsqueue, scfqueue) brings it
-// to a worker.
+// Package queue is the job port: work after the reply becomes a [Job], and an engine
+// behind [Queue] (boltqueue, sqsqueue, scfqueue) delivers the job to a worker.
 //
 // # What engines promise
 //
-// Little, so that all three can keep it: a job whose Enqueue returned nil comes
-// at least once, not before its time, in any order, perhaps twice at once. A
-// handler therefore carries out a command that is safe to repeat, with the
-// commit's own op or event id as its identity.
+// Little, so that all three engines can keep the promise: a job whose Enqueue returned
+// nil is delivered at least once, not before its time, in any order, perhaps twice at
+// once. A handler therefore carries out an idempotent command, with the commit's own
+// op or event id as its identity.
 //
 // # What the ledger adds
 //
-// Programs do not put jobs into an engine themselves but into a [Ledger], which
-// keeps a record of each in the state store: a job with an id that is known is
-// the same job, a job whose engine lost it is found again by [Ledger.Sweep], a
-// job is carried out by one worker at a time, tried again with growing pauses,
-// and after the last attempt kept as dead, for an operator. So
-// the same commands show and redrive jobs on every engine. While the store is
-// away the engine alone keeps new jobs, and while the engine is away the store
-// does: a job is lost to the caller only if both are.
+// Programs do not put jobs into an engine themselves but into a [Ledger], which keeps
+// a record of each in the state store: a job with a known id is deduplicated, a job
+// that the engine lost is pushed again by [Ledger.Sweep], a job is carried out by one
+// worker at a time, retried with backoff, and after the last attempt kept as dead, for
+// an operator. So the same commands show and redrive jobs on every engine. While the
+// store is away the engine alone keeps new jobs, and while the engine is away the
+// store does: a job is lost to the caller only if both are.
 package queue
 
 import (
@@ -33,7 +31,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
-// Lane keeps jobs that take long from those that must not wait for them.
+// Lane separates jobs that take long from jobs that must not wait.
 type Lane string
 
 // The lanes.
@@ -52,7 +50,7 @@ type Job struct {
 	// NotBefore is the earliest time; zero is now.
 	NotBefore time.Time       `json:"notBefore,omitzero"`
 	Body      json.RawMessage `json:"body,omitempty"`
-	// Unrecorded is the ledger's own: the worker is to write the record first.
+	// Unrecorded is set by the ledger alone: the worker writes the record first.
 	Unrecorded bool `json:"unrecorded,omitempty"`
 }
 
@@ -66,11 +64,11 @@ const (
 
 // The errors of a Queue and a Ledger. Test with errors.Is.
 var (
-	// ErrInvalid: the job breaks a limit of this package, or its kind is not
-	// known. Nothing was done.
+	// ErrInvalid: the job breaks a limit of this package, or its kind is unknown. The
+	// call changed nothing.
 	ErrInvalid = errors.New("queue: invalid job")
-	// ErrUnavailable: the engine or the store could not be reached. The job
-	// may come all the same.
+	// ErrUnavailable: the engine or the store could not be reached. The job may be
+	// delivered all the same.
 	ErrUnavailable = fault.Sentinel("queue: unavailable", fault.Unavailable, 5*time.Second, "this cannot be done at the moment; send the same request again")
 	// ErrNotFound: there is no job with this id, or no longer.
 	ErrNotFound = fault.Sentinel("queue: no such job", fault.NotFound, 0, "there is no job with this id, or no longer")
@@ -78,12 +76,12 @@ var (
 
 // Queue is an engine. It is safe for concurrent use.
 type Queue interface {
-	// Enqueue brings jobs to a worker. nil means that each of them will come;
-	// after an error some may. Its errors are ErrInvalid, ErrUnavailable and
-	// the context's own.
+	// Enqueue hands jobs to the engine. nil means that each job will be delivered;
+	// after an error some may be. Its errors are ErrInvalid, ErrUnavailable and the
+	// context's own.
 	Enqueue(ctx context.Context, jobs ...Job) error
-	// MaxDelay is how far ahead NotBefore may be; the ledger keeps what is
-	// further away until then.
+	// MaxDelay is how far ahead NotBefore may be; the ledger keeps a later job back
+	// until then.
 	MaxDelay() time.Duration
 	// Close releases the engine. Calls after it fail with ErrUnavailable.
 	Close() error
@@ -98,7 +96,7 @@ type Engine struct {
 	Open  func(ctx context.Context, url string) (Queue, error)
 }
 
-// Encode checks a job and writes it as engines carry it.
+// Encode checks a job and returns the form in which engines carry it.
 func Encode(j Job) ([]byte, error) {
 	switch {
 	case j.ID == "" || len(j.ID) > MaxID || !utf8.ValidString(j.ID) || strings.ContainsRune(j.ID, 0):
@@ -121,7 +119,7 @@ func Encode(j Job) ([]byte, error) {
 	return b, nil
 }
 
-// Decode reads a job as an engine brought it.
+// Decode reads a job as an engine delivered it.
 func Decode(b []byte) (Job, error) {
 	var j Job
 	if len(b) > MaxJob {
@@ -134,9 +132,9 @@ func Decode(b []byte) (Job, error) {
 	return j, err
 }
 
-// Later is what a handler returns when it can only look and finds nothing yet,
-// or finds the work in other hands: the job comes again after the pause, and
-// the attempt does not count, up to [MaxLater] times.
+// Later is the error of a handler that found nothing to do yet, or another worker at
+// the same work: the job is retried after the pause, and the attempt does not count,
+// up to [MaxLater] times.
 type Later struct{ After time.Duration }
 
 func (l Later) Error() string { return fmt.Sprintf("queue: again in %v", l.After) }

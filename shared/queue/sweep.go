@@ -102,10 +102,10 @@ func (l *Ledger) progress(ctx context.Context) (p progress, cond kv.Cond, err er
 	return p, kv.Rev(item.Rev), nil
 }
 
-// Sweep pushes jobs again that are overdue: their push failed, their time was
-// too far ahead for the engine, their worker died, or the engine lost them. It
-// returns how many. Sweeps may overlap. A sweep costs one read a shard and what
-// is overdue.
+// Sweep pushes jobs again that are overdue: their push failed, their time was too far
+// ahead for the engine, their worker died, or the engine lost them. Sweep returns
+// their number. Sweeps may overlap. A sweep costs one read for each shard, and one for
+// each overdue job.
 func (l *Ledger) Sweep(ctx context.Context) (pushed int, err error) {
 	p, cond, err := l.progress(ctx)
 	if err != nil {

@@ -122,16 +122,16 @@ func (s *Server) Command(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// Load is what a server did.
+// Load is the work of a server.
 type Load struct {
 	In, Out int64         // bytes that it read and wrote
 	CPU     time.Duration // of its processor
 }
 
-// Less is what was done since another time.
+// Less returns the difference to an earlier Load.
 func (l Load) Less(then Load) Load { return Load{l.In - then.In, l.Out - then.Out, l.CPU - then.CPU} }
 
-// Load returns what the server has done since it was started.
+// Load returns the work of the server since its start.
 func (s *Server) Load() (l Load) {
 	s.t.Helper()
 	for _, section := range []string{"stats", "cpu"} {
@@ -233,8 +233,8 @@ func freeAddr(t testing.TB) string {
 // slots is how many hash slots a cluster divides among its nodes.
 const slots = 16384
 
-// Cluster starts a cluster of so many primaries, which share the slots evenly,
-// and returns when all of them serve.
+// Cluster starts a cluster of primaries, which share the slots evenly, and returns
+// when all of them serve.
 func Cluster(t testing.TB, nodes int, options ...Option) []*Server {
 	t.Helper()
 	options = append(slices.Clone(options), Config("cluster-enabled", "yes"), Config("cluster-node-timeout", "5000"))

@@ -129,9 +129,9 @@ func (s *Stats) enterAgain(ctx context.Context, list string, put kv.Put) error {
 	return err
 }
 
-// Schedule returns what the clock does every minute: it puts the folding of all lists
-// into the queue, one job for lists of few entries, one each for long ones. The jobs
-// may be another program's. Without a queue the counts are folded at once, with the
+// Schedule returns the clock's task of every minute: it enqueues the folding of all
+// lists, one job for all short lists, and one job for each long list. Another program
+// may carry out the jobs. Without a queue the counts are folded at once, with the
 // default weights.
 func Schedule(store kv.Store, jobs *queue.Ledger) func(context.Context) error {
 	if jobs == nil {
@@ -212,8 +212,8 @@ func (s *Stats) handleJobs(jobs *queue.Ledger) {
 	jobs.Handle(levelsJob, s.levelsDue)
 }
 
-// Fold folds all lists. It may run at any time, anywhere, and twice at once.
-// When ctx ends it stops where it is, and the next one goes on from there.
+// Fold folds all lists. Calls may overlap, in several processes, too. When ctx ends
+// Fold stops, and the next call continues there.
 func (s *Stats) Fold(ctx context.Context) error {
 	errs := make(chan error, lists)
 	turns := make(chan struct{}, 16)

@@ -22,10 +22,10 @@ import (
 // boardSize is how many entries a board has.
 const boardSize = 200
 
-// The boards. Those of rooms hold absolute scores, written by the fold of a list
-// of rooms, one item a list. The one of users is a table in each of creditShards
-// partitions. A room is in one list and a user in one partition, so the best of
-// all are among the best of each.
+// The boards. Boards of rooms hold absolute scores, written by the fold of a list of
+// rooms, one item a list. The board of users is a table in each of creditShards
+// partitions. A room is in one list and a user in one partition, so the best of all
+// are among the best of each.
 const (
 	BoardPopularity = "popularity" // of rooms
 	BoardLikes      = "likes"      // of rooms
@@ -47,7 +47,7 @@ type entry struct {
 	order int64 // by which the board is sorted
 }
 
-// Entry is a line of a board.
+// Entry is one place on a board.
 type Entry struct {
 	RoomID string `json:"roomId,omitempty"`
 	UserID string `json:"userId,omitempty"`
@@ -281,9 +281,9 @@ func (s *Stats) keepCredits(ctx context.Context, partition, prefix, board string
 
 var errNoBoard = fault.New(fault.NotFound, "there is no such board: popularity, likes and gifts are, each also behind day/")
 
-// Board returns at most limit lines of a board behind a cursor, and the next
-// cursor, "" at the end. Names are those of the constants, with DayPrefix for
-// the day that day falls on.
+// Board returns at most limit entries of a board behind a cursor, and the next cursor,
+// "" at the end. name is one of the constants; with DayPrefix it is the board of the
+// day that contains day.
 func (s *Stats) Board(ctx context.Context, name, after string, limit int, day time.Time) (list []Entry, next string, err error) {
 	key, ofDay := strings.CutPrefix(name, DayPrefix)
 	users := key == BoardGifts

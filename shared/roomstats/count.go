@@ -210,23 +210,23 @@ func nameOf(segment string) segmentName {
 	return n
 }
 
-// Gift is a gift order that was charged, or one that was refunded.
+// Gift is a gift order that was charged or refunded.
 type Gift struct {
 	RoomID  string
 	OrderID string
 	UserID  string // who pays
 	Pieces  int64  // 1 to 2^53-1
 	Charge  int64  // 0 to 2^53-1
-	// At is when the order was committed, the same at every repetition and for
-	// the refund: day and generation follow from it.
+	// At is when the order was committed, the same in every retry and for the refund:
+	// At determines the day and the generation.
 	At       time.Time
 	Refunded bool
 }
 
-// Gift counts an order in its room, and its charge on the board of users; or
-// takes both back. It is idempotent by the OrderID, for the order and for its
-// refund; repeat it after an error other than kv.ErrInvalid. An order that is a
-// day old is dropped.
+// Gift counts an order in its room, and its charge on the board of users; a refund
+// takes both back. Gift is idempotent by the OrderID, for the order and for its
+// refund; retry it after an error other than kv.ErrInvalid. An order that is a day old
+// is dropped.
 func (s *Stats) Gift(ctx context.Context, g Gift) error {
 	if g.OrderID == "" || g.UserID == "" || g.Pieces < 1 || g.Pieces > maxAmount || g.Charge < 0 || g.Charge > maxAmount {
 		return fmt.Errorf("%w: a gift has an order, a user, 1 to 2^53-1 pieces and a charge up to that", kv.ErrInvalid)

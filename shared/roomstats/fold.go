@@ -40,7 +40,7 @@ type Popularity struct {
 	HalfLife                time.Duration
 }
 
-// DefaultPopularity halves within an hour.
+// DefaultPopularity halves a score within an hour.
 var DefaultPopularity = Popularity{Messages: 1, Pieces: 10, Likes: 1, HalfLife: time.Hour}
 
 // points of what was counted.

@@ -11,11 +11,11 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 )
 
-// Format recognises custom messages of one kind by fields of the JSON in their
-// Data, and finds how many things such a message stands for.
+// Format recognises custom messages of one kind by fields of the JSON in their Data,
+// and finds the number of gifts or likes that such a message counts.
 type Format struct {
-	// Match lists paths of fields, their names joined by dots, and the texts
-	// they must hold.
+	// Match maps paths of fields, names joined by dots, to the texts that the fields
+	// must hold.
 	Match map[string]string
 	// Count is the path of a whole number. A message without that field counts 1.
 	Count string
@@ -34,7 +34,7 @@ var (
 	}
 )
 
-// Bounds of what a message may say.
+// Bounds of the numbers in a message.
 const (
 	maxPayload = 12 << 10 // bytes of Data; IM's own limit for a message
 	maxDepth   = 8        // fields in a path
@@ -72,8 +72,8 @@ func validPath(path string) bool {
 // isZero reports the format that nothing was said of.
 func (f Format) isZero() bool { return len(f.Match) == 0 }
 
-// Find reports whether a message is of this format, and the number it holds:
-// 1 without one, 0 when it is no whole number above 0 or a huge one.
+// Find reports whether a message is of this format, and the number in the message: 1
+// without a number, 0 when the number is not a whole number above 0, or is too large.
 func (f Format) Find(body im.MsgBody) (count int64, is bool) {
 	data, is := f.find(body)
 	if !is {

@@ -14,8 +14,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Levels is how a user's level in a room follows from what he did there. Weights
-// are not negative, so more of anything is never a lower level.
+// Levels computes a user's level in a room from the user's figures. Weights are not
+// negative, so a higher figure never gives a lower level.
 type Levels struct {
 	Message, Gift, Like, Minute int64 // points; Minute of being online
 	Membership                  int64 // points for each level of a paid membership
@@ -29,7 +29,7 @@ var DefaultLevels = Levels{
 	Steps: []int64{100, 300, 1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000},
 }
 
-// Check reports weights and steps that would let more be less.
+// Check returns an error for a negative weight and for steps that do not grow.
 func (l Levels) Check() error {
 	for _, w := range []int64{l.Message, l.Gift, l.Like, l.Minute, l.Membership} {
 		if w < 0 {

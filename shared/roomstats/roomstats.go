@@ -1,23 +1,22 @@
-// Package roomstats counts what happens in rooms, and what follows from it:
-// levels of users, popularity of rooms, boards, and who is online.
+// Package roomstats counts events of rooms, and derives levels of users, popularity of
+// rooms, boards, and the users who are online.
 //
 // # Where counts live
 //
-// A room has generations (package generation), and each is kept apart. Messages
-// are counted in the room's main partition, in the segment that 32 neighbouring
-// MsgSeq of a day share: IM takes 40 messages a second, whoever sends them. What
-// has no such limit (likes, gift orders, joins) is spread over the room's
-// shards, by a hash of the user. Every event is counted once, by an id of its
-// own, however often and in whatever order it is told; see package kv.
+// A room has generations (package generation), and each is counted separately.
+// Messages are counted in the room's main partition, in the segment that 32
+// neighbouring MsgSeq of a day share: IM takes 40 messages a second, whoever sends
+// them. Events without such a limit (likes, gift orders, joins) are spread over the
+// room's shards, by a hash of the user. Every event is counted once, by an id of its
+// own, however often and in whatever order it is delivered; see package kv.
 //
 // # Folding
 //
-// Rooms in which something was counted stand in a list. Every minute jobs fold
-// what is there: segments that nobody has touched for 15 seconds move into
-// totals. The same commit keeps the rows of users, the list of the most active,
-// and the popularity, since only there is a new count seen exactly once. Boards
-// are written after the rooms of a list were folded, so a figure is on its board
-// within 90 seconds.
+// Rooms with new counts stand in a list. Every minute jobs fold the rooms of these
+// lists: segments that had no event for 15 seconds move into totals. The same commit
+// updates the rows of users, the list of the most active, and the popularity, since
+// only that commit sees each new count exactly once. Boards are written after the
+// rooms of a list were folded, so a figure is on its board within 90 seconds.
 package roomstats
 
 import (
@@ -47,7 +46,7 @@ const shards = 8
 // quiet is how long nobody has touched a segment that is folded.
 const quiet = 15 * time.Second
 
-// Rooms says who runs a room, and who pays for being in it.
+// Rooms returns the owners, the moderators and the paid memberships of rooms.
 type Rooms interface {
 	// Profile returns the zero Profile for a room that nobody registered.
 	Profile(ctx context.Context, roomID string) (Profile, error)
@@ -56,21 +55,21 @@ type Rooms interface {
 	Membership(ctx context.Context, roomID, userID string) (level int64, err error)
 }
 
-// Profile is what statistics need to know of a room.
+// Profile is the part of a room's record that statistics use.
 type Profile struct {
 	Owner      string
 	Moderators []string
-	Public     bool // everybody may read the list of users
+	Public     bool // every user may read the list of users
 }
 
-// Announcer tells a room an event, at Low priority.
+// Announcer sends events to a room, at Low priority.
 type Announcer interface {
-	// Announce sends, now or later. An Announcement with the Key of an earlier
-	// one is the same: it is sent once.
+	// Announce sends an Announcement, now or later. Announcements with the same Key
+	// are deduplicated.
 	Announce(ctx context.Context, a Announcement) error
 }
 
-// Announcement is an event that a room is told.
+// Announcement is an event to send to a room.
 type Announcement struct {
 	RoomID, Event, Key string
 	Data               any // of the custom message
@@ -80,14 +79,14 @@ type Announcement struct {
 // may be left out.
 type Config struct {
 	Store kv.Store
-	// Jobs carries the folding and what rooms are told. Without it [Stats.Fold]
-	// is to be called.
+	// Jobs carries the jobs of folding and of announcements. Where Jobs is nil, call
+	// [Stats.Fold].
 	Jobs        *queue.Ledger
 	Generations *generation.Registry // nil: one of its own
 	Rooms       Rooms                // nil: nobody owns a room, none is public, nobody pays
 	Announcer   Announcer            // nil: rooms are told nothing
-	// OnlineMembers returns IM's own number of a room, by which the count of
-	// who is online is corrected. nil: never.
+	// OnlineMembers returns IM's own number of online members of a room, which
+	// corrects our count. nil: our count is not corrected.
 	OnlineMembers func(ctx context.Context, roomID string) (int, error)
 	Now           func() time.Time // nil: the wall clock
 
@@ -101,8 +100,8 @@ type Config struct {
 	// LikesPerMinute is how many likes of a user count in a room within a minute.
 	// 0: 600.
 	LikesPerMinute int64
-	// MeterDrops counts messages before they are sent, too. What is missing of
-	// them afterwards IM has shed.
+	// MeterDrops also counts messages before they are sent: the messages that are not
+	// delivered afterwards were shed by IM.
 	MeterDrops bool
 	// Off names fields of a room's statistics that a setting switched off, each
 	// with the setting's name.
@@ -118,7 +117,7 @@ type Config struct {
 	// accounts of tools. Robots never count.
 	Uncounted []string
 	// PublishEvery is the least time between two announcements of a room's online
-	// count, and PublishShare by which part it must have moved. 0: 10 s, 5 %.
+	// count, and PublishShare the least relative change. 0: 10 s, 5 %.
 	PublishEvery time.Duration
 	PublishShare float64
 }
@@ -176,7 +175,7 @@ func New(c Config) *Stats {
 	return s
 }
 
-// Register adds the rules: those that count what callbacks tell.
+// Register adds the rules that count callbacks.
 func (s *Stats) Register(m *callback.Mux) {
 	s.conf.Generations.Register(m, "generation")
 	callback.After(m, "count", s.count)

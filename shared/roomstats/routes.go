@@ -16,10 +16,9 @@ import (
 // Routes adds GET /rooms/{id}/stats, GET /rooms/{id}/stats/users/{userID},
 // GET /leaderboards/{board} and GET /leaderboards/day/{board}.
 //
-// Servers, the room's owner and its moderators read everything. Other users get
-// the totals and their own row, and the list where the room is public. Of a group
-// that is no AVChatRoom only those users get the totals who have a row: to anybody
-// else it does not exist.
+// Servers, the room's owner and its moderators read everything. Other users get the
+// totals and their own row, and the list where the room is public. Of a group that is
+// no AVChatRoom only users with a row get the totals; other users get 404.
 func (s *Stats) Routes(mux *http.ServeMux, gate *api.Gate) {
 	mux.Handle("GET /rooms/{id}/stats", gate.Any(s.getRoom))
 	mux.Handle("GET /rooms/{id}/stats/users/{userID}", gate.Any(s.getUser))

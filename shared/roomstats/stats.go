@@ -14,7 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Room is what GET /rooms/{id}/stats answers. All figures hold what was
+// Room is what GET /rooms/{id}/stats answers. All figures include every event that was
 // acknowledged before the call, folded or not.
 type Room struct {
 	Messages   int64 `json:"messages"`   // delivered, of every kind
@@ -288,7 +288,7 @@ func (s *Stats) keepPeak(ctx context.Context, v view) error {
 }
 
 // Room returns a room's figures and its most active users, at most MaxUsers: by
-// messages, then by gifts. Users who only watch or like follow those who wrote.
+// messages, then by gifts. Users who only watch or like come after users who wrote.
 func (s *Stats) Room(ctx context.Context, roomID string) (Room, error) {
 	var users []User
 	v, err := s.view(ctx, roomID, func(v view) (err error) {
@@ -458,8 +458,8 @@ func (s *Stats) user(ctx context.Context, r room, userID string) (User, error) {
 	return s.answer(ctx, r, life, numbers, m, open)
 }
 
-// Page returns a room's figures and its users by UserID, at most limit of them
-// behind one. It reads a page of each of the room's partitions.
+// Page returns a room's figures and its users by UserID, at most limit of them after
+// the UserID after. Page reads a page of each of the room's partitions.
 func (s *Stats) Page(ctx context.Context, roomID, after string, limit int) (Room, error) {
 	var (
 		users []User
@@ -562,8 +562,8 @@ type Member struct {
 	Since  time.Time `json:"since"`
 }
 
-// OnlineMembers returns users who are online in a room, at most limit behind one,
-// by UserID, and behind whom the next page begins, "" at the end.
+// OnlineMembers returns users who are online in a room, by UserID, at most limit of
+// them after the UserID after, and the after of the next page, "" at the end.
 func (s *Stats) OnlineMembers(ctx context.Context, roomID, after string, limit int) (list []Member, next string, err error) {
 	r, err := s.current(ctx, roomID)
 	if err != nil {
@@ -594,9 +594,9 @@ func (s *Stats) shown(user string, now session) bool {
 	return now.Since != 0 && !slices.Contains(s.conf.Uncounted, user)
 }
 
-// LatestMembers returns the users who are online in a room, those who came last
-// first, in pages as OnlineMembers. It reads all of the room's members, so it is
-// for those who run the room.
+// LatestMembers returns the users who are online in a room, the latest arrivals first,
+// in pages as OnlineMembers. LatestMembers reads all of the room's members, so it is
+// for owners and moderators.
 func (s *Stats) LatestMembers(ctx context.Context, roomID, after string, limit int) (list []Member, next string, err error) {
 	r, err := s.current(ctx, roomID)
 	if err != nil {

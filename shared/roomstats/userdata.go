@@ -14,8 +14,9 @@ import (
 // feature is the name that places are noted under.
 const feature = "roomstats"
 
-// UserData is what the rule keeps of a user: where the user is, a row and an item in
-// each room, and a row of the board of gifts. The totals of rooms stay as they are.
+// UserData lists the records that the rule keeps of a user: the user's rooms, a row
+// and an item in each room, and a row of the board of gifts. An erasure leaves the
+// totals of rooms unchanged.
 var UserData = userdata.Source{
 	Feature: feature,
 	Of: func(userID string) userdata.Holding {

@@ -11,17 +11,16 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Deaths is a crash table: a process dies at each of its commits, and the next one
-// works with what it left. P is a process of a feature.
+// Deaths is a crash table: a process dies at each of its commits, and the next process
+// continues from the state in the store. P is a process of a feature.
 type Deaths[P any] struct {
 	Store kv.Store
-	// Start returns the world of a subtest, and what starts processes in it over a
-	// store, which may be mortal.
+	// Start returns the world of a subtest, and a function that starts a process in it
+	// over a store, which may be mortal.
 	Start  func(t *testing.T) (w *World, start func(kv.Store) P)
 	Ledger func(P) *queue.Ledger
 	Tick   func(P) // lets the clock tick for some minutes
-	// TickFirst: the next process gets a tick before it is looked at for the first
-	// time.
+	// TickFirst: the next process gets a tick before its first check.
 	TickFirst bool
 	Pauses    []time.Duration // after each of which every job is delivered again
 }
@@ -49,8 +48,8 @@ func (d Deaths[P]) Each(t *testing.T, life func(dying P, name string) (after fun
 	})
 }
 
-// Last does what a process still can do that is about to die. Its workers have a
-// deadline, as on every platform: the job of one that dies is free soon after.
+// Last runs the jobs of a process that is about to die. Its workers have a deadline,
+// as on every platform: the lease on the job of a dead process ends soon after.
 func (w *World) Last(ledger *queue.Ledger, ask func()) {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), 20*time.Second)
@@ -63,7 +62,8 @@ func (w *World) Last(ledger *queue.Ledger, ask func()) {
 	w.Must(w.App.Settle(w.Context()))
 }
 
-// Until asks until it is answered for good: up to ten times, ten seconds apart.
+// Until repeats a request until the answer is final: up to ten times, ten seconds
+// apart.
 func (w *World) Until(answered func() bool) {
 	w.Helper()
 	for range 10 {

@@ -17,7 +17,7 @@ import (
 // APIKey is the key of the one server of these tests.
 const APIKey = "an API key for these tests"
 
-// Server stands for that server where a UserID is asked for.
+// Server stands for that server where [World.Request] takes a UserID.
 const Server = ""
 
 // Gate admits a server of a name that has [APIKey], and users.

@@ -1,6 +1,5 @@
-// Package rulestest is the world that the tests of rules live in: an emulated
-// IM, and a queue that a test has carried out when and as often as it likes, on
-// clocks that stand until the test moves them.
+// Package rulestest holds what the tests of rules share: an emulated IM, and a queue
+// whose jobs run when a test says so, on manual clocks.
 //
 //	w := rulestest.New(t, clock, rulestest.Options{Callbacks: []string{"Bot.OnC2CMessage"}})
 //	ledger := queue.NewLedger(store, w.Queue, clock.Now)
@@ -43,7 +42,8 @@ type Options struct {
 	Unknowns  imtest.Unknowns // what the documentation of IM leaves open
 	Retry     bool            // IM retries after-callbacks that fail
 	Limits    bool            // IM's rate limits hold
-	// OnREST hears the path of each call of IM's REST API before it is carried out.
+	// OnREST is called with the path of each call of IM's REST API before the emulator
+	// handles the call.
 	OnREST func(path string)
 }
 
@@ -62,7 +62,7 @@ type World struct {
 	heard     *atomic.Pointer[http.Handler]
 }
 
-// New returns a world on the clock of a store. It ends with the test.
+// New returns a world on the clock of a store. The world ends with the test.
 func New(t testing.TB, clock *kvtest.Clock, o Options) *World {
 	t.Helper()
 	w := &World{
@@ -103,7 +103,7 @@ func (w *World) With(t testing.TB) *World {
 	return &sub
 }
 
-// T is the test, which a benchmark and a fuzz target have none of.
+// T returns the test. It panics in a benchmark and in a fuzz target.
 func (w *World) T() *testing.T { return w.TB.(*testing.T) }
 
 // Run runs a subtest.
@@ -116,20 +116,21 @@ func (w *World) HTTP(h http.Handler) string {
 	return server.URL
 }
 
-// Serve has these rules hear the callbacks from now on, in place of others. They
-// have a minute of real time, since the machine of a test may be busy.
+// Serve makes these rules answer the callbacks from now on, in place of earlier rules.
+// A callback may take a minute of real time, since the machine of a test may be busy.
 func (w *World) Serve(mux *callback.Mux) {
 	w.Helper()
 	w.ServeWith(mux, nil)
 }
 
-// ServeWith is Serve with what keeps callbacks that a rule failed on.
+// ServeWith is Serve with a function that keeps callbacks on which a rule failed.
 func (w *World) ServeWith(mux *callback.Mux, keep func(context.Context, callback.Deferred) error) {
 	w.Helper()
 	w.Hear(w.Endpoint(mux, keep))
 }
 
-// Endpoint answers callbacks by rules, with what keeps those that a rule failed on.
+// Endpoint returns an endpoint that answers callbacks by rules; keep gets the
+// callbacks on which a rule failed.
 func (w *World) Endpoint(mux *callback.Mux, keep func(context.Context, callback.Deferred) error) *callback.Endpoint {
 	w.Helper()
 	endpoint, err := callback.NewEndpoint(callback.Config{SDKAppID: AppID, Token: Token, Mux: mux, Now: w.Clock.Now, Deadline: time.Minute, Defer: keep})
@@ -137,7 +138,7 @@ func (w *World) Endpoint(mux *callback.Mux, keep func(context.Context, callback.
 	return endpoint
 }
 
-// Hear has a handler answer the callbacks from now on.
+// Hear makes a handler answer the callbacks from now on.
 func (w *World) Hear(h http.Handler) { w.heard.Store(&h) }
 
 // Heard sends a callback as IM does.
@@ -182,7 +183,7 @@ func (w *World) Client() *im.Client {
 	return c
 }
 
-// Login makes a user, unless there is one, who is then online.
+// Login makes a user, unless the user exists, and logs the user in.
 func (w *World) Login(userID string) *imtest.Client {
 	w.Helper()
 	w.Must(w.importer.ImportAccount(w.Context(), im.Account{UserID: userID}))
@@ -204,15 +205,14 @@ func (w *World) Room(id string, owner *imtest.Client, members ...string) {
 	}
 }
 
-// Work waits until all callbacks were heard, and has the jobs carried out that
-// are due.
+// Work waits until all callbacks were answered, and carries out the jobs that are due.
 func (w *World) Work(ledger *queue.Ledger) {
 	w.Helper()
 	w.Must(w.App.Settle(w.Context()))
 	w.Must(w.Queue.Work(w.Context(), ledger, w.Clock.Now))
 }
 
-// Hour lets the clock tick for an hour, as it does when nobody asks anything.
+// Hour lets the clock tick for an hour without any request.
 func (w *World) Hour(ledger *queue.Ledger) {
 	w.Helper()
 	for range 12 {
@@ -223,8 +223,7 @@ func (w *World) Hour(ledger *queue.Ledger) {
 	}
 }
 
-// Redeliver delivers every job that there ever was a second time, as an engine may
-// that lost count.
+// Redeliver delivers every job of the world's past a second time, as an engine may.
 func (w *World) Redeliver(ledger *queue.Ledger) {
 	w.Helper()
 	w.RedeliverFrom(ledger, 0)

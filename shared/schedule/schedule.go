@@ -1,8 +1,8 @@
 // Package schedule runs a table of tasks at every tick of the clock.
 //
-// A platform ticks once a minute at best, sometimes twice at once, and now and
-// then not at all. A task therefore looks at the state for what is due, is safe
-// to run beside itself, and catches up on its own after ticks that were missed.
+// A platform ticks once a minute at best, sometimes twice at once, and now and then
+// not at all. A task therefore reads from the store what is due, may overlap with
+// itself, and catches up after missed ticks.
 package schedule
 
 import (
@@ -17,7 +17,7 @@ import (
 // Task is one line of a table.
 type Task struct {
 	Name string // for the log
-	// Do does what is due. It ends with its context and leaves the rest to the
+	// Do does what is due. It returns when its context ends and leaves the rest to the
 	// next tick.
 	Do func(ctx context.Context) error
 }
@@ -25,9 +25,9 @@ type Task struct {
 // Table is what a clock does.
 type Table []Task
 
-// Tick runs all tasks, side by side. None keeps another from its work: an error
-// or a panic is one task's own. It returns when the last one has ended, with
-// the errors of those that failed.
+// Tick runs all tasks concurrently. An error or a panic of one task does not affect
+// the others. Tick returns when the last task has ended, with the errors of those that
+// failed.
 func (t Table) Tick(ctx context.Context) error {
 	errs := make(chan error, len(t))
 	for _, task := range t {

@@ -1,6 +1,6 @@
-// Package tencentcloud calls the API 3.0 of Tencent Cloud's services, by the
-// generic client of their SDK: the products' own modules bring megabytes along.
-// It is for adapters; rules do not know that there are clouds.
+// Package tencentcloud calls the API 3.0 of Tencent Cloud's services, by the generic
+// client of their SDK: the products' own modules add megabytes to a binary. Adapters
+// use this package; rules do not.
 package tencentcloud
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/common/profile"
 )
 
-// Account says who calls, and in which region.
+// Account is the caller's credentials and region.
 type Account struct {
 	Region, SecretID, SecretKey string
 	Token                       string // of temporary credentials, otherwise ""
@@ -37,7 +37,7 @@ func FromEnvironment() (Account, error) {
 	return a, nil
 }
 
-// Options say what is called.
+// Options name the service to call.
 type Options struct {
 	Service, Version string        // such as "tms" and "2020-12-29"
 	Endpoint         string        // http or https URL; "" is the service's own
@@ -110,8 +110,8 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.cause }
 
-// Passing reports what goes by if one waits: the network, the platform's own
-// trouble, too many calls.
+// Passing reports whether a retry may succeed: after a failure of the network or the
+// platform, or too many calls.
 func (e *Error) Passing() bool {
 	for _, kind := range []string{"ClientError", "InternalError", "RequestLimitExceeded", "LimitExceeded"} {
 		if strings.HasPrefix(e.Code, kind) {

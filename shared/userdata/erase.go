@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// Settled is how long after its begin an erasure goes over everything once more:
-	// what was on its way then is counted, or dropped as too late.
+	// Settled is how long after its begin an erasure passes over all records a second
+	// time: by then every event of before the erasure is counted, or dropped as too
+	// late.
 	Settled = kv.Horizon + kv.HorizonSlack + time.Hour
 	// eraseAtOnce is how many records one call erases.
 	eraseAtOnce = 500
@@ -32,9 +33,9 @@ type Eraser struct {
 	now     func() time.Time
 }
 
-// NewEraser returns what erases the records of sources, and registers the job that
-// continues it. jobs is nil in a program without a queue: whoever asks continues it
-// then. now may be nil for the wall clock.
+// NewEraser returns an Eraser of the records of sources, and registers the job that
+// continues an erasure. jobs is nil in a program without a queue: the caller continues
+// an erasure there by calling Erase again. now may be nil for the wall clock.
 func NewEraser(store kv.Store, sources []Source, jobs *queue.Ledger, now func() time.Time) *Eraser {
 	if now == nil {
 		now = time.Now
@@ -50,8 +51,8 @@ func NewEraser(store kv.Store, sources []Source, jobs *queue.Ledger, now func() 
 // text form of a time.
 const begunKey = "~begun"
 
-// Erase begins to erase a user or goes on with it, and erases at most eraseAtOnce
-// records. It may be repeated, and is, while More.
+// Erase begins or continues the erasure of a user, and erases at most eraseAtOnce
+// records. Call Erase again while the result has More.
 func (e *Eraser) Erase(ctx context.Context, userID string) (Erased, error) {
 	if e.process != nil {
 		// Not before everything was seen once is the second time due.
@@ -225,9 +226,9 @@ func EraseItems(ctx context.Context, store kv.Store, partition string, keys ...s
 	return true, store.Commit(ctx, partition, kv.NewOp("erase"), writes...)
 }
 
-// EditItem takes a user out of one JSON item that is not the user's alone: edit changes
-// what is decoded, and reports whether the user was in it. An item that is not there is
-// not changed. After a kv.ErrConflict it stands as it was.
+// EditItem takes a user out of one JSON item that is not the user's alone: edit
+// changes what is decoded, and reports whether the user was in it. An item that does
+// not exist is not made. After a kv.ErrConflict the item is unchanged.
 func EditItem[T any](ctx context.Context, store kv.Store, n Noted, edit func(*T) bool) (was bool, err error) {
 	item, err := store.Get(ctx, n.Partition, n.Key)
 	if errors.Is(err, kv.ErrNotFound) {

@@ -14,7 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Noted is a place among the records of others where a user has one of his own.
+// Noted is a place among the records of others where a user has a record.
 type Noted struct {
 	Partition string `json:"p"`
 	Key       string `json:"k"`
@@ -61,8 +61,9 @@ const (
 	maxNoted = 50_000
 )
 
-// Noter notes places that are noted with every message: what the process noted within
-// the last hour costs nothing. The zero value is ready. It is safe for concurrent use.
+// Noter notes places that are noted with every message: a place that the process noted
+// within the last hour costs nothing. The zero value is ready. It is safe for
+// concurrent use.
 type Noter struct {
 	mu    sync.Mutex
 	known map[[2]string]time.Time

@@ -1,15 +1,16 @@
-// Package userdata exports and erases what the store keeps of one user, for a user
-// who asks for it. Each rule says where it keeps records of a user, as a [Holding];
-// package wiring/users lists them for all features, and a test has every feature in
-// the list.
+// Package userdata exports and erases the records that the store keeps of one user.
+// Each rule says where it keeps records of a user, as a [Holding]; package
+// wiring/users lists them for all features, and a test has every feature in the list.
 //
-// A partition of the user's own is found by its name. A record that stands among
-// those of others, such as a row of a room's statistics, is found by an index: the
-// rule notes its place ([Note]) before it writes the record first. So exporting and
-// erasing cost what the user has, and not what the store holds.
+// A partition of the user's own is found by its name. A record among the records of
+// other users, such as a row of a room's statistics, is found by an index: the rule
+// notes the record's place ([Note]) before it writes the record for the first time. So
+// an export or an erasure costs in proportion to the user's records, not to the size
+// of the store.
 //
-// An erasure ([Eraser]) goes over all of it twice: at once, and after [Settled], when
-// every event that was on its way is counted or dropped. It is resumed after a crash.
+// An erasure ([Eraser]) passes over all records twice: at once, and after [Settled],
+// when every event of before the erasure is counted or dropped. A crashed erasure is
+// resumed.
 package userdata
 
 import (
@@ -30,16 +31,16 @@ import (
 // those whose keys have a prefix.
 type Place struct {
 	Partition, Prefix string
-	// Keep says why the records stay when a user is erased, "" for those that go:
-	// books of account, a ban that the user would otherwise get rid of.
+	// Keep says why the records stay when a user is erased, such as books of account
+	// or a ban; "" for records that are erased.
 	Keep string
 }
 
 // Holding is all that a rule keeps of a user.
 type Holding struct {
 	Places []Place
-	// Elsewhere says what the user leaves in records of others, such as the counts of
-	// a room, and how erasure treats it. "" for nothing.
+	// Elsewhere says which traces of the user stand in records of others, such as the
+	// counts of a room, and how an erasure treats them. "" for none.
 	Elsewhere string
 }
 
@@ -71,20 +72,20 @@ type Page struct {
 	Next    string   `json:"next,omitempty"`
 }
 
-// Kept is what an erasure left, and why.
+// Kept names records that an erasure left, and why.
 type Kept struct {
 	Feature string `json:"feature"`
 	Why     string `json:"why"`
 }
 
-// Erased is what a part of an erasure did. With More the caller asks again.
+// Erased is the result of a part of an erasure. With More the caller calls again.
 type Erased struct {
 	UserID string `json:"userId"`
 	Erased int    `json:"erased"`
 	Kept   []Kept `json:"kept"`
 	More   bool   `json:"more"`
-	// Again is when the erasure goes over everything once more, zero after that. With a
-	// queue this happens by itself, otherwise the caller asks again then.
+	// Again is when the erasure's second pass is due, zero after that pass. With a
+	// queue a job does the second pass, otherwise the caller calls again then.
 	Again time.Time `json:"again,omitzero"`
 }
 

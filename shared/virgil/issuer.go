@@ -20,8 +20,7 @@ type Issuer struct {
 	Signer *Signer
 	// Lifetime is how long a JWT lasts, from MinLifetime to MaxLifetime.
 	Lifetime time.Duration
-	// UserSig issues the other half of POST /credentials, as the caller may
-	// have it.
+	// UserSig issues the UserSig of the answer of POST /credentials.
 	UserSig func(caller api.Caller, userID string) (userSig string, expires time.Time, err error)
 	// Gate proves who calls.
 	Gate *api.Gate

@@ -29,7 +29,7 @@ import (
 // Limits of what is signed, our decision.
 const (
 	MinLifetime = time.Minute
-	MaxLifetime = time.Hour // a JWT cannot be called back
+	MaxLifetime = time.Hour // a JWT cannot be revoked
 	maxID       = 64        // bytes of an App ID or App Key ID; Virgil's have 32 and 16
 )
 
@@ -71,9 +71,8 @@ type Signer struct {
 	claims string                       // how every payload begins
 }
 
-// NewSigner returns a Signer that signs with key. It also verifies what the
-// previous keys signed: during a rotation, their JWTs are about for as long as
-// they last.
+// NewSigner returns a Signer that signs with key. The Signer also verifies JWTs that
+// the previous keys signed: after a rotation those JWTs stay valid until they expire.
 func NewSigner(appID string, key Key, previous ...Key) (*Signer, error) {
 	if !isID(appID) {
 		return nil, ErrAppID

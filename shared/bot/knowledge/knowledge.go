@@ -1,5 +1,5 @@
 // Package knowledge searches a folder of Markdown for the passages that answer a
-// question, in the binary, without a server.
+// question, within the process and without a server.
 //
 // A folder is compiled into an image once: each heading begins a passage, and each
 // passage is indexed by its words; Chinese, Japanese, Korean and Thai, which are
@@ -24,7 +24,7 @@ import (
 	"unicode/utf8"
 )
 
-// Passage is what stands below one heading.
+// Passage is the text below one heading.
 type Passage struct {
 	Page   string   // path of the file in its folder, with slashes
 	Anchor string   // of the heading within the page
@@ -50,10 +50,10 @@ type Base struct {
 
 type posting struct{ passage, count int }
 
-// Version names what was compiled: the same folder has the same version.
+// Version identifies the compiled folder: the same files have the same version.
 func (b *Base) Version() string { return b.version }
 
-// Passages returns how many there are.
+// Passages returns the number of passages.
 func (b *Base) Passages() int { return len(b.passages) }
 
 // Hit is a passage that was found.
@@ -62,7 +62,7 @@ type Hit struct {
 	Score float64
 }
 
-// MaxQuery is how much of a query is looked at, in bytes.
+// MaxQuery is the part of a query that Search reads, in bytes.
 const MaxQuery = 2000
 
 // The parameters of BM25 that its authors recommend.
@@ -71,7 +71,7 @@ const (
 	bb = 0.75
 )
 
-// Search returns the passages that fit a query best, at most n, the best first. A
+// Search returns the n passages that match a query best, or fewer, the best first. A
 // query without a word of the folder finds nothing.
 func (b *Base) Search(query string, n int) []Hit {
 	if len(query) > MaxQuery {
@@ -116,7 +116,7 @@ const magic = "BCKNOW1\n"
 // MaxImage bounds an image, in bytes.
 const MaxImage = 64 << 20
 
-// ErrImage: this is no image, or it is damaged.
+// ErrImage: the bytes are no image, or a damaged one.
 var ErrImage = errors.New("knowledge: this is no image that imctl knowledge compile made, or it is damaged")
 
 type writer struct{ b []byte }

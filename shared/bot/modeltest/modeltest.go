@@ -1,6 +1,5 @@
-// Package modeltest is a language model for tests and for trying things out: an
-// OpenAI-compatible server that thinks nothing, remembers what it was asked and
-// fails on demand.
+// Package modeltest is a language model for tests and for scripts/dev: an
+// OpenAI-compatible server that echoes messages, records requests and fails on demand.
 package modeltest
 
 import (
@@ -51,19 +50,20 @@ type Behaviour struct {
 	// Pieces are what a stream's events say, in place of the words of Text. Cut and
 	// Hang come after the last of them.
 	Pieces []string
-	// Before is called before each piece and before the end, with its number from 0.
+	// Before is called before each piece and before the end, with the number of the
+	// piece, from 0.
 	Before func(n int)
-	// Calls are the tools that the model wants to have called, after what it says.
+	// Calls are the tools that the model calls after its text.
 	Calls []Call
-	// Tokens are what the usage says: prompt and answer. Zero counts words.
+	// Tokens is the usage of prompt and answer. Zero counts words.
 	Tokens [2]int
 }
 
 // Call is a call of a tool.
 type Call struct{ ID, Name, Arguments string }
 
-// Server answers every request with what its last turn says, repeated with "You
-// said: " before it. Asked to continue such an answer, it does.
+// Server answers every request with "You said: " and the text of the last turn. A
+// request to continue such an answer gets the rest of it.
 type Server struct {
 	mu     sync.Mutex
 	asked  []Asked
@@ -78,8 +78,8 @@ func (s *Server) Next(b ...Behaviour) {
 	s.next = append(s.next, b...)
 }
 
-// Always says how all requests are answered that Next says nothing of; nil for
-// the echo.
+// Always says how requests are answered when no answer of Next is left; nil for the
+// echo.
 func (s *Server) Always(f func(Asked) Behaviour) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

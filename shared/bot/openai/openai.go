@@ -1,7 +1,7 @@
-// Package openai asks language models behind an OpenAI-compatible API: OpenAI's
-// own, MiniMax, Hunyuan and many more. It follows
-// https://platform.openai.com/docs/api-reference/chat; what others do
-// differently is said where it is handled.
+// Package openai asks language models behind an OpenAI-compatible API: OpenAI's own,
+// MiniMax, Hunyuan and many more. It follows
+// https://platform.openai.com/docs/api-reference/chat; comments in the code name the
+// differences of other providers.
 package openai
 
 import (
@@ -24,21 +24,21 @@ import (
 	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
-// Config is how models are reached.
+// Config makes [Model].
 type Config struct {
 	// URL is the API's base, such as https://api.openai.com/v1.
 	URL string
-	// Path is what follows; "" is /chat/completions. One that ends with
+	// Path is the path below URL; "" is /chat/completions. A path that ends with
 	// text/completion is MiniMax's own API for completions, which takes a prompt and
-	// answers with a reply, as the scenario guide shows it: without streams, tools
-	// and pictures.
+	// answers with a reply, as the scenario guide shows it: without streams, tools and
+	// pictures.
 	Path string
 	Key  string
-	// Models are asked in this order: another where the one before is away.
+	// Models are tried in this order: the next one when the one before is unavailable.
 	Models []string
-	// MaxTokens bounds an answer; 0 leaves it to the model. TokensField is the
-	// field it is sent in: "" is max_completion_tokens, older models want
-	// max_tokens.
+	// MaxTokens bounds an answer; 0 leaves the bound to the model. TokensField is the
+	// field of the request that holds MaxTokens: "" is max_completion_tokens, older
+	// models want max_tokens.
 	MaxTokens   int
 	TokensField string
 
@@ -75,7 +75,7 @@ type Model struct {
 	native   bool        // MiniMax's own completions
 }
 
-// New returns a model. It asks nothing.
+// New returns a model. New sends no request.
 func New(c Config) (*Model, error) {
 	if u, err := url.Parse(c.URL); err != nil || u.Host == "" {
 		return nil, errors.New("openai: the URL of the API is missing")
@@ -110,9 +110,9 @@ func New(c Config) (*Model, error) {
 	return m, nil
 }
 
-// Ask implements bot.Model. Each model is tried a few times, as it asks for by
-// Retry-After where it does, then the next one. Once some of an answer was heard,
-// nobody else is asked: the caller knows whether it was shown.
+// Ask implements bot.Model. Each model is tried a few times, with the pause that
+// Retry-After asks for where it does, then the next model. Once a part of an answer
+// came, no other model is asked: only the caller knows whether that part was shown.
 func (m *Model) Ask(ctx context.Context, q bot.Question, hear func(string)) (bot.Reply, error) {
 	var failed []error
 	var spent bot.Usage

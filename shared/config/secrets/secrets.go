@@ -1,6 +1,6 @@
-// Package secrets adds the values of one secret document to a program's
-// settings, because both clouds bound a function's environment to 4 KB and
-// show it to whoever may look at the function.
+// Package secrets adds the values of one secret document to a program's settings,
+// because both clouds bound a function's environment to 4 KB and show that environment
+// to everybody who may view the function.
 //
 // Call [Load] before reading any other setting. SECRETS_URL says where the
 // document is:
@@ -18,9 +18,9 @@
 // the right to read that one secret.
 //
 // A changed document takes effect without a deployment: functions on both clouds read
-// it again every five minutes while they are called, and build themselves anew where
-// it differs. If it cannot be read then, they go on with the values that they have. A
-// plain process reads it at start alone.
+// the document again every five minutes while they are called, and rebuild themselves
+// when it has changed. If the document cannot be read then, functions keep the values
+// that they have. A plain process reads the document at start only.
 //
 // No error of this package repeats what a document says.
 package secrets
@@ -57,13 +57,13 @@ var sources = map[string]func(ctx context.Context, name, endpoint string) (map[s
 	"tencent-ssm":        fromTencentSSM,
 }
 
-// Load asks set for SECRETS_URL and, if it is given, reads the document and
-// lays it under the environment. An error means that the document could not be
-// read; the settings it holds are then unknown, so stop there instead of
-// reporting each of them as missing. It waits at most [Timeout].
+// Load asks set for SECRETS_URL and, if it is given, reads the document and lays it
+// under the environment. An error means that the document could not be read; the
+// document's settings are then unknown, so the program stops instead of reporting each
+// of them as missing. Load waits at most [Timeout].
 //
-// changed reads the document again and reports whether it differs; it is nil where
-// there is none.
+// changed reads the document again and reports whether the document differs; changed
+// is nil where SECRETS_URL is not given.
 func Load(ctx context.Context, set *config.Reader) (changed func(context.Context) (bool, error), err error) {
 	url := set.Text(config.Setting{
 		Group:   "secrets",

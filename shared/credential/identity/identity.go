@@ -1,5 +1,5 @@
-// Package identity verifies JSON Web Tokens by which somebody whom the merchant
-// trusts says who a user is.
+// Package identity verifies JSON Web Tokens by which an issuer that the merchant
+// trusts names a user.
 package identity
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
-// Config makes a [Verifier]. It has one of Secret, Keys and Key.
+// Config makes a [Verifier]. Exactly one of Secret, Keys and Key is set.
 type Config struct {
 	// Secret is the key of tokens signed with HS256, at least 32 bytes.
 	Secret []byte
@@ -105,8 +105,8 @@ func New(c Config) (*Verifier, error) {
 // errRefused is the one answer to all tokens that prove nothing.
 var errRefused = fault.New(fault.Unauthenticated, "this token is not accepted; log in again")
 
-// Verify is a [credential.Prover]. The log tells why a token is refused, without
-// anything of the token.
+// Verify is a [credential.Prover]. The log says why a token is refused, and quotes no
+// part of the token.
 func (v *Verifier) Verify(ctx context.Context, token string) (credential.Proof, error) {
 	proof, reason, err := v.verify(ctx, token)
 	if err != nil {

@@ -22,10 +22,10 @@ import (
 
 // JWKS is a set of public keys at a URL. It is safe for concurrent use.
 //
-// A token that no known key fits has the set fetched anew, at most every 5 seconds,
-// so that a new key works within seconds. A set that is older than 5 minutes is
-// fetched anew with the next token, so that a key that was taken away stops
-// working. While the URL does not answer, the keys of before count for an hour.
+// A token that no known key fits causes a new fetch of the set, at most every 5
+// seconds, so that a new key works within seconds. A set that is older than 5 minutes
+// is fetched again with the next token, so that a removed key stops working. While the
+// URL does not answer, the last fetched keys stay valid for an hour.
 type JWKS struct {
 	URL       string
 	Transport http.RoundTripper // nil: http.DefaultTransport
@@ -120,7 +120,7 @@ func (k *JWKS) fetch(ctx context.Context, done chan struct{}) {
 	defer cancel()
 	keys, err := k.get(ctx)
 	if err != nil {
-		cmp.Or(k.Log, slog.Default()).WarnContext(ctx, "keys of IDENTITY_JWKS_URL not fetched; those of before count for an hour", "error", err.Error())
+		cmp.Or(k.Log, slog.Default()).WarnContext(ctx, "keys of IDENTITY_JWKS_URL not fetched; the last fetched keys stay valid for an hour", "error", err.Error())
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

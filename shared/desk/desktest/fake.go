@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Ticket is a ticket, or case, as its desk holds it.
+// Ticket is a ticket, or case, at its desk.
 type Ticket struct {
 	ID       string `json:"id"`
 	Key      string `json:"key"` // external id
@@ -70,13 +70,13 @@ type Fake interface {
 	Recover()
 	// LoseEachOnce loses the first answer to each call about each ticket.
 	LoseEachOnce()
-	// ExpireTokens makes all tokens worthless.
+	// ExpireTokens invalidates all tokens.
 	ExpireTokens()
 	// Calls returns how many calls of that name came, those that went wrong
 	// included.
 	Calls(name string) int
-	// Assign gives a ticket to an agent, or takes it from all if agent is "",
-	// and returns what the desk would send about it.
+	// Assign assigns a ticket to an agent, or to nobody if agent is "", and returns
+	// the request that the desk would send about it.
 	Assign(id, agent string) Delivery
 	// Solve solves a ticket, as its agent does.
 	Solve(id string) Delivery

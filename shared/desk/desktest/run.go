@@ -18,8 +18,8 @@ type Opened struct {
 	Fake Fake
 }
 
-// Run holds an adapter against the contract of [desk.Desk]. open starts a fake
-// with an adapter in front of it, both at the time of now.
+// Run tests an adapter against the contract of [desk.Desk]. open starts a fake with an
+// adapter in front of it, both on the clock now.
 func Run(t *testing.T, open func(t *testing.T, now func() time.Time) Opened) {
 	for _, c := range []struct {
 		name string

@@ -18,10 +18,10 @@ import (
 	"time"
 )
 
-// SalesforceConfig is how an org of the fake is set up.
+// SalesforceConfig configures an org of the fake.
 type SalesforceConfig struct {
-	// URL is where the fake is served: its My Domain, and the instance_url of
-	// its tokens.
+	// URL is the base URL of the fake: its My Domain, and the instance_url of its
+	// tokens.
 	URL        string
 	APIVersion string // as v67.0
 	ClientID   string // consumer key
@@ -374,7 +374,7 @@ func (s *Salesforce) update(r *http.Request, body []byte) answer {
 	return answer{status: 204}
 }
 
-// Queue is the id of a queue that owns cases nobody has taken.
+// Queue is the id of a queue that owns cases without an agent.
 const Queue = "00Gxx0000000001AAA"
 
 // Assign implements [Fake]: a case without agent is a queue's.

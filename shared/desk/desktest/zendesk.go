@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// ZendeskConfig is how an account of the fake is set up.
+// ZendeskConfig configures an account of the fake.
 type ZendeskConfig struct {
 	ClientID, ClientSecret string   // of an OAuth client
 	Email, APIToken        string   // legacy; "": none
@@ -381,8 +381,8 @@ func (z *Zendesk) SetStatus(id, status string) Delivery {
 	return z.event("status_changed", after, strings.ToUpper(after.Status), strings.ToUpper(before.Status))
 }
 
-// Merge merges a ticket into another, which closes it, and returns what an event
-// subscription tells: of the merge, and of the status.
+// Merge merges a ticket into another, which closes the first ticket, and returns the
+// event subscription's requests about the merge and the status.
 func (z *Zendesk) Merge(id, into string) (merged, closed Delivery) {
 	before, after := z.change(id, func(t *Ticket) {
 		t.Status = "closed"
@@ -391,7 +391,7 @@ func (z *Zendesk) Merge(id, into string) (merged, closed Delivery) {
 	return z.event("merged", after, nil, nil, "target_ticket_id", into), z.event("status_changed", after, "CLOSED", strings.ToUpper(before.Status))
 }
 
-// Commented is what an event subscription tells of a comment.
+// Commented returns the event subscription's request about a comment.
 func (z *Zendesk) Commented(id, text string, public bool) Delivery {
 	_, after := z.change(id, func(t *Ticket) {})
 	return z.event("comment_added", after, map[string]any{"body": text, "is_public": public}, nil)
@@ -427,8 +427,8 @@ func (z *Zendesk) event(kind string, t Ticket, current, previous any, more ...st
 	}))
 }
 
-// Trigger is what a trigger with the JSON body of functions/ticket-creator's
-// README sends about a ticket as it is now.
+// Trigger returns the request that a trigger with the JSON body of
+// functions/ticket-creator's README sends about a ticket in its present state.
 func (z *Zendesk) Trigger(id string) Delivery {
 	_, t := z.change(id, func(*Ticket) {})
 	return z.Sign(marshal(map[string]any{

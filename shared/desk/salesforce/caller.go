@@ -15,7 +15,7 @@ import (
 // decision.
 const Window = 5 * time.Minute
 
-// Why a request is not believed to come from the org.
+// Errors for requests that are not authenticated as the org's.
 var (
 	ErrUnknown = fault.New(fault.Unauthenticated, "this is neither signed as the org signs, nor has it the key of the org")
 	ErrStale   = fault.New(fault.Unauthenticated, "the timestamp is more than 5 minutes away from the time here")
@@ -28,8 +28,8 @@ const (
 	signatureHeader = "X-Im-Signature"
 )
 
-// Org knows what comes from an org: either with the header X-IM-Key, which an
-// External Credential adds and Apex never sees, or signed by Apex.
+// Org authenticates requests of an org: either by the header X-IM-Key, which an
+// External Credential adds and Apex never sees, or by Apex's signature.
 type Org struct {
 	Key     string           // "": not accepted
 	HMACKey string           // "": not accepted

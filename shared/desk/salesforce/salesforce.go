@@ -1,5 +1,5 @@
 // Package salesforce is the adapter of [desk.Desk] for cases of Salesforce, and
-// knows how an org proves itself when it calls us.
+// authenticates an org's calls of our routes.
 //
 // The Case needs two fields of its own: one for our key, an External ID that is
 // Unique, and one for the group, both of type Text.
@@ -42,16 +42,16 @@ const (
 // IDPrefix begins the id of every case.
 const IDPrefix = "500"
 
-// The other fields that integrations/salesforce brings: what a requester answered to
-// the survey, on the Case, and our key of a file, on the ContentVersion, where it is
-// an External ID and Unique too.
+// The other fields that integrations/salesforce installs: a requester's answer to the
+// survey, on the Case, and our key of a file, on the ContentVersion, where the field
+// is an External ID and Unique, too.
 const (
 	RatingField  = "IM_Rating__c"
 	CommentField = "IM_Rating_Comment__c"
 	FileKeyField = "IM_Key__c"
 )
 
-// Config makes a Desk. With a ClientSecret it logs in by client credentials,
+// Config makes a Desk. With a ClientSecret the Desk logs in by client credentials,
 // otherwise with a JWT signed by PrivateKey, for Username.
 type Config struct {
 	URL          string // My Domain, such as https://example.my.salesforce.com
@@ -377,7 +377,7 @@ func (d *Desk) Update(ctx context.Context, id string, u desk.Update) error {
 }
 
 // AddFile implements [desk.Desk]: a file on the case, which the org's people see and
-// its customers do not. Its key is unique in the org, so there is one.
+// its customers do not. The file's key is unique in the org, which deduplicates files.
 func (d *Desk) AddFile(ctx context.Context, id string, f desk.File) (string, error) {
 	if err := desk.CheckID(id); err != nil {
 		return "", fmt.Errorf("salesforce: add a file: %w: %w", desk.ErrNotFound, err)
@@ -429,9 +429,9 @@ func (d *Desk) findFile(ctx context.Context, key string) (string, error) {
 	return out.ID, nil
 }
 
-// AddNote implements [desk.Desk]. A case has no internal comments that could be told
-// apart, so a note is a file; one whose files are there needs none. A rating goes into
-// its fields, beside the file.
+// AddNote implements [desk.Desk]. A case has no internal comments with a key of ours,
+// so a note is a file; a note whose Files exist needs no file of its own. A rating
+// goes into its fields, beside the file.
 func (d *Desk) AddNote(ctx context.Context, id string, n desk.Note) error {
 	if n.Rating > 0 {
 		if err := desk.CheckID(id); err != nil {

@@ -16,11 +16,12 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk"
 )
 
-// AdminScope is what the OAuth client of an [Installer] may do.
+// AdminScope is the scope of an [Installer]'s OAuth client.
 const AdminScope = "webhooks:read webhooks:write triggers:read triggers:write"
 
-// Installer makes an account's webhooks and trigger what definitions say, and takes
-// them away. It knows its own by their names, so it may run any number of times.
+// Installer installs the webhooks and the trigger of definitions in an account, and
+// removes them. It recognises its webhooks and triggers by their names, so it may run
+// any number of times.
 type Installer struct {
 	desk        *Desk
 	definitions fs.FS
@@ -46,7 +47,7 @@ func NewInstaller(conf Config, definitions fs.FS, bundle string) (*Installer, er
 	return &Installer{d, definitions, bundle}, nil
 }
 
-// What is to be done about a thing.
+// The actions of a [Step].
 const (
 	Keep   = "keep"
 	Create = "create"
@@ -54,7 +55,7 @@ const (
 	Remove = "remove"
 )
 
-// Step is one thing of a plan.
+// Step is one step of a plan.
 type Step struct {
 	Action string // one of those above
 	Kind   string // webhook or trigger
@@ -294,8 +295,7 @@ func (in *Installer) Apply(ctx context.Context, s *Step) error {
 	return nil
 }
 
-// Secret returns what Zendesk signs a webhook's requests with, for
-// ZENDESK_WEBHOOK_SECRETS.
+// Secret returns the signing secret of a webhook, for ZENDESK_WEBHOOK_SECRETS.
 func (in *Installer) Secret(ctx context.Context, s Step) (string, error) {
 	call := desk.Call{Op: "read a webhook's secret", Method: http.MethodGet, URL: in.desk.conf.URL + "/api/v2/webhooks/" + url.PathEscape(s.ID) + "/signing_secret"}
 	var out struct {

@@ -16,14 +16,14 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
-// StaticSecret signs what Zendesk's form for testing a webhook sends. Everybody
-// can read it in the manual.
+// StaticSecret signs the requests of Zendesk's form for testing a webhook. The manual
+// publishes it.
 const StaticSecret = "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="
 
 // Window is how old or how far ahead a webhook's timestamp may be. Our decision.
 const Window = 5 * time.Minute
 
-// Why a webhook is not believed.
+// Errors for requests that are not authenticated as a webhook's.
 var (
 	ErrSignature = fault.New(fault.Unauthenticated, "this is not signed as the webhooks of the desk are")
 	ErrStale     = fault.New(fault.Unauthenticated, "the webhook's timestamp is more than 5 minutes away from the time here")
@@ -35,15 +35,15 @@ const (
 	timestampHeader = "X-Zendesk-Webhook-Signature-Timestamp"
 )
 
-// Webhooks knows what comes from Zendesk's webhooks, of both kinds: those that
-// subscribe to events, and those that a trigger calls with a body of our making.
+// Webhooks authenticates and reads requests of both kinds of Zendesk's webhooks: those
+// that subscribe to events, and those that a trigger calls with a body of our making.
 type Webhooks struct {
 	Secrets []string         // the signing secret of each webhook
 	Now     func() time.Time // nil: time.Now
 }
 
-// Signature is what the header X-Zendesk-Webhook-Signature holds for a body and
-// a timestamp. The secret is taken as the text it is.
+// Signature returns the value of the header X-Zendesk-Webhook-Signature for a body and
+// a timestamp. The bytes of the secret's text are the key.
 func Signature(secret, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(timestamp))
@@ -154,8 +154,8 @@ type message struct {
 	ExternalID *string `json:"external_id"`
 }
 
-// Read returns what a webhook tells of a ticket of ours; nothing, if it is of no
-// interest or tells of another's. Its errors are of the code Invalid.
+// Read returns the changes of a ticket of ours in a webhook's body; none, if the event
+// is of another ticket or of no interest. Its errors are of the code Invalid.
 func (w Webhooks) Read(h http.Header, body []byte) ([]desk.Change, error) {
 	var m message
 	if err := json.Unmarshal(body, &m); err != nil {

@@ -1,8 +1,8 @@
 // Package zendesk is the adapter of [desk.Desk] for Zendesk's Ticketing API, and
-// knows Zendesk's webhooks.
+// authenticates Zendesk's webhooks.
 //
-// Tickets are made as tickets, not as requests: a request made with our token
-// would have us for its requester. They carry the tag [Tag] and our key as their
+// Tickets are made as tickets, not as requests: a request made with our token would
+// have us for its requester. Our tickets carry the tag [Tag] and our key as their
 // external id.
 package zendesk
 
@@ -23,11 +23,11 @@ import (
 	"github.com/backchannel-im/backchannel/shared/desk"
 )
 
-// GroupPrefix comes before the ticket's id in the GroupID of its group: the
-// guide's form, which Tencent's own app for Zendesk goes by.
+// GroupPrefix comes before the ticket's id in the GroupID of its group: the guide's
+// form, which Tencent's own app for Zendesk expects.
 const GroupPrefix = "ZENDESK#"
 
-// Tag is what all our tickets carry, for triggers and views.
+// Tag is the tag of all our tickets, for triggers and views.
 const Tag = "im_chat"
 
 // NoMoreAPITokens is when Zendesk stops taking API tokens.
@@ -239,7 +239,8 @@ func (d *Desk) Create(ctx context.Context, t desk.Ticket) (string, error) {
 	return out.Ticket.id(), nil
 }
 
-// Find implements [desk.Desk]. Where there are several, it is the first one.
+// Find implements [desk.Desk]. Where several tickets have the key, Find returns the
+// first.
 func (d *Desk) Find(ctx context.Context, key string) (string, error) {
 	call := desk.Call{Op: "find", Method: http.MethodGet, URL: d.conf.URL + "/api/v2/tickets.json?external_id=" + url.QueryEscape(key)}
 	var out struct{ Tickets []ticket }
@@ -311,8 +312,7 @@ func (d *Desk) refused(op, detail string) error {
 }
 
 // AddFile implements [desk.Desk]: an upload, which Zendesk forgets in three days
-// unless a note takes it. One that was given twice is an upload too many, and no
-// more than that.
+// unless a note takes it. A file that is added twice is only uploaded twice.
 func (d *Desk) AddFile(ctx context.Context, _ string, f desk.File) (string, error) {
 	call := desk.Call{
 		Op: "add a file", Method: http.MethodPost, URL: d.conf.URL + "/api/v2/uploads.json?filename=" + url.QueryEscape(f.Name),
@@ -335,7 +335,7 @@ func (d *Desk) AddFile(ctx context.Context, _ string, f desk.File) (string, erro
 // noteTries is how often a note is tried that others' changes come in between of.
 const noteTries = 5
 
-// NoteTag is the tag of a ticket that has the note of a key.
+// NoteTag is the tag of a ticket with the note of a key.
 func NoteTag(key string) string { return "im_" + strings.ReplaceAll(key, "-", "_") }
 
 // mergedTag is what Zendesk tags a ticket with that it merges into another.
@@ -344,10 +344,10 @@ const mergedTag = "closed_by_merge"
 // RatingTag is the tag of a ticket that its requester rated so.
 func RatingTag(rating int) string { return fmt.Sprintf("im_rating_%d", rating) }
 
-// AddNote implements [desk.Desk]: an internal comment. A tag says that it is there,
-// and comes with it in one update, which Zendesk refuses if the ticket was changed
-// since it was read. So there is one, whoever else tries and whatever answer is
-// lost. Tags are added, never replaced.
+// AddNote implements [desk.Desk]: an internal comment. One update adds the comment and
+// a tag that records it, and Zendesk refuses the update if the ticket was changed
+// since it was read. So the note is added once, whoever else tries and whatever answer
+// is lost. Tags are added, never replaced.
 func (d *Desk) AddNote(ctx context.Context, id string, n desk.Note) error {
 	type comment struct {
 		Body    string   `json:"body"`

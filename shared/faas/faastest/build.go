@@ -14,10 +14,10 @@ import (
 
 var built sync.Map // of package path -> func() (string, error)
 
-// Build builds a main package (an import path, or one relative to the test's
-// folder such as ".") with the flags of a release, once per test binary, and
-// returns the path of the program. The program stays in the user's cache
-// folder, where the next build of the same sources finds it.
+// Build builds a main package (an import path, or one relative to the test's folder
+// such as ".") with the flags of a release, once per test binary, and returns the path
+// of the program. The program stays in the user's cache folder, so that the next build
+// of the same sources is fast.
 func Build(t testing.TB, pkgPath string) (bin string) {
 	t.Helper()
 	once, _ := built.LoadOrStore(pkgPath, sync.OnceValues(func() (string, error) { return build(pkgPath) }))

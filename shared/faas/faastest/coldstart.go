@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// StartToPoll starts a Lambda function once and returns the time from before the
-// start of its process to its first poll of the Runtime API, which is what a
-// caller waits for in a cold start.
+// StartToPoll starts a Lambda function once and returns the time from before the start
+// of its process to its first poll of the Runtime API, the time that a caller waits in
+// a cold start.
 func StartToPoll(bin string, env map[string]string) (time.Duration, error) {
 	return coldStart(bin, env, func(int) {})
 }

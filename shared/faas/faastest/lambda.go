@@ -22,8 +22,8 @@ import (
 // runtimes".
 type Lambda struct {
 	*Process
-	// Timeout is how far off the deadline of an invocation is. What has not
-	// answered by then is given up.
+	// Timeout is the time from an invocation to its deadline. An invocation without an
+	// answer by then is an error.
 	Timeout time.Duration
 
 	api  *runtimeAPI

@@ -11,7 +11,7 @@ import (
 // Local is a function that listens: a local process or an SCF web function.
 type Local struct {
 	*Process
-	// URL is where it listens, without a trailing slash; "" for a function
+	// URL is the base URL of the function, without a trailing slash; "" for a function
 	// without HTTP.
 	URL string
 

@@ -23,9 +23,9 @@ type SCF struct {
 	// Environment is delivered with every invocation, besides what the process
 	// was started with.
 	Environment map[string]string
-	// Timeout is how far off the deadline of an invocation is; what has not
-	// answered by then is given up. 0 sends none, which the protocol expresses
-	// as 1970.
+	// Timeout is the time from an invocation to its deadline; an invocation without an
+	// answer by then is an error. 0 sends no deadline, which the protocol expresses as
+	// 1970.
 	Timeout time.Duration
 
 	client *rpc.Client

@@ -10,7 +10,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/tencentcloud"
 )
 
-// Config is how the service is reached.
+// Config configures the client.
 type Config struct {
 	Account tencentcloud.Account
 	URL     string // such as https://live.tencentcloudapi.com
@@ -24,7 +24,7 @@ type Streams struct {
 	domain, app string
 }
 
-// New returns Streams. It calls nothing.
+// New returns Streams. New sends no request.
 func New(c Config) (*Streams, error) {
 	if c.URL == "" || c.Domain == "" || c.App == "" {
 		return nil, errors.New("css: URL, domain and app are required")

@@ -36,7 +36,7 @@ const (
 	MaxName   = 64
 	MaxUnits  = 32
 	MaxURL    = 512
-	// MaxGifts is how many gifts a catalogue has.
+	// MaxGifts bounds the gifts of the catalogue.
 	MaxGifts = 1000
 )
 
@@ -141,9 +141,9 @@ func (g *Gifts) Catalogue(ctx context.Context, after string, limit int) (gifts [
 
 var errStale = fault.New(fault.Conflict, "this is not the gift's current version; read it again (a new gift has version 0)")
 
-// Put makes a gift, whose version is 0 then, or changes one of that version. It
-// returns the gift with its new version. Repeating the change that was made last is
-// a no-op.
+// Put makes a gift, if the given version is 0, or changes the gift of that version. It
+// returns the gift with its new version. Repeating the change that was made last is a
+// no-op.
 func (g *Gifts) Put(ctx context.Context, is Gift) (Gift, error) {
 	if err := is.check(); err != nil {
 		return Gift{}, err

@@ -4,10 +4,10 @@
 // # What to rely on
 //
 // An order is a move of the user's wallet; its id comes from the caller's
-// Idempotency-Key, so a repeated request is the same order. The charge, the order
-// and the order's place in a frame are one commit in the user's partition, and
-// nothing else is written by all users of a room: 500 orders at once in one room
-// meet in no item.
+// Idempotency-Key, so a retried request is the same order. The charge, the order and
+// the order's place in a frame are one commit in the user's partition, and an order
+// writes no item that all users of a room share: 500 orders at once in one room have
+// no write conflict.
 //
 // # Combos and frames
 //
@@ -20,19 +20,19 @@
 // frame's own pieces, the total so far, the mark and the order ids: consumers that
 // add up pieces by frame and consumers that keep the last total agree.
 //
-// The job that shows a frame is enqueued before the commit that opens the frame. It
-// counts the orders into the room, adds the frame to the room's outbox and takes it
-// off the user's list, in this order, each step keyed; whoever repeats it changes
-// nothing.
+// The job that shows a frame is enqueued before the commit that opens the frame. The
+// job counts the orders into the room, adds the frame to the room's outbox and removes
+// the frame from the user's list, in this order, each step with an idempotency key, so
+// that the job may be retried.
 //
 // # Charged gifts are shown or refunded
 //
-// The outbox tells how each frame ended. Refused: every order of the frame is
-// refunded under refund:<orderId>, the room's count is taken back, and the room is
-// told a gift_refund event. Unknown: IM's after-callback decides. Seen means sent;
-// not seen within [SeenWithin] of the first attempt means refunded. A frame that was
-// given up so is never counted as sent afterwards, although IM may have shown it: a
-// callback that comes later still is logged as an error.
+// The outbox tells how each frame ended. Refused: every order of the frame is refunded
+// under refund:<orderId>, the room's count is taken back, and the room is told a
+// gift_refund event. Unknown: IM's after-callback decides. Seen means sent; not seen
+// within [SeenWithin] of the first attempt means refunded. A frame that was given up
+// is never counted as sent afterwards, although IM may have shown it: a later callback
+// is logged as an error.
 package gift
 
 import (
@@ -56,7 +56,7 @@ const (
 	// FrameIdle is how long a frame waits for another order.
 	FrameIdle = time.Second
 	// SeenWithin is how long after the first attempt to send a frame IM's
-	// after-callback may tell that it was shown, where nothing else does.
+	// after-callback may confirm the frame, where the outcome of the send is unknown.
 	SeenWithin = 10 * time.Minute
 	// MaxCount is how many pieces one order may have.
 	MaxCount = 9999
@@ -67,7 +67,7 @@ const (
 	requestTime = 15 * time.Second
 )
 
-// Rooms says what an order needs to know of its room; [*liveroom.Rooms] does.
+// Rooms returns what an order needs of its room; [*liveroom.Rooms] implements it.
 type Rooms interface {
 	// Get returns a room; NotFound if the room does not exist.
 	Get(ctx context.Context, roomID string) (liveroom.Room, error)
@@ -83,8 +83,8 @@ type Count struct {
 	Refunded                bool      // takes the order back
 }
 
-// Tally counts an order into the room's statistics, once for its OrderID and once
-// for its refund. kv.ErrInvalid means that a repetition would fare no better.
+// Tally counts an order into the room's statistics, once for its OrderID and once for
+// its refund. kv.ErrInvalid means that a retry would fail, too.
 type Tally func(ctx context.Context, c Count) error
 
 // Config makes [Gifts]. All fields but Now are required, except in a program that
@@ -98,8 +98,8 @@ type Config struct {
 	Tally  Tally
 	// Format reports whether a message has the form in which the app shows gifts.
 	Format func(im.MsgBody) bool
-	// Notifier is the UserID that tells rooms of refunds. The account must exist; the
-	// app's admin works.
+	// Notifier is the UserID that sends rooms the events of refunds. The account must
+	// exist; the app's admin works.
 	Notifier string
 
 	Now func() time.Time // nil: time.Now
@@ -122,7 +122,7 @@ const (
 )
 
 // New makes Gifts, and registers its jobs, its part of the ledger's commits, and its
-// interest in how messages end.
+// handler for the outcome of messages.
 func New(conf Config) *Gifts {
 	if conf.Now == nil {
 		conf.Now = time.Now
@@ -138,12 +138,12 @@ func New(conf Config) *Gifts {
 	return g
 }
 
-// RefusalCode is what a client gets that sends a message in the form of a gift: one
-// of the codes that IM leaves to apps (10100 to 10200).
+// RefusalCode is the error code of a client that sends a message in the form of a
+// gift: one of the codes that IM leaves to apps (10100 to 10200).
 const RefusalCode = 10140
 
 // Register adds the rules that keep clients from sending gifts themselves, and that
-// hear which frames were delivered.
+// record which frames were delivered.
 func (g *Gifts) Register(m *callback.Mux) {
 	callback.Before(m, "gift", callback.FailClosed, g.refuseForged)
 	callback.After(m, "gift", g.delivered)

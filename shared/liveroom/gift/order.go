@@ -20,7 +20,7 @@ import (
 // orderWhy is the reason of an order's move of the wallet.
 const orderWhy = "gift"
 
-// State says how an order stands.
+// State is the state of an order.
 type State string
 
 // The states of an order.
@@ -30,12 +30,12 @@ const (
 	Refunded State = "refunded"
 )
 
-// Asked is what a user orders.
+// Asked is a request for an order.
 type Asked struct {
 	RoomID string `json:"roomId"`
 	GiftID string `json:"giftId"`
 	Count  int64  `json:"count"`
-	Price  int64  `json:"price"` // of one piece, as the user was told
+	Price  int64  `json:"price"` // of one piece, as the user saw it
 }
 
 // Order is an order as its user sees it.
@@ -88,10 +88,10 @@ var (
 	errNoOrder    = fault.New(fault.NotFound, "there is no such order")
 )
 
-// Order charges a user for a gift, once for the Idempotency-Key: a repeat gets the
+// Order charges a user for a gift, once for each Idempotency-Key: a retry gets the
 // first answer. Errors: the codes NotFound (room, gift), RoomClosed, PriceChanged,
-// InsufficientFunds, IdempotencyMismatch, Forbidden (kicked), Invalid, Unavailable.
-// Only InsufficientFunds belongs to the key.
+// InsufficientFunds, IdempotencyMismatch, Forbidden (kicked), Invalid, Unavailable. Of
+// these only InsufficientFunds is stored with the key.
 func (g *Gifts) Order(ctx context.Context, userID, key string, a Asked) (Order, error) {
 	if a.Count < 1 || a.Count > MaxCount {
 		return Order{}, fault.New(fault.Invalid, "count is a whole number from 1 to %d", MaxCount)
@@ -187,7 +187,7 @@ func orderOf(m wallet.Made) (Order, error) {
 	}, nil
 }
 
-// Find returns an order of a room as it stands now. An order that was not refunded
+// Find returns an order of a room in its present state. An order that was not refunded
 // counts as sent once the outbox has forgotten its frame.
 func (g *Gifts) Find(ctx context.Context, roomID, orderID string) (o Order, userID string, err error) {
 	userID = userOf(orderID)

@@ -19,9 +19,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/liveroom/outbox"
 )
 
-// Draw draws a lottery of a room that the caller leads; drawing again answers the
-// same. Messages that IM delivered before the call count as far as their callbacks
-// have come. Errors: the codes NotFound, Forbidden, Unavailable.
+// Draw draws a lottery of a room that the caller leads; drawing again returns the same
+// draw. Messages that IM delivered before the call count if their callbacks have
+// arrived. Errors: the codes NotFound, Forbidden, Unavailable.
 func (l *Lotteries) Draw(ctx context.Context, c api.Caller, roomID, id string) (Lottery, error) {
 	room, err := l.room(ctx, c, roomID)
 	if err != nil {
@@ -245,8 +245,8 @@ func DrawingOrder(seed string, users []string) []string {
 	return order
 }
 
-// Verify recomputes a draw from what the route of a lottery answered, and returns what
-// does not fit. An answer without a hash of the entries is verified without it.
+// Verify recomputes a draw from the answer of a lottery's route, and returns the first
+// mismatch. An answer without a hash of the entries is verified without that hash.
 func Verify(is Lottery) error {
 	if is.State != Drawn || is.Draw == nil {
 		return errors.New("the lottery has not been drawn")

@@ -1,33 +1,33 @@
-// Package lottery draws winners among those who write a keyword in a live room, so
+// Package lottery draws winners among the users who write a keyword in a live room, so
 // that anybody can verify the draw.
 //
 // # The draw
 //
 // When a lottery opens, a random seed is stored and its SHA-256, the commitment, is
-// published. Users enter by writing the keyword within the window; each once, by the
-// after-callback of the message, with the time of the message. A draw first freezes
-// the entries: it fixes the time until which messages count, after which the store
-// takes no further entry, and stores the hash of the entries. Only then is the seed
-// read and published. The entries in ascending order of
+// published. Users enter by writing the keyword within the window; each user once, by
+// the after-callback of the message, with the time of the message. A draw first
+// freezes the entries: it fixes the time until which messages count, after which the
+// store takes no further entry, and stores the hash of the entries. Only then is the
+// seed read and published. The entries in ascending order of
 //
 //	hex(sha256(seed + ":" + UserID))
 //
-// are the drawing order, and the first of them win: whoever adds or removes an entry
-// reorders nobody, and nobody who knows the seed can choose when to stop, since the
-// entries are frozen by then. [Verify] recomputes it all from what [Lotteries.Get]
-// answers.
+// are the drawing order, and the first of them win: adding or removing an entry does
+// not reorder the others, and nobody who knows the seed can choose when to stop, since
+// the entries are frozen by then. [Verify] recomputes the draw from the answer of
+// [Lotteries.Get].
 //
 // Owner, moderators, the app's admin, robots and users who are kicked at the draw may
-// not win. Those who entered are no entries then but listed as excluded, with the
-// owner and the moderators in any case.
+// not win. Their entries are listed as excluded, and the owner and the moderators
+// always are.
 //
 // # What to rely on
 //
 // Every delivered message in a live room reads one item, strongly consistent, that
-// says which lotteries are open: an instance that remembered that there is none
-// would lose entries. A draw comes by itself when the window is over, by a job that
-// is enqueued before the lottery is made; it may be called for earlier. Drawing twice
-// answers the same, and winners are announced once, through the room's outbox.
+// says which lotteries are open: an instance that cached the absence of lotteries
+// would lose entries. A job that is enqueued before the lottery is made draws when the
+// window is over; [Lotteries.Draw] may draw earlier. A second draw returns the first,
+// and winners are announced once, through the room's outbox.
 package lottery
 
 import (
@@ -71,7 +71,7 @@ const (
 	tries       = 20 // of a change that others keep getting in the way of
 )
 
-// State says how a lottery stands.
+// State is the state of a lottery.
 type State string
 
 // The states of a lottery.
@@ -81,7 +81,7 @@ const (
 	Drawn  State = "drawn"
 )
 
-// Asked is what a lottery is made of.
+// Asked is a request for a lottery.
 type Asked struct {
 	Keyword string `json:"keyword"` // compared trimmed and case-folded with the whole text of a message
 	Winners int    `json:"winners"`
@@ -89,7 +89,7 @@ type Asked struct {
 	Prize   string `json:"prize"`
 }
 
-// Lottery is a lottery as anybody sees it.
+// Lottery is the public view of a lottery.
 type Lottery struct {
 	LotteryID     string    `json:"lotteryId"`
 	Keyword       string    `json:"keyword"`
@@ -104,7 +104,7 @@ type Lottery struct {
 	*Draw
 }
 
-// Draw is what a draw publishes.
+// Draw is the published result of a draw.
 type Draw struct {
 	Until       time.Time `json:"until"`       // messages of this second still counted
 	Seed        string    `json:"seed"`        // hex
@@ -115,11 +115,11 @@ type Draw struct {
 	DrawnAt     time.Time `json:"drawnAt"`
 }
 
-// Rooms says what lotteries need to know of a room; [*liveroom.Rooms] does.
+// Rooms returns what lotteries need of a room; [*liveroom.Rooms] implements it.
 type Rooms interface {
 	// Get returns a room; NotFound if the room does not exist.
 	Get(ctx context.Context, roomID string) (liveroom.Room, error)
-	// ListRestrictions lists who may not write in or enter a room.
+	// ListRestrictions lists the restrictions of a room.
 	ListRestrictions(ctx context.Context, caller api.Caller, roomID, after string, limit int) (list []liveroom.Restriction, next string, err error)
 }
 
@@ -242,9 +242,9 @@ func (l *Lotteries) room(ctx context.Context, c api.Caller, roomID string) (live
 	return room, err
 }
 
-// Create opens a lottery, once for the caller's Idempotency-Key, and has the room told
-// of it. Errors: the codes NotFound, Forbidden, RoomClosed, Invalid, Conflict,
-// IdempotencyMismatch, Unavailable.
+// Create opens a lottery, once for the caller's Idempotency-Key, and announces the
+// lottery to the room. Errors: the codes NotFound, Forbidden, RoomClosed, Invalid,
+// Conflict, IdempotencyMismatch, Unavailable.
 func (l *Lotteries) Create(ctx context.Context, c api.Caller, roomID, key string, a Asked) (Lottery, error) {
 	if err := a.check(); err != nil {
 		return Lottery{}, err
@@ -351,7 +351,7 @@ func (l *Lotteries) load(ctx context.Context, roomID, id string) (is record, con
 	return is, kv.Rev(item.Rev), nil
 }
 
-// Get returns a lottery; after the draw with all that verifies it.
+// Get returns a lottery; after the draw with the data that verifies it.
 func (l *Lotteries) Get(ctx context.Context, roomID, id string) (Lottery, error) {
 	room, err := l.conf.Rooms.Get(ctx, roomID)
 	if err != nil {

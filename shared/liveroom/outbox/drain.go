@@ -69,12 +69,13 @@ func (o *Outbox) drainJob(ctx context.Context, j queue.Job) error {
 	return o.Drain(ctx, in.RoomID)
 }
 
-// Drain sends the messages in a room's outbox, unless another process is sending them. Call it within a job that is retried when its worker dies. nil means that
-// every message added before the call has been sent, or will be by the process that
-// holds the lease, or by a job that Drain has enqueued: for messages that were put
-// off, where ctx left no time, and, at the end of the lease, in case its holder has
-// died: each process enqueues one for a room and lease. Errors are the store's, the
-// queue's and the context's own.
+// Drain sends the messages in a room's outbox, unless another process is sending them.
+// Call it within a job that is retried when its worker dies. nil means that every
+// message added before the call has been sent, or will be, by the process that holds
+// the lease or by a job that Drain has enqueued. Drain enqueues a job for messages
+// that are retried later, for messages that ctx left no time for, and, once for each
+// room and lease, for the end of the lease, in case its holder has died. Errors are
+// the store's, the queue's and the context's own.
 func (o *Outbox) Drain(ctx context.Context, roomID string) error {
 	if o.im == nil || o.jobs == nil {
 		return errors.New("outbox: this program sends nothing to rooms")

@@ -6,16 +6,15 @@
 //
 // # What to rely on
 //
-// A message is known by its room and key: adding it twice changes nothing, and the
-// first one given is the one that is sent. Whoever adds inside a job calls Add and
-// then [Outbox.Drain] in the same job; a route calls [Outbox.Send], which adds and
-// enqueues a job that drains.
+// Messages are deduplicated by room and key: adding a message a second time is a
+// no-op, and the first one is sent. A job calls Add and then [Outbox.Drain]; a route
+// calls [Outbox.Send], which adds and enqueues a job that drains.
 //
-// Drain takes a lease on the room's outbox, so one process sends to a room at a
-// time, with several calls in flight. Messages of higher priority go first,
-// whenever they were added. A message whose send fails is put off and holds up no
-// other. IM sheds messages beyond 40 a second per group; users share that number,
-// so PerSecond should leave them their part.
+// Drain takes a lease on the room's outbox, so one process sends to a room at a time,
+// with several calls in flight. Messages of higher priority go first, whenever they
+// were added. A message whose send fails is retried later and blocks no other. IM
+// sheds messages beyond 40 a second per group; users' messages count towards that
+// number, so PerSecond should leave room for them.
 //
 // # How a message ends
 //
@@ -54,12 +53,12 @@ const (
 
 // Our decisions.
 const (
-	// DefaultPerSecond is how many messages a second go to one room. Users share
-	// IM's 40 a second with us.
+	// DefaultPerSecond bounds the messages a second to one room. IM's limit of 40 a
+	// second counts users' messages, too.
 	DefaultPerSecond = 20
-	// Kept is how long the end of a message is remembered.
+	// Kept is how long the outcome of a message is kept.
 	Kept = 7 * 24 * time.Hour
-	// DefaultPatience is how long a message is tried that names no time itself.
+	// DefaultPatience is the default of [Message.Patience].
 	DefaultPatience = time.Hour
 )
 
@@ -69,7 +68,7 @@ var ErrInvalid = errors.New("outbox: invalid message")
 // Message is one message to a room.
 type Message struct {
 	RoomID string `json:"-"` // the GroupID of an AVChatRoom
-	// Key names this message among those of the room, in every process and for
+	// Key is the message's idempotency key within the room, in every process and for
 	// [Kept].
 	Key             string         `json:"key"`
 	Priority        im.MsgPriority `json:"-"` // "" is Normal
@@ -78,15 +77,15 @@ type Message struct {
 	CloudCustomData string         `json:"custom,omitempty"`
 	// AfterCallback lets IM call back after the send; see [im.GroupMsg].
 	AfterCallback bool `json:"after,omitempty"`
-	// Kind names the handler that is told how the message ended ([Outbox.Handle]);
-	// "" is nobody.
+	// Kind names the handler that gets the message's outcome ([Outbox.Handle]); "" is
+	// none.
 	Kind string `json:"kind,omitempty"`
-	// Patience is how long the message is tried after it was added, if it cannot
-	// have been sent; then it is Refused. 0 means DefaultPatience.
+	// Patience is how long a message that cannot have been sent is retried after it
+	// was added; then the message is Refused. 0 means DefaultPatience.
 	Patience time.Duration `json:"patience,omitempty"`
 }
 
-// State says how a message stands.
+// State is the state of a message.
 type State string
 
 // The states of a message. All but Waiting and Unknown are final.
@@ -98,7 +97,7 @@ const (
 	Lost    State = "lost"    // Unknown, and given up by GiveUp
 )
 
-// Outcome is how a message stands, or ended.
+// Outcome is the state of a message, with the details of its end.
 type Outcome struct {
 	State  State     `json:"state"`
 	MsgSeq uint32    `json:"msgSeq,omitempty"` // of Sent
@@ -106,13 +105,12 @@ type Outcome struct {
 	At     time.Time `json:"at,omitzero"`      // when it ended
 }
 
-// Told is called when a message has ended as Sent, Refused or Unknown, at least
-// once and perhaps at once in two processes: with the same outcome each time, but
-// that a message told of as Unknown may be told of as Sent. After an error it is
-// called again.
+// Told is called when a message has ended as Sent, Refused or Unknown, at least once
+// and perhaps in two processes at once. Each call has the same outcome, except that a
+// Sent may follow an Unknown. After an error Told is called again.
 type Told func(ctx context.Context, m Message, o Outcome) error
 
-// IM is what an outbox needs of IM's REST API; [*im.Client] has it.
+// IM is the part of IM's REST API that an outbox uses; [*im.Client] implements it.
 type IM interface {
 	SendGroupMsg(ctx context.Context, m im.GroupMsg) (im.GroupSent, error)
 }
@@ -166,8 +164,8 @@ func New(conf Config) *Outbox {
 	return o
 }
 
-// Handle registers who is told how messages of a kind ended. Register before the
-// first Drain.
+// Handle registers the function that gets the outcomes of a kind's messages. Register
+// before the first Drain.
 func (o *Outbox) Handle(kind string, told Told) { o.told[kind] = told }
 
 // The keys of a room's outbox, in the partition room/ID/out:
@@ -229,10 +227,10 @@ func (m *Message) check() error {
 	return nil
 }
 
-// Add adds messages, each unless its room has or had one of that key. nil means
-// that the next Drain of the room sends them. It neither sends nor wakes anybody.
-// Errors are ErrInvalid, those of [kv.Store.Commit] and the context's own; then
-// repeat it.
+// Add adds messages, except those whose room has or had a message of that key. nil
+// means that the next Drain of the room sends them. Add neither sends a message nor
+// enqueues a job. Errors are ErrInvalid, those of [kv.Store.Commit] and the context's
+// own; retry Add after the latter two.
 func (o *Outbox) Add(ctx context.Context, messages ...Message) error {
 	for _, m := range messages {
 		if err := o.add(ctx, m); err != nil {
@@ -264,8 +262,8 @@ func (o *Outbox) add(ctx context.Context, m Message) error {
 	return err
 }
 
-// Send adds messages and enqueues a job that drains their rooms. nil means that
-// they will be sent, or have been. After an error repeat it.
+// Send adds messages and enqueues a job that drains their rooms. nil means that they
+// will be sent, or have been. Retry Send after an error.
 func (o *Outbox) Send(ctx context.Context, messages ...Message) error {
 	for _, m := range messages {
 		if err := o.add(ctx, m); err != nil {
@@ -278,8 +276,8 @@ func (o *Outbox) Send(ctx context.Context, messages ...Message) error {
 	return nil
 }
 
-// Outcome returns how a message stands: Waiting if it was added and has not
-// ended. kv.ErrNotFound: it is not known, or ended longer than [Kept] ago.
+// Outcome returns the state of a message: Waiting if it was added and has not ended.
+// kv.ErrNotFound: the message is unknown, or ended longer than [Kept] ago.
 func (o *Outbox) Outcome(ctx context.Context, roomID, key string) (Outcome, error) {
 	end, _, err := o.end(ctx, roomID, key)
 	if !errors.Is(err, kv.ErrNotFound) {
@@ -299,17 +297,17 @@ func (o *Outbox) Outcome(ctx context.Context, roomID, key string) (Outcome, erro
 	return end, err
 }
 
-// Seen records that IM has delivered a message, as its after-callback tells: a
-// message that is waiting or Unknown is Sent from now on. It returns how the
-// message stands then: Lost or Refused stay, since somebody has acted on them.
-// Repeating it is a no-op.
+// Seen records that IM has delivered a message, according to the after-callback: a
+// message that is waiting or Unknown becomes Sent. Seen returns the new state: Lost
+// and Refused do not change, since a caller has acted on them. Repeating Seen is a
+// no-op.
 func (o *Outbox) Seen(ctx context.Context, roomID, key string, seq uint32) (Outcome, error) {
 	return o.finish(ctx, roomID, key, Outcome{State: Sent, MsgSeq: seq})
 }
 
-// GiveUp turns Unknown into Lost and returns how the message stands then. Other
-// states stay. Whoever compensates for a message that may have been sent does so
-// only where this returns Lost.
+// GiveUp turns Unknown into Lost and returns the new state. Other states do not
+// change. Compensate for a message that may have been sent only if GiveUp returns
+// Lost.
 func (o *Outbox) GiveUp(ctx context.Context, roomID, key string) (Outcome, error) {
 	return o.finish(ctx, roomID, key, Outcome{State: Lost})
 }

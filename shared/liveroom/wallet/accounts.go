@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// RefusalKept is how long a refusal belongs to a move's ID.
+	// RefusalKept is how long a refusal stays bound to a move's ID.
 	RefusalKept = 24 * time.Hour
 
 	tries     = 50 // of a move that others of the same user keep getting in the way of
@@ -24,8 +24,8 @@ const (
 	turns     = 256
 )
 
-// Accounts is the ledger built in, in the state store. Of the engines, Redis may
-// lose acknowledged writes in a failover: there it is for those who accept that.
+// Accounts is the built-in ledger, in the state store. Redis may lose acknowledged
+// writes in a failover: on Redis an operator has to accept that risk.
 type Accounts struct {
 	store kv.Store
 	now   func() time.Time
@@ -145,7 +145,7 @@ func (a account) after(m Move) (account, error) {
 // The kinds of moves that this package knows.
 const (
 	TopUp  = "topup"
-	Refund = "refund" // takes back what was spent
+	Refund = "refund" // takes a payment back
 )
 
 // writes are those of a move, whose note they complete.

@@ -14,8 +14,8 @@ import (
 // requestTime is how long a request may take.
 const requestTime = 15 * time.Second
 
-// Routes adds the routes of wallets: servers top up, servers and the user see. Users
-// may call them from web pages of these origins.
+// Routes adds the routes of wallets: servers top up wallets, servers and the wallet's
+// user read them. Users may call them from web pages of these origins.
 func Routes(mux *http.ServeMux, l Ledger, gate *api.Gate, origins []string) {
 	w := &wallets{l}
 	mux.Handle("POST /wallets/{userID}/topup", gate.Server(api.Within(requestTime, w.topUp)))
@@ -34,8 +34,9 @@ type balance struct {
 	Balance int64  `json:"balance"`
 }
 
-// MoveID is the id of a move that a caller asks for: the same for the same caller,
-// kind of request and Idempotency-Key. A request without that header is refused.
+// MoveID returns the id of a move that a caller requests: the same for the same
+// caller, kind of request and Idempotency-Key. A request without that header is
+// refused.
 func MoveID(r *http.Request, kind string) (string, error) {
 	key, err := api.RequiredKey(r)
 	if err != nil {

@@ -1,19 +1,19 @@
-// Package wallet keeps users' coins. Every change is a [Move], made once however
-// often it is asked for, by a [Ledger]: the one built in ([Accounts]), or the
+// Package wallet keeps users' coins. Every change is a [Move], which a [Ledger] makes
+// once, however often the request is retried: the built-in ledger ([Accounts]), or the
 // merchant's own behind package merchant.
 //
 //	made, err := ledger.Make(ctx, wallet.Move{ID: orderID, UserID: "ann", Amount: -30, Why: "gift", Ref: orderID})
 //
 // # Double entry
 //
-// An account of [Accounts] is one item with both sides of every move: what was
-// issued to the user and what the user spent, beside the balance. Balance + Spent -
-// Issued is zero after every commit, user by user, so the sum over all users is
-// zero too, and no account of the house is written by everybody: such an item would
-// be a hot key, and in another partition than the wallet.
+// An account of [Accounts] is one item with both sides of every move: coins issued to
+// the user and coins spent by the user, beside the balance. Balance + Spent - Issued
+// is zero after every commit, user by user, so the sum over all users is zero too, and
+// there is no account of the house that every move writes: such an item would be a hot
+// key, and in another partition than the wallet.
 //
-// A move, its line in the statement, the account, and whatever else belongs to the
-// move ([Accounts.Along]) are one commit in the user's partition.
+// A move, its line in the statement, the account, and the other writes that belong to
+// the move ([Accounts.Along]) are one commit in the user's partition.
 //
 // # Numbers
 //
@@ -43,21 +43,20 @@ const (
 	MaxBody   = 4 << 10   // bytes
 )
 
-// The errors of a ledger that somebody acts on; test with errors.Is. Each may be
-// shown to the caller.
+// The errors of a ledger; test with errors.Is. Each may be shown to the caller.
 var (
-	// ErrInsufficient: the balance is smaller than what the move takes. The
-	// refusal belongs to the move's ID for a day, whatever becomes of the balance.
+	// ErrInsufficient: the balance is smaller than what the move takes. The refusal
+	// stays bound to the move's ID for a day, whatever the balance is then.
 	ErrInsufficient = fault.New(fault.InsufficientFunds, "the balance is not sufficient; top up and ask with a new Idempotency-Key")
 	// ErrOtherMove: the ID was used for another move.
 	ErrOtherMove = fault.New(fault.IdempotencyMismatch, "this Idempotency-Key was used for another request; use a new one")
 	// ErrRange: an amount or the balance after the move would be beyond MaxAmount.
 	// The ID stays unused.
 	ErrRange = fault.New(fault.Invalid, "the amount is not a whole number from 1 to %d, or would take the balance beyond that", int64(MaxAmount))
-	// ErrUnsettled: it is not known whether the move was made. Ask for the same
-	// move again; it will be settled in any case.
+	// ErrUnsettled: it is unknown whether the move was made. Retry the same move; a
+	// job settles it in any case.
 	ErrUnsettled = fault.New(fault.Unavailable, "the ledger has not answered yet; ask again with the same Idempotency-Key").After(5 * time.Second)
-	// ErrUnsafe: this deployment's store may lose what it acknowledged.
+	// ErrUnsafe: this deployment's store may lose acknowledged writes.
 	ErrUnsafe = fault.New(fault.LedgerUnsafe, "this deployment keeps its state where a failover may lose money; an operator has to accept that or choose another store")
 	// ErrRefused: the ledger refuses the move for good, for another reason than the
 	// balance.
@@ -70,17 +69,18 @@ var (
 
 // Move is one change of a user's balance.
 type Move struct {
-	// ID names the move among those of the user, for ever: 1 to MaxID bytes.
+	// ID is the idempotency key of the move among the user's moves, for ever: 1 to
+	// MaxID bytes.
 	ID     string `json:"id"`
 	UserID string `json:"userId"`
 	Amount int64  `json:"amount"` // positive: the user gets; negative: the user pays; never 0
 	Why    string `json:"why"`    // a word for the statement: topup, gift, refund
-	Ref    string `json:"ref"`    // what it is about, for the statement
-	// Body is kept with the move for whoever made it. It is JSON.
+	Ref    string `json:"ref"`    // subject of the move, for the statement
+	// Body is stored with the move, for the package that made it. It is JSON.
 	Body json.RawMessage `json:"body,omitempty"`
 }
 
-// Check returns what is wrong with a move, for those who implement [Ledger].
+// Check returns an error for an invalid move. It is for implementations of [Ledger].
 func (m Move) Check() error {
 	switch {
 	case m.ID == "" || len(m.ID) > MaxID || !utf8.ValidString(m.ID) || strings.IndexByte(m.ID, 0) >= 0:
@@ -118,44 +118,42 @@ type Made struct {
 	Move
 	At      time.Time `json:"at"`
 	Balance int64     `json:"balance"` // after it
-	// Note is what was noted along with the move when it was made; see
-	// [Ledger.Along].
+	// Note is the note that was stored with the move; see [Ledger.Along].
 	Note json.RawMessage `json:"note,omitempty"`
-	// Replayed: it had been made before.
+	// Replayed: an earlier call made the move.
 	Replayed bool `json:"-"`
 }
 
-// Account is what is known of a user's coins.
+// Account is the state of a user's coins.
 type Account struct {
 	Balance int64 `json:"balance"`
-	Issued  int64 `json:"issued"` // all that the user ever got, refunds left out
-	Spent   int64 `json:"spent"`  // all that the user ever paid, less refunds
+	Issued  int64 `json:"issued"` // sum of all coins that the user got, without refunds
+	Spent   int64 `json:"spent"`  // sum of all coins that the user paid, less refunds
 }
 
 // Ledger makes moves. It is safe for concurrent use.
 type Ledger interface {
-	// Make makes a move, once for its ID: a repeat returns what the first one did.
-	// Errors are those above, of the code Invalid, Unavailable, and the context's
-	// own; after Unavailable and the context's own, ask again.
+	// Make makes a move, once for its ID: a retry returns the first result. Errors are
+	// those above, of the codes Invalid and Unavailable, and the context's own; retry
+	// Make after Unavailable and the context's own.
 	Make(ctx context.Context, m Move) (Made, error)
 	// Find returns a move that was made. Errors: ErrNoMove, ErrInsufficient where
 	// the move was refused so, ErrUnsettled, and the code Unavailable.
 	Find(ctx context.Context, userID, id string) (Made, error)
-	// Account returns the balance and what is known beside it; a user who never had
-	// coins has none.
+	// Account returns a user's account, which is zero for a user who never had coins.
 	Account(ctx context.Context, userID string) (Account, error)
-	// Statement returns moves of a user, the newest first, and the next page's
-	// after; ErrNoStatement where the ledger keeps none here.
+	// Statement returns moves of a user, the newest first, and the next page's after;
+	// ErrNoStatement where the ledger keeps no statements here.
 	Statement(ctx context.Context, userID, after string, limit int) (lines []Line, next string, err error)
-	// Along registers what belongs to each move of a kind (its Why). Register before
-	// the first move.
+	// Along registers the function that returns the writes that belong to each move of
+	// a kind (its Why). Register before the first move.
 	Along(why string, f Along)
 }
 
-// Along returns what belongs to a move: a note that is kept with it, and writes in
-// the user's partition that are made in the very commit that makes the move. It may
-// be called several times for one move; what the last call returned counts. Its
-// error keeps the move from being made.
+// Along returns the note and the writes that belong to a move: the note is stored with
+// the move, and the writes are made in the user's partition, in the commit that makes
+// the move. Along may be called several times for one move; the result of the last
+// call counts. After an error of Along the move is not made.
 type Along func(ctx context.Context, m Made) (note json.RawMessage, writes []kv.Write, err error)
 
 // Line is a move in a statement.
@@ -168,7 +166,7 @@ type Line struct {
 }
 
 // Partition is a user's partition of the store. Keys that begin with "wallet/" are
-// this package's; what is written along has others.
+// this package's; the writes of an Along must have other keys.
 func Partition(userID string) string { return "wallet/" + userID }
 
 // The keys in a user's partition: the account; each move by its id; and each move

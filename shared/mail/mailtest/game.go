@@ -1,6 +1,6 @@
-// Package mailtest is a game's server with the inventories of its players, as README of
-// mail-carrier describes one, for tests and for scripts/dev. It knows of the rule
-// nothing but what is on the wire.
+// Package mailtest is a game's server with the inventories of its players, as README
+// of mail-carrier describes one, for tests and for scripts/dev. It shares no code with
+// the rule: the two meet on the wire.
 package mailtest
 
 import (
@@ -31,7 +31,7 @@ type Fault struct {
 	Worked bool
 }
 
-// Call is what the game was asked for.
+// Call is a call that the game got.
 type Call struct {
 	Op       string `json:"op"`
 	ID       string `json:"id"`
@@ -79,7 +79,7 @@ type Game struct {
 	problems []string
 }
 
-// NewGame returns a game that believes what is signed with the key.
+// NewGame returns a game that accepts requests signed with the key.
 func NewGame(key string, now func() time.Time) *Game {
 	return &Game{
 		key: key, now: now, items: make(map[string]map[string]int64), room: make(map[string]int64), holds: make(map[side]hold),
@@ -95,7 +95,7 @@ func (g *Game) Give(user, item string, count int64) {
 	g.add(user, []Item{{item, count}}, 1)
 }
 
-// Room limits how many pieces a player has room for.
+// Room bounds the pieces that a player's inventory holds.
 func (g *Game) Room(user string, pieces int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -109,14 +109,14 @@ func (g *Game) Fail(faults func(c Call, n int) Fault) {
 	g.faults = faults
 }
 
-// Inventory returns what a player has, without what is held.
+// Inventory returns a player's items, without held items.
 func (g *Game) Inventory(user string) map[string]int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return maps.Clone(g.items[user])
 }
 
-// Total returns how many pieces of an item there are, held ones included.
+// Total returns the number of pieces of an item, held pieces included.
 func (g *Game) Total(item string) (n int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package matchtest is a server that starts matches, as README of
-// group-full-starter describes one, for tests and for scripts/dev. It knows of
-// the rule nothing but what is on the wire.
+// Package matchtest is a server that starts matches, as README of group-full-starter
+// describes one, for tests and for scripts/dev. It shares no code with the rule: the
+// two meet on the wire.
 package matchtest
 
 import (
@@ -53,7 +53,7 @@ type Hook struct {
 	problems []string
 }
 
-// NewHook returns a hook that believes what is signed with the key.
+// NewHook returns a hook that accepts requests signed with the key.
 func NewHook(key string, now func() time.Time) *Hook {
 	return &Hook{key: key, now: now, bodies: make(map[string]string), released: make(map[string]bool)}
 }
@@ -65,7 +65,7 @@ func (h *Hook) Fail(faults ...Fault) {
 	h.faults = append(h.faults, faults...)
 }
 
-// Recover ends all faults that are still to come.
+// Recover cancels the remaining faults.
 func (h *Hook) Recover() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -86,14 +86,14 @@ func (h *Hook) Starts() []Start {
 	return slices.Clone(h.starts)
 }
 
-// Released returns whether a start was taken back.
+// Released reports whether a start was taken back.
 func (h *Hook) Released(id string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.released[id]
 }
 
-// Calls returns how many calls there were that were believed.
+// Calls returns the number of authenticated calls.
 func (h *Hook) Calls() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

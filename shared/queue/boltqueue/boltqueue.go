@@ -4,9 +4,9 @@
 //	q, err := boltqueue.Open("jobs.db", boltqueue.Options{})
 //	go q.Run(ctx, ledger.Perform)
 //
-// Enqueue returns once the jobs are on disk. A job leaves the file after its
-// delivery was accepted, so what a process had in hand when it died is
-// delivered again by the next one. The file belongs to one process at a time.
+// Enqueue returns once the jobs are on disk. A job leaves the file after its delivery
+// was accepted, so the jobs that a dead process was carrying out are delivered again
+// by the next process. The file belongs to one process at a time.
 package boltqueue
 
 import (
@@ -166,9 +166,9 @@ func (q *Queue) signal(lane queue.Lane) {
 	}
 }
 
-// Run carries out jobs until ctx ends, and returns once the last one in hand
-// is done. perform's nil means that the job was accepted; after an error it
-// comes again.
+// Run carries out jobs until ctx ends, and returns once every running job is done. A
+// nil of perform means that the job was accepted; after an error the job is delivered
+// again.
 func (q *Queue) Run(ctx context.Context, perform func(ctx context.Context, encoded []byte) error) error {
 	var all sync.WaitGroup
 	errs := make(chan error, len(lanes)*q.workers)

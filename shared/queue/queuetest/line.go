@@ -10,8 +10,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Line is a queue in memory that keeps every job it was ever given, for a test
-// to have carried out when and as often as it likes. The zero value is empty.
+// Line is a queue in memory that keeps every job it ever got; a test carries them out
+// when and as often as it likes. The zero value is empty.
 type Line struct {
 	mu      sync.Mutex
 	waiting []queue.Job
@@ -46,16 +46,16 @@ func (l *Line) Next(now time.Time) (j queue.Job, is bool) {
 	return j, true
 }
 
-// All returns every job that ever came, in order, for those that an engine
-// delivers once more.
+// All returns every job that was ever enqueued, in order, so that a test can deliver
+// jobs a second time.
 func (l *Line) All() []queue.Job {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.all)
 }
 
-// Work has the jobs carried out that are due, and those that these bring. One
-// that fails waits for the next call, as the engine would bring it again. It
+// Work carries out the jobs that are due, and the due jobs that these enqueue. A job
+// that fails waits for the next call, as an engine would deliver it again. Work
 // returns an error if the jobs do not end.
 func (l *Line) Work(ctx context.Context, ledger *queue.Ledger, now func() time.Time) error {
 	for range 10_000 {

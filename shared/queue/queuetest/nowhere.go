@@ -10,8 +10,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Nowhere is a queue that brings nothing to anybody, for tests that carry out
-// jobs by hand or want them to wait.
+// Nowhere is a queue that delivers no jobs, for tests that carry out jobs by hand or
+// want them to wait.
 type Nowhere struct {
 	Err error // of Enqueue
 }
@@ -25,8 +25,8 @@ func (Nowhere) MaxDelay() time.Duration { return time.Hour }
 // Close implements [queue.Queue].
 func (Nowhere) Close() error { return nil }
 
-// LayAside puts jobs into a store that are dead, after failing with "the desk is
-// closed" as often as they may, and returns their ledger.
+// LayAside puts dead jobs into a store, which failed with "the desk is closed" at
+// every attempt, and returns their ledger.
 func LayAside(t testing.TB, store kv.Store, ids ...string) *queue.Ledger {
 	t.Helper()
 	now := time.Now()

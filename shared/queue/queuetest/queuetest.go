@@ -20,8 +20,8 @@ const patience = 60 * time.Second
 
 // Harness connects the suite to one engine.
 type Harness struct {
-	// Open returns an empty queue and what brings its jobs to a worker: run
-	// delivers until ctx ends, again after perform returned an error.
+	// Open returns an empty queue and run, which delivers its jobs until ctx ends, and
+	// redelivers a job after perform returned an error.
 	Open func(t *testing.T) (q queue.Queue, run func(ctx context.Context, perform func(context.Context, []byte) error))
 }
 

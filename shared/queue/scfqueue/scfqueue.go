@@ -2,10 +2,9 @@
 // feeds a function: each job is an asynchronous invocation of the job-worker
 // function through the cloud's API (Invoke, 2018-04-16, document 583/17243).
 //
-// The platform keeps an invocation up to six hours and repeats one that failed
-// twice, a minute apart. It cannot hold one back: a job that is a few seconds
-// ahead waits in the function, and one that is further ahead stays with the
-// ledger.
+// The platform keeps an invocation up to six hours and retries a failed one twice, a
+// minute apart. The platform cannot delay an invocation: a job that is due in a few
+// seconds waits in the function, and a job that is due later stays with the ledger.
 package scfqueue
 
 import (

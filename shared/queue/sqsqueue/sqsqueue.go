@@ -2,10 +2,10 @@
 // each lane, whose messages the platform brings to the job-worker function in
 // batches.
 //
-// A message is removed when the worker reports it done; otherwise it comes
-// again after the queue's visibility timeout, and beyond the queue's redrive
-// limit it goes to the dead-letter queue of the template: the backstop for what
-// the ledger never got to see.
+// A message is removed when the worker reports the job done; otherwise SQS delivers
+// the message again after the queue's visibility timeout, and beyond the queue's
+// redrive limit moves it to the dead-letter queue of the template: the backstop for
+// jobs that never reached the ledger.
 package sqsqueue
 
 import (

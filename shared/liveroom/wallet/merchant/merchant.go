@@ -12,11 +12,11 @@
 //
 // # What to rely on
 //
-// The move is written down before the first call, with the very bytes that are sent:
-// a repeat sends the same ones, also after the server of ours or the gift has changed.
-// A move whose answer is lost is unsettled: whoever asks again settles it, and a job
-// does so if nobody asks. What belongs to the move (wallet.Along) is committed with the
-// record that it was made, after the merchant has answered.
+// The move is stored before the first call, with the very bytes that are sent: a retry
+// sends the same bytes, also after our program or the gift has changed. A move whose
+// answer is lost is unsettled: a retry of the caller settles the move, or a job does.
+// The writes that belong to the move (wallet.Along) are committed together with the
+// record that the move was made, after the merchant has answered.
 package merchant
 
 import (
@@ -271,7 +271,8 @@ func (l *Ledger) Find(ctx context.Context, userID, id string) (wallet.Made, erro
 	return r.Made, r.State.err()
 }
 
-// Account implements wallet.Ledger. Of the two sides the merchant alone knows.
+// Account implements wallet.Ledger. The answer has neither Issued nor Spent, which the
+// merchant alone knows.
 func (l *Ledger) Account(ctx context.Context, userID string) (wallet.Account, error) {
 	body, err := json.Marshal(map[string]any{"balance": map[string]string{"userId": userID}})
 	if err != nil {
@@ -287,7 +288,8 @@ func (l *Ledger) Account(ctx context.Context, userID string) (wallet.Account, er
 	return wallet.Account{Balance: *said.Balance}, nil
 }
 
-// Statement implements wallet.Ledger: the merchant has it.
+// Statement implements wallet.Ledger: it returns wallet.ErrNoStatement, since the
+// merchant keeps the statements.
 func (l *Ledger) Statement(context.Context, string, string, int) ([]wallet.Line, string, error) {
 	return nil, "", wallet.ErrNoStatement
 }

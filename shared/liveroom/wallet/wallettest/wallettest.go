@@ -1,5 +1,5 @@
-// Package wallettest is the contract of [wallet.Ledger] as tests: the ledger built in
-// and the merchant's face the same.
+// Package wallettest is the contract of [wallet.Ledger] as tests, for the built-in
+// ledger and the merchant's.
 package wallettest
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/liveroom/wallet"
 )
 
-// Run holds a ledger to the contract. open returns one that knows of no moves and its
-// store.
+// Run tests a ledger against the contract. open returns a ledger without moves, and
+// its store.
 func Run(t *testing.T, open func(t *testing.T) (wallet.Ledger, kv.Store)) {
 	for _, c := range []struct {
 		name string
