@@ -1,29 +1,29 @@
-// Package community keeps communities: their categories and channels, their roles
-// and members, and who may not write in them or enter them. A community is a
-// Community of IM with topics; its communityId is the GroupID. A text or voice
-// channel is a topic, a private channel is a Work group.
+// Package community manages communities: their categories and channels, their roles
+// and members, and mutes and kicks. A community is a Community of IM with topics; its
+// communityId is the GroupID. A text or voice channel is a topic, a private channel is
+// a Work group.
 //
 // # What to rely on
 //
 // The store is the truth. A change is one commit in the community's partition, or in
-// that of the member it is about; what follows from it in IM is carried out by a
-// job that compares the two. Commits are guarded (package process), so a program
-// that dies at any point is continued by the next. One worker at a time works on a
-// community and on a member, by a lease: an older change never overtakes a newer
-// one on its way to IM. A job carries nothing but an id, and may come twice, late,
-// or after somebody else has done the work.
+// the partition of the member concerned; a job compares the store with IM and changes
+// IM. Commits are guarded (package process), so that after a crash at any point
+// another process continues. One worker at a time works on a community and on a
+// member, by a lease: an older change never overtakes a newer one on its way to IM. A
+// job carries only an id, and may come twice, late, or after another process has done
+// the work.
 //
 // # Generations
 //
-// IM lets a GroupID be used again after the group was dissolved. Each community
-// that is created gets another Generation, and everything kept about it lives in
-// partitions that name the generation.
+// IM lets a GroupID be used again after the group was dissolved. Each community that
+// is created gets another Generation, and every record about it lives in partitions
+// that name the generation.
 //
 // # Other packages
 //
-// What happens in channels beside messages lives below this package: sub-channels
-// in thread, voice channels in voice, reactions, edits and pins in mark. They hear
-// of members and channels as a [Companion].
+// Packages below this one have the rest of a channel: sub-channels in thread, voice
+// channels in voice, reactions, edits and pins in mark. As a [Companion] each gets
+// changes of members and channels.
 package community
 
 import (
@@ -58,8 +58,8 @@ const (
 	tries = 20
 )
 
-// IM is what communities need of IM's REST API; [*im.Client] has it. Every call may
-// be repeated.
+// IM is the part of IM's REST API that communities use; [*im.Client] implements it.
+// Every call may be retried.
 type IM interface {
 	ImportAccount(ctx context.Context, a im.Account) error
 	CreateGroup(ctx context.Context, g im.NewGroup) (im.Created, error)
@@ -85,24 +85,24 @@ type IM interface {
 	DestroyPermissionGroups(ctx context.Context, groupID string, ids ...string) ([]im.ItemResult, error)
 }
 
-// Sends sends messages once; [*once.Sender] does.
+// Sends sends messages once; [*once.Sender] implements it.
 type Sends interface {
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
 }
 
-// Companion is a package that keeps something about members or channels. Each of
-// its methods may be called twice, and is called again after an error.
+// Companion is a package with records about members or channels. Each method may be
+// called twice, and is called again after an error.
 type Companion interface {
-	// Joined tells of new members of a community.
+	// Joined is called with new members of a community.
 	Joined(ctx context.Context, c Community, userIDs []string) error
-	// Left tells of users who left a community or were removed.
+	// Left is called with users who left a community or were removed.
 	Left(ctx context.Context, c Community, userIDs []string) error
-	// ChannelGone has everything about a channel removed that does not live in the
-	// channel's own partition.
+	// ChannelGone removes every record about a channel outside of the channel's own
+	// partition.
 	ChannelGone(ctx context.Context, c Community, ch Channel) error
-	// Gone has everything about a community removed, its channels included.
+	// Gone removes every record about a community, its channels included.
 	Gone(ctx context.Context, c Community) error
-	// Review looks for users who left or joined and were not told of.
+	// Review looks for users who left or joined without a callback.
 	Review(ctx context.Context, c Community) error
 }
 
@@ -117,8 +117,8 @@ type Config struct {
 	Admin string // UserID that welcomes are sent from; the app's admin works
 
 	Template Template
-	// Adopt is how the GroupIDs of communities begin that are ours although another
-	// made them; "": only those of POST /communities are ours.
+	// Adopt is a prefix of GroupIDs: communities with it are managed here although
+	// others made them; "": only communities of POST /communities are.
 	Adopt string
 	// Welcome is the text that greets new members in the first text channel, with
 	// {user} for the UserID; "" greets nobody.
@@ -127,7 +127,7 @@ type Config struct {
 	// categories and pinned messages; RoleField is the member field that shows a role.
 	// "" shows nothing.
 	CategoryField, PinField, RoleField string
-	// PermissionGroups has IM's permission groups mirror the roles.
+	// PermissionGroups mirrors the roles in IM's permission groups.
 	PermissionGroups bool
 
 	Now   func() time.Time                                 // nil: time.Now
@@ -186,10 +186,10 @@ func (c *Communities) Attach(companions ...Companion) {
 
 // The processes of communities, for the clock.
 var (
-	// Looks bring IM in step with communities. Their ids are communityIds.
+	// Looks change IM as communities have changed. Their ids are communityIds.
 	Looks = process.Name{Agenda: "communities", Job: "community.look", Lane: queue.Fast}
-	// Members bring IM in step with members. Their ids are a communityId, a space and
-	// a UserID.
+	// Members change IM as members have changed. Their ids are a communityId, a space
+	// and a UserID.
 	Members = process.Name{Agenda: "community-members", Job: "community.member", Lane: queue.Fast}
 	// Mutes end mutes of everybody in a community. Their ids are a communityId, a space
 	// and the end in Unix seconds, so that no other change moves an end.
@@ -211,9 +211,9 @@ func wake(ctx context.Context, p *process.Process, id string) {
 
 func newOp() string { return kv.NewOp("community") }
 
-// Hold takes a lease that lives in a partition under a key. It returns a context
-// that ends before the lease does, and what gives the lease back. Where another has
-// it, the error is a [queue.Later].
+// Hold takes a lease, which is stored in a partition under a key. Hold returns a
+// context that ends before the lease does, and a function that releases the lease.
+// Where another process has the lease, the error is a [queue.Later].
 func (c *Communities) Hold(ctx context.Context, partition, key string) (_ context.Context, release func(), err error) {
 	now := c.now()
 	cond := kv.Absent()
@@ -282,7 +282,7 @@ func wipe(ctx context.Context, store kv.Store, partition, prefix string) error {
 	}
 }
 
-// Wipe removes everything from a partition of a companion whose keys begin with a
+// Wipe removes all items from a partition of a companion whose keys begin with a
 // prefix.
 func (c *Communities) Wipe(ctx context.Context, partition, prefix string) error {
 	return wipe(ctx, c.store, partition, prefix)

@@ -33,21 +33,21 @@ func (n NewCommunity) check() error {
 // ownTopics is how the short names of topics begin that are ours and no channels.
 const ownTopics = "t-"
 
-// How GroupIDs begin that belong to a community: of private channels, and of
-// sub-channels that are groups of their own.
+// Prefixes of the GroupIDs of a community's own groups: of private channels, and of
+// sub-channels that are groups.
 const (
 	privatePrefix = "bcp-"
 	threadPrefix  = communityPrefix + "bct-"
-	// VoicePrefix is how the names of TRTC's rooms begin that are voice channels.
+	// VoicePrefix is the prefix of the names of voice channels' rooms in TRTC.
 	VoicePrefix = "bcv-"
 )
 
-// Create makes a community with its group and the template's channels. The same
-// caller with the same key gets the same community again, as long as it is open.
-// After an error of the codes Unavailable and Timeout the community is made all the
-// same, and repeating the request gets it. The others are final: Invalid,
-// IdempotencyMismatch, and Conflict where the communityId belongs to another open
-// community or to a group of no community.
+// Create makes a community with its group and the template's channels. The same caller
+// with the same idempotency key gets the same community again, as long as the
+// community is open. After an error of the codes Unavailable and Timeout the community
+// may be made all the same, and a retry returns it. The other codes are final:
+// Invalid, IdempotencyMismatch, and Conflict where the communityId belongs to another
+// open community or to a group of no community.
 func (c *Communities) Create(ctx context.Context, caller api.Caller, key string, n NewCommunity) (Community, error) {
 	asked := digest(caller.Server, caller.UserID, key)
 	if n.CommunityID == "" {

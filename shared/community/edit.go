@@ -32,10 +32,10 @@ func (c *Communities) edit(ctx context.Context, caller api.Caller, id string, f 
 	return s.Community, nil
 }
 
-// ChannelEdit says what to change of a channel; nil fields stay.
+// ChannelEdit is a change of a channel; nil fields change nothing.
 type ChannelEdit struct {
 	Name            *string
-	Category        *string // which is made where it is not there
+	Category        *string // made if it does not exist
 	Kind            *ChannelKind
 	SlowModeSeconds *int
 	Position        *int // in its category; beyond the end is the end
@@ -76,9 +76,9 @@ func (s *seen) defaultCategory() string {
 	return "Channels"
 }
 
-// CreateChannel makes a channel. The same caller with the same key gets the same
-// channel again. Errors are of the codes NotFound, Forbidden, Invalid, Conflict
-// where the version is not the latest, and Unavailable.
+// CreateChannel makes a channel. The same caller with the same idempotency key gets
+// the same channel again. Errors are of the codes NotFound, Forbidden, Invalid,
+// Conflict where the version is not the latest, and Unavailable.
 func (c *Communities) CreateChannel(ctx context.Context, caller api.Caller, key, id string, e ChannelEdit) (Community, error) {
 	ch := Channel{Kind: Text}
 	if e.Name != nil {
@@ -168,8 +168,8 @@ func (c *Communities) EditChannel(ctx context.Context, caller api.Caller, id, ch
 	})
 }
 
-// DeleteChannel deletes a channel with everything that is kept about it. version 0
-// is any. Errors are those of CreateChannel.
+// DeleteChannel deletes a channel with every record about it. version 0 is any. Errors
+// are those of CreateChannel.
 func (c *Communities) DeleteChannel(ctx context.Context, caller api.Caller, id, channelID string, version int64) (Community, error) {
 	return c.edit(ctx, caller, id, func(s *seen) error {
 		ch, is := s.Channel(channelID)
@@ -186,7 +186,7 @@ func (c *Communities) DeleteChannel(ctx context.Context, caller api.Caller, id, 
 	})
 }
 
-// CategoryEdit says what to change of a category; nil fields stay.
+// CategoryEdit is a change of a category; nil fields change nothing.
 type CategoryEdit struct {
 	Name     *string
 	Position *int // beyond the end is the end
@@ -315,10 +315,10 @@ func (c *Communities) Delete(ctx context.Context, caller api.Caller, id string, 
 	return nil
 }
 
-// SetRole makes a role, or changes what it lets its members do. Only servers and
-// the owner may do so for a role that manages, before or after. Errors are of the
-// codes NotFound, Forbidden, Invalid, Conflict while a role of the same name is being
-// deleted, and Unavailable.
+// SetRole makes a role, or changes its permissions. Only servers and the owner may do
+// so for a role that manages, before or after. Errors are of the codes NotFound,
+// Forbidden, Invalid, Conflict while a role of the same name is being deleted, and
+// Unavailable.
 func (c *Communities) SetRole(ctx context.Context, caller api.Caller, id, role string, permissions []Permission) (Role, error) {
 	ordered, err := checkRole(role, permissions)
 	if err != nil {
@@ -347,9 +347,10 @@ func (c *Communities) SetRole(ctx context.Context, caller api.Caller, id, role s
 // roleGone is how soon a role of the same name may be made anew, about.
 const roleGone = 5 * time.Second
 
-// DeleteRole deletes a role. Its members are without a role at once; the role is taken
-// off each of them by the job that has IM follow. Only servers and the owner delete a
-// role that manages. Errors are of the codes NotFound, Forbidden and Unavailable.
+// DeleteRole deletes a role. Its members are without a role at once; the job that
+// changes IM removes the role from each member's record. Only servers and the owner
+// delete a role that manages. Errors are of the codes NotFound, Forbidden and
+// Unavailable.
 func (c *Communities) DeleteRole(ctx context.Context, caller api.Caller, id, role string) error {
 	_, err := c.edit(ctx, caller, id, func(s *seen) error {
 		was, is := s.Roles[role]
@@ -383,8 +384,8 @@ func (c *Communities) ListRoles(ctx context.Context, caller api.Caller, id strin
 	return list, nil
 }
 
-// ChangePins lets f change the pinned messages of a channel, the newest first, for
-// a caller who may manage, and returns them. f may be called again.
+// ChangePins lets f change the pinned messages of a channel, the newest first, for a
+// caller who may manage, and returns them. f may be called more than once.
 func (c *Communities) ChangePins(ctx context.Context, caller api.Caller, id, channelID string, f func(pins []uint32) ([]uint32, error)) (pins []uint32, err error) {
 	_, err = c.edit(ctx, caller, id, func(s *seen) error {
 		ch, is := s.Channel(channelID)
@@ -417,7 +418,7 @@ func (s *seen) setPins(ch Channel, pins []uint32) error {
 	return nil
 }
 
-// Unpinned takes messages off the pins of a channel, because they were recalled.
+// Unpinned removes recalled messages from the pins of a channel.
 func (c *Communities) Unpinned(ctx context.Context, is Community, ch Channel, seqs []uint32) error {
 	some := false
 	s, err := c.load(ctx, is.CommunityID)

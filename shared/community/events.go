@@ -17,13 +17,13 @@ import (
 
 // Register adds the rules of communities.
 //
-// Before-rules change nothing and fail open: while the store cannot be reached,
-// IM's own mutes hold, and refusing everybody would silence every community. What
-// gets in then is taken out afterwards.
+// Before-rules change nothing and fail open: while the store cannot be reached, IM's
+// own mutes hold, and refusing everybody would silence every community. Users who get
+// in then are removed afterwards.
 //
-// After-rules know their events so: a member's join or exit by its EventTime; a
-// topic by its id; a message in a slow channel by its sender and time. A change of
-// a group or topic is only a hint, upon which IM is asked.
+// The idempotency keys of the after-rules: a member's join or exit has its EventTime;
+// a topic its id; a message in a slow channel its sender and time. A change of a group
+// or topic is only a hint, upon which IM is read.
 func (c *Communities) Register(m *callback.Mux) {
 	const name = "communities"
 	callback.Before(m, name, callback.FailOpen, c.mayJoin)
@@ -59,14 +59,14 @@ func (c *Communities) hint(ctx context.Context, groupID, operator string, q call
 	return c.check(ctx, groupID)
 }
 
-// Place is where a callback's message is.
+// Place is the community and the channel of a callback's message.
 type Place struct {
 	Community Community
 	Channel   Channel // the zero Channel in a sub-channel
 	ThreadID  string
 }
 
-// PlaceOf returns where a group or topic belongs, false if it belongs to no community.
+// PlaceOf returns the place of a group or topic, false if it belongs to no community.
 func (c *Communities) PlaceOf(ctx context.Context, groupID, topicID string) (Place, bool, error) {
 	p, v, err := c.place(ctx, groupID, topicID)
 	return p, v != nil, err
@@ -283,8 +283,8 @@ func (c *Communities) recalled(ctx context.Context, e *callback.GroupAfterRecall
 	return c.Unpinned(ctx, v.Community, p.Channel, seqs)
 }
 
-// NotCounted notes messages of a channel that are in no history, such as those for who
-// is online: they count as read by everybody.
+// NotCounted notes messages of a channel that are in no history, such as messages to
+// online users alone: they count as read by everybody.
 func (c *Communities) NotCounted(ctx context.Context, is Community, ch Channel, seqs ...uint32) error {
 	return c.rememberRecalled(ctx, is.ChannelPartition(ch), slices.DeleteFunc(seqs, func(seq uint32) bool { return seq == 0 }))
 }

@@ -39,7 +39,7 @@ const (
 	handPrefix   = "hand/" // hand/USERID: the lease of who works on the member
 )
 
-// Member is a member as callers see it.
+// Member is the view of a member.
 type Member struct {
 	UserID   string    `json:"userId"`
 	Role     string    `json:"role,omitempty"`
@@ -338,9 +338,9 @@ func (c *Communities) Inside(ctx context.Context, is Community, caller api.Calle
 	return c.inside(ctx, is, caller)
 }
 
-// Allowed lets servers pass, and members whose role, or having none, has a
-// permission. Muted members have voice alone. Errors are of the codes Forbidden and
-// Unavailable.
+// Allowed lets servers pass, and members whose role has a permission; members without
+// a role have the permissions of the default. Muted members have voice alone. Errors
+// are of the codes Forbidden and Unavailable.
 func (c *Communities) Allowed(ctx context.Context, is Community, caller api.Caller, p Permission) error {
 	_, _, err := c.allowed(ctx, is, Channel{}, caller, p)
 	return err
@@ -352,8 +352,8 @@ func (c *Communities) AllowedIn(ctx context.Context, is Community, ch Channel, c
 	return err
 }
 
-// MayWrite is AllowedIn for who changes what stands in a channel: while everybody is
-// muted there, only those may who manage.
+// MayWrite is AllowedIn for a change of a channel's content: while everybody is muted
+// there, only callers who manage pass.
 func (c *Communities) MayWrite(ctx context.Context, is Community, ch Channel, caller api.Caller) error {
 	s, m, err := c.allowed(ctx, is, ch, caller, Post)
 	if err != nil || s == nil || slices.Contains(s.Roles[m.Role], Manage) {
@@ -412,8 +412,8 @@ func (c *Communities) allowed(ctx context.Context, is Community, ch Channel, cal
 	return s, m, nil
 }
 
-// CanSee lets servers and members pass, into a private channel those alone who are
-// invited and who manage.
+// CanSee lets servers and members pass; a private channel only lets invited members
+// pass, and those who manage.
 func (c *Communities) CanSee(ctx context.Context, is Community, ch Channel, caller api.Caller) error {
 	if err := c.inside(ctx, is, caller); err != nil {
 		return err
@@ -467,9 +467,9 @@ func permits(roles map[string][]Permission, role string, p Permission) bool {
 	return slices.Contains(list, p) || slices.Contains(list, Manage)
 }
 
-// GiveRole gives a member a role in place of the one before; "" takes it away.
-// Only servers and the owner give and take roles that manage. Errors are of the
-// codes NotFound, Forbidden, Invalid and Unavailable.
+// GiveRole gives a member a role in place of the one before; "" takes it away. Only
+// servers and the owner give and take away roles that manage. Errors are of the codes
+// NotFound, Forbidden, Invalid and Unavailable.
 func (c *Communities) GiveRole(ctx context.Context, caller api.Caller, id, userID, role string) (Member, error) {
 	if err := checkUser("the user", userID); err != nil {
 		return Member{}, err
@@ -542,7 +542,7 @@ func (c *Communities) updateMember(ctx context.Context, is Community, userID str
 	return m, nil
 }
 
-// ListMembers lists members, those of one role or all, as far as callbacks told of
+// ListMembers lists members, of one role or all, as far as callbacks have reported
 // them. Errors are of the codes NotFound, Forbidden, Invalid and Unavailable.
 func (c *Communities) ListMembers(ctx context.Context, caller api.Caller, id, role, after string, limit int) (list []Member, next string, err error) {
 	s, err := c.find(ctx, id)

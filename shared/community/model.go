@@ -16,7 +16,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/usersig"
 )
 
-// Limits. Those in bytes are IM's (269/9346, 1047/49471), the others are ours.
+// Limits. Limits in bytes are IM's (269/9346, 1047/49471), the others are ours.
 const (
 	MaxChannels   = 200
 	MaxCategories = 50
@@ -28,17 +28,17 @@ const (
 	MaxAllPins    = 1000
 )
 
-// ChannelKind is what a channel is for.
+// ChannelKind is the kind of a channel.
 type ChannelKind string
 
 // The kinds of channels.
 const (
 	Text    ChannelKind = "text"
 	Voice   ChannelKind = "voice"
-	Private ChannelKind = "private" // a Work group, for those who are invited
+	Private ChannelKind = "private" // a Work group, for invited members
 )
 
-// Channel is a channel as callers see it.
+// Channel is the view of a channel.
 type Channel struct {
 	ChannelID       string      `json:"channelId"` // the TopicID, or the GroupID of a private channel
 	Name            string      `json:"name"`      // 1 to 30 bytes
@@ -67,7 +67,7 @@ type Category struct {
 	Channels []Channel `json:"channels"`
 }
 
-// Community is a community as callers see it. Times are in UTC.
+// Community is the view of a community. Times are in UTC.
 type Community struct {
 	CommunityID string     `json:"communityId"` // the GroupID
 	Name        string     `json:"name"`        // 1 to 30 bytes
@@ -101,14 +101,14 @@ func (c Community) Channel(id string) (Channel, bool) {
 	return Channel{}, false
 }
 
-// ChannelPartition is the partition of the store with everything about one channel.
-// It is wiped when the channel is deleted.
+// ChannelPartition returns the partition of the store with all records about one
+// channel. It is wiped when the channel is deleted.
 func (c Community) ChannelPartition(ch Channel) string {
 	return fmt.Sprintf("community-channel/%s/%013d/%s", c.CommunityID, c.Generation, ch.Short())
 }
 
-// Key is a key for something that belongs to this generation of the community in a
-// partition that all generations share.
+// Key returns the key of a record of this generation of the community, in a partition
+// that all generations share.
 func (c Community) Key(name string) string { return fmt.Sprintf("g/%013d/%s", c.Generation, name) }
 
 // clone copies what a caller may change.
@@ -145,7 +145,7 @@ func (c *Community) category(name string) int {
 	return slices.IndexFunc(c.Categories, func(one Category) bool { return one.Name == name })
 }
 
-// Permission is something that a role lets its members do.
+// Permission is a permission of a role.
 type Permission string
 
 // The permissions.
@@ -153,16 +153,16 @@ const (
 	Post      Permission = "post"   // write in channels
 	MayThread Permission = "thread" // make sub-channels
 	MayVoice  Permission = "voice"  // enter voice channels
-	Manage    Permission = "manage" // what the owner may, but for the owner and for roles that manage
+	Manage    Permission = "manage" // everything that the owner may, except changes of the owner and of roles that manage
 )
 
-// Permissions are all of them, in the order in which answers list them.
+// Permissions are all permissions, in the order in which answers list them.
 var Permissions = []Permission{Post, MayThread, MayVoice, Manage}
 
 // unassigned is what a member without a role may.
 var unassigned = []Permission{Post, MayThread, MayVoice}
 
-// Role is a role as callers see it.
+// Role is the view of a role.
 type Role struct {
 	Role        string       `json:"role"`
 	Permissions []Permission `json:"permissions"`
@@ -181,7 +181,7 @@ type TemplateCategory struct {
 	Channels []TemplateChannel `json:"channels"`
 }
 
-// Template is what a new community begins with.
+// Template has the categories, channels and roles of a new community.
 type Template struct {
 	Categories []TemplateCategory
 	Roles      []Role
@@ -311,8 +311,8 @@ func checkUser(name, id string) error {
 	return nil
 }
 
-// CommunityID returns the communityId that a caller means: without @TGS#_ it is
-// prefixed. "" is what cannot be one.
+// CommunityID returns the communityId that a caller means: @TGS#_ is added where it is
+// missing. "" means that the id is invalid.
 func CommunityID(given string) string {
 	id := given
 	if !strings.HasPrefix(id, communityPrefix) {

@@ -16,8 +16,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Binding says what a group of its own belongs to: a private channel, or a
-// sub-channel of the group form.
+// Binding says which private channel, or which sub-channel of the group form, a group
+// belongs to.
 type Binding struct {
 	GroupID     string `json:"groupId"`
 	CommunityID string `json:"communityId"`
@@ -35,7 +35,7 @@ const boundItem = "bound"
 
 func bindingPartition(groupID string) string { return "community-group/" + groupID }
 
-// Bind remembers what a group belongs to, before the group is made.
+// Bind stores the binding of a group, before the group is made.
 func (c *Communities) Bind(ctx context.Context, b Binding) error {
 	value, err := json.Marshal(b)
 	if err != nil {
@@ -45,7 +45,7 @@ func (c *Communities) Bind(ctx context.Context, b Binding) error {
 	return c.put(ctx, bindingPartition(b.GroupID), boundItem, value)
 }
 
-// Unbind forgets what a group belonged to.
+// Unbind deletes the binding of a group.
 func (c *Communities) Unbind(ctx context.Context, groupID string) error {
 	defer c.forgetBinding(groupID)
 	return wipe(ctx, c.store, bindingPartition(groupID), "")
@@ -57,8 +57,8 @@ func (c *Communities) forgetBinding(groupID string) {
 	delete(c.bound, groupID)
 }
 
-// BindingOf returns what a group belongs to, nil for a group of another's. The
-// names of our groups tell them apart, so that others cost nothing.
+// BindingOf returns the binding of a group, nil for a group that is not ours. Our
+// groups have prefixes of their own, so that other groups cost no read.
 func (c *Communities) BindingOf(ctx context.Context, groupID string) (*Binding, error) {
 	if !strings.HasPrefix(groupID, privatePrefix) && !strings.HasPrefix(groupID, threadPrefix) && !strings.HasPrefix(groupID, VoicePrefix) {
 		return nil, nil
@@ -108,9 +108,9 @@ type Invitation struct {
 	UserID    string `json:"userId"`
 }
 
-// Invite lets a member of the community into a private channel. Repeating it is a
-// no-op. Errors are of the codes NotFound, Forbidden, Invalid, Conflict where IM does
-// not take the user, and Unavailable.
+// Invite adds a member of the community to a private channel. Repeating it is a no-op.
+// Errors are of the codes NotFound, Forbidden, Invalid, Conflict where IM does not
+// take the user, and Unavailable.
 func (c *Communities) Invite(ctx context.Context, caller api.Caller, id, channelID, userID string) (Invitation, error) {
 	if err := checkUser("userId", userID); err != nil {
 		return Invitation{}, err
@@ -269,7 +269,7 @@ func (c *Communities) uninvite(ctx context.Context, is Community, ch Channel, us
 	return errBusy
 }
 
-// Uninvite takes a user out of a private channel. Errors are those of Invite.
+// Uninvite removes a user from a private channel. Errors are those of Invite.
 func (c *Communities) Uninvite(ctx context.Context, caller api.Caller, id, channelID, userID string) error {
 	if err := checkUser("the user", userID); err != nil {
 		return err

@@ -24,18 +24,18 @@ const (
 	MaxReason      = 200 // bytes
 )
 
-// Kind is what a user may not do.
+// Kind is the kind of a restriction.
 type Kind string
 
 // The kinds of restrictions.
 const (
-	Mute Kind = "mute" // not write
-	Kick Kind = "kick" // not enter, and so not write
+	Mute Kind = "mute" // the user may not write
+	Kick Kind = "kick" // the user may not enter, and so not write
 )
 
-// Restriction is what one user may not do in a community.
+// Restriction is a restriction of one user, or of everybody, in a community.
 type Restriction struct {
-	UserID    string    `json:"userId,omitempty"` // "": everybody but those who manage
+	UserID    string    `json:"userId,omitempty"` // "": everybody except members who manage
 	Kind      Kind      `json:"kind"`
 	ChannelID string    `json:"channelId,omitempty"` // of a mute of one channel
 	Until     time.Time `json:"until,omitzero"`      // zero: until it is taken back
@@ -90,7 +90,7 @@ func (m memberRecord) at(now time.Time) (list []Restriction) {
 	return list
 }
 
-// Wish is what a caller wants to become of users in a community.
+// Wish is a request to restrict users of a community or to lift their restrictions.
 type Wish struct {
 	Kind      Kind
 	Lift      bool
@@ -126,10 +126,10 @@ func (w Wish) check() error {
 }
 
 // Restrict restricts users of a community, or lifts their restrictions, and returns
-// the restrictions that they are under then. Each user is a commit of its own:
-// after an error of the code Unavailable the first may be done, and the same
-// request again does no harm. Other errors are of the codes Invalid, NotFound and
-// Forbidden, and change nothing.
+// the restrictions of these users that are in force then. Each user is a commit of its
+// own: after an error of the code Unavailable the first users may be done, and a retry
+// is safe. Other errors are of the codes Invalid, NotFound and Forbidden, and change
+// nothing.
 func (c *Communities) Restrict(ctx context.Context, caller api.Caller, id string, w Wish) ([]Restriction, error) {
 	if err := w.check(); err != nil {
 		return nil, err
@@ -272,8 +272,8 @@ func (r *Restriction) of(userID string) *Restriction {
 	return &one
 }
 
-// Restrictions returns what a user may not do, to servers, those who manage and the
-// user. Errors are of the codes NotFound, Forbidden, Invalid and Unavailable.
+// Restrictions returns a user's restrictions to servers, to callers who manage and to
+// the user. Errors are of the codes NotFound, Forbidden, Invalid and Unavailable.
 func (c *Communities) Restrictions(ctx context.Context, caller api.Caller, id, userID string) ([]Restriction, error) {
 	if err := checkUser("the user", userID); err != nil {
 		return nil, err

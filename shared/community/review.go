@@ -15,11 +15,12 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Reviews look for members whose exit nobody told of: IM's callback was lost, with all
-// of its retries. Somebody who has left the community would stay in its private
+// Reviews look for members whose exit no callback reported: IM's callback was lost,
+// with all of its retries. A user who has left the community would stay in its private
 // channels and in sub-channels that are groups, and go on reading there. So the first
-// message in one of these groups in each hour has the community reviewed: where nobody
-// writes, there is nothing new to read and nothing is asked. Their ids are communityIds.
+// message in one of these groups in each hour causes a review of the community: where
+// nobody writes, there is nothing new to read, and no review. Their ids are
+// communityIds.
 var Reviews = process.Name{Agenda: "community-reviews", Job: "community.review", Lane: queue.Slow}
 
 // reviewEvery is how often a community is reviewed in which somebody writes.
@@ -92,8 +93,8 @@ func (c *Communities) review(ctx context.Context, id string) error {
 	return nil
 }
 
-// Recheck asks IM which of some users are members of a community. Those who are none
-// are treated as if IM's callback of their exit came now.
+// Recheck asks IM which of some users are members of a community. Users who are no
+// members are treated as if IM's callback of their exit came now.
 func (c *Communities) Recheck(ctx context.Context, is Community, userIDs ...string) error {
 	if len(userIDs) == 0 {
 		return nil

@@ -16,7 +16,7 @@ import (
 // caller.
 const requestTime = 25 * time.Second
 
-// RoutesConfig is what routes need beside the communities.
+// RoutesConfig configures the routes of communities.
 type RoutesConfig struct {
 	Gate    *api.Gate
 	Keeper  *idem.Keeper // of answers to requests with an Idempotency-Key
@@ -31,13 +31,14 @@ type Route struct {
 	Do           func(ctx context.Context, c api.Caller, r *http.Request) (any, error)
 }
 
-// RouteKind is what a route is, beside open to users and servers.
+// RouteKind marks a route that differs from the default, a route for users and
+// servers.
 type RouteKind int
 
 // The kinds, which may be combined.
 const (
 	ForServers RouteKind = 1 << iota // for servers alone
-	Keyed                            // makes something, and so requires an Idempotency-Key
+	Keyed                            // requires an Idempotency-Key, since it creates a record
 	Credential                       // answers with a credential, which must not be kept
 )
 

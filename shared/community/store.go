@@ -368,6 +368,6 @@ func public(err error) error {
 	return err
 }
 
-// Public is what companions answer callers with: an error of the store, the queue
-// or IM as one to be repeated.
+// Public returns the public error for a companion's callers: an error of the store,
+// the queue or IM becomes one that asks for a retry.
 func Public(err error) error { return public(err) }

@@ -11,26 +11,26 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Count is what pages outside of IM show of a channel.
+// Count holds a channel's figures, for pages outside of IM.
 type Count struct {
 	ChannelID  string  `json:"channelId"`
 	LastMsgSeq uint32  `json:"lastMsgSeq"`
-	ReadMsgSeq *uint32 `json:"readMsgSeq,omitempty"` // of the user, where he reported one
+	ReadMsgSeq *uint32 `json:"readMsgSeq,omitempty"` // of the user, if the user reported one
 	Unread     *uint32 `json:"unread,omitempty"`     // of the user
 }
 
-// Totals is what pages outside of IM show of a community.
+// Totals holds a community's figures, for pages outside of IM.
 type Totals struct {
 	Members  int     `json:"members"`
 	Channels []Count `json:"channels"`
 	Unread   *uint32 `json:"unread,omitempty"` // of all channels that the user sees
 }
 
-// Totals counts members and messages, as IM has them; for a user also what he has
-// not read. Recalled messages count as read, and so does what was sent before the
-// user first reported anything in a channel that he joined later. It costs two
-// calls of IM and one for each private channel, and for a user two reads a channel.
-// Errors are of the codes NotFound, Forbidden and Unavailable.
+// Totals counts members and messages according to IM; for a user also unread messages.
+// Recalled messages count as read, and so do messages from before the user's first
+// report in a channel that the user joined later. It costs two calls of IM and one for
+// each private channel, and for a user two reads a channel. Errors are of the codes
+// NotFound, Forbidden and Unavailable.
 func (c *Communities) Totals(ctx context.Context, caller api.Caller, id string) (t Totals, err error) {
 	s, err := c.find(ctx, id)
 	if err != nil {
@@ -128,9 +128,9 @@ func (c *Communities) unread(ctx context.Context, is Community, ch Channel, user
 	return read, last - from - uint32(hi-lo), nil
 }
 
-// Read remembers up to which message a user has read a channel. A report that is
-// older than another changes nothing. Errors are of the codes NotFound, Forbidden
-// and Unavailable.
+// Read stores the last message that a user has read in a channel. A report that is
+// older than a stored one is a no-op. Errors are of the codes NotFound, Forbidden and
+// Unavailable.
 func (c *Communities) Read(ctx context.Context, caller api.Caller, id, channelID string, seq uint32) error {
 	if caller.UserID == "" {
 		return fault.New(fault.Forbidden, "only users read channels")

@@ -11,18 +11,19 @@ import (
 
 const feature = "community"
 
-// Note notes that a user is about to have an item of his own among those of a
-// community; [UserData] finds it there.
+// Note records that a user is about to have an item of the user's own among the items
+// of a community, so that [UserData] finds it.
 func Note(ctx context.Context, store kv.Store, partition, key, userID string) error {
 	return userdata.Note(ctx, store, userID, feature, userdata.Noted{Partition: partition, Key: key})
 }
 
-// Forget takes a user out of an item that is not his alone, and reports whether the
-// user was in it. ok is false for an item that is no such.
+// Forget removes a user from an item that names several users, and reports whether the
+// user was in it. ok is false for an item of another kind.
 type Forget func(ctx context.Context, store kv.Store, userID string, n userdata.Noted) (was, ok bool, err error)
 
-// UserData is what the rules of communities keep of a user. seat is the partition of
-// the user's voice, and forget knows the items of companions that name several users.
+// UserData lists the records that the rules of communities keep of a user. seat
+// returns the partition of the user's voice seat, and forget handles the items of
+// companions that name several users.
 func UserData(seat func(userID string) string, forget ...Forget) userdata.Source {
 	return userdata.Source{
 		Feature: feature,

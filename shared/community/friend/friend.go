@@ -1,7 +1,7 @@
-// Package friend lets users and servers keep friends over HTTP: IM has the list and
-// its fields, and nothing is kept here. Who may write to whom one to one is decided in
-// one place, package moderation (MODERATION_ONE_TO_ONE), which asks IM for the same
-// list.
+// Package friend has the HTTP routes by which users and servers manage friends: IM has
+// the list and its fields, and the package stores nothing. Who may write to whom one
+// to one is decided in one place, package moderation (MODERATION_ONE_TO_ONE), which
+// asks IM for the same list.
 package friend
 
 import (
@@ -30,7 +30,7 @@ const (
 	maxFields  = 20
 )
 
-// IM is what friends need of IM's REST API; [*im.Client] has it.
+// IM is the part of IM's REST API that friends use; [*im.Client] implements it.
 type IM interface {
 	AddFriends(ctx context.Context, userID string, how im.FriendAddition, friends ...im.NewFriend) ([]im.ItemResult, error)
 	CheckFriends(ctx context.Context, userID string, others ...string) ([]im.Relation, error)
@@ -45,18 +45,18 @@ type Friends struct{ im IM }
 // New makes Friends.
 func New(im IM) *Friends { return &Friends{im} }
 
-// Friend is a friend as his friend sees him.
+// Friend is a user's view of a friend.
 type Friend struct {
 	UserID string            `json:"userId"`
 	Remark string            `json:"remark"`
 	Fields map[string]string `json:"fields"` // made in the console, without Tag_SNS_Custom_
 }
 
-// Change says what to change of a friendship; nil fields stay.
+// Change is a change of a friendship; nil fields change nothing.
 type Change struct {
 	Remark  *string           `json:"remark"`
 	Fields  map[string]string `json:"fields"`
-	Wording string            `json:"wording"` // of the request, where the other has to consent
+	Wording string            `json:"wording"` // of the request, where the other user has to consent
 }
 
 func (c Change) check() error {
@@ -107,8 +107,9 @@ const (
 	codeRefuses im.Code = 30516 // the other takes no friends
 )
 
-// Add asks for a friendship in a user's name, and sets its fields where it is there
-// already; a server makes it without the other's consent. It returns whether it is there.
+// Add requests a friendship in a user's name, or sets the fields of an existing one; a
+// server makes the friendship without the other user's consent. Add returns whether
+// the two are friends.
 func (f *Friends) Add(ctx context.Context, userID, friendID string, force bool, c Change) (state string, err error) {
 	if err := c.check(); err != nil {
 		return "", err
@@ -193,7 +194,8 @@ func refused(err error) error {
 	return community.Public(err)
 }
 
-// Remove ends a friendship on both sides. Ending one that is not there is a no-op.
+// Remove ends a friendship on both sides. Ending a friendship that does not exist is a
+// no-op.
 func (f *Friends) Remove(ctx context.Context, userID, friendID string) error {
 	if usersig.CheckUserID(friendID) != nil {
 		return fault.New(fault.Invalid, "the friend is the UserID of another user")

@@ -1,20 +1,20 @@
-// Package mark keeps what is put on messages of channels after they were sent:
-// reactions, edits, pins, and the summary of a sub-channel.
+// Package mark keeps reactions, edits, pins and the summary of a sub-channel, which
+// users add to messages of channels.
 //
 // # One writer a message
 //
 // Reactions, isEdited and the summary share one field of IM's message, its
-// CloudCustomData, and IM replaces it as a whole. So everything stands in our store,
-// and one writer at a time composes the whole field from it and writes it, at most
-// once a second. Whoever changes something commits the change, and raises the
-// message's Want; who raises it from what the writer has seen enqueues the job that
-// writes, the others find it raised. The writer notes what it has seen before it
-// reads, so a change that it may have missed raises Want again. A change is guarded
-// (package process) before it is committed: the guard compares IM with the store and
-// writes where they differ.
+// CloudCustomData, and IM replaces it as a whole. So the store has all marks, and one
+// writer at a time composes the whole field from the store and writes it, at most once
+// a second. A change commits the mark, and raises the message's Want; the first change
+// after the writer's last read enqueues the job that writes, later changes find Want
+// raised. The writer stores the Want that it has seen before it reads, so a change
+// that the writer may have missed raises Want again. A change is guarded (package
+// process) before it is committed: the guard compares IM with the store and writes
+// where they differ.
 //
 // Keys of the app's own in CloudCustomData stay as they are. A CloudCustomData that is
-// no JSON object is left alone: then reactions stand in our answers only.
+// no JSON object is not changed: then only our answers have the reactions.
 package mark
 
 import (
@@ -54,14 +54,14 @@ const (
 	MaxEmojis = 20
 )
 
-// IM is what marks need of IM's REST API; [*im.Client] has it.
+// IM is the part of IM's REST API that marks use; [*im.Client] implements it.
 type IM interface {
 	GroupHistory(ctx context.Context, q im.GroupHistoryQuery) (im.GroupHistoryPage, error)
 	ModifyGroupMsg(ctx context.Context, groupID, topicID string, seq uint32, m im.Modification) error
 }
 
-// Summary returns what a message shows of its sub-channel, under the key "thread";
-// nil after the last one went.
+// Summary returns the summary of a message's sub-channel, which the message has under
+// the key "thread"; nil without a sub-channel.
 type Summary func(ctx context.Context, is community.Community, threadID string) (any, error)
 
 // Config makes [Marks]. All but Judge, Now and Sleep are required.
@@ -70,7 +70,8 @@ type Config struct {
 	Jobs        *queue.Ledger
 	IM          IM
 	Communities *community.Communities
-	// Judge says why a message may not become this text; "" if it may. nil: all may.
+	// Judge says why a message may not be edited to this text; "" if it may. nil:
+	// every text is allowed.
 	Judge func(ctx context.Context, groupID, topicID, from string, body im.MsgBody) (string, error)
 
 	Now func() time.Time // nil: time.Now
@@ -259,8 +260,8 @@ func (m *Marks) message(ctx context.Context, r Ref) (msg im.GroupHistoryMsg, the
 	return page.Messages[0], true, nil
 }
 
-// Ensure makes sure that there is a message, and returns who sent it. Errors are of
-// the codes NotFound and Unavailable.
+// Ensure checks that a message exists, and returns its sender. Errors are of the codes
+// NotFound and Unavailable.
 func (m *Marks) Ensure(ctx context.Context, r Ref) (from string, err error) {
 	s, err := m.load(ctx, r)
 	switch {
@@ -291,9 +292,9 @@ func (m *Marks) guard(ctx context.Context, r Ref) error {
 	return err
 }
 
-// Touch has a message written anew, because something that it shows has changed.
-// threadID, if given, becomes the message's sub-channel. Where a write is due already it
-// costs one read.
+// Touch enqueues a write of a message whose summary has changed. threadID, if given,
+// becomes the message's sub-channel. Where a write is due already, Touch costs one
+// read.
 func (m *Marks) Touch(ctx context.Context, r Ref, from, threadID string) error {
 	s, err := m.load(ctx, r)
 	if err != nil || s.Gone || s.Want > s.Seen && (threadID == "" || s.Thread == threadID) {

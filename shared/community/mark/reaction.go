@@ -17,7 +17,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Reaction is a reaction to a message with those who gave it, the first first.
+// Reaction is a reaction to a message with its users, the first first.
 type Reaction struct {
 	Emoji string   `json:"emoji"`
 	Users []string `json:"users"`
@@ -71,9 +71,9 @@ func checkEmoji(emoji string) error {
 // timeForm orders as times do.
 const timeForm = "2006-01-02T15:04:05.000000000Z"
 
-// React gives a reaction of a user to a message, or takes it back. Repeating either
-// is a no-op. Each reactor is an item of his own: none is lost, however many react at
-// once. Errors are of the codes NotFound, Forbidden, Invalid and Unavailable.
+// React adds a user's reaction to a message, or removes it. Repeating either is a
+// no-op. Each user's reaction is an item of its own: none is lost, however many users
+// react at once. Errors are of the codes NotFound, Forbidden, Invalid and Unavailable.
 func (m *Marks) React(ctx context.Context, caller api.Caller, communityID, channelID string, seq uint32, emoji string, on bool) ([]Reaction, error) {
 	if err := checkEmoji(emoji); err != nil {
 		return nil, err
@@ -142,9 +142,9 @@ func (m *Marks) visible(ctx context.Context, caller api.Caller, communityID, cha
 	return r, m.conf.Communities.CanSee(ctx, r.Community, r.Channel, caller)
 }
 
-// Edit changes the text of a message, for its author and those who manage. The
-// message shows isEdited then. Errors are of the codes NotFound, Forbidden, Invalid and
-// Unavailable.
+// Edit changes the text of a message, for its author and for callers who manage. The
+// message shows isEdited then. Errors are of the codes NotFound, Forbidden, Invalid
+// and Unavailable.
 func (m *Marks) Edit(ctx context.Context, caller api.Caller, communityID, channelID string, seq uint32, body im.MsgBody) error {
 	r, err := m.visible(ctx, caller, communityID, channelID, seq)
 	if err != nil {
@@ -191,7 +191,7 @@ func (m *Marks) Edit(ctx context.Context, caller api.Caller, communityID, channe
 	return community.Public(m.enqueue(ctx, r, s.record))
 }
 
-// Pin pins a message of a channel, or unpins it, for those who manage. Repeating
+// Pin pins a message of a channel, or unpins it, for callers who manage. Repeating
 // either is a no-op. Errors are of the codes NotFound, Forbidden, Invalid and
 // Unavailable.
 func (m *Marks) Pin(ctx context.Context, caller api.Caller, communityID, channelID string, seq uint32, on bool) ([]uint32, error) {
@@ -228,8 +228,8 @@ func (m *Marks) Pin(ctx context.Context, caller api.Caller, communityID, channel
 	})
 }
 
-// Register adds the rules of marks: what is recalled loses its marks. Its events are
-// known by group, topic and MsgSeq.
+// Register adds the rule of marks: a recalled message loses its marks. Events are
+// deduplicated by group, topic and MsgSeq.
 func (m *Marks) Register(mux *callback.Mux) {
 	callback.After(mux, "marks", func(ctx context.Context, e *callback.GroupAfterRecallMsg) error {
 		p, ours, err := m.conf.Communities.PlaceOf(ctx, e.GroupID, e.TopicID)

@@ -8,8 +8,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
-// Forget takes the author, and what the author made of a message, out of its item;
-// see [community.Forget]. Reactions of others stay.
+// Forget removes the author, and the author's edit, from the item of a message; see
+// [community.Forget]. Reactions of others stay.
 func Forget(ctx context.Context, store kv.Store, userID string, n userdata.Noted) (was, ok bool, err error) {
 	if !strings.HasPrefix(n.Key, messagePrefix) {
 		return false, false, nil

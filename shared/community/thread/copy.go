@@ -329,8 +329,8 @@ func (t *Threads) Joined(ctx context.Context, is community.Community, userIDs []
 	return t.moved(ctx, is, userIDs)
 }
 
-// Left implements [community.Companion]. Before anything else it notes who left,
-// for the copies that are under way.
+// Left implements [community.Companion]. First it records the users who left, for the
+// copies that are under way.
 func (t *Threads) Left(ctx context.Context, is community.Community, userIDs []string) error {
 	list, err := t.groups(ctx, is)
 	if err != nil || len(list) == 0 {
@@ -396,7 +396,7 @@ func (t *Threads) follow(ctx context.Context, id string) error {
 }
 
 // Register adds the rules of sub-channels. A message only marks its parent dirty, and
-// a recalled message is known by its MsgSeq, so all of them may come twice.
+// a recalled message is deduplicated by its MsgSeq, so each callback may come twice.
 func (t *Threads) Register(m *callback.Mux) {
 	const name = "threads"
 	callback.Before(m, name, callback.FailOpen, t.mayWrite)

@@ -26,7 +26,7 @@ func markRef(is community.Community, ch community.Channel, seq uint32) mark.Ref 
 type NewThread struct {
 	Name      string  `json:"name"` // 1 to 30 bytes
 	ChannelID string  `json:"channelId"`
-	MsgSeq    *uint32 `json:"msgSeq"` // of the message that it is about; nil: about none
+	MsgSeq    *uint32 `json:"msgSeq"` // of the parent message; nil: none
 	Form      Form    `json:"form"`   // "": topic
 }
 
@@ -45,8 +45,8 @@ func (n NewThread) check() error {
 }
 
 // Create makes a sub-channel. A message has one at most. The same caller with the same
-// key gets the same sub-channel again. Errors are of the codes NotFound, Forbidden,
-// Invalid, Conflict where the message has a sub-channel, and Unavailable.
+// idempotency key gets the same sub-channel again. Errors are of the codes NotFound,
+// Forbidden, Invalid, Conflict where the message has a sub-channel, and Unavailable.
 func (t *Threads) Create(ctx context.Context, caller api.Caller, key, communityID string, n NewThread) (Thread, error) {
 	if n.Form == "" {
 		n.Form = Topic
@@ -286,8 +286,8 @@ func (t *Threads) find(ctx context.Context, caller api.Caller, communityID, thre
 	return is, s, community.Public(err)
 }
 
-// List lists the sub-channels of a channel, or of all, to servers and members, with
-// how many there are.
+// List lists the sub-channels of a channel, or of all channels, to servers and
+// members, with their number.
 func (t *Threads) List(ctx context.Context, caller api.Caller, communityID, channelID, after string, limit int) (list []Thread, count int, next string, err error) {
 	is, err := t.conf.Communities.Get(ctx, communityID)
 	if err != nil {
@@ -323,8 +323,8 @@ func (t *Threads) List(ctx context.Context, caller api.Caller, communityID, chan
 	return list, count, next, community.Public(err)
 }
 
-// Delete removes a sub-channel with what was written in it, for whoever made it and
-// those who manage. Errors are of the codes NotFound, Forbidden and Unavailable.
+// Delete removes a sub-channel with its messages, for its maker and for callers who
+// manage. Errors are of the codes NotFound, Forbidden and Unavailable.
 func (t *Threads) Delete(ctx context.Context, caller api.Caller, communityID, threadID string) error {
 	is, s, err := t.find(ctx, caller, communityID, threadID)
 	if err != nil {

@@ -1,10 +1,10 @@
-// Package thread keeps sub-channels: groups of their own about one message of a
-// channel, or about nothing in particular.
+// Package thread manages sub-channels: groups about one message of a channel, their
+// parent, or without a parent.
 //
 // A sub-channel is a topic of the community, which every member is in, or where the
 // guide's form is asked for a group of its own: a Community without topics, the only
-// type that holds 100,000 members and shows newcomers what was written before. There
-// the community's members are copied page by page by a job, newcomers are added and
+// type that holds 100,000 members and shows newcomers the earlier messages. There the
+// community's members are copied page by page by a job, newcomers are added and
 // leavers removed.
 //
 // # Copying
@@ -12,27 +12,29 @@
 // Each page of IM's list of members is added and then committed with its cursor, so
 // a copy goes on where it stopped. Members may come and go meanwhile:
 //
-//   - Who joins is added when the callback comes; the thread is in the list of the
-//     community's sub-channels before its copy begins.
-//   - Who leaves is written down first, then removed. The copier looks at what was
-//     written down after each page that it adds, and at all of it after the last: who is
-//     no member is taken out again. So whoever acts last has seen what the other did.
-//   - A list that members leave while it is read may skip some. After such a pass the
-//     members are gone through a second time, by what callbacks told of them, in an
-//     order that nobody's leaving changes; those who are missing are added.
-//   - A sub-channel of a community that is nearly full is full itself while leavers wait
-//     to be taken out. Whoever finds it full comes again.
+//   - A user who joins is added when the callback comes; the thread is in the list of
+//     the community's sub-channels before its copy begins.
+//   - A user who leaves is recorded first, then removed. The copier reads the new
+//     records after each page that it adds, and all records after the last page, and
+//     removes users who are no members. So whichever acts last has seen the other's
+//     change.
+//   - A list that members leave while it is read may skip some members. After such a
+//     pass the copier reads the members a second time, from the records of callbacks,
+//     in an order that no exit changes, and adds missing members.
+//   - A sub-channel of a community that is nearly full is full itself while users who
+//     left wait to be removed. A job that finds it full is retried.
 //
-// A callback of a join or an exit may be lost all the same. The review of a community in
-// whose groups somebody writes ([community.Reviews]) compares IM's numbers of members:
-// one call for 50 sub-channels. Users on their way make the numbers differ for a moment,
-// so a group is gone through that has too many or too few in three reviews in a row.
+// A callback of a join or an exit may be lost all the same. The review of a community
+// in whose groups somebody writes ([community.Reviews]) compares IM's numbers of
+// members: one call for 50 sub-channels. Users on their way make the numbers differ
+// for a moment, so the members of a group are compared only after the numbers differed
+// in three reviews in a row.
 //
 // # Summaries
 //
-// A message in a sub-channel marks its parent dirty (package mark), and is counted by
-// nobody: count and last message are IM's own when the parent is written. So a
-// callback that comes twice, late or never leaves no wrong count behind.
+// A message in a sub-channel only marks its parent dirty (package mark): count and
+// last message are IM's own at the time when the parent is written. So a callback that
+// comes twice, late or never causes no wrong count.
 package thread
 
 import (
@@ -65,7 +67,7 @@ const (
 	// MaxGroups bounds the sub-channels of a community that are groups of their own:
 	// each user who joins or leaves costs a call for each of them.
 	MaxGroups = 100
-	// MaxTopics bounds those that are topics.
+	// MaxTopics bounds the sub-channels of a community that are topics.
 	MaxTopics = 1000
 	// pageSize is how many members are copied before the cursor is committed.
 	pageSize = 200
@@ -73,7 +75,7 @@ const (
 	reserve = 3 * time.Second
 )
 
-// Form is how a sub-channel is made.
+// Form is the kind of IM group that a sub-channel is.
 type Form string
 
 // The forms.
@@ -82,7 +84,7 @@ const (
 	Group Form = "group"
 )
 
-// IM is what sub-channels need of IM's REST API; [*im.Client] has it.
+// IM is the part of IM's REST API that sub-channels use; [*im.Client] implements it.
 type IM interface {
 	CreateTopic(ctx context.Context, t im.NewTopic) (topicID string, err error)
 	DestroyTopics(ctx context.Context, groupID string, topicIDs ...string) ([]im.ItemResult, error)
@@ -104,7 +106,7 @@ type Config struct {
 	Store       kv.Store
 	Jobs        *queue.Ledger
 	IM          IM
-	Admin       string // UserID that channels are told from
+	Admin       string // UserID that sends notices to channels
 	Communities *community.Communities
 	Marks       *mark.Marks
 
@@ -129,8 +131,9 @@ var (
 	// Copies make sub-channels and copy members into them. Their ids are a communityId,
 	// a space and a threadId.
 	Copies = process.Name{Agenda: "community-threads", Job: "community.thread", Lane: queue.Slow}
-	// Follows have a user in the sub-channels of the group form if, and only if, the user
-	// is a member. Their ids are a communityId, a space and a UserID.
+	// Follows add a user to the sub-channels of the group form, or remove the user, as
+	// the user joins or leaves the community. Their ids are a communityId, a space and
+	// a UserID.
 	Follows = process.Name{Agenda: "community-thread-members", Job: "community.thread.member", Lane: queue.Fast}
 )
 
@@ -150,21 +153,21 @@ func New(conf Config) *Threads {
 
 var errNoIM = errors.New("thread: this program calls no IM")
 
-// Thread is a sub-channel as callers see it.
+// Thread is the view of a sub-channel.
 type Thread struct {
 	ThreadID  string    `json:"threadId"`
 	Name      string    `json:"name"`
 	ChannelID string    `json:"channelId"`
-	MsgSeq    uint32    `json:"msgSeq,omitempty"` // of the message that it is about
+	MsgSeq    uint32    `json:"msgSeq,omitempty"` // of the parent message
 	Form      Form      `json:"form"`
 	GroupID   string    `json:"groupId"`
 	TopicID   string    `json:"topicId"` // "" for the group form
 	By        string    `json:"by"`
 	CreatedAt time.Time `json:"createdAt"`
-	Members   int       `json:"members"` // who are in it now
-	Copied    int       `json:"copied"`  // members gone through by the copy
+	Members   int       `json:"members"` // number of members now
+	Copied    int       `json:"copied"`  // members that the copy has read
 	Total     int       `json:"total"`   // members of the community when the copy began
-	Done      bool      `json:"done"`    // all are in it
+	Done      bool      `json:"done"`    // the copy is complete
 }
 
 // stage is where a copy is.
@@ -550,7 +553,7 @@ type Last struct {
 	Time time.Time `json:"time"`
 }
 
-// Summary is what the parent message shows of a sub-channel.
+// Summary is the summary of a sub-channel in its parent message.
 type Summary struct {
 	ThreadID string `json:"threadId"`
 	Count    int    `json:"count"`

@@ -8,8 +8,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
-// Forget takes a user out of the item of a sub-channel: who made it, and who wrote the
-// message that it is about; see [community.Forget].
+// Forget removes a user, as the maker or as the author of the parent message, from the
+// item of a sub-channel; see [community.Forget].
 func Forget(ctx context.Context, store kv.Store, userID string, n userdata.Noted) (was, ok bool, err error) {
 	if !strings.HasPrefix(n.Partition, threadsPrefix) {
 		return false, false, nil

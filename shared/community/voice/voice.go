@@ -1,23 +1,24 @@
-// Package voice keeps the users of each voice channel. A user is in one at most, over
-// all communities of the app.
+// Package voice keeps the users of each voice channel. A user is in one voice channel
+// at most, over all communities of the app.
 //
 // # The seat
 //
-// The truth is the user's own record, the seat: which channel, until when, and how
-// often it has changed (its epoch). Every change is a compare-and-set on that record, so
-// of two joins at once one comes after the other and no user is in two channels. A
-// community has a list of who may be in its channels, an item a user, written before
-// the seat; whoever reads the list asks each seat and drops what the seat does not
-// confirm. So a program that dies between the two leaves an entry that is dropped.
+// The truth is the user's own record, the seat: the channel, the time until which the
+// seat holds, and the number of changes (the epoch). Every change is a compare-and-set
+// on that record, so of two joins at once one comes after the other and no user is in
+// two channels. A community has a list of users who may be in its channels, an item a
+// user, written before the seat; a reader of the list reads each seat and drops
+// entries that the seat does not confirm. So a crash between the two writes leaves an
+// entry that is dropped.
 //
 // # Ghosts
 //
-// Clients report that they join and leave, and say every third of the timeout that
-// they are still there; TRTC tells of the same by its own events. All of these may be
-// lost, late or out of order. A join or leave that happened before what the seat knows
-// changes nothing, and a seat that nobody confirms for the timeout is empty. Who leaves
-// the community or is kicked from it, and a user of a channel that is deleted, loses
-// the seat at once.
+// Clients report that they join and leave, and send a heartbeat every third of the
+// timeout; TRTC reports the same by its own events. All of these may be lost, late or
+// out of order. A join or leave from before the seat's last change is ignored, and a
+// seat without a sign of its user for the timeout is empty. A user who leaves the
+// community or is kicked from it, and a user of a channel that is deleted, loses the
+// seat at once.
 package voice
 
 import (
@@ -53,9 +54,9 @@ type Config struct {
 	Timeout time.Duration
 	// Signer signs PrivateMapKeys. nil: users get none.
 	Signer *usersig.Signer
-	// TTL is how long a PrivateMapKey holds.
+	// TTL is how long a PrivateMapKey is valid.
 	TTL time.Duration
-	// EventKey is what TRTC signs its events with; "": they are refused.
+	// EventKey is the key of the signature of TRTC's events; "": events are refused.
 	EventKey string
 
 	Now func() time.Time // nil: time.Now
@@ -102,7 +103,7 @@ const seatItem = "seat"
 
 func seatOf(userID string) string { return "community-seat/" + userID }
 
-// SeatOf is the partition of where a user is, for [community.UserData].
+// SeatOf returns the partition of a user's seat, for [community.UserData].
 func SeatOf(userID string) string { return seatOf(userID) }
 
 // listOf is the partition with the list of who may be in a community's channels.
@@ -257,8 +258,8 @@ type Channel struct {
 	Members   []Present `json:"members"`
 }
 
-// List returns the voice channels of a community. It reads the seat of everybody on
-// the list.
+// List returns the voice channels of a community. It reads the seat of each user on
+// the community's list.
 func (v *Voice) List(ctx context.Context, c community.Community) ([]Channel, error) {
 	list := []Channel{}
 	index := make(map[string]int)
@@ -346,7 +347,7 @@ func (v *Voice) clear(ctx context.Context, c community.Community, short string) 
 	}
 }
 
-// Room is the name of a voice channel's room in TRTC (strRoomId).
+// Room returns the name of a voice channel's room in TRTC (strRoomId).
 func Room(c community.Community, ch community.Channel) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %q", c.CommunityID, c.Generation, ch.Short()))
 	return community.VoicePrefix + hex.EncodeToString(sum[:12])
@@ -434,16 +435,15 @@ func (v *Voice) Leave(ctx context.Context, caller api.Caller, communityID, chann
 	return list, community.Public(err)
 }
 
-// Sign is what a client says of itself in a heartbeat; nil is as before.
+// Sign is the state of a client in a heartbeat; nil fields change nothing.
 type Sign struct {
 	Muted    *bool `json:"muted"`
 	Speaking *bool `json:"speaking"`
 }
 
-// Beat keeps the caller's seat. It writes where a flag has changed, and otherwise in
-// the last third of the timeout alone. A seat that has ended for want of signs is
-// taken again; one in another channel is not: Conflict. Other errors are those of
-// Enter.
+// Beat renews the caller's seat. Beat writes where a flag has changed, and otherwise
+// only in the last third of the timeout. A seat that has expired is taken again; a
+// seat in another channel is a Conflict. Other errors are those of Enter.
 func (v *Voice) Beat(ctx context.Context, caller api.Caller, communityID, channelID string, sign Sign) ([]Channel, error) {
 	c, ch, err := v.find(ctx, caller, communityID, channelID, true)
 	if err != nil {
@@ -505,15 +505,15 @@ func (v *Voice) Present(ctx context.Context, caller api.Caller, communityID stri
 	return list, community.Public(err)
 }
 
-// Access is what lets a user into the room of a voice channel.
+// Access holds the credential for the room of a voice channel.
 type Access struct {
 	RoomID        string    `json:"roomId"` // TRTC's strRoomId
 	PrivateMapKey string    `json:"privateMapKey,omitempty"`
 	ExpiresAt     time.Time `json:"expiresAt"`
 }
 
-// Media returns what lets the caller into the room of a voice channel, where his role
-// permits it and nobody has kicked him. Errors are those of Enter.
+// Media returns the credential for the room of a voice channel, if the caller's role
+// permits it and the caller is not kicked. Errors are those of Enter.
 func (v *Voice) Media(ctx context.Context, caller api.Caller, communityID, channelID string) (Access, error) {
 	c, ch, err := v.find(ctx, caller, communityID, channelID, true)
 	if err != nil {
