@@ -226,7 +226,7 @@ func TestDeployFaults(t *testing.T) {
 		do   func(*site)
 		says []string
 	}{
-		"unknown key":           {func(s *site) { s.edit("memorySize: 128", "memorysize: 128") }, []string{"field memorysize not found"}},
+		"unknown key":           {func(s *site) { s.edit("memorySize: 128", "memorysize: 128") }, []string{"inputs.memorysize is no key that is known here"}},
 		"no stage":              {func(s *site) { delete(s.env, "STAGE") }, []string{"STAGE is not set"}},
 		"no region":             {func(s *site) { delete(s.env, "REGION") }, []string{"REGION is not set"}},
 		"no secret":             {func(s *site) { delete(s.env, "SECRET"); delete(s.env, "STATE_URL") }, []string{"SECRET is not set", "STATE_URL is not set", "-env FILE"}},

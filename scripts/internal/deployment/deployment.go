@@ -126,8 +126,11 @@ func document(in []byte) (*yaml.Node, error) {
 	if err := yaml.Unmarshal(in, &doc); err != nil {
 		return nil, err
 	}
-	if doc.Kind != yaml.DocumentNode || doc.Content[0].Kind != yaml.MappingNode {
-		return nil, errors.New("line 1: a mapping is expected")
+	if doc.Kind == 0 {
+		return nil, errors.New("the file is empty")
+	}
+	if doc.Content[0].Kind != yaml.MappingNode {
+		return nil, errors.New("line 1: the file must be keys with values, as in \"key: value\"")
 	}
 	return doc.Content[0], nil
 }

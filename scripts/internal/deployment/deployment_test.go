@@ -1,6 +1,7 @@
 package deployment_test
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -87,11 +88,19 @@ func TestReadSCF(t *testing.T) {
 
 func TestServerlessFaults(t *testing.T) {
 	for name, c := range map[string]struct{ old, with, want string }{
-		"unknown key":            {"  memorySize: 128", "  memorysize: 128", "line 12: field memorysize not found; correct its name"},
-		"unknown key, function":  {"      handler: main", "      Handler: main", "line 17: field Handler not found"},
-		"unknown key, trigger":   {"        authType: NONE", "        authtype: NONE", "line 26: field authtype not found"},
-		"given twice":            {"  timeout: 10", "  timeout: 10\n  timeout: 20", `mapping key "timeout" already defined at line 13`},
-		"wrong type":             {"  timeout: 10", "  timeout: soon", "line 13: cannot unmarshal"},
+		"unknown key":            {"  memorySize: 128", "  memorysize: 128", "line 12: inputs.memorysize is no key that is known here: correct its name"},
+		"unknown key, function":  {"      handler: main", "      Handler: main", "line 17: inputs.functions.echo.Handler is no key"},
+		"unknown key, trigger":   {"        authType: NONE", "        authtype: NONE", "line 26: inputs.triggers[1].parameters.authtype is no key"},
+		"given twice":            {"  timeout: 10", "  timeout: 10\n  timeout: 20", "line 14: inputs.timeout is given twice, first on line 13"},
+		"text for a number":      {"  timeout: 10", "  timeout: soon", `line 13: inputs.timeout must be a whole number without quotes, and is the text "soon"`},
+		"quoted number":          {"  timeout: 10", `  timeout: "10"`, `line 13: inputs.timeout must be a whole number without quotes, and is the text "10"`},
+		"half a number":          {"  timeout: 10", "  timeout: 1.5", "line 13: inputs.timeout must be a whole number without quotes, and is the number 1.5"},
+		"list for a number":      {"  timeout: 10", "  timeout: [10]", "line 13: inputs.timeout must be a whole number without quotes, and is a list"},
+		"text for a switch":      {"        enable: true", "        enable: always", `line 34: inputs.triggers[2].parameters.enable must be true or false, and is the text "always"`},
+		"list for a text":        {"SECRET: ${env:SECRET}", "SECRET: [a, b]", "line 20: inputs.functions.echo.environment.variables.SECRET must be a text, and is a list"},
+		"text for keys":          {"      environment:\n        variables:\n          SECRET: ${env:SECRET}", "      environment: a text that is longer than anybody wants to read", `line 18: inputs.functions.echo.environment must be keys with values, as in "key: value", and is the text "a text that is longe"...`},
+		"keys for a list":        {"    - type: http\n      function: echo\n      parameters:\n        name: url\n        authType: NONE\n        netConfig:\n          enableExtranet: true\n    - type: timer\n      function: echo\n      parameters:\n        name: minute\n        cronExpression: '0 * * * * * *'\n        enable: true\n", "    http: echo\n", `line 22: inputs.triggers must be a list, as in "- item", and is keys with values`},
+		"list for the file":      {serverlessYML, "- app\n", "line 1: the file must be keys with values"},
 		"not YAML":               {"inputs:", "inputs: [", "yaml: line"},
 		"empty":                  {serverlessYML, "", "the file is empty"},
 		"other component":        {"multi-scf", "scf", "line 3: component must be multi-scf"},
@@ -111,7 +120,7 @@ func TestServerlessFaults(t *testing.T) {
 		"cron of five fields":    {"0 * * * * * *", "* * * * *", "line 29: cronExpression must have seven fields"},
 		"timer that never fires": {"        enable: true\n", "", "line 29: a timer must be enabled"},
 		"same name":              {"name: minute", "name: url", "line 29: a trigger needs a name of its own"},
-		"not the component's":    {"      handler: main", "      handler: main\n      vpc: {vpcId: v}", "line 18: field vpc not found"},
+		"not the component's":    {"      handler: main", "      handler: main\n      vpc: {vpcId: v}", "line 18: inputs.functions.echo.vpc is no key"},
 		"half of the retries":    {"      handler: main", "      handler: main\n      retryNum: 2", "line 16: retryNum is 0 to 2 and msgTTL 60 to 21600 seconds, both or none"},
 		"other dead letters":     {"      handler: main", "      handler: main\n      deadLetter: {type: SQS, name: x}", "line 18: type is CMQ-TOPIC"},
 		"web function's timer":   {"      handler: main", "      handler: main\n      type: web", "line 30: echo is a web function, which hears HTTP alone"},
@@ -135,6 +144,14 @@ func TestServerlessFaults(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q", name, err, c.want)
 		}
+		if err != nil && regexp.MustCompile(`deployment\.|unmarshal|!!|\bstruct\b`).MatchString(err.Error()) {
+			t.Errorf("%s: the message speaks of Go: %v", name, err)
+		}
+	}
+	// A merged mapping and the words of YAML 1.1 are read.
+	merged := strings.Replace(serverlessYML, "  memorySize: 128\n", "  <<: {memorySize: 128}\n", 1)
+	if got, err := deployment.ReadSCF("serverless.yml", []byte(strings.Replace(merged, "enable: true", "enable: yes", 1))); err != nil || got.Functions[0].Memory != 128 {
+		t.Errorf("%+v, %v", got, err)
 	}
 	all := strings.NewReplacer("handler: main", "handler: x", "type: event", "type: web").Replace(serverlessYML)
 	if _, err := deployment.Serverless(repository(all), "serverless.yml"); err == nil || strings.Count(err.Error(), "\nline ") != 2 {

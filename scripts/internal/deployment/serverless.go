@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -135,21 +136,17 @@ func Serverless(root fs.FS, file string) ([]Function, error) {
 	return out, err
 }
 
-// goType is what package yaml says behind a key that is not known: our struct, which is
-// nothing to a reader.
-var goType = regexp.MustCompile(`(?m) in type .*$`)
-
 // read reads a file; root nil leaves out what only a repository has.
 func read(root fs.FS, file string, in []byte) (c component, out []Function, err error) {
-	dec := yaml.NewDecoder(bytes.NewReader(in))
-	dec.KnownFields(true)
-	if err := dec.Decode(&c); errors.Is(err, io.EOF) {
-		return c, nil, fmt.Errorf("%s: the file is empty", file)
-	} else if err != nil {
-		return c, nil, fmt.Errorf("%s: %s", file, goType.ReplaceAllString(err.Error(), "; correct its name, or take it out: nothing would heed it"))
-	}
 	doc, err := document(in)
 	if err != nil {
+		return c, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if err := errors.Join(shape(doc, reflect.TypeFor[component](), "")...); err != nil {
+		return c, nil, fmt.Errorf("%s:\n%w", file, err)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(in))
+	if err := dec.Decode(&c); err != nil {
 		return c, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
