@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -36,6 +37,9 @@ internet reaches, and timers.
   diff      the same, setting by setting; names of variables, never values
   apply     does it. It may be stopped and run again: it goes on where it stopped
   rollback  points $DEFAULT of each function back to the version before
+  prune     deletes what plan marks with !: functions that the other form of the
+            deployment left behind, and timers and function URLs that the file does
+            not have; only when all functions of the file are in force
 
 ${env:NAME} in the file is read from -env FILE, the environment, or the document that
 -secrets names as SECRETS_URL does (file:PATH, tencent-ssm:NAME@VERSION); a variable
@@ -64,7 +68,7 @@ func deploy(ctx context.Context, t *tool, args []string) error {
 	if err != nil {
 		return err
 	}
-	if rest[0] != "tencent" || !slices.Contains([]string{"plan", "apply", "diff", "rollback"}, rest[1]) {
+	if rest[0] != "tencent" || !slices.Contains([]string{"plan", "apply", "diff", "rollback", "prune"}, rest[1]) {
 		fmt.Fprintf(t.errs, "usage: imctl %s\n", t.usage)
 		return errUsage
 	}
@@ -85,7 +89,7 @@ func deploy(ctx context.Context, t *tool, args []string) error {
 			return fmt.Errorf("%s %s: use https: settings and programs would travel readable", at.flag, at.url)
 		}
 	}
-	d := &deployer{tool: t, want: want, env: env, file: *file, poll: time.Second}
+	d := &deployer{tool: t, want: want, env: env, file: *file, flags: f, poll: time.Second}
 	if *endpoint != "" && isLocal(*endpoint) {
 		d.poll = 20 * time.Millisecond
 	}
@@ -116,6 +120,8 @@ func deploy(ctx context.Context, t *tool, args []string) error {
 		return d.rollback(ctx)
 	case "apply":
 		return d.apply(ctx)
+	case "prune":
+		return d.prune(ctx)
 	}
 	return d.plan(ctx, rest[1] == "diff")
 }
@@ -145,13 +151,15 @@ type deployer struct {
 	env    environment
 	secret func(string) string
 	file   string
+	flags  *flag.FlagSet
 	cos    *bucket // nil: programs go with the API's requests
 	poll   time.Duration
 	scf    *tencentcloud.Service
 
-	asked map[string][]string // settings that the file gives to a function, with or without a value
-	urls  map[string]string   // function URLs, by the folder's name
-	done  []string            // what apply has done, for the message when it stops
+	asked  map[string][]string // settings that the file gives to a function, with or without a value
+	urls   map[string]string   // function URLs, by the folder's name
+	extras bool                // a function of the file has triggers that the file does not have
+	done   []string            // what apply has done, for the message when it stops
 }
 
 // value replaces the references of a text.
@@ -400,7 +408,7 @@ func explain(action, function string, err error) error {
 	switch {
 	case isCode(err, "AuthFailure"):
 		next = "the credentials were refused: check TENCENTCLOUD_SECRET_ID and TENCENTCLOUD_SECRET_KEY, and this machine's clock"
-	case isCode(err, "UnauthorizedOperation", "FailedOperation.CamAuth", "OperationDenied"):
+	case isCode(err, unauthorized...):
 		next = "the credentials may not do scf:" + action + ": add it to the sub-user's policy; docs/deploy-tencent.md has the whole policy"
 	case isCode(err, "LimitExceeded", "QuotaExceeded", "ResourceLimit", "ResourcesSoldOut"):
 		next = "a quota of the account is used up: delete functions that nobody uses, or ask Tencent Cloud for more"
@@ -429,6 +437,7 @@ type current struct {
 	DeadLetterConfig        struct{ Type, Name string }
 
 	aliased string // version that the alias points to, "" without
+	apply   bool   // apply has pointed it
 	mark    mark   // zero where the alias points elsewhere than apply or rollback left it
 	moved   bool   // the alias was pointed elsewhere by somebody else
 }
@@ -484,6 +493,7 @@ func (d *deployer) look(ctx context.Context, f deployment.SCFFunction) (current,
 		return c, explain("GetAlias", f.Name, err)
 	default:
 		c.aliased, c.mark = a.FunctionVersion, parseMark(a.Description)
+		c.apply = c.mark != mark{}
 		if c.mark.Version != c.aliased {
 			c.mark, c.moved = mark{}, c.mark.Version != ""
 		}
@@ -538,9 +548,10 @@ func stays(f deployment.SCFFunction, c current, triggers []triggerOf) (notes []s
 		notes = append(notes, "dead letters to "+c.DeadLetterConfig.Name+" stay"+next)
 	}
 	for _, is := range triggers {
-		wanted := func(t deployment.SCFTrigger) bool { return sameName(t, is) }
 		switch {
-		case !slices.ContainsFunc(f.Triggers, wanted):
+		case !inFile(f, is) && (is.Type == "timer" || is.Type == "http"):
+			notes = append(notes, "the "+is.Type+" trigger "+is.TriggerName+" stays, which is not in the file: prune deletes it")
+		case !inFile(f, is):
 			notes = append(notes, "the "+is.Type+" trigger "+is.TriggerName+" stays"+next)
 		case is.Type == "http" && is.Qualifier != "" && is.Qualifier != alias:
 			notes = append(notes, "the function URL calls "+is.Qualifier+" and not "+alias+", which releases and rollbacks move: delete it in SCF's console, apply, and enter the new URL in IM's console")

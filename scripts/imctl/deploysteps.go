@@ -72,6 +72,7 @@ func (d *deployer) plan(ctx context.Context, details bool) error {
 			}
 		}
 	}
+	faults = append(faults, d.sayLeftovers(ctx))
 	fmt.Fprintf(d.out, "%d steps in region %s, stage %s\n", todo, d.want.Region, d.want.Stage)
 	return errors.Join(faults...)
 }
@@ -110,8 +111,9 @@ func (d *deployer) steps(f deployment.SCFFunction, c current, code string) (line
 	return append(lines, "publish a version and point "+alias+" to it")
 }
 
-// remember keeps a function's URL.
+// remember keeps a function's URL, and whether it has triggers for prune.
 func (d *deployer) remember(f deployment.SCFFunction, triggers []triggerOf) {
+	d.extras = d.extras || len(extra(f, triggers)) > 0
 	for _, t := range triggers {
 		if url := urlOf(t); t.Type == "http" && url != "" {
 			d.urls[f.Key] = url
@@ -166,7 +168,7 @@ func (d *deployer) apply(ctx context.Context) error {
 			fmt.Fprintf(d.out, "callback URL for IM's console: %s\n", url)
 		}
 	}
-	return nil
+	return d.sayLeftovers(ctx)
 }
 
 func (d *deployer) did(format string, args ...any) {

@@ -86,6 +86,7 @@ var models = map[string]struct {
 	"UpdateTrigger":                   {model[scf.UpdateTriggerRequestParams], model[scf.UpdateTriggerResponseParams], "FunctionName TriggerName Type"},
 	"DeleteTrigger":                   {model[scf.DeleteTriggerRequestParams], model[scf.DeleteTriggerResponseParams], "FunctionName TriggerName Type"},
 	"DeleteFunction":                  {model[scf.DeleteFunctionRequestParams], model[scf.DeleteFunctionResponseParams], "FunctionName"},
+	"ListFunctions":                   {model[scf.ListFunctionsRequestParams], model[scf.ListFunctionsResponseParams], "Limit"},
 	"Invoke":                          {model[scf.InvokeRequestParams], model[scf.InvokeResponseParams], "FunctionName"},
 }
 
@@ -132,7 +133,7 @@ func (f *fakeSCF) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	name, _ := in["FunctionName"].(string)
-	if !regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{0,58}[a-zA-Z0-9]$`).MatchString(name) {
+	if action != "ListFunctions" && !regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{0,58}[a-zA-Z0-9]$`).MatchString(name) {
 		f.t.Errorf("%s: function name %q", action, name)
 	}
 	f.calls = append(f.calls, action+" "+name)
@@ -149,7 +150,7 @@ func (f *fakeSCF) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	function := f.functions[name]
-	if function == nil && action != "CreateFunction" {
+	if function == nil && action != "CreateFunction" && action != "ListFunctions" {
 		refuse("ResourceNotFound.Function", "no such function")
 		return
 	}
@@ -214,6 +215,16 @@ func (f *fakeSCF) do(action, name string, is *fakeFunction, in map[string]any) (
 			return nil, "ResourceNotFound.FunctionVersion"
 		}
 		is.alias, is.description = text("FunctionVersion"), text("Description")
+	case "ListFunctions":
+		found := []map[string]any{}
+		for _, name := range f.names() {
+			if strings.Contains(name, text("SearchKey")) {
+				found = append(found, map[string]any{"FunctionName": name})
+			}
+		}
+		out["TotalCount"] = len(found)
+		from := min(int(in["Offset"].(float64)), len(found))
+		out["Functions"] = found[from:min(from+int(in["Limit"].(float64)), len(found))]
 	case "ListTriggers":
 		out["Triggers"], out["TotalCount"] = is.triggers, len(is.triggers)
 	case "CreateTrigger":

@@ -34,7 +34,7 @@ type command struct {
 
 var commands = []command{
 	{"doctor", "doctor [-url URL] [-env FILE] [-json]", "say what of a deployment is wired wrong, and what to do", runDoctor},
-	{"deploy", "deploy tencent plan|apply|diff|rollback [-file FILE] [-env FILE]", "make Tencent SCF what a serverless.yml says", deploy},
+	{"deploy", "deploy tencent plan|apply|diff|rollback|prune [-file FILE] [-env FILE]", "make Tencent SCF what a serverless.yml says", deploy},
 	{"trigger", "trigger COMMAND [-set path=value]... [-n N]", "send a correctly signed callback", trigger},
 	{"record", "record FILE -to URL", "pass callbacks on and keep them in a file, without secrets", record},
 	{"replay", "replay FILE [-filter PATTERN] [-speed N]", "send recorded callbacks again, signed anew", replay},
