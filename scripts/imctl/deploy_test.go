@@ -2,15 +2,12 @@ package main
 
 import (
 	"archive/zip"
-	"bytes"
 	"encoding/base64"
-	"io"
 	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -413,57 +410,6 @@ func TestFakeServesTencentsClient(t *testing.T) {
 	s.do("diff").want(t, 0, "memory 64 -> 128", "timeout 5 -> 60", "variable BY_HAND is DELETED")
 	s.do("apply").want(t, 0, "version 2 is in force")
 	s.do("plan").want(t, 0, "0 steps")
-}
-
-// TestDeployWebFunction: the zip of a web function starts the program by itself, where
-// SCF asks for it.
-func TestDeployWebFunction(t *testing.T) {
-	s := newSite(t, "serverless.yml")
-	s.edit("      handler: main\n", "      handler: main\n      type: web\n")
-	s.edit("      retryNum: 2\n      msgTTL: 21600\n", "")
-	file, err := os.ReadFile(filepath.Join(s.dir, s.file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, _, _ := strings.Cut(string(file), "    - type: timer\n")
-	s.write(before)
-	s.program("bundle", "#!/bin/sh\necho \"listens on $HOST:$PORT\"\n")
-	s.do("apply").want(t, 0)
-	is := s.scf.functions["backchannel-prod-bundle"]
-	if is.config["Type"] != "HTTP" {
-		t.Errorf("type %v", is.config["Type"])
-	}
-	if url := s.scf.env("backchannel-prod-bundle")["QUEUE_URL"]; url != "" {
-		t.Errorf("jobs go to %s, which does none", url)
-	}
-	for _, call := range s.scf.calls {
-		if strings.HasPrefix(call, "Invoke") {
-			t.Error("a web function takes no events")
-		}
-	}
-	unpacked := t.TempDir()
-	z, err := zip.NewReader(bytes.NewReader(is.code), int64(len(is.code)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range z.File {
-		in, err := z.Open(f.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(unpacked, f.Name), text, f.Mode()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	start := exec.CommandContext(t.Context(), "./scf_bootstrap")
-	start.Dir = unpacked
-	if out, err := start.CombinedOutput(); err != nil || string(out) != "listens on 0.0.0.0:9000\n" {
-		t.Errorf("%v: %s", err, out)
-	}
 }
 
 // TestDeployFromASecretDocument: values that are in no environment come from the

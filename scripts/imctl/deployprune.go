@@ -140,7 +140,7 @@ func (d *deployer) prune(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !c.exists || !c.apply {
+		if !c.exists || !c.apply || c.mark.Hash == unproven {
 			return fmt.Errorf("%s of %s is not in force yet, so nothing was deleted: run apply, enter the callback URL that it prints in IM's console, and prune then", f.Name, d.file)
 		}
 		triggers, err := d.triggers(ctx, f)

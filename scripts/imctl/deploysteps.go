@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -96,6 +97,9 @@ func (d *deployer) steps(f deployment.SCFFunction, c current, code string) (line
 		}
 		return nil
 	default:
+		if c.mark.Hash == unproven {
+			lines = append(lines, "version "+c.aliased+" has not answered its health check")
+		}
 		if c.moved {
 			lines = append(lines, alias+" points to version "+c.aliased+", where somebody else pointed it")
 		}
@@ -197,17 +201,21 @@ func (d *deployer) applyTo(ctx context.Context, raw deployment.SCFFunction) erro
 		}
 		c = current{}
 	}
+	var to mark // what was released just now
 	if c.mark.Hash != hash || len(changes(f, c)) > 0 {
-		if err := d.release(ctx, f, c, program, code, hash); err != nil {
+		if to, err = d.release(ctx, f, c, program, code, hash); err != nil {
 			return err
 		}
 	}
-	return d.applyTriggers(ctx, f)
+	if err := d.applyTriggers(ctx, f); err != nil || to == (mark{}) || !provenByURL(f) {
+		return err
+	}
+	return d.prove(ctx, f, to)
 }
 
 // release makes the function what the file says, publishes a version, asks it for
-// its health, and points the alias to it.
-func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c current, program []byte, code, hash string) error {
+// its health, and points the alias to it. A web function is asked afterwards.
+func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c current, program []byte, code, hash string) (to mark, err error) {
 	config := map[string]any{
 		"FunctionName": f.Name, "Description": f.Description, "MemorySize": f.Memory, "Timeout": f.Timeout,
 		"Environment": map[string]any{"Variables": variables(f.Environment)},
@@ -228,39 +236,39 @@ func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c curr
 		}
 		at, err := d.code(ctx, program, code)
 		if err != nil {
-			return err
+			return to, err
 		}
 		create := maps.Clone(config)
 		create["Code"], create["Handler"], create["Runtime"], create["Type"] = at, "main", "Go1", kind
 		if err := d.call(ctx, "CreateFunction", create, nil); err != nil && !isCode(err, "ResourceInUse.Function") {
-			return explain("CreateFunction", f.Name, err)
+			return to, explain("CreateFunction", f.Name, err)
 		}
 		if err := d.settled(ctx, f); err != nil {
-			return err
+			return to, err
 		}
 		d.did("created %s", f.Name)
 	} else {
 		// What failed before is what this repeats.
 		if err := d.settled(ctx, f, "UpdateFailed", "PublishFailed"); err != nil {
-			return err
+			return to, err
 		}
 		at, err := d.code(ctx, program, code)
 		if err != nil {
-			return err
+			return to, err
 		}
 		update := map[string]any{"FunctionName": f.Name, "Handler": "main"}
 		maps.Copy(update, at)
 		if err := d.call(ctx, "UpdateFunctionCode", update, nil); err != nil {
-			return explain("UpdateFunctionCode", f.Name, err)
+			return to, explain("UpdateFunctionCode", f.Name, err)
 		}
 		if err := d.settled(ctx, f); err != nil {
-			return err
+			return to, err
 		}
 		if err := d.call(ctx, "UpdateFunctionConfiguration", config, nil); err != nil {
-			return explain("UpdateFunctionConfiguration", f.Name, err)
+			return to, explain("UpdateFunctionConfiguration", f.Name, err)
 		}
 		if err := d.settled(ctx, f); err != nil {
-			return err
+			return to, err
 		}
 		d.did("updated %s", f.Name)
 	}
@@ -269,27 +277,33 @@ func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c curr
 			"FunctionName": f.Name, "AsyncTriggerConfig": map[string]any{"RetryConfig": []map[string]any{{"RetryNum": f.RetryNum}}, "MsgTTL": f.MsgTTL},
 		}, nil)
 		if err != nil {
-			return explain("UpdateFunctionEventInvokeConfig", f.Name, err)
+			return to, explain("UpdateFunctionEventInvokeConfig", f.Name, err)
 		}
 	}
 	var version struct{ FunctionVersion string }
 	if err := d.call(ctx, "PublishVersion", map[string]any{"FunctionName": f.Name, "Description": "backchannel " + hash}, &version); err != nil {
-		return explain("PublishVersion", f.Name, err)
+		return to, explain("PublishVersion", f.Name, err)
 	}
 	if version.FunctionVersion == "" {
-		return fmt.Errorf("PublishVersion of %s: the answer names no version", f.Name)
+		return to, fmt.Errorf("PublishVersion of %s: the answer names no version", f.Name)
 	}
 	if err := d.settled(ctx, f); err != nil {
-		return err
+		return to, err
 	}
 	if err := d.healthy(ctx, f, version.FunctionVersion); err != nil {
-		return err
+		return to, err
 	}
-	before := c.aliased
-	if before == "$LATEST" {
-		before = ""
+	to = mark{hash, version.FunctionVersion, c.aliased}
+	switch {
+	case c.mark.Hash == unproven: // which is nothing to go back to
+		to.Before = c.mark.Before
+	case c.aliased == "$LATEST":
+		to.Before = ""
 	}
-	point := map[string]any{"FunctionName": f.Name, "Name": alias, "FunctionVersion": version.FunctionVersion, "Description": mark{hash, version.FunctionVersion, before}.String()}
+	is := to
+	if provenByURL(f) {
+		is.Hash = unproven
+	}
 	verb := "UpdateAlias"
 	if c.aliased == "" {
 		var a struct{ FunctionVersion string }
@@ -297,13 +311,26 @@ func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c curr
 		if isCode(err, "ResourceNotFound") {
 			verb = "CreateAlias"
 		} else if err != nil {
-			return explain("GetAlias", f.Name, err)
+			return to, explain("GetAlias", f.Name, err)
 		}
 	}
-	if err := d.call(ctx, verb, point, nil); err != nil {
+	if err := d.point(ctx, verb, f, is); err != nil {
+		return to, err
+	}
+	if is.Hash == unproven {
+		d.did("%s: %s points to version %s for its health check", f.Name, alias, to.Version)
+	} else {
+		d.did("%s: version %s is in force", f.Name, to.Version)
+	}
+	return to, nil
+}
+
+// point has the alias point to the version of a mark.
+func (d *deployer) point(ctx context.Context, verb string, f deployment.SCFFunction, to mark) error {
+	err := d.call(ctx, verb, map[string]any{"FunctionName": f.Name, "Name": alias, "FunctionVersion": to.Version, "Description": to.String()}, nil)
+	if err != nil {
 		return explain(verb, f.Name, err)
 	}
-	d.did("%s: version %s is in force", f.Name, version.FunctionVersion)
 	return nil
 }
 
@@ -344,7 +371,7 @@ func (d *deployer) settled(ctx context.Context, f deployment.SCFFunction, ends .
 // healthy invokes a version before anybody depends on it.
 func (d *deployer) healthy(ctx context.Context, f deployment.SCFFunction, version string) error {
 	if f.Web || f.Key == "clock" || !hasURL(f) {
-		return nil // a web function takes no events; the clock serves nobody
+		return nil // a web function takes no events, see prove; the clock serves nobody
 	}
 	event := `{"httpMethod":"GET","path":"/healthz","headers":{},"queryString":{},"body":""}`
 	var answer struct {
@@ -369,6 +396,70 @@ func (d *deployer) healthy(ctx context.Context, f deployment.SCFFunction, versio
 	}
 	return fmt.Errorf("%s: version %s does not start: %s\n%s still points to the version before; the function's log names every setting that is missing or malformed. Correct it and run apply again",
 		f.Name, version, clip(answer.Result.ErrMsg+" "+answer.Result.RetMsg), alias)
+}
+
+// provenByURL reports whether a function shows its health at its URL: a web function
+// takes no events, and its URL leads to the alias alone.
+func provenByURL(f deployment.SCFFunction) bool { return f.Web && hasURL(f) }
+
+// unproven is the hash of a version that the alias points to and whose health is not
+// known: the next apply deploys anew.
+var unproven = strings.Repeat("f", 16)
+
+// prove asks a web function for its health at its URL, and points the alias back to the
+// version before where it has none.
+func (d *deployer) prove(ctx context.Context, f deployment.SCFFunction, to mark) error {
+	why := d.ill(ctx, d.urls[f.Key])
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if why == "" {
+		if err := d.point(ctx, "UpdateAlias", f, to); err != nil {
+			return err
+		}
+		d.did("%s: version %s is in force", f.Name, to.Version)
+		return nil
+	}
+	stands := "there is no version before it to go back to"
+	if to.Before != "" {
+		if err := d.point(ctx, "UpdateAlias", f, mark{rolledBack, to.Before, to.Version}); err != nil {
+			return fmt.Errorf("%s: version %s does not start: %s\nit could not be taken back: %w", f.Name, to.Version, why, err)
+		}
+		d.did("%s: version %s is in force again", f.Name, to.Before)
+		stands = alias + " points to version " + to.Before + " again"
+	}
+	return fmt.Errorf("%s: version %s does not start: %s\n%s; the function's log names every setting that is missing or malformed. Correct it and run apply again", f.Name, to.Version, why, stands)
+}
+
+// ill says why a URL does not answer its health check, "" if it does. A URL that is new
+// is not known everywhere at once, and the alias takes a moment.
+func (d *deployer) ill(ctx context.Context, url string) (why string) {
+	if url == "" {
+		return "the API does not tell its function URL"
+	}
+	url = strings.TrimSuffix(url, "/") + "/healthz"
+	for range 10 {
+		select {
+		case <-ctx.Done():
+			return ""
+		case <-time.After(2 * d.poll):
+		}
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return withoutURL(err).Error()
+		}
+		a, err := send(r)
+		var health struct{ Status string }
+		switch {
+		case err != nil:
+			why = url + " cannot be reached from here: " + err.Error()
+		case a.status == http.StatusOK && json.Unmarshal(a.body, &health) == nil && health.Status == "ok":
+			return ""
+		default:
+			why = fmt.Sprintf("%s answers status %d: %s", url, a.status, clip(string(a.body)))
+		}
+	}
+	return why
 }
 
 func hasURL(f deployment.SCFFunction) bool {
@@ -472,10 +563,8 @@ func (d *deployer) rollback(ctx context.Context) error {
 		return errors.New("there is nothing to go back to")
 	}
 	for i, s := range steps {
-		back := mark{rolledBack, s.c.mark.Before, s.c.aliased}
-		err := d.call(ctx, "UpdateAlias", map[string]any{"FunctionName": s.f.Name, "Name": alias, "FunctionVersion": s.c.mark.Before, "Description": back.String()}, nil)
-		if err != nil {
-			return fmt.Errorf("%w\n%d of %d functions are back at the version before; run rollback again for the others when that is settled", explain("UpdateAlias", s.f.Name, err), i, len(steps))
+		if err := d.point(ctx, "UpdateAlias", s.f, mark{rolledBack, s.c.mark.Before, s.c.aliased}); err != nil {
+			return fmt.Errorf("%w\n%d of %d functions are back at the version before; run rollback again for the others when that is settled", err, i, len(steps))
 		}
 		fmt.Fprintf(d.out, "%s: version %s is in force, instead of %s\n", s.f.Name, s.c.mark.Before, s.c.aliased)
 	}

@@ -43,6 +43,7 @@ type fakeSCF struct {
 	stop      int               // the API goes away after so many changes; 0: never
 	changed   int
 	unhealthy bool
+	web       string // where function URLs lead, in place of the cloud
 	bucket    string // name and region of the bucket with objects
 	objects   map[string][]byte
 }
@@ -282,7 +283,7 @@ func (f *fakeSCF) trigger(function string, in map[string]any) map[string]any {
 	if net["EnableExtranet"] != true {
 		f.t.Errorf("a function URL that nobody reaches: %s", desc)
 	}
-	net["ExtranetUrl"] = "https://1250000000-" + function + ".ap-singapore.tencentscf.com"
+	net["ExtranetUrl"] = cmp.Or(f.web, "https://1250000000-"+function+".ap-singapore.tencentscf.com")
 	full, _ := json.Marshal(url)
 	t["TriggerDesc"] = string(full)
 	return t
