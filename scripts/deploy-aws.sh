@@ -39,8 +39,27 @@ case $verb in
 esac
 command -v aws > /dev/null || die "the AWS CLI is not installed: https://docs.aws.amazon.com/cli/"
 
+# status prints the stack's state, NONE where there is no stack. That AWS cannot be asked
+# is no answer: it ends the script with what to do about it.
 status() {
-  aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].StackStatus' --output text 2> /dev/null || echo NONE
+  local said
+  if said=$(aws cloudformation describe-stacks --stack-name "$stack" --query 'Stacks[0].StackStatus' --output text 2>&1); then
+    echo "$said"
+    return
+  fi
+  case $said in
+    *"does not exist"*) echo NONE ;;
+    *"locate credentials"* | *"Partial credentials"* | *"config profile"*"could not be found"*)
+      die "the AWS CLI has no credentials: run aws configure, or set AWS_PROFILE to a profile that has some. It says: $said" ;;
+    *ExpiredToken* | *"oken has expired"* | *"SSO session"* | *InvalidClientTokenId* | *UnrecognizedClient* | *SignatureDoesNotMatch* | *AuthFailure* | *IncompleteSignature*)
+      die "AWS refuses the credentials as expired or unknown: log in again (aws sso login) or give new keys, and check this machine's clock. It says: $said" ;;
+    *AccessDenied* | *"not authorized"*)
+      die "the credentials may not look at the stack $stack: they need cloudformation:DescribeStacks, and what docs/deploy-aws.md lists under Before you begin. It says: $said" ;;
+    *"specify a region"*) die "the AWS CLI has no region: set AWS_REGION, or run aws configure" ;;
+    *"connect to the endpoint"* | *"Connection"* | *"timed out"* | *"resolve host"*)
+      die "AWS was not reached: check the region and the network. It says: $said" ;;
+    *) die "the state of the stack $stack is not known: $said" ;;
+  esac
 }
 
 outputs() {
@@ -52,11 +71,13 @@ callback_url() {
   aws cloudformation describe-stacks --stack-name "$stack" --query "Stacks[0].Outputs[?OutputKey=='CallbackUrl'].OutputValue" --output text 2> /dev/null || true
 }
 
+nowhere="there is no stack $stack in this region: look in another with AWS_REGION, or name it with -stack"
+
 rollback() {
   local ids id live about bad before is
   is=$(status)
   case $is in
-    NONE) die "there is no stack $stack in this region, or the credentials may not look at it" ;;
+    NONE) die "$nowhere" ;;
     *_IN_PROGRESS) die "the stack is being changed ($is): take that back with: aws cloudformation cancel-update-stack --stack-name $stack" ;;
   esac
   ids=$(aws cloudformation list-stack-resources --stack-name "$stack" \
@@ -101,7 +122,7 @@ package() {
     while IFS= read -r line || [[ -n $line ]]; do
       [[ -z $line || $line == \#* ]] && continue
       [[ $line == *=* ]] || die "$params: \"$line\" is not ParameterName=value"
-      overrides+=("ParameterKey=${line%%=*},ParameterValue=$(quoted "${line#*=}")")
+      overrides+=("${line%%=*}" "${line#*=}")
     done < "$params"
   fi
   reserved=$(sed -n 's/^ReservedCallbacks=//p' "${params:-/dev/null}")
@@ -116,21 +137,45 @@ package() {
   fi
   # A changed parameter must publish new versions as a changed program does.
   release=$( (find build/aws -type f -exec sha256sum {} + | LC_ALL=C sort; sha256sum template.yaml; cat "${params:-/dev/null}") | sha256sum | cut -c1-64)
-  overrides+=("ParameterKey=Release,ParameterValue=$release")
+  overrides+=(Release "$release")
+  # Parameters may be secret, and arguments of a command are seen by all users of the
+  # machine: they go to the CLI in a file that mktemp makes for its owner alone.
+  packaged='' parameters=''
+  trap 'rm -f "$packaged" "$parameters"' EXIT
   packaged=$(mktemp)
-  trap 'rm -f "$packaged"' EXIT
+  parameters=$(mktemp)
+  parameters_json "${overrides[@]}" > "$parameters"
   aws cloudformation package --template-file template.yaml --s3-bucket "$bucket" --s3-prefix "$stack" --output-template-file "$packaged" > /dev/null
 }
 
-# quoted escapes the commas that the CLI's shorthand would split at.
-quoted() { printf %s "${1//,/\\,}"; }
+# parameters_json prints names and values, one after the other, as the CLI takes them
+# from a file.
+parameters_json() {
+  local comma=''
+  echo '['
+  while (($# > 0)); do
+    printf '%s{"ParameterKey":%s,"ParameterValue":%s}\n' "$comma" "$(quoted "$1")" "$(quoted "$2")"
+    comma=,
+    shift 2
+  done
+  echo ']'
+}
+
+# quoted prints a line as a JSON string.
+quoted() {
+  local text=${1//\\/\\\\}
+  text=${text//\"/\\\"}
+  text=${text//$'\t'/\\t}
+  printf '"%s"' "${text//$'\r'/}"
+}
 
 changeset() {
   local is=$1 kind=UPDATE reason
   if [[ $is == NONE || $is == REVIEW_IN_PROGRESS ]]; then kind=CREATE; fi
   name="release-$(date -u +%Y%m%d%H%M%S)"
   aws cloudformation create-change-set --stack-name "$stack" --change-set-name "$name" --change-set-type "$kind" \
-    --template-body "file://$packaged" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "${overrides[@]}" > /dev/null
+    --template-body "file://$packaged" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "file://$parameters" > /dev/null ||
+    die "the change set was not made, for the reason above; nothing was changed"
   if ! aws cloudformation wait change-set-create-complete --stack-name "$stack" --change-set-name "$name" 2> /dev/null; then
     reason=$(aws cloudformation describe-change-set --stack-name "$stack" --change-set-name "$name" --query StatusReason --output text)
     aws cloudformation delete-change-set --stack-name "$stack" --change-set-name "$name" > /dev/null
@@ -148,7 +193,11 @@ changeset() {
 }
 
 case $verb in
-  outputs) outputs; exit ;;
+  outputs)
+    is=$(status)
+    [[ $is != NONE ]] || die "$nowhere"
+    outputs
+    exit ;;
   rollback) rollback; exit ;;
 esac
 is=$(status)
@@ -172,6 +221,6 @@ aws cloudformation wait "$waited" --stack-name "$stack" ||
   die "the deployment failed and was taken back: what stood before stands. The reason is under Events of the stack $stack in the console"
 outputs
 after=$(callback_url)
-if [[ -n $before && $before != None && $after != "$before" ]]; then
+if [[ -n $before && $before != None && -n $after && $after != "$before" ]]; then
   echo "The callback URL has changed from $before to $after: enter the new one in IM's console, which calls the old one until then."
 fi

@@ -1,6 +1,7 @@
 package repotest
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,11 +43,14 @@ const awsCLI = `#!/usr/bin/env bash
 echo "$*" >> "$FAKE/calls"
 case "$1 $2" in
   'cloudformation describe-stacks')
-    [[ -f $FAKE/status ]] || exit 255
+    if [[ -f $FAKE/refusal ]]; then cat "$FAKE/refusal" >&2; exit 255; fi
+    if [[ ! -f $FAKE/status ]]; then echo 'An error occurred (ValidationError) when calling the DescribeStacks operation: Stack with id backchannel does not exist' >&2; exit 254; fi
     if [[ $* == *CallbackUrl* ]]; then
       if grep -q execute-change-set "$FAKE/calls" && [[ -f $FAKE/url-after ]]; then cat "$FAKE/url-after"; else echo https://x.lambda-url.eu-central-1.on.aws/im; fi
     elif [[ $* == *Outputs* ]]; then printf 'CallbackUrl\thttps://x.lambda-url.eu-central-1.on.aws/im\tfor IM\n'; else cat "$FAKE/status"; fi ;;
   'cloudformation package') for a; do [[ ${prev-} == --output-template-file ]] && echo '{}' > "$a"; prev=$a; done ;;
+  'cloudformation create-change-set') for a; do if [[ ${prev-} == --parameters ]]; then file=${a#file://}; cp "$file" "$FAKE/parameters"; stat -c '%a %n' "$file" > "$FAKE/parameters-at"; fi; prev=$a; done
+    [[ ! -f $FAKE/fails-create-change-set ]] ;;
   'cloudformation wait') [[ ! -f $FAKE/fails-$3 ]] ;;
   'cloudformation describe-change-set') if [[ $* == *StatusReason* ]]; then cat "$FAKE/reason"; else printf 'Modify\tBundle\tAWS::Lambda::Function\tFalse\n'; fi ;;
   'cloudformation list-stack-resources') printf 'fn-a\tfn-b' ;;
@@ -57,12 +61,15 @@ case "$1 $2" in
 esac
 `
 
+// appSecret is a parameter that nobody else may see, with what JSON quotes.
+const appSecret = `a "secret", of C:\this test=1`
+
 // TestDeployAWS runs scripts/deploy-aws.sh with a CLI that only writes down.
 func TestDeployAWS(t *testing.T) {
 	dir := t.TempDir()
 	for file, text := range map[string]string{
 		"scripts/deploy-aws.sh": read(t, "scripts/deploy-aws.sh"), "template.yaml": "x: 1\n", "build/aws/bundle/bootstrap": "a program",
-		"bin/aws": awsCLI, "params": "SdkAppId=1400000001\n# a comment\nAllowedOrigins=https://a.example.com,https://b.example.com\n",
+		"bin/aws": awsCLI, "params": "SdkAppId=1400000001\n# a comment\nAllowedOrigins=https://a.example.com,https://b.example.com\nAppSecret=" + appSecret + "\n",
 	} {
 		path := filepath.Join(dir, file)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -72,7 +79,7 @@ func TestDeployAWS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	calls := ""
+	calls, parameters := "", map[string]string{}
 	do := func(files map[string]string, args ...string) (string, error) {
 		fake := t.TempDir()
 		for name, text := range files {
@@ -85,6 +92,27 @@ func TestDeployAWS(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		b, _ := os.ReadFile(filepath.Join(fake, "calls"))
 		calls = string(b)
+		clear(parameters)
+		if b, err := os.ReadFile(filepath.Join(fake, "parameters")); err == nil {
+			var list []struct{ ParameterKey, ParameterValue string }
+			if err := json.Unmarshal(b, &list); err != nil {
+				t.Errorf("the file of parameters: %v\n%s", err, b)
+			}
+			for _, p := range list {
+				parameters[p.ParameterKey] = p.ParameterValue
+			}
+			at, _ := os.ReadFile(filepath.Join(fake, "parameters-at"))
+			mode, file, _ := strings.Cut(strings.TrimSpace(string(at)), " ")
+			if mode != "600" {
+				t.Errorf("the file of parameters has mode %s", mode)
+			}
+			if _, err := os.Stat(file); err == nil {
+				t.Errorf("%s, with the secrets, stays behind", file)
+			}
+		}
+		if strings.Contains(calls, "secret") || strings.Contains(string(out), appSecret) {
+			t.Errorf("a secret is an argument or printed:\n%s%s", calls, out)
+		}
 		return string(out), err
 	}
 	want := func(out string, err error, fails bool, parts ...string) {
@@ -100,18 +128,22 @@ func TestDeployAWS(t *testing.T) {
 	}
 	out, err := do(nil, "-bucket", "b", "-params", filepath.Join(dir, "params"), "plan")
 	want(out, err, false, "Modify   Bundle", "not executed")
-	if strings.Contains(calls, "execute-change-set") || !strings.Contains(calls, "--change-set-type CREATE") || !strings.Contains(calls, "delete-change-set") ||
-		!strings.Contains(calls, `ParameterKey=AllowedOrigins,ParameterValue=https://a.example.com\,https://b.example.com`) {
+	if strings.Contains(calls, "execute-change-set") || !strings.Contains(calls, "--change-set-type CREATE") || !strings.Contains(calls, "delete-change-set") {
 		t.Errorf("calls\n%s", calls)
 	}
-	release := regexp.MustCompile(`ParameterKey=Release,ParameterValue=([0-9a-f]{64})`)
-	first := release.FindString(calls)
+	first := parameters["Release"]
+	if !regexp.MustCompile(`^[0-9a-f]{64}$`).MatchString(first) || len(parameters) != 4 || parameters["SdkAppId"] != "1400000001" ||
+		parameters["AllowedOrigins"] != "https://a.example.com,https://b.example.com" || parameters["AppSecret"] != appSecret {
+		t.Errorf("parameters %q", parameters)
+	}
+	out, err = do(map[string]string{"fails-create-change-set": ""}, "-bucket", "b", "-params", filepath.Join(dir, "params"), "plan")
+	want(out, err, true, "nothing was changed")
 	out, err = do(map[string]string{"status": "UPDATE_COMPLETE"}, "-bucket", "b", "-yes", "deploy")
 	want(out, err, false, "CallbackUrl", "for IM")
 	if !strings.Contains(calls, "execute-change-set") || !strings.Contains(calls, "--change-set-type UPDATE") || !strings.Contains(calls, "wait stack-update-complete") {
 		t.Errorf("calls\n%s", calls)
 	}
-	if again := release.FindString(calls); first == "" || again == first {
+	if parameters["Release"] == first {
 		t.Error("other parameters make the same release")
 	}
 	out, err = do(map[string]string{"status": "UPDATE_COMPLETE", "fails-change-set-create-complete": "", "reason": "The submitted information didn't contain changes."}, "-bucket", "b", "deploy")
@@ -141,8 +173,30 @@ func TestDeployAWS(t *testing.T) {
 	want(out, err, true, "run rollback again")
 	out, err = do(map[string]string{"status": "UPDATE_IN_PROGRESS"}, "rollback")
 	want(out, err, true, "cancel-update-stack")
-	out, err = do(nil, "rollback")
-	want(out, err, true, "there is no stack backchannel")
+	for _, verb := range []string{"rollback", "outputs"} {
+		out, err = do(nil, verb)
+		want(out, err, true, "there is no stack backchannel", "AWS_REGION")
+	}
+	// That AWS cannot be asked does not mean that there is no stack.
+	for refusal, says := range map[string]string{
+		"Unable to locate credentials. You can configure credentials by running \"aws configure\".":                                                       "run aws configure",
+		"The config profile (prod) could not be found":                                                                                                    "AWS_PROFILE",
+		"An error occurred (ExpiredToken) when calling the DescribeStacks operation: The security token included in the request is expired":               "log in again",
+		"An error occurred (InvalidClientTokenId) when calling the DescribeStacks operation: The security token included in the request is invalid.":      "give new keys",
+		"The SSO session associated with this profile has expired or is otherwise invalid.":                                                               "aws sso login",
+		"An error occurred (AccessDenied) when calling the DescribeStacks operation: User: u is not authorized to perform: cloudformation:DescribeStacks": "cloudformation:DescribeStacks",
+		"You must specify a region. You can also configure your region by running \"aws configure\".":                                                     "set AWS_REGION",
+		"Could not connect to the endpoint URL: \"https://cloudformation.eu-central-9.amazonaws.com/\"":                                                   "AWS was not reached",
+		"An error occurred (Throttling) when calling the DescribeStacks operation: Rate exceeded":                                                         "is not known: An error occurred (Throttling)",
+	} {
+		for _, verb := range []string{"plan", "deploy", "outputs", "rollback"} {
+			out, err = do(map[string]string{"refusal": refusal}, "-bucket", "b", verb)
+			want(out, err, true, "deploy-aws.sh: ", says)
+			if strings.Contains(out, "there is no stack") || strings.Count(calls, "\n") != 1 {
+				t.Errorf("%s went on after %q:\n%s%s", verb, refusal, calls, out)
+			}
+		}
+	}
 	out, err = do(map[string]string{"status": "UPDATE_COMPLETE", "url-after": "https://y.lambda-url.eu-central-1.on.aws/im"}, "-bucket", "b", "-yes", "deploy")
 	want(out, err, false, "The callback URL has changed from https://x.lambda-url.eu-central-1.on.aws/im to https://y.lambda-url.eu-central-1.on.aws/im", "IM's console")
 	out, err = do(map[string]string{"status": "UPDATE_COMPLETE"}, "-bucket", "b", "deploy") // nobody answers
