@@ -26,6 +26,9 @@ imports; nobody counts, archives or answers it.
   imctl doctor
   imctl doctor -url https://HOST -env prod.env -json`
 
+// leastPatience is what IM's callback and a job that find a function cold need.
+const leastPatience = 5 * time.Second
+
 // finding is one thing that doctor looked at.
 type finding struct {
 	Check string `json:"check"`
@@ -51,12 +54,12 @@ func runDoctor(ctx context.Context, t *tool, args []string) error {
 	callbackURL := f.String("callback-url", "", "callback `URL`, where that is another function's; default the -url with /im and CALLBACK_PATH_SECRET")
 	file := f.String("env", "", "`file` with the deployment's settings, lines NAME=VALUE; names that it lacks come from the environment")
 	asJSON := f.Bool("json", false, "print {\"ok\",\"findings\"} instead of text")
-	patience := f.Duration("wait", 15*time.Second, "how long the self-sent message and the job may take")
+	patience := f.Duration("wait", 15*time.Second, "how long the self-sent message and the job may take, 5s or more")
 	if _, err := t.parse(f, args, 0, 0); err != nil {
 		return err
 	}
-	if *patience < time.Second {
-		return misuse("-wait is at least 1s: a message needs its time")
+	if *patience < leastPatience {
+		return misuse(fmt.Sprintf("-wait is at least %v: what comes a little later would be called missing", leastPatience))
 	}
 	env, err := readEnv(*file, t.getenv)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/faas"
+	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
@@ -107,7 +108,7 @@ func TestDoctorWell(t *testing.T) {
 		}
 	}
 	imctlWith(t, d.env, "doctor", "-url", d.url).want(t, 0, "ok     message")
-	imctlWith(t, d.env, "doctor", "-url", d.url, "-wait", "0s").want(t, 2, "-wait is at least 1s")
+	imctlWith(t, d.env, "doctor", "-url", d.url, "-wait", "4s").want(t, 2, "-wait is at least 5s")
 	d.env["API_KEY"] = "another-key-altogether"
 	imctlWith(t, d.env, "doctor", "-url", d.url).want(t, 1, "WRONG  key", "need attention")
 }
@@ -190,6 +191,39 @@ func TestDoctorMisWired(t *testing.T) {
 			wire:  console(func(c *imtest.Console) { c.CallbackURL = "" }),
 			check: "message", found: "IM does not call", next: "Webhook Configuration",
 		},
+		"a proxy drops the query": {wire: withoutQuery, check: "query", found: "drops query strings", next: "pass query strings on"},
+		"a proxy drops IM's query": {
+			wire: func(t *testing.T, d *patient) {
+				direct := d.url
+				withoutQuery(t, d)
+				console(func(c *imtest.Console) { c.CallbackURL = d.url + "/im" })(t, d)
+				d.url = direct
+			}, check: "message", found: "arrive without their query", next: "pass query strings on",
+		},
+		"console has no URL, and a stranger calls": {
+			wire: func(t *testing.T, d *patient) {
+				console(func(c *imtest.Console) { c.CallbackURL = "" })(t, d)
+				stranger(t, d)
+			}, check: "message", found: "IM does not call", next: "Webhook Configuration",
+		},
+		"console does not sign, and a stranger signs wrongly": {
+			wire: func(t *testing.T, d *patient) {
+				console(func(c *imtest.Console) { c.CallbackToken = "" })(t, d)
+				stranger(t, d)
+			}, check: "message", found: "without a signature", next: "authentication on",
+		},
+		"console has another token, and a stranger calls": {
+			wire: func(t *testing.T, d *patient) {
+				console(func(c *imtest.Console) { c.CallbackToken = "the-console-s-token" })(t, d)
+				stranger(t, d)
+			}, check: "message", found: "signature does not fit", next: "authentication token",
+		},
+		"another app's console has the URL": {
+			wire: func(t *testing.T, d *patient) {
+				console(func(c *imtest.Console) { c.CallbackURL = "" })(t, d)
+				repeat(t, func() { d.send(t, callback.Signer{SDKAppID: 1400000077, Token: "its-token"}) })
+			}, check: "message", found: "callbacks of another app arrive", next: "of the app 1400009999",
+		},
 		"console has another token": {
 			wire:  console(func(c *imtest.Console) { c.CallbackToken = "the-console-s-token" }),
 			check: "message", found: "signature does not fit", next: "authentication token",
@@ -244,7 +278,7 @@ func TestDoctorMisWired(t *testing.T) {
 			// What does not come is waited for; what comes has time on a busy machine.
 			wait := "1m"
 			if tt.check == "message" || name == "nobody works" {
-				wait = "4s"
+				wait = "5s"
 			}
 			r := d.doctor(t, "-env", envFile(t, d.env), "-wait", wait)
 			bad := r.wrong()
@@ -371,6 +405,60 @@ func late(t *testing.T, d *patient) {
 	s := httptest.NewServer(proxy)
 	t.Cleanup(s.Close)
 	d.url = s.URL
+}
+
+// withoutQuery puts a proxy in front that drops query strings.
+func withoutQuery(t *testing.T, d *patient) {
+	u, err := url.Parse(d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(u)
+	direct := proxy.Director
+	proxy.Director = func(r *http.Request) {
+		direct(r)
+		r.URL.RawQuery = ""
+	}
+	s := httptest.NewServer(proxy)
+	t.Cleanup(s.Close)
+	d.url = s.URL
+}
+
+// stranger sends unsigned and wrongly signed callbacks as long as the test runs.
+func stranger(t *testing.T, d *patient) {
+	repeat(t, func() {
+		d.send(t, callback.Signer{SDKAppID: kit.AppID})
+		d.send(t, callback.Signer{SDKAppID: kit.AppID, Token: "a-guess-of-a-stranger", OptPlatform: "RESTAPI"})
+	})
+}
+
+// send sends a callback for a one-to-one message that is not doctor's.
+func (d *patient) send(t *testing.T, as callback.Signer) {
+	r, err := as.Request(context.WithoutCancel(t.Context()), d.url+"/im", "", []byte(`{"CallbackCommand":"C2C.CallbackAfterSendMsg","CloudCustomData":"{\"backchannelCheck\":\"a guess\"}"}`))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if res, err := http.DefaultClient.Do(r); err == nil {
+		_ = res.Body.Close()
+	}
+}
+
+// repeat does something every 50 ms until the test ends.
+func repeat(t *testing.T, do func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			do()
+			select {
+			case <-end:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}()
+	t.Cleanup(func() { close(end); <-ended })
 }
 
 func console(change func(*imtest.Console)) func(*testing.T, *patient) {

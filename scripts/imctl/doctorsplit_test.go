@@ -75,25 +75,27 @@ func TestDoctorOfDesks(t *testing.T) {
 	}
 }
 
-// TestDoctorAfterAFix: what was refused before the check was opened is not its cause.
-func TestDoctorAfterAFix(t *testing.T) {
+// TestDoctorOfARefusal: what was refused of others, or before the check was opened, is
+// not why the check's own message did not come.
+func TestDoctorOfARefusal(t *testing.T) {
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
-		last  time.Time
-		wait  time.Duration
+		state doctor.State
 		found string
 	}{
-		{now.Add(-time.Minute), 15 * time.Second, "IM does not call this deployment"},
-		{now.Add(time.Second), 15 * time.Second, "signature does not fit"},
-		{now.Add(-time.Minute), time.Second, "signature does not fit"}, // it may not have been noted again
-		{now.Add(-time.Hour), time.Second, "IM does not call this deployment"},
+		{doctor.State{Refusals: []doctor.Refusal{{Reason: callback.ErrBadSignature.Code, Last: now.Add(time.Second)}}}, "IM does not call this deployment"},
+		{doctor.State{Refusals: []doctor.Refusal{{Reason: callback.ErrOtherApp.Code, Last: now.Add(time.Second)}}}, "callbacks of another app arrive"},
+		{doctor.State{Refusals: []doctor.Refusal{{Reason: callback.ErrOtherApp.Code, Last: now.Add(-time.Minute)}}}, "IM does not call this deployment"},
+		{doctor.State{MessageRefused: callback.ErrFuture.Code}, "refused for their time"},
+		{doctor.State{MessageRefused: callback.ErrBadTime.Code}, "refused: bad_time"},
+		{doctor.State{Arrivals: []doctor.Arrival{{Last: now.Add(-2 * time.Hour)}, {Last: now.Add(-5 * time.Hour)}}}, "other callbacks arrived, at 2026-11-30T10:00:00Z"},
+		{doctor.State{Arrivals: []doctor.Arrival{{Last: now.Add(-25 * time.Hour)}}}, "IM does not call this deployment"},
 	} {
-		d := &physician{patience: tt.wait}
-		d.returned(doctor.Opened{Now: now}, doctor.State{
-			Now: now.Add(tt.wait), Refusals: []doctor.Refusal{{Reason: callback.ErrBadSignature.Code, Last: tt.last}},
-		})
-		if len(d.findings) != 1 || !strings.Contains(d.findings[0].Found, tt.found) {
-			t.Errorf("%v: %+v; want %q", tt.last, d.findings, tt.found)
+		d := &physician{patience: leastPatience}
+		tt.state.Now = now.Add(d.patience)
+		d.returned(doctor.Opened{Now: now}, tt.state)
+		if len(d.findings) != 1 || d.findings[0].OK || !strings.Contains(d.findings[0].Found, tt.found) {
+			t.Errorf("%+v; want %q", d.findings, tt.found)
 		}
 	}
 }

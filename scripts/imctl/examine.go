@@ -37,12 +37,6 @@ const (
 	// clockSlack is how far clocks may be apart: the signature of a before-callback
 	// holds 60 s either way.
 	clockSlack = 20 * time.Second
-	// refusalEvery is how often an instance of the deployment notes a reason for a
-	// refusal while a check is open. Whoever waits as long sees those of his own check;
-	// for others a note explains a callback that did not come up to the age of
-	// refusalFresh.
-	refusalEvery = 10 * time.Second
-	refusalFresh = 2 * time.Minute
 )
 
 // allEngines are those of every deployment, to read settings with.
@@ -113,8 +107,7 @@ func (d *physician) examine(ctx context.Context) {
 		}
 		d.findings = append(d.findings, finding{"settings", true, "the -env file does not have " + names(lacks) + "; the deployment that answers has", "add them before you deploy from this file"})
 	}
-	d.unsigned(ctx)
-	door := settings && d.signed(ctx)
+	door := d.unsigned(ctx) && settings && d.signed(ctx)
 	rest := !d.otherApp && d.rest(ctx, settings) // IM's answer would be of another app
 	d.inside(ctx, door, rest)
 	d.zendesk(ctx)
@@ -336,7 +329,11 @@ func (d *physician) callbackTarget() string {
 }
 
 func (d *physician) callback(ctx context.Context, token string, at time.Time) fetched {
-	signer := callback.Signer{SDKAppID: d.appID, Token: token, Now: func() time.Time { return at }}
+	return d.callbackOf(ctx, d.appID, token, at)
+}
+
+func (d *physician) callbackOf(ctx context.Context, app uint32, token string, at time.Time) fetched {
+	signer := callback.Signer{SDKAppID: app, Token: token, Now: func() time.Time { return at }}
 	body := []byte(`{"CallbackCommand":"` + probeCommand + `"}`)
 	r, err := signer.Request(ctx, d.callbackTarget(), probeCommand, body)
 	if err != nil {
@@ -345,15 +342,21 @@ func (d *physician) callback(ctx context.Context, token string, at time.Time) fe
 	return d.fetch(ctx, http.MethodPost, r.URL.String(), map[string]string{"Content-Type": "application/json"}, body)
 }
 
-// unsigned: the callback URL is there, and refuses who does not sign.
-func (d *physician) unsigned(ctx context.Context) {
+// unsigned: the callback URL is there, gets the query, and refuses who does not sign. It
+// reports whether the query arrives.
+func (d *physician) unsigned(ctx context.Context) bool {
 	if d.appID == 0 {
-		return
+		return true
 	}
 	f := d.callback(ctx, "", d.now())
 	switch {
 	case f.err != nil:
 		d.wrong("callback", "the callback URL cannot be reached: "+f.err.Error(), "check -url and CALLBACK_PATH_SECRET")
+	case f.status == http.StatusOK && d.callbackOf(ctx, d.appID^1, "", d.now()).status == http.StatusOK:
+		// A callback of another app is believed by no deployment; one without a query is
+		// the console's "verify URL", which every deployment answers.
+		d.wrong("query", "the callback URL answers as if no query came with a callback: something in front of the deployment drops query strings, where IM puts the command and its signature", passQuery)
+		return false
 	case f.status == http.StatusOK:
 		d.wrong("unsigned", "the callback URL accepts callbacks without a signature", "unset CALLBACK_ALLOW_UNSIGNED, and set CALLBACK_TOKEN to the token of IM's console: anybody who knows the URL can speak in IM's name")
 	case f.status == http.StatusNotFound || f.status == http.StatusMethodNotAllowed:
@@ -363,7 +366,11 @@ func (d *physician) unsigned(ctx context.Context) {
 	default:
 		d.wrong("callback", fmt.Sprintf("the callback URL answers status %d", f.status), "read the function's log")
 	}
+	return true
 }
+
+// passQuery is what to do where query strings are dropped.
+const passQuery = "have the proxy, CDN or gateway pass query strings on (CloudFront: an origin request policy with all of them), or enter the function's own URL in IM's console"
 
 // signed: the deployment believes a callback that is signed with CALLBACK_TOKEN.
 func (d *physician) signed(ctx context.Context) bool {
@@ -563,6 +570,8 @@ func (d *physician) inside(ctx context.Context, door, rest bool) {
 		}
 		return
 	}
+	// Until then an instance may not look at what it refuses.
+	d.pause(ctx, doctor.Unheard+200*time.Millisecond)
 	sent := door && rest && d.send(ctx, opened.CheckID)
 	state, err := d.await(ctx, opened, sent)
 	if err != nil {
@@ -584,6 +593,13 @@ func (d *physician) inside(ctx context.Context, door, rest bool) {
 		d.returned(opened, state)
 	}
 	d.commands(state)
+}
+
+func (d *physician) pause(ctx context.Context, span time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(span):
+	}
 }
 
 // send sends the message of a check.
@@ -620,14 +636,12 @@ func (d *physician) await(ctx context.Context, opened doctor.Opened, sent bool) 
 		if err := json.Unmarshal(f.body, &state); err != nil {
 			return state, err
 		}
-		waits := sent && !state.Message || opened.Queue && opened.QueueError == "" && !state.Job
+		waits := sent && !state.Message && state.MessageRefused == "" || opened.Queue && opened.QueueError == "" && !state.Job
 		if !waits || d.now().After(end) {
 			return state, nil
 		}
-		select {
-		case <-ctx.Done():
+		if d.pause(ctx, 200*time.Millisecond); ctx.Err() != nil {
 			return state, ctx.Err()
-		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
@@ -651,37 +665,48 @@ func (d *physician) returned(opened doctor.Opened, state doctor.State) {
 		d.well("message", "a message that doctor sent to itself came back through the callback")
 		return
 	}
-	since := opened.Now.Add(-time.Second) // clocks of instances differ a little
-	if d.patience < refusalEvery {
-		since = state.Now.Add(-refusalFresh)
-	}
-	for _, r := range state.Refusals {
-		if r.Last.Before(since) { // what was put right since
-			continue
-		}
-		switch r.Reason {
-		case callback.ErrBadSignature.Code:
-			d.wrong("message", "IM's callbacks arrive, and their signature does not fit", "the authentication token of IM's console is not CALLBACK_TOKEN: make them equal")
-		case callback.ErrNoSignature.Code:
-			d.wrong("message", "IM's callbacks arrive without a signature", "switch authentication on in IM's console, with CALLBACK_TOKEN as its token")
-		case callback.ErrPathSecret.Code:
-			d.wrong("message", "IM's callbacks arrive with another path", "enter the callback URL with its path in IM's console: https://HOST/im/CALLBACK_PATH_SECRET")
-		case callback.ErrOtherApp.Code:
-			d.wrong("message", "callbacks of another app arrive", "enter the callback URL in the console of the app "+strconv.FormatUint(uint64(d.appID), 10))
-		case callback.ErrExpired.Code, callback.ErrFuture.Code:
-			d.wrong("message", "IM's callbacks arrive, and are refused for their time", "set the clock of the deployment's machine by NTP")
-		default:
-			continue
-		}
+	switch state.MessageRefused {
+	case "":
+	case callback.ErrBadSignature.Code:
+		d.wrong("message", "IM's callbacks arrive, and their signature does not fit", "the authentication token of IM's console is not CALLBACK_TOKEN: make them equal")
+		return
+	case callback.ErrNoSignature.Code:
+		d.wrong("message", "IM's callbacks arrive without a signature", "switch authentication on in IM's console, with CALLBACK_TOKEN as its token")
+		return
+	case callback.ErrNoCommand.Code:
+		d.wrong("message", "IM's callbacks arrive without their query: something before the deployment, at the URL that IM's console has, drops query strings", passQuery)
+		return
+	case callback.ErrPathSecret.Code:
+		d.wrong("message", "IM's callbacks arrive with another path", "enter the callback URL with its path in IM's console: https://HOST/im/CALLBACK_PATH_SECRET")
+		return
+	case callback.ErrExpired.Code, callback.ErrFuture.Code:
+		d.wrong("message", "IM's callbacks arrive, and are refused for their time", "set the clock of the deployment's machine by NTP")
+		return
+	default:
+		d.wrong("message", "IM's callbacks arrive, and are refused: "+state.MessageRefused, "the function's log says more, with the words callback refused")
 		return
 	}
-	for _, a := range state.Arrivals {
-		if !a.Last.IsZero() && state.Now.Sub(a.Last) < 24*time.Hour {
-			d.wrong("message", "a message that doctor sent to itself did not come back, though other callbacks arrive", "tick the callback \"After sending a one-to-one message\" (C2C.CallbackAfterSendMsg) in IM's console")
+	const console = "in IM's console (Chat > Configuration > Webhook Configuration)"
+	for _, r := range state.Refusals {
+		if r.Reason == callback.ErrOtherApp.Code && !r.Last.Before(opened.Now.Add(-time.Second)) { // clocks of instances differ a little
+			d.wrong("message", fmt.Sprintf("a message that doctor sent to itself did not come back within %v, and callbacks of another app arrive", d.patience),
+				fmt.Sprintf("enter the callback URL %s of the app %d, and not in that of the other", console, d.appID))
 			return
 		}
 	}
-	d.wrong("message", "a message that doctor sent to itself did not come back: IM does not call this deployment", "enter the callback URL in IM's console (Chat > Configuration > Webhook Configuration), switch authentication on with CALLBACK_TOKEN, and tick the callbacks")
+	var latest time.Time
+	for _, a := range state.Arrivals {
+		if a.Last.After(latest) {
+			latest = a.Last
+		}
+	}
+	if state.Now.Sub(latest) < 24*time.Hour {
+		d.wrong("message", fmt.Sprintf("a message that doctor sent to itself did not come back within %v, though other callbacks arrived, at %s the last time or within the hour after", d.patience, latest.Format(time.RFC3339)),
+			"tick the callback \"After sending a one-to-one message\" (C2C.CallbackAfterSendMsg) in IM's console; if the callback URL was changed there since, correct that")
+		return
+	}
+	d.wrong("message", fmt.Sprintf("a message that doctor sent to itself did not come back within %v: IM does not call this deployment", d.patience),
+		"enter the callback URL "+console+", switch authentication on with CALLBACK_TOKEN, and tick the callbacks")
 }
 
 // pairs are callbacks of which IM sends one before and one after the same message

@@ -6,7 +6,8 @@
 // The package also records what arrives: the latest callback of each command, at most
 // once an hour and instance, so that a busy app pays nothing for it, and the latest
 // tick, every ten minutes. The reasons for which requests fail authentication are
-// recorded only while a check is open, since anybody may send such requests. Two
+// recorded only while a check is open, since anybody may send such requests. A refused
+// request with the open check's id in its message is IM's: nobody else knows the id. Two
 // instances write the same record at the same moment, so a lost race is harmless.
 package doctor
 
@@ -33,6 +34,9 @@ const (
 	noteEvery = time.Hour
 	// noteAgain is how soon it tries after a note could not be written.
 	noteAgain = time.Minute
+	// refusedEvery is how often an instance writes the note of one reason while a check
+	// is open.
+	refusedEvery = 10 * time.Second
 	// tickEvery is how often a tick is noted.
 	tickEvery = 10 * time.Minute
 	// noteLife is how long a note is kept after it was written last.
@@ -47,8 +51,14 @@ const (
 	openUntil = "open" // is there while a check is open
 	jobKind   = "doctor.check"
 	messageOf = "message"
+	refusedOf = "refused"
 	jobOf     = "job"
 )
+
+// Unheard is the longest time in which an instance of a deployment does not know yet that
+// a check was opened. While it refuses requests, an instance reads the store once in this
+// time and no more often.
+const Unheard = time.Second
 
 // checks is the partition of one check.
 func checks(id string) string { return "doctor/check/" + id }
@@ -69,6 +79,8 @@ type Notes struct {
 
 	mu      sync.Mutex
 	written map[string]time.Time // when the next note of a key may be written
+	checked time.Time            // when the store was asked for an open check
+	open    bool                 // the answer
 }
 
 // NewNotes returns notes in a store; now may be nil.
@@ -89,24 +101,58 @@ func (n *Notes) Arrived(ctx context.Context, q callback.Query) {
 }
 
 // Refused implements [callback.Watcher]. Without an open check Refused writes nothing,
-// and reads the store at most once every ten seconds.
-func (n *Notes) Refused(ctx context.Context, why *callback.Reason) {
+// reads no body, and reads the store at most once in the time of [Unheard]. A refused
+// request whose message has the mark of a check is IM's, and the check records the reason.
+func (n *Notes) Refused(ctx context.Context, q callback.Query, why *callback.Reason, glimpse func() []byte) {
 	now := n.now()
+	if !n.checking(ctx, now) {
+		return
+	}
 	n.mu.Lock()
-	ask := !now.Before(n.written[refused+why.Code])
+	due := why != callback.ErrNoCommand && !now.Before(n.written[refused+why.Code])
+	if due {
+		n.written[refused+why.Code] = now.Add(refusedEvery)
+	}
+	n.mu.Unlock()
+	if due {
+		if err := write(ctx, n.store, refused+why.Code, now, false, 0); err != nil {
+			slog.DebugContext(ctx, "refusal not recorded for doctor", "error", err.Error())
+		}
+	}
+	if q.Command != "" && q.Command != messageCommand {
+		return
+	}
+	var body struct{ CloudCustomData string }
+	if json.Unmarshal(glimpse(), &body) != nil {
+		return
+	}
+	if id := marked(body.CloudCustomData); id != "" {
+		if _, err := complete(ctx, n.store, id, refusedOf, why.Code, now); err != nil {
+			slog.WarnContext(ctx, "refused message of a check not recorded for doctor", "error", err.Error())
+		}
+	}
+}
+
+// messageCommand is the callback of a check's message.
+const messageCommand = "C2C.CallbackAfterSendMsg"
+
+// checking reports whether a check is open, as the store said within the time of
+// [Unheard].
+func (n *Notes) checking(ctx context.Context, now time.Time) bool {
+	n.mu.Lock()
+	ask, open := now.Sub(n.checked) >= Unheard, n.open
 	if ask {
-		n.written[refused+why.Code] = now.Add(10 * time.Second)
+		n.checked = now
 	}
 	n.mu.Unlock()
 	if !ask {
-		return
+		return open
 	}
-	if _, err := n.store.Get(ctx, notes, openUntil); err != nil {
-		return
-	}
-	if err := write(ctx, n.store, refused+why.Code, now, false, 0); err != nil {
-		slog.DebugContext(ctx, "refusal not recorded for doctor", "error", err.Error())
-	}
+	_, err := n.store.Get(ctx, notes, openUntil)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.open = err == nil
+	return n.open
 }
 
 // note writes a note, unless this instance wrote it within the hour. memo tells
@@ -192,32 +238,37 @@ func Mark(id string) string {
 // random and known to its opener alone; a message with another id is a message like
 // others.
 func (n *Notes) Probe(ctx context.Context, e *callback.C2CAfterSendMsg) bool {
-	var m mark
-	if !strings.HasPrefix(e.CloudCustomData, `{"backchannelCheck":`) || json.Unmarshal([]byte(e.CloudCustomData), &m) != nil ||
-		m.Check == "" || len(m.Check) > 64 {
+	id := marked(e.CloudCustomData)
+	if id == "" {
 		return false
 	}
-	done, err := complete(ctx, n.store, m.Check, messageOf, n.now())
+	done, err := complete(ctx, n.store, id, messageOf, "", n.now())
 	if err != nil {
 		slog.WarnContext(ctx, "message of a check not recorded for doctor", "error", err.Error())
 	}
 	return done
 }
 
-// complete marks a part of a check as done, and reports whether there is such a
-// check. A part that is done stays as it is.
-func complete(ctx context.Context, store kv.Store, id, part string, now time.Time) (bool, error) {
+// marked returns the id of the check that a message says it is of, "" where it says
+// none.
+func marked(customData string) string {
+	var m mark
+	if !strings.HasPrefix(customData, `{"backchannelCheck":`) || json.Unmarshal([]byte(customData), &m) != nil || len(m.Check) > 64 {
+		return ""
+	}
+	return m.Check
+}
+
+// complete marks a part of a check as done, with what is to be said of it, and reports
+// whether there is such a check. A part that is done stays as it is.
+func complete(ctx context.Context, store kv.Store, id, part, said string, now time.Time) (bool, error) {
 	if _, err := store.Get(ctx, checks(id), "opened"); err != nil {
 		if errors.Is(err, kv.ErrNotFound) || errors.Is(err, kv.ErrInvalid) {
 			return false, nil
 		}
 		return false, err
 	}
-	at, err := json.Marshal(now)
-	if err != nil {
-		return true, err
-	}
-	err = store.Commit(ctx, checks(id), kv.NewOp("check"), kv.Put{Key: part, Value: at, Expires: now.Add(checkLife), If: kv.Absent()})
+	err := store.Commit(ctx, checks(id), kv.NewOp("check"), kv.Put{Key: part, Value: []byte(said), Expires: now.Add(checkLife), If: kv.Absent()})
 	if errors.Is(err, kv.ErrConflict) {
 		return true, nil
 	}
@@ -266,7 +317,10 @@ type Refusal struct {
 type State struct {
 	CheckID string `json:"checkId"`
 	Message bool   `json:"message"` // the callback of the check's message came
-	Job     bool   `json:"job"`     // the check's job was carried out
+	// MessageRefused is the [callback.Reason] for which the callback of the check's
+	// message was refused, "" where none was.
+	MessageRefused string `json:"messageRefused,omitempty"`
+	Job            bool   `json:"job"` // the check's job was carried out
 	// Ticked is when the clock ticked last, to ten minutes.
 	Ticked time.Time `json:"ticked,omitzero"`
 	Now    time.Time `json:"now"`
@@ -288,7 +342,7 @@ func Routes(mux *http.ServeMux, gate *api.Gate, conf Config) {
 			if err := json.Unmarshal(j.Body, &id); err != nil {
 				return errors.New("the job names no check")
 			}
-			_, err := complete(ctx, conf.Store, id, jobOf, conf.Now())
+			_, err := complete(ctx, conf.Store, id, jobOf, "", conf.Now())
 			return err
 		})
 	}
@@ -371,6 +425,9 @@ func (c Config) state(ctx context.Context, id string) (State, error) {
 	for _, item := range page.Items {
 		s.Message = s.Message || item.Key == messageOf
 		s.Job = s.Job || item.Key == jobOf
+		if item.Key == refusedOf {
+			s.MessageRefused = string(item.Value)
+		}
 	}
 	wanted := map[string]bool{}
 	for _, command := range c.Wanted {

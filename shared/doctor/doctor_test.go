@@ -3,6 +3,8 @@ package doctor_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -30,6 +32,7 @@ func TestDoctor(t *testing.T) {
 		{Name: "NotesAreWrittenOnceAnHour", Run: testHourly},
 		{Name: "JobOfACheck", Run: testJob},
 		{Name: "AwayStoreDelaysNobody", Run: testAway},
+		{Name: "ACheckLearnsWhyItsMessageWasRefused", Run: testRefused},
 	})
 }
 
@@ -191,6 +194,68 @@ func testHourly(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 	}
 	if r := h.state(h.open().CheckID).Refusals; len(r) != 1 || r[0].Reason != "bad_signature" || !r[0].Last.Equal(clock.Now()) {
 		t.Errorf("refusals %+v", r)
+	}
+}
+
+// request sends a body to the endpoint with a query of the test's own, and reports
+// whether the body was read.
+func (h *house) request(query, body string) (read bool) {
+	h.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/im?"+query, nil)
+	watched := &watchedBody{Reader: strings.NewReader(body)}
+	r.Body, r.ContentLength = watched, int64(len(body))
+	h.mux.ServeHTTP(httptest.NewRecorder(), r)
+	return watched.read
+}
+
+type watchedBody struct {
+	io.Reader
+	read bool
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.read = true
+	return b.Reader.Read(p)
+}
+
+func (*watchedBody) Close() error { return nil }
+
+// testRefused: only the check's own message says why IM's callbacks are refused, and
+// nobody has a body read while no check is open.
+func testRefused(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	const sentQuery = "SdkAppid=1400000003&CallbackCommand=C2C.CallbackAfterSendMsg&OptPlatform=RESTAPI"
+	h := build(t, store, clock)
+	message := func(id string) string { return fmt.Sprintf(`{"CloudCustomData":%q}`, doctor.Mark(id)) }
+	if h.request(sentQuery, message("any")) {
+		t.Error("the body of a stranger was read, without a check")
+	}
+	for reason, send := range map[string]func(id string){
+		"no_signature": func(id string) { h.request(sentQuery, message(id)) },
+		"no_command":   func(id string) { h.request("", message(id)) },
+		"other_app":    func(id string) { h.request(strings.Replace(sentQuery, "1400000003", "1", 1), message(id)) },
+		"bad_signature": func(id string) {
+			h.signed("some other token", "RESTAPI", map[string]any{"CallbackCommand": "C2C.CallbackAfterSendMsg", "CloudCustomData": doctor.Mark(id)})
+		},
+	} {
+		h.request(sentQuery, "{}") // every instance has just learnt that no check is open
+		id := h.open().CheckID
+		clock.Advance(doctor.Unheard)
+		// What strangers send: other commands, other messages, no message at all.
+		h.request(strings.Replace(sentQuery, "C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg", 1), message(id))
+		h.request(sentQuery, message("made-up"))
+		h.request("", "")
+		h.request(sentQuery, "no JSON")
+		if h.request(sentQuery, strings.Repeat(" ", 5000)+message(id)) {
+			t.Error("a large body was read")
+		}
+		if s := h.state(id); s.MessageRefused != "" || s.Message {
+			t.Errorf("%s: a stranger's request is taken for IM's: %+v", reason, s)
+		}
+		send(id)
+		if s := h.state(id); s.MessageRefused != reason || s.Message || h.heard != 0 {
+			t.Errorf("%s: %+v", reason, s)
+		}
+		clock.Advance(11 * time.Minute)
 	}
 }
 

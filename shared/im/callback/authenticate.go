@@ -7,7 +7,8 @@ import (
 )
 
 // authenticate makes sure that the request is IM's and for this app. It looks at
-// the path and the query alone, so that nobody else makes us read a body. A query
+// the path and the query alone, so that nobody else makes us read a body; a [Watcher]
+// alone may look at a small one. A query
 // without a command needs no signature: it reaches nothing.
 func (ep *Endpoint) authenticate(r *http.Request) (Query, error) {
 	q, sign, requestTime, err := parseQuery(r.URL.RawQuery)

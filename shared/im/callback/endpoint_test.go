@@ -217,7 +217,7 @@ func TestLargeBodiesWaitForAPlace(t *testing.T) {
 func TestARefusalNeverPanics(t *testing.T) {
 	r := newRig(t, nil)
 	w := httptest.NewRecorder()
-	r.ep.refuse(t.Context(), w, "", errors.New("not a Reason"))
+	r.ep.refuse(t.Context(), w, httptest.NewRequest(http.MethodPost, "/im", nil), Query{}, errors.New("not a Reason"))
 	if w.Code != http.StatusInternalServerError || r.ep.Stats().Refused["unexpected"] != 1 {
 		t.Errorf("%d, %+v", w.Code, r.ep.Stats())
 	}

@@ -48,6 +48,10 @@ var (
 	ErrFuture       = &Reason{"future", http.StatusForbidden, "RequestTime is in the future; is the clock right?"}
 )
 
+// ErrNoCommand is told to a [Watcher] alone: the request is answered as the console's
+// "verify URL" is.
+var ErrNoCommand = &Reason{"no_command", http.StatusOK, "the query names no command"}
+
 // Why an authenticated callback is not understood.
 var (
 	ErrNotObject     = &Reason{"not_object", http.StatusBadRequest, "the body is not a JSON object"}

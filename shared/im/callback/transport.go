@@ -31,9 +31,10 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q, err := ep.admit(r)
 	switch {
 	case err != nil:
-		ep.refuse(ctx, w, q.Command, err)
+		ep.refuse(ctx, w, r, q, err)
 		return
 	case q.Command == "":
+		ep.watched(ctx, func(ctx context.Context, w Watcher) { w.Refused(ctx, q, ErrNoCommand, glimpse(r)) })
 		write(w, http.StatusOK, okAnswer) // the console's "verify URL"
 		return
 	}
@@ -42,23 +43,23 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case ep.large <- struct{}{}:
 			defer func() { <-ep.large }()
 		case <-ctx.Done():
-			ep.refuse(ctx, w, q.Command, ErrBusy)
+			ep.refuse(ctx, w, r, q, ErrBusy)
 			return
 		}
 	}
 	body, err := readBody(r)
 	if err != nil {
-		ep.refuse(ctx, w, q.Command, err)
+		ep.refuse(ctx, w, r, q, err)
 		return
 	}
 	e, err := open(q, body)
 	if err != nil {
-		ep.refuse(ctx, w, q.Command, err)
+		ep.refuse(ctx, w, r, q, err)
 		return
 	}
 	hop := phase(r.Header.Get(ForwardedHeader))
 	if hop != "" && ep.c.Mux.forwards[q.Command] {
-		ep.refuse(ctx, w, q.Command, ErrLoop)
+		ep.refuse(ctx, w, r, q, ErrLoop)
 		return
 	}
 	why := func() any { return nil }
@@ -120,19 +121,36 @@ func readBody(r *http.Request) ([]byte, error) {
 	}
 }
 
+// maxGlimpse bounds the body of a refused request that a watcher may look at.
+const maxGlimpse = 4 << 10
+
+func glimpse(r *http.Request) func() []byte {
+	return func() []byte {
+		if r.ContentLength <= 0 || r.ContentLength > maxGlimpse {
+			return nil
+		}
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxGlimpse))
+		if err != nil {
+			return nil
+		}
+		return body
+	}
+}
+
 // refuse answers a request that reaches no rule, and says in the log why.
-func (ep *Endpoint) refuse(ctx context.Context, w http.ResponseWriter, command string, err error) {
+func (ep *Endpoint) refuse(ctx context.Context, w http.ResponseWriter, r *http.Request, q Query, err error) {
 	reason, is := errors.AsType[*Reason](err)
 	if !is {
 		reason = errUnexpected
 	}
 	ep.tally.refused(reason.Code)
 	metric.Refused.Add(1, reason.Code)
+	command := q.Command
 	if _, known := table()[command]; !known {
 		command = "" // anybody could have written it
 	}
 	if command != "" && reason.Status == http.StatusForbidden {
-		ep.watched(ctx, func(ctx context.Context, w Watcher) { w.Refused(ctx, reason) })
+		ep.watched(ctx, func(ctx context.Context, w Watcher) { w.Refused(ctx, q, reason, glimpse(r)) })
 	}
 	ep.c.Log.LogAttrs(ctx, slog.LevelWarn, "callback refused", slog.String("reason", reason.Code),
 		slog.String("detail", err.Error()), slog.String("command", command))
