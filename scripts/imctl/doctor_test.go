@@ -413,13 +413,10 @@ func withoutQuery(t *testing.T, d *patient) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := httputil.NewSingleHostReverseProxy(u)
-	direct := proxy.Director
-	proxy.Director = func(r *http.Request) {
-		direct(r)
-		r.URL.RawQuery = ""
-	}
-	s := httptest.NewServer(proxy)
+	s := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(u)
+		r.Out.URL.RawQuery = ""
+	}})
 	t.Cleanup(s.Close)
 	d.url = s.URL
 }
