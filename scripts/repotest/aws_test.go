@@ -2,6 +2,7 @@ package repotest
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,6 +35,22 @@ func TestAlarmsAreReachable(t *testing.T) {
 	}
 	if !strings.Contains(read(t, "shared/im/callback/dispatch.go"), `"callback rule failed"`) || !strings.Contains(read(t, "shared/queue/ledger.go"), `"job is dead"`) {
 		t.Error("the log says otherwise what the filters of template.yaml look for")
+	}
+}
+
+// TestAlarmsAreCounted: the page of costs has as many alarms as the template. One over
+// an expression costs as much as its metrics do.
+func TestAlarmsAreCounted(t *testing.T) {
+	alarms, metrics := 0, 0
+	for resource := range strings.SplitSeq(read(t, "template.yaml"), "\n\n") {
+		if strings.Contains(resource, "Type: AWS::CloudWatch::Alarm\n") {
+			alarms++
+			metrics += max(1, strings.Count(resource, " MetricStat:\n"))
+		}
+	}
+	want := fmt.Sprintf("%d alarms over %d metrics are %.1f USD", alarms, metrics, 0.1*float64(metrics))
+	if !strings.Contains(read(t, "docs/deploy-aws.md"), want) {
+		t.Errorf("docs/deploy-aws.md does not say %q", want)
 	}
 }
 
