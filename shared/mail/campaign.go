@@ -132,10 +132,11 @@ type attempt struct {
 const (
 	letterItem   = "letter"
 	progressItem = "progress"
+	chunkPrefix  = "r/"
 )
 
 func campaignPartition(id string) string { return "mail/campaign/" + id }
-func chunkKey(n int) string              { return fmt.Sprintf("r/%08d", n) }
+func chunkKey(n int) string              { return fmt.Sprintf("%s%08d", chunkPrefix, n) }
 
 // indexPartition lists all campaigns, by id and so by age.
 const indexPartition = "mail/campaigns"
@@ -486,8 +487,9 @@ func (m *Mails) List(ctx context.Context, after string, limit int) (list []View,
 	return list, page.Next, nil
 }
 
-// update changes how far a campaign is; change may be called several times.
-func (m *Mails) update(ctx context.Context, id string, change func(l *letter, p *progress) error) (*letter, *progress, error) {
+// update changes how far a campaign is; change may be called several times. The
+// campaign forgets the recipients of chunks that were served.
+func (m *Mails) update(ctx context.Context, id string, change func(l *letter, p *progress) error, served ...int) (*letter, *progress, error) {
 	for range tries {
 		l, p, cond, err := m.campaign(ctx, id)
 		switch {
@@ -510,7 +512,17 @@ func (m *Mails) update(ctx context.Context, id string, change func(l *letter, p 
 		if bytes.Equal(before, value) {
 			return l, p, nil
 		}
-		_, err = m.commit(ctx, campaignPartition(id), kv.Put{Key: progressItem, Value: value, Expires: l.Expires.Add(kept), If: cond})
+		writes := []kv.Write{kv.Put{Key: progressItem, Value: value, Expires: l.Expires.Add(kept), If: cond}}
+		for _, n := range served {
+			item, err := m.store.Get(ctx, campaignPartition(id), chunkKey(n))
+			switch {
+			case err == nil:
+				writes = append(writes, kv.Delete{Key: item.Key, If: kv.Rev(item.Rev)})
+			case !errors.Is(err, kv.ErrNotFound):
+				return nil, nil, err
+			}
+		}
+		_, err = m.commit(ctx, campaignPartition(id), writes...)
 		if !errors.Is(err, kv.ErrConflict) {
 			return l, p, err
 		}
@@ -538,28 +550,36 @@ func (m *Mails) move(ctx context.Context, id, to string, from ...string) (View, 
 	return view(l, p), nil
 }
 
+// guardFrom has a campaign continued that is in one of some states, from which it is
+// about to be moved. Of any other state move says what is wrong.
+func (m *Mails) guardFrom(ctx context.Context, id string, states ...string) error {
+	v, err := m.Get(ctx, id)
+	if err != nil || !slices.Contains(states, v.State) {
+		return err
+	}
+	return guard(ctx, m.campaigns, id, m.now().Add(guardAfter))
+}
+
 // Pause stops the sending of a campaign. A call of IM that is under way still
 // completes.
 func (m *Mails) Pause(ctx context.Context, id string) (View, error) {
 	return m.move(ctx, id, Paused, Planned, Sending)
 }
 
-// Cancel ends a campaign. Recipients who have the mail keep it.
+// Cancel ends a campaign. Recipients who have the mail keep it; a job deletes the list
+// of those who have not.
 func (m *Mails) Cancel(ctx context.Context, id string) (View, error) {
-	return m.move(ctx, id, Cancelled, Planned, Sending, Paused)
+	from := []string{Planned, Sending, Paused}
+	if err := m.guardFrom(ctx, id, from...); err != nil {
+		return View{}, err
+	}
+	return m.move(ctx, id, Cancelled, from...)
 }
 
 // Resume continues a paused campaign where it stopped.
 func (m *Mails) Resume(ctx context.Context, id string) (View, error) {
-	if !isID("m", id) {
-		return View{}, errNoMail
-	}
-	if v, err := m.Get(ctx, id); err != nil {
-		return v, err
-	} else if v.State == Paused { // otherwise move says what is wrong
-		if err := guard(ctx, m.campaigns, id, m.now().Add(guardAfter)); err != nil {
-			return View{}, err
-		}
+	if err := m.guardFrom(ctx, id, Paused); err != nil {
+		return View{}, err
 	}
 	v, err := m.move(ctx, id, Sending, Paused)
 	if err != nil {

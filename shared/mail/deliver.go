@@ -103,8 +103,8 @@ func (h *holder) change(ctx context.Context, id string, change func(p *progress)
 }
 
 // record writes down what has happened, whatever the state of the campaign is by now.
-func (h *holder) record(ctx context.Context, id string, change func(p *progress) error) error {
-	_, _, err := h.update(ctx, id, func(_ *letter, p *progress) error { return change(p) })
+func (h *holder) record(ctx context.Context, id string, change func(p *progress) error, served ...int) error {
+	_, _, err := h.update(ctx, id, func(_ *letter, p *progress) error { return change(p) }, served...)
 	return err
 }
 
@@ -149,7 +149,7 @@ func (h *holder) tellOne(ctx context.Context, l *letter, p *progress, body im.Ms
 		}
 		p.finish()
 		return nil
-	})
+	}, 0)
 }
 
 // chunk reads a chunk of recipients.
@@ -250,7 +250,24 @@ func (h *holder) settleChunk(ctx context.Context, id string, n, duplicates, deli
 			p.finish()
 		}
 		return nil
-	})
+	}, n)
+}
+
+// forget deletes the recipients that are left of a campaign that was cancelled.
+func (m *Mails) forget(ctx context.Context, id string) error {
+	for {
+		page, err := m.store.List(ctx, campaignPartition(id), kv.Range{Prefix: chunkPrefix, Limit: kv.MaxWrites})
+		if err != nil || len(page.Items) == 0 {
+			return err
+		}
+		var writes []kv.Write
+		for _, item := range page.Items {
+			writes = append(writes, kv.Delete{Key: item.Key, If: kv.Rev(item.Rev)})
+		}
+		if _, err := m.commit(ctx, campaignPartition(id), writes...); err != nil {
+			return err
+		}
+	}
 }
 
 // resolve finds out which recipients of a call with unknown outcome have the message,

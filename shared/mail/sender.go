@@ -92,7 +92,11 @@ func (m *Mails) continueCampaign(ctx context.Context, id string) error {
 	switch {
 	case err != nil:
 		return err
-	case l == nil, p.Collecting, p.State != Planned && p.State != Sending:
+	case l == nil:
+		return nil
+	case p.State == Cancelled:
+		return m.forget(ctx, id)
+	case p.Collecting, p.State != Planned && p.State != Sending:
 		return nil
 	}
 	if err := guard(ctx, m.campaigns, id, m.now().Add(guardAfter)); err != nil {

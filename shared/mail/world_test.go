@@ -57,6 +57,13 @@ func onBolt(t *testing.T) *world {
 	return newWorld(t, rulestest.Store(t, clock), clock)
 }
 
+// recorded is a world in a file, all of which can be read.
+func recorded(t *testing.T) (*world, *kvtest.Recorder) {
+	clock := kvtest.NewClock()
+	r := kvtest.Record(rulestest.Store(t, clock))
+	return newWorld(t, r, clock), r
+}
+
 // onSleep has something happen whenever the sender of a process waits. The process is
 // made anew.
 func (w *world) onSleep(p *proc, do func(p *proc)) {
