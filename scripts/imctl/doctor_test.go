@@ -497,7 +497,7 @@ func TestWebhooks(t *testing.T) {
 func TestUser(t *testing.T) {
 	d := deployed(t, nil)
 	imctlWith(t, d.env, "user", "erase", "alice", "-url", d.url).want(t, 2, "cannot be undone")
-	imctlWith(t, d.env, "user", "erase", "alice", "-yes", "-url", d.url).want(t, 0, "0 records erased", "stays, desk: tickets and their texts are the desk's")
+	imctlWith(t, d.env, "user", "erase", "alice", "-yes", "-url", d.url).want(t, 0, "0 records erased", "stays, liveroom: owner and moderators of a room")
 	imctlWith(t, d.env, "user", "export", "alice", "-url", d.url).want(t, 0)
 	imctlWith(t, d.env, "user", "export", "no\nuser", "-url", d.url).want(t, 1, "no UserID")
 	imctlWith(t, d.env, "user", "forget", "alice", "-url", d.url).want(t, 2, "usage")

@@ -15,11 +15,12 @@ import (
 const userHelp = `
 For a user who asks what is kept of him or wants it gone. export prints the store's
 records of a user, a JSON document a line; erase deletes them, and names what stays
-and why: books of account, bans, what belongs to rooms or to a desk. Both ask the
-bundle or, of split functions, job-worker.
+and why: books of account, bans, what belongs to rooms. Both ask the bundle or, of
+split functions, job-worker.
 
 An erasure goes over everything twice: at once and, for what was on its way, 26 hours
-later. Without a queue (QUEUE_URL) the second time is another run of the command.
+later. What is not over, such as an open ticket, waits, and is looked at every 26
+hours. Without a queue (QUEUE_URL) each later time is another run of the command.
 
 What IM itself keeps goes with the account: delete it in IM's console, or by REST's
 account_delete.
@@ -81,7 +82,10 @@ func eraseUser(ctx context.Context, t *tool, at *server, path string) error {
 		}
 		fmt.Fprintf(t.out, "%d records erased\n", total)
 		if !done.Again.IsZero() {
-			fmt.Fprintf(t.out, "what was on its way is erased at %s; without QUEUE_URL run this again then\n", done.Again.Format(time.RFC3339))
+			fmt.Fprintf(t.out, "what was on its way or waits is looked at once more at %s; without QUEUE_URL run this again then\n", done.Again.Format(time.RFC3339))
+		}
+		for _, k := range done.Waits {
+			fmt.Fprintf(t.out, "waits until it is over, %s: %s\n", k.Feature, k.Why)
 		}
 		for _, k := range done.Kept {
 			fmt.Fprintf(t.out, "stays, %s: %s\n", k.Feature, k.Why)

@@ -157,8 +157,8 @@ func enterFeature(f function) (change, error) {
 
 // enterRecords says which records of a user the feature keeps.
 func enterRecords(f function) (change, error) {
-	line := fmt.Sprintf("\telsewhere(%q, \"the record of a greeting names its receiver for 7 days\"),\n", f.Noun)
-	return edited("shared/wiring/users/users.go", before("elsewhere(\"virgil\"", line))
+	lines := fmt.Sprintf("\t{Feature: %q, Forms: []userdata.Form{\n\t\t{Partition: \"sends/\", Holds: \"the receivers of greetings\", Does: userdata.Expires, Within: once.Kept, Why: \"a repeat is recognised by them\"},\n\t}},\n", f.Noun)
+	return edited("shared/wiring/users/users.go", before("{Feature: \"virgil\"", lines))
 }
 
 // enterTraffic has the test of policies use the function: once as it should be, and

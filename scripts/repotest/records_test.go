@@ -16,6 +16,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/backchannel-im/backchannel/shared/userdata"
+	"github.com/backchannel-im/backchannel/shared/wiring/users"
 )
 
 // recordsFile has what records look like, beside the stores that releases left behind.
@@ -59,6 +62,42 @@ func TestRecordsKeepTheirForm(t *testing.T) {
 	}
 	if changed {
 		t.Errorf("may the release before read such a record, and write it back without what it does not know? Otherwise raise the form of its partitions in shared/wiring/forms.go and go on reading the one before. Then\n\tBACKCHANNEL_KEEP_RECORDS=1 go test -run TestRecordsKeepTheirForm ./scripts/repotest")
+	}
+}
+
+// TestRecordsOfUsers: whoever stores something new says what an erasure does with it, in
+// the userdata.go of its feature, or that it names no user; see docs/decisions/0051.
+func TestRecordsOfUsers(t *testing.T) {
+	said := map[string]bool{}
+	for _, name := range users.Nameless {
+		said[name] = true
+	}
+	for _, s := range users.Sources {
+		for _, f := range s.Forms {
+			for _, name := range f.Types {
+				if slices.Contains(users.Nameless, name) {
+					t.Errorf("%s is a form of %s, and among those that name no user", name, s.Feature)
+				}
+				said[name] = true
+			}
+		}
+	}
+	now := storedRecords(t)
+	for _, name := range slices.Sorted(maps.Keys(now)) {
+		if !said[name] {
+			t.Errorf("%s is stored, and nothing says what an erasure of a user does with it: add it to a form in the userdata.go of its feature or, if it names no user and holds no words of one, to Nameless in shared/wiring/users", name)
+		}
+		delete(said, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		t.Errorf("shared/wiring/users says what an erasure does with %s, which is not stored", name)
+	}
+}
+
+// TestErasureTable: operators read what code says of an erasure.
+func TestErasureTable(t *testing.T) {
+	if table := userdata.Table(users.Sources); !strings.Contains(read(t, "docs/operate.md"), table) {
+		t.Errorf("docs/operate.md has another table of what an erasure does: write it by\n\tgo run ./scripts/settings")
 	}
 }
 

@@ -4,7 +4,8 @@
 //	go run ./scripts/settings [FUNCTION...]
 //
 // Without a name it does all functions, docs/settings.md, serverless.env.example,
-// docs/api.html, and the table of features in CONTRIBUTING.md.
+// docs/api.html, the table of features in CONTRIBUTING.md, and that of what an erasure
+// does in docs/operate.md.
 package main
 
 import (
@@ -21,7 +22,9 @@ import (
 	"github.com/backchannel-im/backchannel/scripts/internal/deployment"
 	"github.com/backchannel-im/backchannel/scripts/internal/settings"
 	"github.com/backchannel-im/backchannel/shared/config"
+	"github.com/backchannel-im/backchannel/shared/userdata"
 	"github.com/backchannel-im/backchannel/shared/wiring/features"
+	"github.com/backchannel-im/backchannel/shared/wiring/users"
 )
 
 func main() {
@@ -86,16 +89,23 @@ func run(ctx context.Context, names []string) error {
 	if err := os.WriteFile(apipage.Page, api, 0o644); err != nil {
 		return err
 	}
-	const contributing = "CONTRIBUTING.md"
-	text, err := os.ReadFile(contributing)
-	if err != nil {
-		return err
+	for _, t := range []struct{ page, heading, table string }{
+		{"CONTRIBUTING.md", settings.FeaturesHeading, settings.Features(features.All(), all)},
+		{"docs/operate.md", "## What is kept of a user?", userdata.Table(users.Sources)},
+	} {
+		text, err := os.ReadFile(t.page)
+		if err != nil {
+			return err
+		}
+		page, err := settings.InReadme(string(text), t.heading, t.table)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.page, err)
+		}
+		if err := os.WriteFile(t.page, []byte(page), 0o644); err != nil {
+			return err
+		}
 	}
-	page, err := settings.InReadme(string(text), settings.FeaturesHeading, settings.Features(features.All(), all))
-	if err != nil {
-		return fmt.Errorf("%s: %w", contributing, err)
-	}
-	return os.WriteFile(contributing, []byte(page), 0o644)
+	return nil
 }
 
 // ask builds a function and asks it for its settings.

@@ -39,6 +39,7 @@ func TestHelpers(t *testing.T) {
 		{"HandOverDies", testHandOverDies},
 		{"Tokens", testTokens},
 		{"UserRecords", testUserRecords},
+		{"EraseInFlight", testEraseInFlight},
 		{"Cancels", testCancels},
 		{"Summary", testSummary},
 		{"SummaryForPeople", testSummaryForPeople},

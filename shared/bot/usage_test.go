@@ -242,6 +242,31 @@ func testUserRecords(w *world) {
 	w.quiet()
 }
 
+// testEraseInFlight: a question that waits for its answer when its user is erased is
+// answered, and gone with the second pass.
+func testEraseInFlight(w *world) {
+	jane := w.Login("jane")
+	w.ask(jane, "jane's first words")
+	_, err := jane.SendTo(robot, imtest.Draft{Text: "jane's late words"})
+	w.Must(err)
+	w.Must(w.App.Settle(w.Context()))
+	w.Erase(w.store, bot.UserData, "jane")
+	w.work()
+	if got := said(jane); !slices.Contains(got, you("jane's late words")) {
+		w.Errorf("told %q", got)
+	}
+	w.Advance(userdata.Settled)
+	if done := w.Erase(w.store, bot.UserData, "jane"); done.Erased == 0 {
+		w.Errorf("what was in flight: %+v", done)
+	}
+	w.redeliver()
+	w.hour()
+	page, err := userdata.Export(w.Context(), w.store, []userdata.Source{bot.UserData}, "jane", "", 100)
+	if w.Must(err); len(page.Records) != 0 {
+		w.Errorf("back again: %+v", page.Records)
+	}
+}
+
 // testCancels: answers that break off are counted as far as they went, and pin
 // nothing.
 func testCancels(w *world) {

@@ -101,6 +101,9 @@ func (r *request) answer() (Opened, bool) {
 	return Opened{r.TicketID, r.GroupID}, r.Done >= answered
 }
 
+// over reports whether there is nothing left to do.
+func (r *request) over() bool { return r.Done >= finished || r.Refused != "" }
+
 const requestItem = "request"
 
 func requestPartition(key string) string { return "desk/request/" + key }
@@ -138,6 +141,11 @@ func (t *Tickets) Open(ctx context.Context, caller api.Caller, name string, aske
 			return opened, nil
 		case a.held():
 			return Opened{}, errBusy
+		}
+		if a.fresh() {
+			if err := a.note(ctx); err != nil {
+				return Opened{}, err
+			}
 		}
 		// The guard comes before the commit that it guards.
 		switch err := t.process.Guard(ctx, key, t.now().Add(guardAfter)); {
@@ -183,6 +191,9 @@ func (t *Tickets) reuse(ctx context.Context, caller api.Caller, name string, ask
 		return Opened{}, false, err
 	}
 	a.request = request{Asked: hash, UserID: asked.UserID, Done: finished, TicketID: opened.TicketID, GroupID: opened.GroupID}
+	if err := a.note(ctx); err != nil {
+		return Opened{}, false, err
+	}
 	if err := a.put(ctx); !errors.Is(err, kv.ErrConflict) {
 		return opened, err == nil, err
 	}
@@ -249,9 +260,6 @@ func (a *attempt) fresh() bool { return a.cond.WantsAbsent() }
 
 // held reports whether somebody works on it.
 func (a *attempt) held() bool { return a.Until.After(a.now()) }
-
-// over reports whether there is nothing left to do.
-func (a *attempt) over() bool { return a.Done >= finished || a.Refused != "" }
 
 // save writes the request down, and takes it in hand for another while unless it
 // is over.

@@ -29,6 +29,8 @@ const (
 	BestRating = 5
 	// MaxComment bounds the comment of an answer, in characters.
 	MaxComment = 2000
+	// MaxLinger is the longest Config.Linger.
+	MaxLinger = 30 * 24 * time.Hour
 )
 
 func (t *Tickets) policy() policy {

@@ -36,8 +36,8 @@ type trade struct {
 	Asked   string    `json:"asked"`
 	Version int64     `json:"version"`
 	Stage   string    `json:"stage"`
-	From    string    `json:"from"` // A
-	With    string    `json:"with"` // B
+	From    string    `json:"from"` // A; "" once erased
+	With    string    `json:"with"` // B; "" once erased
 	Give    []Item    `json:"give"` // by A
 	Want    []Item    `json:"want"` // from B
 	Message string    `json:"message,omitempty"`
@@ -89,8 +89,8 @@ type TradeView struct {
 	TradeID   string     `json:"tradeId"`
 	State     string     `json:"state"` // opening, open, accepting, moving, undoing, done, cancelled or expired
 	Version   int64      `json:"version"`
-	From      string     `json:"from"`
-	With      string     `json:"with"`
+	From      string     `json:"from"` // "" for a player whose records were erased
+	With      string     `json:"with"` // as From
 	Give      []Item     `json:"give"`
 	Want      []Item     `json:"want"`
 	Message   string     `json:"message,omitempty"`
@@ -229,6 +229,9 @@ func (m *Mails) Offer(ctx context.Context, user, key string, in NewTrade, blocke
 	}
 	if len(t.Give) == 0 {
 		t.Stage = TradeOpen // there is nothing to hold
+	}
+	if err := m.note(ctx, t); err != nil {
+		return TradeView{}, err
 	}
 	err = m.putTrade(ctx, t, kv.Absent())
 	if errors.Is(err, kv.ErrConflict) {
@@ -540,7 +543,7 @@ func (m *Mails) continueTrade(ctx context.Context, id string) error {
 	switch {
 	case err != nil:
 		return err
-	case cond.WantsAbsent(), t.over() && t.Told == t.Stage:
+	case cond.WantsAbsent(), t.over() && (t.Told == t.Stage || t.parted()):
 		return nil
 	}
 	// Guarded anew: a game that is away for hours still ends its trades.

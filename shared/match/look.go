@@ -23,6 +23,7 @@ type loadedTeam struct {
 	groupID string
 	cond    kv.Cond
 	stored  []byte
+	noted   []string // users whom the stored item names
 	// past: what is stored is of an earlier group of this id, and says nothing
 	// of this one.
 	past bool
@@ -55,6 +56,7 @@ func (t *Teams) load(ctx context.Context, groupID string) (*loadedTeam, error) {
 			s.team = team{}
 		}
 	}
+	s.noted = s.users()
 	return s, nil
 }
 
@@ -78,6 +80,9 @@ func (s *loadedTeam) save(ctx context.Context) error {
 	}
 	if bytes.Equal(value, s.stored) {
 		return nil
+	}
+	if err := s.note(ctx); err != nil {
+		return err
 	}
 	put := kv.Put{Key: teamItem, Value: value, If: s.cond}
 	if s.over() {

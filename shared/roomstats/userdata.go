@@ -19,16 +19,32 @@ const feature = "roomstats"
 // totals of rooms unchanged.
 var UserData = userdata.Source{
 	Feature: feature,
-	Of: func(userID string) userdata.Holding {
-		return userdata.Holding{
-			Places:    []userdata.Place{{Partition: wherePartition(userID)}},
-			Elsewhere: "what was counted in the last minutes names the user for 25 hours; boards of a day do for 8 days after it unless the user is erased while they stand",
-		}
+	Forms: []userdata.Form{
+		{Types: []string{"roomstats:[]stay"}, Partition: "presence/", Holds: "which rooms the user is in", Does: userdata.Erases},
+		{
+			Types: []string{"roomstats:presence", "roomstats:string"}, Partition: "roomstats/", Key: userPrefix, Holds: "likes, gifts, time online and level in each room", Does: userdata.Erases,
+			Why: "the totals of rooms stay as they are",
+		},
+		{Types: []string{"roomstats:leaf", "roomstats:[]row"}, Partition: "roomstats/", Holds: "messages in each room", Does: userdata.TakesOut, Why: "the totals of rooms stay as they are"},
+		{
+			Types: []string{"roomstats:[]entry"}, Partition: "roomstats/boards/", Holds: "rows of the board of gifts, and of its days", Does: userdata.TakesOut,
+			Why: "of days that began before the erasure",
+		},
+		{
+			Types: []string{"roomstats:levelsTask"}, Partition: "jobs/", Key: "j/roomstats", Holds: "levels about to be told", Does: userdata.Expires, Within: 25 * time.Hour, Why: "a job",
+		},
+		{
+			Partition: "roomstats/", Key: "m/", Holds: "what was counted in the last minutes", Does: userdata.Expires, Within: kv.Horizon + kv.HorizonSlack,
+			Why: "an event that comes twice is recognised by it",
+		},
+	},
+	Places: func(userID string) []userdata.Place {
+		return []userdata.Place{{Partition: wherePartition(userID)}}
 	},
 	Read: func(ctx context.Context, store kv.Store, userID string, n userdata.Noted) (any, error) {
 		return New(Config{Store: store}).readUser(ctx, userID, n)
 	},
-	Erase: func(ctx context.Context, store kv.Store, userID string, n userdata.Noted) (bool, error) {
+	Erase: func(ctx context.Context, store kv.Store, userID string, n userdata.Noted, _ time.Time) (bool, error) {
 		return New(Config{Store: store}).eraseUser(ctx, userID, n)
 	},
 }

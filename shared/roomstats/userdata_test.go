@@ -21,7 +21,7 @@ func (s *Stats) eraser(store kv.Store) *userdata.Eraser {
 	mine := &Stats{conf: s.conf, store: store, now: s.now}
 	mine.entered.rooms = map[string]time.Time{}
 	source := UserData
-	source.Erase = func(ctx context.Context, _ kv.Store, userID string, n userdata.Noted) (bool, error) {
+	source.Erase = func(ctx context.Context, _ kv.Store, userID string, n userdata.Noted, _ time.Time) (bool, error) {
 		return mine.eraseUser(ctx, userID, n)
 	}
 	return userdata.NewEraser(store, []userdata.Source{source}, nil, s.now)

@@ -66,15 +66,18 @@ func (e *Eraser) Erase(ctx context.Context, userID string) (Erased, error) {
 	}
 	last := e.now().Sub(begun) >= Settled
 	out, err := e.pass(ctx, userID, last)
+	again := begun.Add(Settled)
 	switch {
 	case err != nil || out.More:
 		return out, err
-	case last:
+	case last && len(out.Waits) == 0:
 		return out, e.end(ctx, userID)
+	case last:
+		again = e.now().Add(Settled)
 	}
-	out.Again = begun.Add(Settled).UTC().Truncate(time.Second)
+	out.Again = again.UTC().Truncate(time.Second)
 	if e.process != nil {
-		err = e.process.Guard(ctx, userID, begun.Add(Settled+time.Second))
+		err = e.process.Guard(ctx, userID, again.Add(time.Second))
 	}
 	return out, err
 }
@@ -137,8 +140,10 @@ func (e *Eraser) end(ctx context.Context, userID string) error {
 func (e *Eraser) pass(ctx context.Context, userID string, last bool) (Erased, error) {
 	out := Erased{UserID: userID, Kept: []Kept{}}
 	for _, s := range e.sources {
-		if what := s.Of(userID).Elsewhere; what != "" {
-			out.Kept = append(out.Kept, Kept{s.Feature, what})
+		for _, f := range s.Forms {
+			if what := f.stays(); what != "" {
+				out.Kept = append(out.Kept, Kept{s.Feature, what})
+			}
 		}
 	}
 	for _, p := range places(e.sources, userID) {
@@ -155,24 +160,29 @@ func (e *Eraser) erase(ctx context.Context, userID string, p placed, last bool, 
 		if err != nil {
 			return err
 		}
-		if p.Keep != "" && len(page.Items) > 0 {
-			out.Kept = append(out.Kept, Kept{p.feature, p.Keep})
-			return nil
+		if p.Keep != nil && r.After == "" && len(page.Items) > 0 {
+			why, err := p.Keep(page.Items, e.now())
+			if err != nil {
+				return err
+			}
+			if why != "" {
+				out.Kept = append(out.Kept, Kept{p.feature, why})
+				return nil
+			}
 		}
 		for _, item := range page.Items {
-			if p.Keep != "" {
-				continue
-			}
 			if out.Erased >= eraseAtOnce {
 				out.More = true
 				return nil
 			}
 			was, err := e.eraseItem(ctx, userID, p, item, last)
-			if errors.Is(err, kv.ErrConflict) {
+			var waits Waits
+			switch {
+			case errors.As(err, &waits):
+				out.Waits = append(out.Waits, Kept{p.feature, string(waits)})
+			case errors.Is(err, kv.ErrConflict):
 				out.More = true // it changed at this moment
-				continue
-			}
-			if err != nil {
+			case err != nil:
 				return err
 			}
 			if was {
@@ -188,6 +198,9 @@ func (e *Eraser) erase(ctx context.Context, userID string, p placed, last bool, 
 // eraseItem erases what an item of a place stands for, and reports whether there was
 // anything.
 func (e *Eraser) eraseItem(ctx context.Context, userID string, p placed, item kv.Item, last bool) (was bool, err error) {
+	if p.source == nil && p.Erase != nil {
+		return p.Erase(ctx, e.store, userID, item, e.now())
+	}
 	if p.source == nil {
 		return true, e.store.Commit(ctx, p.Partition, kv.NewOp("erase"), kv.Delete{Key: item.Key, If: kv.Rev(item.Rev)})
 	}
@@ -196,7 +209,7 @@ func (e *Eraser) eraseItem(ctx context.Context, userID string, p placed, item kv
 		return false, err
 	}
 	if p.source.Erase != nil {
-		was, err = p.source.Erase(ctx, e.store, userID, n)
+		was, err = p.source.Erase(ctx, e.store, userID, n, e.now())
 	} else {
 		was, err = EraseItems(ctx, e.store, n.Partition, n.Key)
 	}

@@ -1,6 +1,7 @@
 // Package userdata exports and erases the records that the store keeps of one user.
-// Each rule says where it keeps records of a user, as a [Holding]; package
-// wiring/users lists them for all features, and a test has every feature in the list.
+// Each rule says which records of a user it keeps, and where, as a [Source]; package
+// wiring/users lists them for all features, and tests have every feature and every
+// stored type in the list.
 //
 // A partition of the user's own is found by its name. A record among the records of
 // other users, such as a row of a room's statistics, is found by an index: the rule
@@ -9,8 +10,9 @@
 // of the store.
 //
 // An erasure ([Eraser]) passes over all records twice: at once, and after [Settled],
-// when every event of before the erasure is counted or dropped. A crashed erasure is
-// resumed.
+// when every event of before the erasure is counted or dropped. A record of something
+// that is not over by then, such as an open ticket, is looked at again once in Settled
+// until it is over. A crashed erasure is resumed.
 package userdata
 
 import (
@@ -32,27 +34,36 @@ import (
 type Place struct {
 	Partition, Prefix string
 	// Keep says why the records stay when a user is erased, such as books of account
-	// or a ban; "" for records that are erased.
-	Keep string
+	// or a ban; "" for records that are erased. It sees the first page of the records.
+	// nil: the records are erased.
+	Keep func(items []kv.Item, now time.Time) (why string, err error)
+	// Read and Erase are for items that stand for more than themselves. Read returns
+	// what is exported, nil for nothing. Erase erases that and the item, may be
+	// repeated, and reports whether there was anything; its error may be a [Waits].
+	Read  func(ctx context.Context, store kv.Store, userID string, item kv.Item) (any, error)
+	Erase func(ctx context.Context, store kv.Store, userID string, item kv.Item, now time.Time) (bool, error)
 }
 
-// Holding is all that a rule keeps of a user.
-type Holding struct {
-	Places []Place
-	// Elsewhere says which traces of the user stand in records of others, such as the
-	// counts of a room, and how an erasure treats them. "" for none.
-	Elsewhere string
-}
+// Waits is the error of a Source whose record is of something that is not over, such
+// as an open ticket. Its text says of what. The record stays as it is, and the erasure
+// looks at it again after [Settled], until it is over.
+type Waits string
+
+func (w Waits) Error() string { return string(w) }
 
 // Source is a feature with what it holds of a user.
 type Source struct {
 	Feature string
-	Of      func(userID string) Holding
+	// Forms are all kinds of records of the feature that name a user.
+	Forms []Form
+	// Places are those of the user's own; nil: there are none.
+	Places func(userID string) []Place
 	// Read and Erase are for noted places that hold other than one item of that
 	// partition and key. Read returns what is there, nil for nothing. Erase erases it,
-	// may be repeated, and reports whether there was anything.
+	// may be repeated, and reports whether there was anything; its error may be a
+	// [Waits].
 	Read  func(ctx context.Context, store kv.Store, userID string, n Noted) (any, error)
-	Erase func(ctx context.Context, store kv.Store, userID string, n Noted) (bool, error)
+	Erase func(ctx context.Context, store kv.Store, userID string, n Noted, now time.Time) (bool, error)
 }
 
 // Record is one exported item.
@@ -83,9 +94,11 @@ type Erased struct {
 	UserID string `json:"userId"`
 	Erased int    `json:"erased"`
 	Kept   []Kept `json:"kept"`
-	More   bool   `json:"more"`
-	// Again is when the erasure's second pass is due, zero after that pass. With a
-	// queue a job does the second pass, otherwise the caller calls again then.
+	// Waits lists what is not over yet, such as an open ticket, and is erased when it is.
+	Waits []Kept `json:"waits,omitempty"`
+	More  bool   `json:"more"`
+	// Again is when the erasure's next pass is due, zero when nothing is left to erase.
+	// With a queue a job does the next pass, otherwise the caller calls again then.
 	Again time.Time `json:"again,omitzero"`
 }
 
@@ -100,8 +113,10 @@ type placed struct {
 
 func places(sources []Source, userID string) (list []placed) {
 	for _, s := range sources {
-		for _, p := range s.Of(userID).Places {
-			list = append(list, placed{feature: s.Feature, Place: p})
+		if s.Places != nil {
+			for _, p := range s.Places(userID) {
+				list = append(list, placed{feature: s.Feature, Place: p})
+			}
 		}
 		list = append(list, placed{s.Feature, Place{Partition: indexPartition(userID), Prefix: s.Feature + "/"}, &s})
 	}
@@ -110,6 +125,13 @@ func places(sources []Source, userID string) (list []placed) {
 
 // records returns what an item of a place stands for.
 func (p placed) records(ctx context.Context, store kv.Store, userID string, item kv.Item) ([]Record, error) {
+	if p.source == nil && p.Read != nil {
+		value, err := p.Read(ctx, store, userID, item)
+		if err != nil || value == nil {
+			return nil, err
+		}
+		return []Record{{p.feature, p.Partition, item.Key, value, nil, item.Expires}}, nil
+	}
 	if p.source == nil {
 		return []Record{{p.feature, p.Partition, item.Key, readable(item.Value), item.Counters, item.Expires}}, nil
 	}

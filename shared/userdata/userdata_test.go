@@ -1,7 +1,10 @@
 package userdata_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,21 +21,28 @@ func TestUserdata(t *testing.T) {
 	enginetest.Run(t, []enginetest.Test{
 		{Name: "ExportAndErase", Run: testExportAndErase},
 		{Name: "Noted", Run: testNoted},
+		{Name: "Waits", Run: testWaits},
 		{Name: "Crashes", Long: true, Run: testCrashes},
 		{Name: "Many", Long: true, Run: testMany},
 	})
 }
 
 var sources = []userdata.Source{
-	{Feature: "inbox", Of: func(id string) userdata.Holding {
-		return userdata.Holding{Places: []userdata.Place{{Partition: "inbox/" + id}}}
+	{Feature: "inbox", Places: func(id string) []userdata.Place { return []userdata.Place{{Partition: "inbox/" + id}} }},
+	{Feature: "wallet", Places: func(id string) []userdata.Place {
+		return []userdata.Place{{Partition: "wallet/" + id, Keep: func([]kv.Item, time.Time) (string, error) { return "books of account", nil }}}
 	}},
-	{Feature: "wallet", Of: func(id string) userdata.Holding {
-		return userdata.Holding{Places: []userdata.Place{{Partition: "wallet/" + id, Keep: "books of account"}}}
-	}},
-	{Feature: "shared", Of: func(id string) userdata.Holding {
-		return userdata.Holding{Places: []userdata.Place{{Partition: "shared", Prefix: "of/" + id + "/"}}, Elsewhere: "counts of rooms"}
-	}},
+	{
+		Feature: "shared",
+		Forms: []userdata.Form{
+			{Holds: "rows", Does: userdata.Erases},
+			{Holds: "counts of rooms", Does: userdata.Expires, Within: 30 * time.Hour},
+			{Holds: "books", Does: userdata.Keeps, Placed: true, Why: "named where there are some"},
+		},
+		Places: func(id string) []userdata.Place {
+			return []userdata.Place{{Partition: "shared", Prefix: "of/" + id + "/"}}
+		},
+	},
 }
 
 func testExportAndErase(t *testing.T, store kv.Store, clock *kvtest.Clock) {
@@ -77,7 +87,8 @@ func testExportAndErase(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 		if round > 0 {
 			want = 0
 		}
-		if err != nil || done.Erased != want || done.More || len(done.Kept) != 2 {
+		kept := []userdata.Kept{{Feature: "shared", Why: "counts of rooms: expires by itself within 30 h"}, {Feature: "wallet", Why: "books of account"}}
+		if err != nil || done.Erased != want || done.More || !slices.Equal(done.Kept, kept) {
 			t.Errorf("%+v, %v", done, err)
 		}
 	}
@@ -163,6 +174,47 @@ func testNoted(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 	}
 	if found := names(r.Dump(t), "bob"); len(found) != 6 {
 		t.Errorf("of another: %q", found)
+	}
+}
+
+// testWaits: what is not over when a user is erased is erased when it is, whether a job
+// looks again or somebody asks; after that not even the index names the user.
+func testWaits(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	r, q := kvtest.Record(store), &queuetest.Line{}
+	over := false
+	source := userdata.Source{Feature: "shared", Erase: func(ctx context.Context, store kv.Store, userID string, n userdata.Noted, _ time.Time) (bool, error) {
+		if n.Partition == "room/1" && !over {
+			return false, userdata.Waits("room 1 is open")
+		}
+		return userdata.EraseItems(ctx, store, n.Partition, n.Key)
+	}}
+	noted(t, r, "alice")
+	ledger := queue.NewLedger(r, q, clock.Now)
+	eraser := userdata.NewEraser(r, []userdata.Source{source}, ledger, clock.Now)
+	pass := func() {
+		t.Helper()
+		clock.Advance(userdata.Settled + time.Minute)
+		if err := errors.Join(userdata.Process.Sweep(r, ledger, clock.Now)(t.Context()), q.Work(t.Context(), ledger, clock.Now)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := eraser.Erase(t.Context(), "alice")
+	if err != nil || done.Erased != 2 || done.More || !slices.Equal(done.Waits, []userdata.Kept{{Feature: "shared", Why: "room 1 is open"}}) {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	for range 3 { // the second pass, and two more
+		pass()
+	}
+	if done, err = eraser.Erase(t.Context(), "alice"); err != nil || len(done.Waits) != 1 || !done.Again.After(clock.Now().Add(userdata.Settled-time.Minute)) {
+		t.Errorf("as long as it is open: %+v, %v", done, err)
+	}
+	over = true
+	pass()
+	pass()
+	for _, where := range names(r.Dump(t), "alice") {
+		if !strings.HasPrefix(where, "jobs/") {
+			t.Errorf("still there: %s", where)
+		}
 	}
 }
 

@@ -235,6 +235,22 @@ func (a *Accounts) account(ctx context.Context, userID string) (is account, cond
 	return is, kv.Rev(item.Rev), nil
 }
 
+// BalanceOf returns the balance that items of a user's partition show, 0 without an
+// account among them.
+func BalanceOf(items []kv.Item) (int64, error) {
+	for _, item := range items {
+		if item.Key != accountKey {
+			continue
+		}
+		var is account
+		if err := json.Unmarshal(item.Value, &is); err != nil {
+			return 0, fmt.Errorf("wallet: an account does not decode: %w", err)
+		}
+		return is.Balance, nil
+	}
+	return 0, nil
+}
+
 // Statement implements Ledger.
 func (a *Accounts) Statement(ctx context.Context, userID, after string, limit int) (lines []Line, next string, err error) {
 	r := kv.Range{Prefix: linePrefix, Reverse: true}

@@ -102,7 +102,7 @@ func readLife(s *wiring.Settings, conf *desk.Config) {
 	conf.Linger = s.Duration(config.Setting{
 		Name: "DESK_LINGER", Meaning: "time for which the group of a solved ticket stays for the requester's answer before it is treated as that of a closed one",
 		Format: "a duration, such as 24h", Default: "24h",
-	}, time.Minute, 30*24*time.Hour)
+	}, time.Minute, desk.MaxLinger)
 	hours := config.Setting{
 		Name: "DESK_HOURS", Meaning: "business hours of the agents; always without this setting", Format: "days and times, as Mon-Fri 09:00-18:00; Sat 10:00-14:00",
 	}

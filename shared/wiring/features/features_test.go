@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/desk/desktest"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/userdata"
 	"github.com/backchannel-im/backchannel/shared/wiring"
 	"github.com/backchannel-im/backchannel/shared/wiring/features"
 	"github.com/backchannel-im/backchannel/shared/wiring/users"
@@ -87,14 +88,19 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// TestUserRecords: every feature says where it keeps records of a user, so that none
+// TestUserRecords: every feature says which records of a user it keeps, so that none
 // is forgotten when one asks to be erased.
 func TestUserRecords(t *testing.T) {
 	known := map[string]bool{}
 	for _, s := range users.Sources {
 		known[s.Feature] = true
-		if h := s.Of("alice"); len(h.Places) == 0 && h.Elsewhere == "" && s.Feature != "virgil" {
+		if len(s.Forms) == 0 && s.Feature != "virgil" {
 			t.Errorf("%s says nothing of a user", s.Feature)
+		}
+		for _, f := range s.Forms {
+			if f.Holds == "" || f.Does == "" || f.Does == userdata.Expires && f.Within == 0 || f.Does == userdata.Keeps && f.Why == "" {
+				t.Errorf("%s: %+v does not say what is held, what an erasure does, until when, or why", s.Feature, f)
+			}
 		}
 	}
 	for _, f := range features.All() {

@@ -1,0 +1,52 @@
+package community_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/backchannel-im/backchannel/shared/community"
+	"github.com/backchannel-im/backchannel/shared/community/mark"
+	"github.com/backchannel-im/backchannel/shared/community/thread"
+	"github.com/backchannel-im/backchannel/shared/community/voice"
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
+	"github.com/backchannel-im/backchannel/shared/userdata"
+)
+
+// TestEraseKicked: being erased is no way back into a community. When the kick is
+// over, an erasure leaves nothing of the user.
+func TestEraseKicked(t *testing.T) {
+	clock := kvtest.NewClock()
+	r := kvtest.Record(rulestest.Store(t, clock))
+	w := newWorld(t, r, clock, rulestest.Options{})
+	source := community.UserData(voice.SeatOf, mark.Forget, thread.Forget)
+	p := w.process(w.store)
+	p.opens("town")
+	user := p.enters("town", "zz-kicked")[0]
+	into[any](p, p.do(server, "POST", "/communities/town/kick", `{"userId":"zz-kicked","seconds":600000}`))
+	p.work()
+	erase := func() {
+		t.Helper()
+		for range 2 {
+			if done := w.Erase(r, source, "zz-kicked"); len(done.Waits) != 0 {
+				t.Errorf("%+v", done)
+			}
+			w.Advance(userdata.Settled)
+		}
+		p.minutes(2)
+	}
+	erase()
+	if err := user.Join("@TGS#_town"); err == nil {
+		t.Error("a kicked user is back after an erasure")
+	}
+	w.Advance(8 * 24 * time.Hour)
+	p.minutes(2)
+	if err := user.Join("@TGS#_town"); err != nil {
+		t.Errorf("when the kick is over: %v", err)
+	}
+	p.work()
+	erase()
+	if found := w.Left(r, "zz-kicked"); len(found) > 0 {
+		t.Errorf("left of the user: %q", found)
+	}
+}

@@ -1,0 +1,48 @@
+package liveroom_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/liveroom/wallet"
+)
+
+// TestEraseKeepsBooks: an erasure leaves a wallet as it is, names its balance, and makes
+// no coins of a top-up that comes again.
+func TestEraseKeepsBooks(t *testing.T) {
+	w := onBolt(t)
+	ledger := wallet.New(w.store, w.Clock.Now)
+	make := func(id string, amount, balance int64) {
+		t.Helper()
+		why := "gift"
+		if amount > 0 {
+			why = wallet.TopUp
+		}
+		made, err := ledger.Make(w.Context(), wallet.Move{ID: id, UserID: "ann", Amount: amount, Why: why, Ref: id})
+		if err != nil || made.Balance != balance {
+			t.Errorf("%s: %+v, %v", id, made, err)
+		}
+	}
+	kept := func() string {
+		t.Helper()
+		done := w.Erase(w.store, liveroom.UserData, "ann")
+		if done.Erased != 0 || len(done.Kept) == 0 {
+			t.Fatalf("%+v", done)
+		}
+		return done.Kept[len(done.Kept)-1].Why
+	}
+	make("t1", 500, 500)
+	make("g1", -20, 480)
+	if why := kept(); !strings.Contains(why, "books of account") || !strings.Contains(why, "The balance is 480: pay it out") {
+		t.Errorf("%s", why)
+	}
+	make("t1", 500, 500) // again: as it was answered
+	make("g2", -480, 0)
+	if why := kept(); !strings.Contains(why, "books of account") || strings.Contains(why, "balance") {
+		t.Errorf("%s", why)
+	}
+	if is, err := ledger.Account(w.Context(), "ann"); err != nil || is.Balance+is.Spent-is.Issued != 0 || is.Issued != 500 {
+		t.Errorf("%+v, %v", is, err)
+	}
+}
