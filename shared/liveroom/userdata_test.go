@@ -4,8 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
 	"github.com/backchannel-im/backchannel/shared/liveroom/wallet"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // TestEraseKeepsBooks: an erasure leaves a wallet as it is, names its balance, and makes
@@ -45,4 +47,24 @@ func TestEraseKeepsBooks(t *testing.T) {
 	if is, err := ledger.Account(w.Context(), "ann"); err != nil || is.Balance+is.Spent-is.Issued != 0 || is.Issued != 500 {
 		t.Errorf("%+v, %v", is, err)
 	}
+}
+
+// TestEraseDies: a process dies at each commit of an erasure of a fan and member. Fans
+// are counted down once, and other fans stay.
+func TestEraseDies(t *testing.T) {
+	clock := kvtest.NewClock()
+	r := kvtest.Record(rulestest.Store(t, clock))
+	w := newWorld(t, r, clock)
+	p := w.process(r)
+	p.opens("show")
+	into[any](p, p.do("bob", "PUT", "/rooms/show/subscription", ``))
+	w.EachErasure(r, liveroom.UserData, func(_ *rulestest.World, user string) func() {
+		into[any](p, p.do(user, "PUT", "/rooms/show/subscription", ``))
+		into[any](p, p.do(server, "PUT", "/rooms/show/memberships/"+user, `{"level":2}`))
+		return func() {
+			if card := into[liveroom.AnchorCard](p, p.do("bob", "GET", "/rooms/show/anchor", ``)); card.AnchorInfo.FansNum != 1 || !card.IsSubscribe {
+				t.Errorf("after the erasure of %s: %+v", user, card)
+			}
+		}
+	})
 }
