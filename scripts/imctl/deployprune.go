@@ -71,8 +71,8 @@ func (d *deployer) leftovers(ctx context.Context) ([]leftover, error) {
 	}
 }
 
-// harm says what a leftover goes on doing.
-func (l leftover) harm() string {
+// effects says what a leftover goes on doing.
+func (l leftover) effects() string {
 	var does []string
 	for _, t := range l.triggers {
 		switch {
@@ -115,7 +115,7 @@ func (d *deployer) sayLeftovers(ctx context.Context) error {
 		return err
 	}
 	for _, l := range list {
-		fmt.Fprintf(d.out, "! %s stands, and %s does not have it: %s\n", l.name, d.file, l.harm())
+		fmt.Fprintf(d.out, "! %s stands, and %s does not have it: %s\n", l.name, d.file, l.effects())
 		if !l.made {
 			fmt.Fprintf(d.out, "    apply did not make it, so prune leaves it: delete it in SCF's console if nothing needs it\n")
 		}
@@ -140,7 +140,7 @@ func (d *deployer) prune(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !c.exists || !c.apply || c.mark.Hash == unproven {
+		if !c.exists || !c.apply || c.mark.Hash == unconfirmed {
 			return fmt.Errorf("%s of %s is not in force yet, so nothing was deleted: run apply, enter the callback URL that it prints in IM's console, and prune then", f.Name, d.file)
 		}
 		triggers, err := d.triggers(ctx, f)

@@ -97,7 +97,7 @@ func (d *deployer) steps(f deployment.SCFFunction, c current, code string) (line
 		}
 		return nil
 	default:
-		if c.mark.Hash == unproven {
+		if c.mark.Hash == unconfirmed {
 			lines = append(lines, "version "+c.aliased+" has not answered its health check")
 		}
 		if c.moved {
@@ -207,10 +207,10 @@ func (d *deployer) applyTo(ctx context.Context, raw deployment.SCFFunction) erro
 			return err
 		}
 	}
-	if err := d.applyTriggers(ctx, f); err != nil || to == (mark{}) || !provenByURL(f) {
+	if err := d.applyTriggers(ctx, f); err != nil || to == (mark{}) || !healthByURL(f) {
 		return err
 	}
-	return d.prove(ctx, f, to)
+	return d.confirm(ctx, f, to)
 }
 
 // release makes the function what the file says, publishes a version, asks it for
@@ -295,14 +295,14 @@ func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c curr
 	}
 	to = mark{hash, version.FunctionVersion, c.aliased}
 	switch {
-	case c.mark.Hash == unproven: // which is nothing to go back to
+	case c.mark.Hash == unconfirmed: // which is nothing to go back to
 		to.Before = c.mark.Before
 	case c.aliased == "$LATEST":
 		to.Before = ""
 	}
 	is := to
-	if provenByURL(f) {
-		is.Hash = unproven
+	if healthByURL(f) {
+		is.Hash = unconfirmed
 	}
 	verb := "UpdateAlias"
 	if c.aliased == "" {
@@ -317,7 +317,7 @@ func (d *deployer) release(ctx context.Context, f deployment.SCFFunction, c curr
 	if err := d.point(ctx, verb, f, is); err != nil {
 		return to, err
 	}
-	if is.Hash == unproven {
+	if is.Hash == unconfirmed {
 		d.did("%s: %s points to version %s for its health check", f.Name, alias, to.Version)
 	} else {
 		d.did("%s: version %s is in force", f.Name, to.Version)
@@ -371,7 +371,7 @@ func (d *deployer) settled(ctx context.Context, f deployment.SCFFunction, ends .
 // healthy invokes a version before anybody depends on it.
 func (d *deployer) healthy(ctx context.Context, f deployment.SCFFunction, version string) error {
 	if f.Web || f.Key == "clock" || !hasURL(f) {
-		return nil // a web function takes no events, see prove; the clock serves nobody
+		return nil // a web function takes no events, see confirm; the clock serves nobody
 	}
 	event := `{"httpMethod":"GET","path":"/healthz","headers":{},"queryString":{},"body":""}`
 	var answer struct {
@@ -398,18 +398,18 @@ func (d *deployer) healthy(ctx context.Context, f deployment.SCFFunction, versio
 		f.Name, version, clip(answer.Result.ErrMsg+" "+answer.Result.RetMsg), alias)
 }
 
-// provenByURL reports whether a function shows its health at its URL: a web function
+// healthByURL reports whether a function shows its health at its URL: a web function
 // takes no events, and its URL leads to the alias alone.
-func provenByURL(f deployment.SCFFunction) bool { return f.Web && hasURL(f) }
+func healthByURL(f deployment.SCFFunction) bool { return f.Web && hasURL(f) }
 
-// unproven is the hash of a version that the alias points to and whose health is not
+// unconfirmed is the hash of a version that the alias points to and whose health is not
 // known: the next apply deploys anew.
-var unproven = strings.Repeat("f", 16)
+var unconfirmed = strings.Repeat("f", 16)
 
-// prove asks a web function for its health at its URL, and points the alias back to the
+// confirm asks a web function for its health at its URL, and points the alias back to the
 // version before where it has none.
-func (d *deployer) prove(ctx context.Context, f deployment.SCFFunction, to mark) error {
-	why := d.ill(ctx, d.urls[f.Key])
+func (d *deployer) confirm(ctx context.Context, f deployment.SCFFunction, to mark) error {
+	why := d.healthFault(ctx, d.urls[f.Key])
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -431,9 +431,9 @@ func (d *deployer) prove(ctx context.Context, f deployment.SCFFunction, to mark)
 	return fmt.Errorf("%s: version %s does not start: %s\n%s; the function's log names every setting that is missing or malformed. Correct it and run apply again", f.Name, to.Version, why, stands)
 }
 
-// ill says why a URL does not answer its health check, "" if it does. A URL that is new
+// healthFault says why a URL does not answer its health check, "" if it does. A URL that is new
 // is not known everywhere at once, and the alias takes a moment.
-func (d *deployer) ill(ctx context.Context, url string) (why string) {
+func (d *deployer) healthFault(ctx context.Context, url string) (why string) {
 	if url == "" {
 		return "the API does not tell its function URL"
 	}

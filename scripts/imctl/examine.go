@@ -571,7 +571,7 @@ func (d *physician) inside(ctx context.Context, door, rest bool) {
 		return
 	}
 	// Until then an instance may not look at what it refuses.
-	d.pause(ctx, doctor.Unheard+200*time.Millisecond)
+	d.pause(ctx, doctor.OpenDelay+200*time.Millisecond)
 	sent := door && rest && d.send(ctx, opened.CheckID)
 	state, err := d.await(ctx, opened, sent)
 	if err != nil {

@@ -55,10 +55,10 @@ const (
 	jobOf     = "job"
 )
 
-// Unheard is the longest time in which an instance of a deployment does not know yet that
+// OpenDelay is the longest time in which an instance of a deployment does not know yet that
 // a check was opened. While it refuses requests, an instance reads the store once in this
 // time and no more often.
-const Unheard = time.Second
+const OpenDelay = time.Second
 
 // checks is the partition of one check.
 func checks(id string) string { return "doctor/check/" + id }
@@ -79,8 +79,10 @@ type Notes struct {
 
 	mu      sync.Mutex
 	written map[string]time.Time // when the next note of a key may be written
-	checked time.Time            // when the store was asked for an open check
-	open    bool                 // the answer
+
+	asking sync.Mutex
+	asked  time.Time // when the store was asked for an open check
+	open   bool      // the answer
 }
 
 // NewNotes returns notes in a store; now may be nil.
@@ -101,9 +103,9 @@ func (n *Notes) Arrived(ctx context.Context, q callback.Query) {
 }
 
 // Refused implements [callback.Watcher]. Without an open check Refused writes nothing,
-// reads no body, and reads the store at most once in the time of [Unheard]. A refused
+// reads no body, and reads the store at most once in the time of [OpenDelay]. A refused
 // request whose message has the mark of a check is IM's, and the check records the reason.
-func (n *Notes) Refused(ctx context.Context, q callback.Query, why *callback.Reason, glimpse func() []byte) {
+func (n *Notes) Refused(ctx context.Context, q callback.Query, why *callback.Reason, peek func() []byte) {
 	now := n.now()
 	if !n.checking(ctx, now) {
 		return
@@ -123,7 +125,7 @@ func (n *Notes) Refused(ctx context.Context, q callback.Query, why *callback.Rea
 		return
 	}
 	var body struct{ CloudCustomData string }
-	if json.Unmarshal(glimpse(), &body) != nil {
+	if json.Unmarshal(peek(), &body) != nil {
 		return
 	}
 	if id := marked(body.CloudCustomData); id != "" {
@@ -137,20 +139,17 @@ func (n *Notes) Refused(ctx context.Context, q callback.Query, why *callback.Rea
 const messageCommand = "C2C.CallbackAfterSendMsg"
 
 // checking reports whether a check is open, as the store said within the time of
-// [Unheard].
+// [OpenDelay].
 func (n *Notes) checking(ctx context.Context, now time.Time) bool {
-	n.mu.Lock()
-	ask, open := now.Sub(n.checked) >= Unheard, n.open
-	if ask {
-		n.checked = now
+	// Whoever comes while the store is asked waits for the answer: that of before may be
+	// from a time when the check was not open.
+	n.asking.Lock()
+	defer n.asking.Unlock()
+	if now.Sub(n.asked) < OpenDelay {
+		return n.open
 	}
-	n.mu.Unlock()
-	if !ask {
-		return open
-	}
+	n.asked = now
 	_, err := n.store.Get(ctx, notes, openUntil)
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	n.open = err == nil
 	return n.open
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ func TestDoctor(t *testing.T) {
 		{Name: "JobOfACheck", Run: testJob},
 		{Name: "AwayStoreDelaysNobody", Run: testAway},
 		{Name: "ACheckLearnsWhyItsMessageWasRefused", Run: testRefused},
+		{Name: "ARefusalIsRecordedWhileTheStoreIsAsked", Run: testRefusedMeanwhile},
 	})
 }
 
@@ -239,7 +241,7 @@ func testRefused(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 	} {
 		h.request(sentQuery, "{}") // every instance has just learnt that no check is open
 		id := h.open().CheckID
-		clock.Advance(doctor.Unheard)
+		clock.Advance(doctor.OpenDelay)
 		// What strangers send: other commands, other messages, no message at all.
 		h.request(strings.Replace(sentQuery, "C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg", 1), message(id))
 		h.request(sentQuery, message("made-up"))
@@ -304,4 +306,50 @@ func (f *flaky) Get(ctx context.Context, partition, key string) (kv.Item, error)
 		return kv.Item{}, kv.ErrUnavailable
 	}
 	return f.Store.Get(ctx, partition, key)
+}
+
+// slowOpen is a store that is slow to say whether a check is open.
+type slowOpen struct {
+	kv.Store
+	asked, answer chan struct{}
+}
+
+func (s *slowOpen) Get(ctx context.Context, partition, key string) (kv.Item, error) {
+	if partition == "doctor" && key == "open" && s.asked != nil {
+		asked := s.asked
+		s.asked = nil
+		close(asked)
+		<-s.answer
+	}
+	return s.Store.Get(ctx, partition, key)
+}
+
+// testRefusedMeanwhile: IM's callback is recorded also while the store is asked about a
+// stranger's.
+func testRefusedMeanwhile(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	const sentQuery = "SdkAppid=1400000003&CallbackCommand=C2C.CallbackAfterSendMsg&OptPlatform=RESTAPI"
+	slow := &slowOpen{Store: store}
+	h := build(t, slow, clock)
+	h.request(sentQuery, "{}") // no check is open
+	id := h.open().CheckID
+	clock.Advance(doctor.OpenDelay)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	slow.asked, slow.answer = asked, answer
+	var requests sync.WaitGroup
+	requests.Go(func() { h.request(sentQuery, "{}") })
+	<-asked
+	recorded := make(chan struct{})
+	requests.Go(func() {
+		defer close(recorded)
+		h.request(sentQuery, fmt.Sprintf(`{"CloudCustomData":%q}`, doctor.Mark(id)))
+	})
+	select {
+	case <-recorded: // without the store's answer
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(answer)
+	requests.Wait()
+	if s := h.state(id); s.MessageRefused != "no_signature" {
+		t.Errorf("the refused message of the check is not recorded: %+v", s)
+	}
 }

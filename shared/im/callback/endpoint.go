@@ -54,9 +54,9 @@ type Watcher interface {
 	// Arrived: a callback of a known command was authenticated and understood.
 	Arrived(ctx context.Context, q Query)
 	// Refused: a request that named a known command was not believed to come from IM,
-	// or named none ([ErrNoCommand]). glimpse reads its body, nil where that is over
+	// or named none ([ErrNoCommand]). peek reads its body, nil where that is over
 	// 4 KiB or of unknown length. Anybody may have written query and body.
-	Refused(ctx context.Context, q Query, reason *Reason, glimpse func() []byte)
+	Refused(ctx context.Context, q Query, reason *Reason, peek func() []byte)
 	// Probe reports whether a one-to-one message is the watcher's own test of the
 	// wiring. No rule then hears of it.
 	Probe(ctx context.Context, e *C2CAfterSendMsg) bool

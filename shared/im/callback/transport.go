@@ -34,7 +34,7 @@ func (ep *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ep.refuse(ctx, w, r, q, err)
 		return
 	case q.Command == "":
-		ep.watched(ctx, func(ctx context.Context, w Watcher) { w.Refused(ctx, q, ErrNoCommand, glimpse(r)) })
+		ep.watched(ctx, func(ctx context.Context, w Watcher) { w.Refused(ctx, q, ErrNoCommand, peek(r)) })
 		write(w, http.StatusOK, okAnswer) // the console's "verify URL"
 		return
 	}
@@ -121,15 +121,15 @@ func readBody(r *http.Request) ([]byte, error) {
 	}
 }
 
-// maxGlimpse bounds the body of a refused request that a watcher may look at.
-const maxGlimpse = 4 << 10
+// maxPeek bounds the body of a refused request that a watcher may look at.
+const maxPeek = 4 << 10
 
-func glimpse(r *http.Request) func() []byte {
+func peek(r *http.Request) func() []byte {
 	return func() []byte {
-		if r.ContentLength <= 0 || r.ContentLength > maxGlimpse {
+		if r.ContentLength <= 0 || r.ContentLength > maxPeek {
 			return nil
 		}
-		body, err := io.ReadAll(io.LimitReader(r.Body, maxGlimpse))
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxPeek))
 		if err != nil {
 			return nil
 		}
@@ -150,7 +150,7 @@ func (ep *Endpoint) refuse(ctx context.Context, w http.ResponseWriter, r *http.R
 		command = "" // anybody could have written it
 	}
 	if command != "" && reason.Status == http.StatusForbidden {
-		ep.watched(ctx, func(ctx context.Context, w Watcher) { w.Refused(ctx, q, reason, glimpse(r)) })
+		ep.watched(ctx, func(ctx context.Context, w Watcher) { w.Refused(ctx, q, reason, peek(r)) })
 	}
 	ep.c.Log.LogAttrs(ctx, slog.LevelWarn, "callback refused", slog.String("reason", reason.Code),
 		slog.String("detail", err.Error()), slog.String("command", command))
