@@ -53,7 +53,7 @@ func (c *Communities) Create(ctx context.Context, caller api.Caller, key string,
 	if n.CommunityID == "" {
 		n.CommunityID = asked[:20]
 	}
-	id := CommunityID(n.CommunityID)
+	id := completeID(n.CommunityID)
 	if id == "" || strings.HasPrefix(id, threadPrefix) {
 		return Community{}, fault.New(fault.Invalid, "communityId is a GroupID of at most %d visible ASCII characters, %s included", im.MaxGroupID, communityPrefix)
 	}

@@ -107,10 +107,6 @@ func (c Community) ChannelPartition(ch Channel) string {
 	return fmt.Sprintf("community-channel/%s/%013d/%s", c.CommunityID, c.Generation, ch.Short())
 }
 
-// Key returns the key of a record of this generation of the community, in a partition
-// that all generations share.
-func (c Community) Key(name string) string { return fmt.Sprintf("g/%013d/%s", c.Generation, name) }
-
 // clone copies what a caller may change.
 func (c Community) clone() Community {
 	c.Categories = slices.Clone(c.Categories)
@@ -311,9 +307,9 @@ func checkUser(name, id string) error {
 	return nil
 }
 
-// CommunityID returns the communityId that a caller means: @TGS#_ is added where it is
+// completeID returns the communityId that a caller means: @TGS#_ is added where it is
 // missing. "" means that the id is invalid.
-func CommunityID(given string) string {
+func completeID(given string) string {
 	id := given
 	if !strings.HasPrefix(id, communityPrefix) {
 		id = communityPrefix + id

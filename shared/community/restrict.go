@@ -357,7 +357,7 @@ func (c *Communities) clearMutes(ctx context.Context, is Community, ch Channel) 
 // settleMember brings IM in step with a member.
 func (c *Communities) settleMember(ctx context.Context, id string) error {
 	communityID, userID, _ := strings.Cut(id, " ")
-	if CommunityID(communityID) != communityID || userID == "" {
+	if completeID(communityID) != communityID || userID == "" {
 		return errors.New("community: discarded malformed job: no member")
 	}
 	if c.conf.IM == nil {

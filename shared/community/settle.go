@@ -16,7 +16,7 @@ const handItem = "hand"
 
 // settle brings IM in step with a community.
 func (c *Communities) settle(ctx context.Context, id string) error {
-	if CommunityID(id) != id {
+	if completeID(id) != id {
 		return errors.New("community: discarded malformed job: no communityId")
 	}
 	if c.conf.IM == nil {

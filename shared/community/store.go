@@ -112,7 +112,7 @@ func (c *Communities) Get(ctx context.Context, id string) (Community, error) {
 
 // find returns a community that was made and is not closed.
 func (c *Communities) find(ctx context.Context, given string) (*seen, error) {
-	id := CommunityID(given)
+	id := completeID(given)
 	if id == "" {
 		return nil, errNone
 	}

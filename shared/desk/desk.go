@@ -83,7 +83,6 @@ func (e *Error) As(target any) bool {
 
 // Limits of a ticket. The narrowest desk decides; Salesforce's fields of a Case.
 const (
-	MaxKey     = 64    // bytes: lower-case letters, digits and hyphens
 	MaxSubject = 255   // characters
 	MaxText    = 32000 // characters
 	MaxName    = 80    // characters

@@ -46,7 +46,7 @@ func (c *Client) ImportAccount(ctx context.Context, a Account) error {
 	return c.call(ctx, accountImport, a, nil)
 }
 
-// Imported is how far an import came.
+// Imported is the progress of an import.
 type Imported struct {
 	Done   int      // accounts from the start of the list that IM has answered about
 	Failed []string // those of them that it did not import; IM does not say why
@@ -148,7 +148,7 @@ const (
 	Offline    = "Offline"
 )
 
-// OnlineStatus is where a user is.
+// OnlineStatus is a user's presence, with the devices.
 type OnlineStatus struct {
 	UserID string         `json:"To_Account"`
 	Status string         `json:"Status"` // Online, PushOnline or Offline
@@ -161,9 +161,9 @@ type DeviceStatus struct {
 	Status   string `json:"Status"`
 }
 
-// QueryOnlineStatus returns where users are, asking for 500 in a call, and of
-// whom IM cannot tell (CodeAccountUnknown). With an error, both are what is known
-// up to there (269/2566).
+// QueryOnlineStatus returns users' presence, asking for 500 in a call, and the users
+// whom IM does not know (CodeAccountUnknown). With an error, both are those of the
+// first users (269/2566).
 func (c *Client) QueryOnlineStatus(ctx context.Context, ids []string) (states []OnlineStatus, failed []ItemResult, err error) {
 	states, err = inChunks(ids, statesPerCall, func(ids []string) ([]OnlineStatus, error) {
 		in := struct {

@@ -57,7 +57,7 @@ type C2CMsg struct {
 	NotToSender bool
 	// OnlineOnly: only receivers who are online get it, and nobody's history.
 	OnlineOnly bool
-	// LifeTime is how long it waits for a receiver who is offline, in whole
+	// LifeTime is how long the message waits for a receiver who is offline, in whole
 	// seconds up to 7 days; 0 means 7 days.
 	LifeTime time.Duration
 
@@ -133,7 +133,7 @@ func (c *Client) SendMsg(ctx context.Context, m C2CMsg) (C2CSent, error) {
 	return out.C2CSent, err
 }
 
-// BatchSent is how far a message to many came.
+// BatchSent is the progress of a message to many.
 type BatchSent struct {
 	Done   int          // receivers from the start of the list that IM has answered about
 	Failed []ItemResult // those of them who did not get it
@@ -198,10 +198,11 @@ func (c *Client) ImportMsg(ctx context.Context, m ImportedMsg) error {
 }
 
 // SendBatch sends a message to at most [BatchSize] receivers in one call, under the
-// numbers given, and returns those who did not get it. It is for a caller who paces
-// all batches of the app and finds out what became of a call whose answer was lost:
-// the client neither waits for IM's 12,000 receivers a minute nor retries a call that
-// may have worked ([MayHaveWorked]). m.To and m.AfterCallback are not used.
+// numbers given, and returns those who did not get it. SendBatch is for a caller who
+// paces all batches of the app and finds out by itself whether a call whose answer was
+// lost has worked: the client neither waits for IM's 12,000 receivers a minute nor
+// retries a call that may have worked ([MayHaveWorked]). m.To and m.AfterCallback are
+// not used.
 func (c *Client) SendBatch(ctx context.Context, to []string, m C2CMsg) (failed []ItemResult, err error) {
 	w, err := m.wire()
 	if err := cmp.Or(err, some("To_Account", to), fewer("To_Account", to, BatchSize)); err != nil {
@@ -268,7 +269,7 @@ type C2CHistoryMsg struct {
 	CloudCustomData string  `json:"CloudCustomData"`
 }
 
-// Recalled reports whether it was taken back.
+// Recalled reports whether the message was recalled.
 func (m C2CHistoryMsg) Recalled() bool { return m.Flags&8 != 0 }
 
 // C2CHistoryPage is a page of a conversation.
@@ -320,7 +321,7 @@ func (k c2cKey) check() error {
 	return cmp.Or(neededUser("From_Account", k.From), neededUser("To_Account", k.To), needed("MsgKey", k.MsgKey, maxMsgKey))
 }
 
-// WithdrawMsg takes a message back, however old it is (1047/35015).
+// WithdrawMsg recalls a message, however old it is (1047/35015).
 func (c *Client) WithdrawMsg(ctx context.Context, from, to, msgKey string) error {
 	k := c2cKey{from, to, msgKey}
 	if err := k.check(); err != nil {
@@ -396,9 +397,9 @@ func (c *Client) C2CUnreadNum(ctx context.Context, userID string, peers ...strin
 	return unread, nil
 }
 
-// SetNoSpeaking keeps a user from sending in all conversations, one-to-one and in
-// groups, for so long each; 0 ends it, Forever has no end. Senders meet 20012 or
-// 10017, and no before-callback is made (269/4230).
+// SetNoSpeaking mutes a user in all one-to-one conversations and in all groups, for a
+// duration each; 0 unmutes, Forever has no end. Senders meet 20012 or 10017, and no
+// before-callback is made (269/4230).
 func (c *Client) SetNoSpeaking(ctx context.Context, userID string, c2c, groups time.Duration) error {
 	if err := neededUser("Set_Account", userID); err != nil {
 		return err

@@ -62,7 +62,7 @@ func (c Class) Error() string { return classNames[c] }
 // errors.Is takes it.
 type Code int
 
-// Codes that somebody acts on by name. The others have a class only.
+// Codes that callers handle by name. All other codes have a class only.
 const (
 	CodeNotAllowed        Code = 10007 // not by this group type, edition or role
 	CodeGroupGone         Code = 10010 // there is no such group, or no longer
@@ -239,8 +239,8 @@ func MayHaveWorked(err error) bool {
 	return ok && e.MayHaveWorked
 }
 
-// StatusError is an HTTP status other than 200, which IM gives to every answer
-// of its own: something on the way answered instead (1047/34620).
+// StatusError is an HTTP status other than 200, which IM gives to every answer of its
+// own: a proxy answered instead (1047/34620).
 type StatusError int
 
 func (s StatusError) Error() string { return fmt.Sprintf("HTTP status %d", int(s)) }

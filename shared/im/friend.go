@@ -56,9 +56,9 @@ type FriendAddition struct {
 	Force  bool // without consent, whatever the others allow
 }
 
-// AddFriends makes users friends of a user, at most 1000, and returns what became
-// of each; CodeFriendPending: it awaits consent. A chatbot of the AI-bot plug-in
-// must be a friend (269/1643).
+// AddFriends makes users friends of a user, at most 1000, and returns a result for
+// each; CodeFriendPending: the friendship awaits consent. A chatbot of the AI-bot
+// plug-in must be a friend (269/1643).
 func (c *Client) AddFriends(ctx context.Context, userID string, how FriendAddition, friends ...NewFriend) ([]ItemResult, error) {
 	if err := cmp.Or(neededUser("From_Account", userID), some("AddFriendItem", friends), fewer("AddFriendItem", friends, friendsPerCall)); err != nil {
 		return nil, err
@@ -141,13 +141,13 @@ func (c *Client) changeRelations(ctx context.Context, m method, in relations) ([
 	return relationResults(out.ResultItem), err
 }
 
-// DeleteFriends ends friendships on both sides, at most 1000, and returns what
-// became of each (1047/34905).
+// DeleteFriends ends friendships on both sides, at most 1000, and returns a result for
+// each (1047/34905).
 func (c *Client) DeleteFriends(ctx context.Context, userID string, friendIDs ...string) ([]ItemResult, error) {
 	return c.changeRelations(ctx, friendDelete, relations{UserID: userID, Others: friendIDs, DeleteType: "Delete_Type_Both"})
 }
 
-// Relation is who has whom as a friend.
+// Relation says which of two users has the other as a friend.
 type Relation struct {
 	UserID   string // the other
 	Relation string // one of the below
@@ -218,14 +218,14 @@ func (c *Client) Friends(ctx context.Context, userID string, cursor int) (friend
 	return out.UserDataItem, next, nil
 }
 
-// BlockUsers puts others, at most 1000, on a user's blacklist, and returns what
-// became of each (269/3718).
+// BlockUsers puts others, at most 1000, on a user's blacklist, and returns a result
+// for each (269/3718).
 func (c *Client) BlockUsers(ctx context.Context, userID string, others ...string) ([]ItemResult, error) {
 	return c.changeRelations(ctx, blackListAdd, relations{UserID: userID, Others: others})
 }
 
-// UnblockUsers takes others, at most 1000, from a user's blacklist, and returns
-// what became of each (269/3719).
+// UnblockUsers takes others, at most 1000, from a user's blacklist, and returns a
+// result for each (269/3719).
 func (c *Client) UnblockUsers(ctx context.Context, userID string, others ...string) ([]ItemResult, error) {
 	return c.changeRelations(ctx, blackListDelete, relations{UserID: userID, Others: others})
 }

@@ -290,10 +290,10 @@ func (c *Client) GroupInfos(ctx context.Context, groupIDs []string, dataKeys ...
 	})
 }
 
-// MadeAnew reports whether a group was made after a time, so that its GroupID
-// named another group then. IM tells in whole seconds when a group was made: for a
-// time within that second the answer is false. So it is for a group that does not
-// exist: whatever is done to it then is refused.
+// MadeAnew reports whether a group was made after a time, so that its GroupID named
+// another group then. IM gives the time of creation in whole seconds: for a time
+// within that second the answer is false. The answer is also false for a group that
+// does not exist, since IM refuses calls for such a group.
 func (c *Client) MadeAnew(ctx context.Context, groupID string, since time.Time) (bool, error) {
 	infos, err := c.GroupInfos(ctx, []string{groupID})
 	if err != nil || len(infos) == 0 || infos[0].Code == CodeGroupGone {
@@ -363,7 +363,7 @@ func (c *Client) AppGroups(ctx context.Context, kind GroupType, cursor uint64) (
 	return groupIDsOf(out.GroupIDList), out.Next, nil
 }
 
-// GroupChange is what changes of a group; what is nil or "" stays.
+// GroupChange is a change of a group; fields that are nil or "" do not change.
 type GroupChange struct {
 	Name         *string // at most 30 bytes
 	Introduction *string // at most 240 bytes
@@ -373,8 +373,8 @@ type GroupChange struct {
 	ApplyJoin    JoinOption
 	InviteJoin   JoinOption
 	MuteAll      *bool // true: only owner and admins may send; not in a Work group
-	// HistoryBeforeJoin: members read what was said before they joined; in Work, Public
-	// and Meeting groups.
+	// HistoryBeforeJoin: members read the messages from before they joined; in Work,
+	// Public and Meeting groups.
 	HistoryBeforeJoin *bool
 	Data              map[string]string // a value of "" deletes the field
 	Operator          string            // UserID that IM shows as the one who changed the group

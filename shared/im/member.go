@@ -291,7 +291,7 @@ func (c *Client) GroupRoles(ctx context.Context, groupID string, ids []string) (
 	})
 }
 
-// MemberChange is what changes of a member; what is nil or "" stays.
+// MemberChange is a change of a member; fields that are nil or "" do not change.
 type MemberChange struct {
 	Role     string         // RoleAdmin or RoleMember; not in a Work group
 	NameCard *string        // at most 50 bytes

@@ -16,8 +16,8 @@ const (
 	WithMuteNotifications SendMsgControl = "WithMuteNotifications" // it respects the receiver's do-not-disturb; one-to-one only
 )
 
-// OfflinePushInfo is what phones of receivers who are not online show. The zero
-// value lets IM choose from the message; a custom element without Desc shows
+// OfflinePushInfo is the notification on the phones of receivers who are not online.
+// The zero value lets IM choose from the message; a custom element without Desc shows
 // nothing (269/2720).
 type OfflinePushInfo struct {
 	Title string `json:"Title,omitempty"`
@@ -70,7 +70,7 @@ func checkMessage(body MsgBody, custom string) error {
 	return nil
 }
 
-// Modification is what a message becomes; nil leaves that part as it is.
+// Modification is a change of a message; a nil part does not change.
 type Modification struct {
 	Body            MsgBody
 	CloudCustomData *string

@@ -47,8 +47,8 @@ type MutedMember struct {
 	Until  int64 // Unix seconds
 }
 
-// MutedMembers lists who may not send to a group, or to one topic of a community
-// (1047/34964).
+// MutedMembers lists the users who may not send to a group, or to one topic of a
+// community (1047/34964).
 func (c *Client) MutedMembers(ctx context.Context, groupID, topicID string) ([]MutedMember, error) {
 	if err := neededGroup(groupID); err != nil {
 		return nil, err
@@ -120,8 +120,8 @@ type BannedMember struct {
 	Until  int64  `json:"BannedUntil"` // Unix seconds
 }
 
-// BannedMembers returns a page of who may not join a group, from an offset of 0
-// on, and the offset of the next page; 0 means no further page (1047/50295).
+// BannedMembers returns a page of the users who may not join a group, from an offset
+// of 0 on, and the offset of the next page; 0 means no further page (1047/50295).
 func (c *Client) BannedMembers(ctx context.Context, groupID string, offset int) (banned []BannedMember, next int, err error) {
 	if err := neededGroup(groupID); err != nil {
 		return nil, 0, err

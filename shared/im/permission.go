@@ -106,8 +106,8 @@ func (c *Client) CreatePermissionGroup(ctx context.Context, p PermissionGroup) (
 	return out.ID, err
 }
 
-// PermissionGroupChange is what changes of a permission group; what is nil or ""
-// stays.
+// PermissionGroupChange is a change of a permission group; fields that are nil or ""
+// do not change.
 type PermissionGroupChange struct {
 	Name         string // at most 150 bytes
 	Permission   *Permission
@@ -181,7 +181,7 @@ func (c *Client) PermissionGroups(ctx context.Context, groupID string, ids ...st
 	})
 }
 
-// TopicRights is what a permission group may in a topic.
+// TopicRights are the rights of a permission group in a topic.
 type TopicRights struct {
 	TopicID    string          `json:"TopicId"`
 	Permission TopicPermission `json:"Permission"`

@@ -31,15 +31,15 @@ var (
 	imRemoveAllTags = method{path: "all_member_push/im_remove_all_tags", repeat: harmless, rate: slowAPI}
 )
 
-// Push is a message to everybody, or to those with some tag.
+// Push is a message to all users, or to users with some tags.
 type Push struct {
 	From string // "": the admin
-	// MsgRandom is what IM knows a repetition by for 7 days. Take it from Numbers.
+	// MsgRandom is IM's idempotency key for 7 days. Take it from Numbers.
 	MsgRandom       uint32
 	Body            MsgBody
 	CloudCustomData string // with Body at most 12 KB
-	// LifeTime is how long it waits for those who are offline, up to 7 days; 0:
-	// only who is online gets it.
+	// LifeTime is how long the message waits for users who are offline, up to 7 days;
+	// 0: only online users get the message.
 	LifeTime time.Duration
 	// AnyTag reaches users with one of the tags, AllTags those with all of them;
 	// at most 10, of 50 bytes each. Without both it reaches everybody.
@@ -60,10 +60,9 @@ func checkTags(tags []string) error {
 	return nil
 }
 
-// SendPush sends to all users who exist, by import or login, and returns the
-// push's TaskID. There is no way back, and no trace in anybody's history. A day
-// has 100 of them (CodePushQuota), of which this client counts its own
-// (269/45934).
+// SendPush sends to all users who exist, by import or login, and returns the push's
+// TaskID. A push cannot be recalled, and is in nobody's history. A day has 100 of them
+// (CodePushQuota), of which this client counts its own (269/45934).
 func (c *Client) SendPush(ctx context.Context, p Push) (taskID string, err error) {
 	if p.LifeTime < 0 || p.LifeTime > maxLifeTime {
 		return "", &FieldError{"MsgLifeTime", int(maxLifeTime / time.Second), "is over 7 days"}

@@ -2,15 +2,15 @@ package im
 
 import "slices"
 
-// ItemResult is what became of one item of a call: IM answers with success as a
-// whole even where it refused every item.
+// ItemResult is the result of one item of a call: IM answers the whole call with
+// success even if it refused every item.
 type ItemResult struct {
 	ID   string // a UserID, or as the call says
 	Code Code   // 0: done
 	Info string // IM's own text
 }
 
-// OK reports whether it was done.
+// OK reports whether IM carried out the item.
 func (r ItemResult) OK() bool { return r.Code == 0 }
 
 // itemCode is how the openim service writes one.

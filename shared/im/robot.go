@@ -72,9 +72,9 @@ type StreamChunk struct {
 	Finish bool   `json:"-"`                // the last piece
 }
 
-// SendStreamMsg writes the next piece of a message and returns the message's
-// MsgKey. IM cannot tell a repeat from another piece, so after a lost answer the
-// text is in doubt: end the message, or replace it by ModifyC2CMsg (1047/71131).
+// SendStreamMsg writes the next piece of a message and returns the message's MsgKey.
+// IM does not deduplicate pieces, so after a lost answer the text is unknown: end the
+// message, or replace it by ModifyC2CMsg (1047/71131).
 func (c *Client) SendStreamMsg(ctx context.Context, s StreamChunk) (msgKey string, err error) {
 	if s.Chunk == "" && !s.Finish {
 		return "", &FieldError{Field: "Chunk", Problem: "is missing"}

@@ -18,9 +18,9 @@ const (
 	MaxMessage      = 12 << 10 // MsgBody as JSON and CloudCustomData together
 )
 
-// CutText returns the longest start of s that has at most so many bytes and ends
-// on the edge of a rune. It is for texts that may be cut, such as names and
-// notices; texts that must not be are refused with a [FieldError].
+// CutText returns the longest start of s that has at most so many bytes and ends on
+// the edge of a rune. CutText is for texts that may be cut, such as names and notices;
+// a text that must not be cut is refused with a [FieldError].
 func CutText(s string, bytes int) string {
 	if len(s) <= bytes {
 		return s

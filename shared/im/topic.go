@@ -140,7 +140,7 @@ func (c *Client) Topics(ctx context.Context, groupID, userID string, topicIDs ..
 	return topics, nil
 }
 
-// TopicChange is what changes of a topic; what is nil stays.
+// TopicChange is a change of a topic; nil fields do not change.
 type TopicChange struct {
 	Name         *string // at most 30 bytes
 	Introduction *string // at most 240 bytes
@@ -187,8 +187,8 @@ func (c *Client) ModifyTopic(ctx context.Context, groupID, topicID string, t Top
 	return c.call(ctx, modifyTopic, in, nil)
 }
 
-// DestroyTopics ends topics of a community and returns what became of each;
-// CodeTopicGone: it was gone already (1047/49468).
+// DestroyTopics deletes topics of a community and returns a result for each;
+// CodeTopicGone: the topic did not exist (1047/49468).
 func (c *Client) DestroyTopics(ctx context.Context, groupID string, topicIDs ...string) ([]ItemResult, error) {
 	if err := cmp.Or(neededGroup(groupID), some("TopicIdList", topicIDs)); err != nil {
 		return nil, err

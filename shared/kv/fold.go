@@ -31,10 +31,10 @@ type FoldOptions struct {
 	// one has been named, or it was touched long enough ago. It may be wrong:
 	// a late event opens the segment again and the next fold takes it.
 	Closed func(Segment) bool
-	// Into names the item that keeps a counter's total, the same one for ever.
-	// A total's item has to stay below MaxCounters counters, and on DynamoDB a
-	// fold pays two write units per KB of every item it touches: spread many
-	// counters over items of a few dozen, by a hash of the counter's name.
+	// Into names the item of a counter's total, the same item for ever. A total's item
+	// has to stay below MaxCounters counters, and on DynamoDB a fold pays two write
+	// units per KB of every item it touches: spread many counters over items of a few
+	// dozen, by a hash of the counter's name.
 	Into func(counter string) (key string)
 }
 
@@ -211,10 +211,10 @@ func commit(ctx context.Context, s Store, partition, op string, writes []Write) 
 	}
 }
 
-// Totals returns every counter's exact sum: what the items under the prefixes
-// hold, and what is in open segments. Without a prefix it takes all items of
-// the partition. It sees every event acknowledged before the call, and reads
-// with [Steady]. ErrRange means that a sum leaves int64, if only on the way.
+// Totals returns every counter's exact sum: of the items under the prefixes, and of
+// open segments. Without a prefix it takes all items of the partition. It sees every
+// event acknowledged before the call, and reads with [Steady]. ErrRange means that a
+// sum leaves int64, if only on the way.
 func Totals(ctx context.Context, s Store, partition string, prefixes ...string) (map[string]int64, error) {
 	if len(prefixes) == 0 {
 		prefixes = []string{""}
@@ -302,8 +302,8 @@ func readTotals(ctx context.Context, s Store, partition string, prefixes []strin
 	return sums, nil
 }
 
-// EachOpen calls f with every open segment of a partition, in order of name,
-// until f returns an error, which is then its own.
+// EachOpen calls f with every open segment of a partition, in order of name, until f
+// returns an error, which EachOpen then returns.
 func EachOpen(ctx context.Context, s Store, partition string, f func(Segment) error) error {
 	for after := ""; ; {
 		segments, err := s.Open(ctx, partition, after, MaxPage)

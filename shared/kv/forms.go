@@ -10,9 +10,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
-// Forms are the forms in which records are written and the newest in which they are
-// read, by how the names of their partitions begin; the longest beginning holds. What
-// none holds for has form 1.
+// Forms are the forms in which records are written, and the newest forms that are
+// read, by prefixes of the partitions' names; the longest prefix applies. Records of
+// other partitions have form 1.
 type Forms map[string]int
 
 // ErrNewer: a record has a newer form than this program reads, because a newer release

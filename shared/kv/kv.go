@@ -1,6 +1,6 @@
-// Package kv is the state port: everything Backchannel remembers goes through
-// a [Store], and every engine behind it (boltkv, dynamokv, rediskv) passes the
-// same contract suite (kvtest).
+// Package kv is the state port: all of Backchannel's state goes through a [Store], and
+// every engine behind the port (boltkv, dynamokv, rediskv) passes the same contract
+// suite (kvtest).
 //
 // # Partitions
 //
@@ -99,7 +99,7 @@ const (
 	MaxPage      = 1000      // items in one page
 )
 
-// What engines remember beyond the items themselves.
+// Times and numbers that engines keep beyond the items themselves.
 const (
 	// RememberedOps is how many of its latest ops an item keeps.
 	RememberedOps = 8
@@ -141,11 +141,11 @@ type Store interface {
 	// error leaves the outcome unknown.
 	Commit(ctx context.Context, partition, op string, writes ...Write) error
 
-	// Tally adds deltas to the counters of a segment, once for this event,
-	// and says what became of it. The caller names the segment from the event
-	// itself, deterministically and so that at most MaxSeen events share one
-	// (a room's messages: MsgSeq>>5), because a redelivered event must meet
-	// the same segment. It costs one conditional update of one small item.
+	// Tally adds deltas to the counters of a segment, once for this event, and returns
+	// the outcome. The caller names the segment from the event itself,
+	// deterministically and so that at most MaxSeen events share one (a room's
+	// messages: MsgSeq>>5), because a redelivered event must meet the same segment. It
+	// costs one conditional update of one small item.
 	//
 	// An event older than Horizon is not counted and reported TooLate, since
 	// its segment may be gone. A counter that would leave int64 is ErrRange;
@@ -168,7 +168,8 @@ type Store interface {
 // failover.
 type Lossy interface{ MayLose() bool }
 
-// MayLose reports whether a store may lose acknowledged writes. What moves money asks.
+// MayLose reports whether a store may lose acknowledged writes. Rules that move money
+// call it.
 func MayLose(s Store) bool {
 	l, is := s.(Lossy)
 	return is && l.MayLose()

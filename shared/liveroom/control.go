@@ -93,18 +93,8 @@ const (
 // that tells of its end has certainly run.
 const lateness = 7 * 24 * time.Hour
 
-// Restrictions returns the restrictions of a user in a room that are in force now,
-// none for most users. It costs one strongly consistent read. Errors are of the code
-// Unavailable.
-func (r *Rooms) Restrictions(ctx context.Context, room Room, userID string) ([]Restriction, error) {
-	held, _, err := r.restricted(ctx, room, userID)
-	if err != nil {
-		return nil, public(err)
-	}
-	return held.at(r.now()), nil
-}
-
-// Kicked reports whether a user is kicked from a room now; see Restrictions.
+// Kicked reports whether a user is kicked from a room now. It costs one strongly
+// consistent read. Errors are of the code Unavailable.
 func (r *Rooms) Kicked(ctx context.Context, room Room, userID string) (bool, error) {
 	held, _, err := r.restricted(ctx, room, userID)
 	if err != nil {

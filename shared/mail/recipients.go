@@ -38,8 +38,8 @@ type Part struct {
 	Broken     []Broken `json:"broken"`
 }
 
-// ReadLines reads one UserID a line. Empty lines are ignored.
-func ReadLines(body []byte) (users []string, broken []Broken) {
+// readLines reads one UserID a line. Empty lines are ignored.
+func readLines(body []byte) (users []string, broken []Broken) {
 	lines := bufio.NewScanner(bytes.NewReader(body))
 	lines.Buffer(nil, len(body)+1)
 	for n := 1; lines.Scan(); n++ {
@@ -68,7 +68,7 @@ func (m *Mails) AddPart(ctx context.Context, id string, number int, body []byte,
 	if !isID("m", id) {
 		return part, errNoMail
 	}
-	users, broken := ReadLines(body)
+	users, broken := readLines(body)
 	part.Broken = append(part.Broken, broken...)
 	switch {
 	case number < 1:

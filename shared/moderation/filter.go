@@ -24,18 +24,18 @@ const (
 	EncryptedReject Encrypted = "reject" // refused
 )
 
-// Unfinished is the verdict on a message that the word list could not read to its
-// end, because the message has too many disguised words or the callback's deadline
-// passed. Such a message is never delivered.
+// Unfinished is the verdict on a message that the word list could not read to its end,
+// because the message has too many disguised words or the callback's deadline passed.
+// Such a message is never delivered.
 type Unfinished string
 
-// The policies for messages that were not read to their end.
+// The policies for messages that the word list could not read to their end.
 const (
 	UnfinishedReject Unfinished = "reject" // refused
 	UnfinishedReview Unfinished = "review" // held for a moderator
 )
 
-// What people read unless a setting says otherwise.
+// The default texts for users.
 const (
 	DefaultRefusedText = "This message was not sent."
 	DefaultHeldText    = "This message waits for a moderator."
@@ -57,7 +57,7 @@ var errAway = errors.New("the checker is away")
 // Config configures a [Filter]. Lists is required.
 type Config struct {
 	Lists   Lists
-	Holder  Holder  // nil: what is to be reviewed is refused
+	Holder  Holder  // nil: messages to be reviewed are refused
 	Checker Checker // nil: the word list alone decides
 	Friends Friends // nil: anybody may write to anybody
 
@@ -80,7 +80,7 @@ type Config struct {
 	// Codes that the sender's client gets for a refusal: 120001 to 130000 in
 	// one-to-one chats, 10100 to 10200 in groups; 0 is IM's own 20006 and 10016.
 	C2CCode, GroupCode int
-	// RefusedText, HeldText and FriendsText are what the sender reads; "" is the
+	// RefusedText, HeldText and FriendsText are the texts for the sender; "" is the
 	// default.
 	RefusedText, HeldText, FriendsText string
 
@@ -119,9 +119,9 @@ func New(c Config) *Filter {
 	return f
 }
 
-// Register adds the filter's rules. A message that the words rule cannot judge in
-// time is refused: the checker's own policy holds within [CheckerBudget], so that
-// what is then left undone is the word list's verdict or a review.
+// Register adds the filter's rules. A message that the words rule cannot judge in time
+// is refused: the checker's own policy applies within [CheckerBudget], so only the
+// word list or a review can be late.
 func (f *Filter) Register(m *callback.Mux) {
 	if f.friends != nil {
 		policy := callback.FailOpen
@@ -187,8 +187,8 @@ func verdict[V messageVerdict[V]](v V, d decision, code int) V {
 	return v
 }
 
-// Passage is a text that is no message of a client: what a robot is about to say,
-// or what somebody asked it.
+// Passage is a text that is no message of a client, such as a robot's answer or a
+// prompt.
 type Passage struct {
 	From, To  string // UserIDs; To in a one-to-one chat
 	GroupID   string
@@ -197,9 +197,9 @@ type Passage struct {
 	Text      string
 }
 
-// Passage judges a text as a message is judged, with its words masked where the
-// rule set says so. What a message would wait for a moderator for is refused, and
-// nobody gets a strike. ok is false for what may not be shown.
+// Passage judges a text like a message, and masks words where the rule set says so. A
+// text that would be held for review as a message is refused, and nobody gets a
+// strike. ok is false for a text that may not be shown.
 func (f *Filter) Passage(ctx context.Context, p Passage) (text string, ok bool) {
 	j := newJudgement(ctx, f.c.Lists.For(ctx, p.GroupID), message{Held: Held{
 		From: p.From, To: p.To, GroupID: p.GroupID, GroupType: p.GroupType, TopicID: p.TopicID, MsgBody: im.Text(p.Text),

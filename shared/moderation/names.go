@@ -11,8 +11,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 )
 
-// Profiles is what is needed of IM to mask the names of groups and people;
-// *im.Client has it.
+// Profiles is the part of IM's REST API that reads and masks the names of groups and
+// users; [*im.Client] implements it.
 type Profiles interface {
 	GroupInfos(ctx context.Context, groupIDs []string, dataKeys ...string) ([]im.GroupInfo, error)
 	ModifyGroup(ctx context.Context, groupID string, g im.GroupChange) error
@@ -21,9 +21,9 @@ type Profiles interface {
 }
 
 // Names masks listed words in the names, introductions and notices of groups and in
-// the nicknames and signatures of users. IM has no before-callback for such
-// changes, so Names corrects them afterwards. Each correction reads the current
-// value and masks that: a late or repeated callback overwrites nothing newer.
+// the nicknames and signatures of users. IM has no before-callback for such changes,
+// so Names corrects them afterwards. Each correction reads the current value and masks
+// it, so a late or repeated callback overwrites no newer value.
 type Names struct {
 	lists Lists
 	im    Profiles

@@ -1,10 +1,10 @@
-// Package moderation decides what may be said. Its Filter gives a verdict on
-// every message before it is delivered, by a word list first and a checker
-// elsewhere second, and looks after the names of groups and people.
+// Package moderation judges messages. Its [Filter] gives a verdict on every message
+// before delivery, first by a word list, then by an external checker, and [Names]
+// masks the names of groups and users.
 //
-// What the rule needs of others stands here: which list is in force (package
-// lists), where messages wait for a person (package review), who else has an
-// opinion (package tms), and whether two people are friends.
+// This file has the rule's ports: the list in force (package lists), the queue of
+// messages for review (package review), an external checker (package tms), and IM's
+// friend check.
 package moderation
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 )
 
-// Lists says which word list judges a conversation.
+// Lists returns the word list that judges a conversation.
 type Lists interface {
 	// For returns the list for a group, or for a one-to-one message where
 	// groupID is "". It is never nil, does not fail, and answers from memory or
@@ -30,15 +30,15 @@ type fixed struct{ list *wordlist.List }
 
 func (f fixed) For(context.Context, string) *wordlist.List { return f.list }
 
-// Holder keeps messages that wait for a person.
+// Holder keeps messages for review.
 type Holder interface {
 	// Hold keeps a message for a moderator. Holding the same ID twice is a no-op.
-	// Anybody who saw a callback's URL can replay it for a minute with another
-	// body, so nothing but a moderator's decision may follow from a held message.
+	// Anybody who saw a callback's URL can replay it for a minute with another body,
+	// so a held message must have no effect but a moderator's decision.
 	Hold(ctx context.Context, h Held) error
 }
 
-// Held is a message that waits for a person.
+// Held is a message held for review.
 type Held struct {
 	ID string // of this message alone, 32 hexadecimal digits
 	At time.Time
@@ -57,15 +57,15 @@ type Held struct {
 	Reasons []Reason
 }
 
-// Reason is why a message is judged as it is.
+// Reason is a reason for a verdict.
 type Reason struct {
 	Category string `json:"category"` // of the rule, or the checker's label
 	Severity int    `json:"severity"` // 1 to 5; of a checker's opinion 0
 	Rule     string `json:"rule"`     // the word as the rule set has it; "" for a checker's opinion
 }
 
-// Explanation tells the callbacks' observer why the filter decided. It holds words
-// of the rule set and nothing that was written.
+// Explanation tells the callbacks' observer the reasons for a verdict. It has words of
+// the rule set and no text of the message.
 type Explanation struct {
 	Action  wordlist.Action `json:"action"` // of the severest rule, in the message's scope
 	Reasons []Reason        `json:"reasons"`
@@ -77,13 +77,13 @@ type Opinion int
 
 // The opinions.
 const (
-	NoOpinion Opinion = iota // it does not know, or not yet
-	Pass                     // nothing against it
+	NoOpinion Opinion = iota // the checker cannot judge, or not yet
+	Pass                     // no objection
 	Suspect                  // a person should look
-	Block                    // it may not be shown
+	Block                    // the text may not be shown
 )
 
-// Checker judges texts elsewhere.
+// Checker is an external service that judges texts.
 type Checker interface {
 	// Check returns an opinion on a text and a label for the reason. It returns
 	// NoOpinion for a text it cannot judge, such as one in an unknown language. It
@@ -91,7 +91,7 @@ type Checker interface {
 	Check(ctx context.Context, t Text) (o Opinion, label string, err error)
 }
 
-// Text is what a checker is asked about.
+// Text is a text for a checker.
 type Text struct {
 	ID      string // of the message, 32 hexadecimal digits
 	From    string // UserID
@@ -102,8 +102,8 @@ type Text struct {
 // Striker gives senders of refused messages strikes without a moderator.
 type Striker interface {
 	// Strike records an offence, deduplicated by its MessageID. Anybody who saw a
-	// callback's URL can replay it for a minute with another body; therefore an
-	// operator switches strikes on by a setting, and a moderator can forgive them.
+	// callback's URL can replay it for a minute with another body; therefore these
+	// strikes are off by default, and a moderator can forgive them.
 	Strike(ctx context.Context, o Offence) error
 }
 
@@ -115,7 +115,7 @@ type Offence struct {
 	Category  string // of that rule
 }
 
-// Friends knows who is whose friend.
+// Friends returns whether two users are friends.
 type Friends interface {
 	// AreFriends reports whether each of two users has the other as a friend.
 	AreFriends(ctx context.Context, a, b string) (bool, error)

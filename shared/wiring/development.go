@@ -8,7 +8,7 @@ const (
 	DevelopmentKey    = "dev-api-key"
 	// DevelopmentKeyHash is DevelopmentKey as API_KEYS holds it.
 	DevelopmentKeyHash = "6e1e4e1b8f8b36d08901cdb51b97841dfe20f5efd2fd2fd00768971408c46274"
-	// What scripts/dev's fake Zendesk knows its OAuth client by, and its secrets.
+	// The id and the secrets of scripts/dev's OAuth client at its fake Zendesk.
 	DevelopmentDeskClient = "dev-client"
 	DevelopmentDeskSecret = "dev-client-secret"
 	DevelopmentHookSecret = "dev-webhook-secret"

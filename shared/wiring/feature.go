@@ -1,8 +1,8 @@
 // Package wiring makes programs of features and settings.
 //
 // A feature is one scenario of the product: chat moderation, team matching, the
-// support desk. It describes itself once, as a [Feature] in a package below this
-// one: what it needs, which settings it reads, and what it registers with the
+// support desk. A feature describes itself once, as a [Feature] in a package below
+// this one: its needs, the settings that it reads, and its registrations with the
 // [House] of the program that opens it. The lists in package features have all
 // features; each function's main picks a [Program]:
 //
@@ -23,16 +23,17 @@ type Feature struct {
 	// Function is the function that has this feature alone, as under functions/.
 	Function string
 
-	// Callbacks says that its rules hear IM's callbacks. CallbacksOptional says that
-	// its own function also does without them, and so without CALLBACK_TOKEN.
+	// Callbacks says that the feature has rules for IM's callbacks. CallbacksOptional
+	// says that the feature's own function also works without callbacks, and so
+	// without CALLBACK_TOKEN.
 	Callbacks, CallbacksOptional bool
-	// Store and Queue say whether its own function can do without STATE_URL and
-	// QUEUE_URL. A feature with a queue also has job handlers.
+	// Store and Queue say whether the feature's own function works without STATE_URL
+	// and QUEUE_URL. A feature with a queue also has job handlers.
 	Store, Queue Need
-	// Jobs says that it has job handlers although its own function has no queue:
-	// what that function leaves undone, the clock has a worker finish.
+	// Jobs says that the feature has job handlers although its own function has no
+	// queue: the clock enqueues the work that the function leaves undone.
 	Jobs bool
-	// Callers says who calls the routes of its own function.
+	// Callers says who calls the routes of the feature's own function.
 	Callers Callers
 
 	// Read reads the feature's settings and reports their faults. Its result opens
@@ -41,12 +42,12 @@ type Feature struct {
 	Read func(s *Settings) Open
 }
 
-// Open makes a feature's rules and registers them with the house. It must not
-// call other services beyond what the feature cannot start without, since it
-// runs while the first request waits.
+// Open makes a feature's rules and registers them with the house. Open must not call
+// other services, unless the feature cannot start without the call, since the first
+// request waits for Open.
 type Open func(ctx context.Context, h *House) error
 
-// Need says whether a program can do without something.
+// Need says whether a program works without a setting.
 type Need int
 
 // The needs.

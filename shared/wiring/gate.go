@@ -18,7 +18,7 @@ type Callers int
 const (
 	Nobody  Callers = iota // the feature has no route that asks who is calling
 	Servers                // programs with an API key
-	Users                  // those and end users with a UserSig
+	Users                  // programs with an API key, and end users with a UserSig
 )
 
 // readGate reads who may call the routes of a program. What it returns makes the
@@ -85,8 +85,8 @@ func readKeys(set *config.Reader) api.Keys {
 	return keys
 }
 
-// Mode reads USERSIG_MODE, which says who can get a UserSig and so whether one
-// proves anything.
+// Mode reads USERSIG_MODE, which says who can get a UserSig, and so whether a UserSig
+// proves who calls.
 func (s *Settings) Mode() credential.Mode { return mode(s.Reader) }
 
 func mode(set *config.Reader) credential.Mode {

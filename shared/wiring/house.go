@@ -13,19 +13,20 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// House is the program that a feature moves into: what is opened, and where the
-// feature registers what it has. Job handlers are registered with Jobs itself.
+// House is the program that opens a feature: its store, queue and gate, and the
+// methods by which the feature registers callbacks and routes. Job handlers are
+// registered with Jobs itself.
 type House struct {
 	// Store is nil where the program has no STATE_URL.
 	Store kv.Store
 	// Jobs is nil where the program has no QUEUE_URL.
 	Jobs *queue.Ledger
-	// Gate proves who is calling, on all routes of the program. It lets nobody in
-	// where the program serves no routes.
+	// Gate proves who is calling, on all routes of the program. In a program without
+	// routes Gate refuses every caller.
 	Gate *api.Gate
 
 	// Tickets is the support desk, for features that hand conversations over; nil
-	// where the program has none. It is there once all features are open.
+	// where the program has none. It is set once all features are open.
 	Tickets Tickets
 
 	outbox  *outbox.Outbox // one a program: it has the jobs that send
@@ -34,7 +35,7 @@ type House struct {
 	routes  []func(*http.ServeMux, *api.Gate)
 }
 
-// Tickets is a support desk, as far as others than its own feature need it.
+// Tickets is the part of the support desk that other features use.
 type Tickets interface {
 	// OpenFor opens a ticket for a user, once for each key.
 	OpenFor(ctx context.Context, key, userID, subject, text string) (ticketID, groupID string, err error)
@@ -73,7 +74,7 @@ func (h *House) Callbacks(register func(*callback.Mux)) {
 	h.parts = append(h.parts, part{h.feature.Function, register})
 }
 
-// Routes registers HTTP routes. It hands Gate to add.
+// Routes registers HTTP routes: it calls add with the program's mux and Gate.
 func (h *House) Routes(add func(mux *http.ServeMux, gate *api.Gate)) {
 	h.routes = append(h.routes, add)
 }

@@ -19,12 +19,13 @@ import (
 	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
-// Timetable is what a program does every minute, with the store and the queue
-// alone; jobs is nil without a queue.
+// Timetable returns a program's tasks of every minute, which need only the store and
+// the queue; jobs is nil without a queue.
 type Timetable func(store kv.Store, jobs *queue.Ledger) schedule.Table
 
-// Program is a deployable: features, and what the program does of what they
-// register. What a program does not do is nil, so that the linker leaves it out.
+// Program is a deployable: features, and which of their registrations the program
+// serves. A part that a program does not serve is nil, so that the linker leaves it
+// out.
 type Program struct {
 	features     []Feature
 	engines      Engines
@@ -62,8 +63,8 @@ type watchers struct {
 // watch keeps note of what arrives.
 func watch(store kv.Store) callback.Watcher { return doctor.NewNotes(store, nil) }
 
-// Alone is the own function of a feature that hears callbacks: it answers them,
-// and has the feature's routes.
+// Alone is the own function of a feature with callbacks: it answers the feature's
+// callbacks and serves its routes.
 func Alone(f Feature, e Engines) Program {
 	p := Routes(f, e)
 	p.answers, p.door = true, readDoor
@@ -73,7 +74,7 @@ func Alone(f Feature, e Engines) Program {
 	return p
 }
 
-// Routes is the own function of a feature that hears no callbacks.
+// Routes is the own function of a feature without callbacks.
 func Routes(f Feature, e Engines) Program {
 	return Program{
 		features: []Feature{f}, engines: e, store: f.Store, queue: f.Queue, callers: f.Callers, gate: readGate,
@@ -81,15 +82,14 @@ func Routes(f Feature, e Engines) Program {
 	}
 }
 
-// Router is IM's one callback URL: the callbacks of the features that hear some,
-// answered here or passed to the features' own functions.
+// Router is IM's one callback URL: it answers the callbacks of all features, or
+// forwards them to the features' own functions.
 func Router(hearing []Feature, e Engines) Program {
 	return Program{features: hearing, engines: e, store: Required, queue: Optional, answers: true, forwards: true, door: readDoor, watch: watch}
 }
 
-// Worker carries out the jobs of the features that have some. Whoever hears
-// callbacks has: those whose rule failed. records is where features keep records of a
-// user.
+// Worker carries out the jobs of all features, and retries callbacks whose rule
+// failed. records are the places of users' records.
 func Worker(working []Feature, records []userdata.Source, e Engines) Program {
 	return Program{
 		features: working, engines: e, store: Required, queue: Required, callers: Servers, gate: readGate,
@@ -97,7 +97,7 @@ func Worker(working []Feature, records []userdata.Source, e Engines) Program {
 	}
 }
 
-// Clock does what is due every minute.
+// Clock runs the tasks of every minute.
 func Clock(minute Timetable, e Engines) Program {
 	return Program{engines: e, store: Required, queue: Required, minute: minute}
 }
@@ -109,8 +109,8 @@ func userRoutes(records []userdata.Source) func(*http.ServeMux, *api.Gate, kv.St
 	}
 }
 
-// Bundle is everything behind one URL. records is where features keep records of a
-// user. observe sees every callback; nil: nobody does.
+// Bundle is all features behind one URL. records are the places of users' records.
+// observe gets every callback; it may be nil.
 func Bundle(all []Feature, records []userdata.Source, minute Timetable, e Engines, observe func(callback.Exchange)) Program {
 	return Program{
 		features: all, engines: e, store: Required, queue: Optional, callers: Users, gate: readGate,
@@ -119,9 +119,8 @@ func Bundle(all []Feature, records []userdata.Source, minute Timetable, e Engine
 	}
 }
 
-// Build reads the settings and opens what they name. After an error, nothing is
-// open: a platform that builds the program anew with the next request finds
-// everything as it was.
+// Build reads the settings and opens store, queue and features. After an error nothing
+// stays open, so that a platform may call Build again with the next request.
 func (p Program) Build(ctx context.Context, set *config.Reader) (app *faas.App, err error) {
 	changed, err := secrets.Load(ctx, set)
 	if err != nil {

@@ -18,8 +18,8 @@ const (
 	groupStorage   = "storage"   // store and queue
 )
 
-// Settings is what a feature reads its settings from: those of its own with the
-// methods of the Reader, and those that features share with the methods here.
+// Settings reads a feature's settings: the feature's own settings with the methods of
+// the Reader, and settings that features share with the methods of this type.
 type Settings struct {
 	*config.Reader
 	// Alone says that the program is the feature's own function. The settings
@@ -31,8 +31,9 @@ type Settings struct {
 	// the settings that switch them on: the program needs to know which callbacks
 	// they want, and never runs them.
 	Forwarded bool
-	// Routed says that the program serves the feature's routes. Elsewhere a feature
-	// that has job handlers but no callbacks needs only what they need.
+	// Routed says that the program serves the feature's routes. In other programs a
+	// feature that has job handlers but no callbacks needs only the settings of those
+	// handlers.
 	Routed bool
 
 	client *im.Client // one a program: instances share IM's rate limits
@@ -87,8 +88,8 @@ func (s *Settings) Agents() []string {
 	})
 }
 
-// Derived returns a key of 32 bytes for one purpose of ours, derived from SECRET.
-// It changes when SECRET does, and is not secret after a fault.
+// Derived returns a key of 32 bytes for one purpose of ours, derived from SECRET. The
+// key changes when SECRET changes, and is not secret after a fault of a setting.
 func (s *Settings) Derived(purpose string) []byte {
 	key, err := hkdf.Key(sha256.New, []byte(secret(s.Reader)), nil, "backchannel "+purpose, 32)
 	if err != nil {

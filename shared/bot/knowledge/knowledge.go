@@ -53,9 +53,6 @@ type posting struct{ passage, count int }
 // Version identifies the compiled folder: the same files have the same version.
 func (b *Base) Version() string { return b.version }
 
-// Passages returns the number of passages.
-func (b *Base) Passages() int { return len(b.passages) }
-
 // Hit is a passage that was found.
 type Hit struct {
 	Passage

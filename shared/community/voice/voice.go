@@ -316,7 +316,7 @@ func (v *Voice) ChannelGone(ctx context.Context, c community.Community, ch commu
 	if ch.Kind == community.Private {
 		return nil
 	}
-	if err := v.conf.Communities.Unbind(ctx, Room(c, ch)); err != nil {
+	if err := v.conf.Communities.Unbind(ctx, roomOf(c, ch)); err != nil {
 		return err
 	}
 	return v.clear(ctx, c, ch.Short())
@@ -347,8 +347,8 @@ func (v *Voice) clear(ctx context.Context, c community.Community, short string) 
 	}
 }
 
-// Room returns the name of a voice channel's room in TRTC (strRoomId).
-func Room(c community.Community, ch community.Channel) string {
+// roomOf returns the name of a voice channel's room in TRTC (strRoomId).
+func roomOf(c community.Community, ch community.Channel) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %q", c.CommunityID, c.Generation, ch.Short()))
 	return community.VoicePrefix + hex.EncodeToString(sum[:12])
 }
@@ -519,7 +519,7 @@ func (v *Voice) Media(ctx context.Context, caller api.Caller, communityID, chann
 	if err != nil {
 		return Access{}, err
 	}
-	a := Access{RoomID: Room(c, ch), ExpiresAt: v.now().Add(v.conf.TTL).UTC().Truncate(time.Second)}
+	a := Access{RoomID: roomOf(c, ch), ExpiresAt: v.now().Add(v.conf.TTL).UTC().Truncate(time.Second)}
 	if err := v.conf.Communities.Bind(ctx, community.Binding{GroupID: a.RoomID, CommunityID: c.CommunityID, Generation: c.Generation, ChannelID: ch.ChannelID}); err != nil {
 		return Access{}, community.Public(err)
 	}

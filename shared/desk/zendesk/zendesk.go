@@ -30,9 +30,6 @@ const GroupPrefix = "ZENDESK#"
 // Tag is the tag of all our tickets, for triggers and views.
 const Tag = "im_chat"
 
-// NoMoreAPITokens is when Zendesk stops taking API tokens.
-var NoMoreAPITokens = time.Date(2027, 4, 30, 0, 0, 0, 0, time.UTC)
-
 // Config makes a Desk. Either ClientID and ClientSecret are set, or Email and
 // APIToken.
 type Config struct {
@@ -40,7 +37,7 @@ type Config struct {
 	ClientID     string // of a confidential OAuth client
 	ClientSecret string
 	Email        string // of an agent
-	APIToken     string // until NoMoreAPITokens
+	APIToken     string // Zendesk accepts none after 2027-04-30
 	// GroupField is the id of the custom ticket field, of type text, that is
 	// told the group.
 	GroupField int64
@@ -335,14 +332,14 @@ func (d *Desk) AddFile(ctx context.Context, _ string, f desk.File) (string, erro
 // noteTries is how often a note is tried that others' changes come in between of.
 const noteTries = 5
 
-// NoteTag is the tag of a ticket with the note of a key.
-func NoteTag(key string) string { return "im_" + strings.ReplaceAll(key, "-", "_") }
+// noteTag is the tag of a ticket with the note of a key.
+func noteTag(key string) string { return "im_" + strings.ReplaceAll(key, "-", "_") }
 
 // mergedTag is what Zendesk tags a ticket with that it merges into another.
 const mergedTag = "closed_by_merge"
 
-// RatingTag is the tag of a ticket that its requester rated so.
-func RatingTag(rating int) string { return fmt.Sprintf("im_rating_%d", rating) }
+// ratingTag is the tag of a ticket that its requester rated so.
+func ratingTag(rating int) string { return fmt.Sprintf("im_rating_%d", rating) }
 
 // AddNote implements [desk.Desk]: an internal comment. One update adds the comment and
 // a tag that records it, and Zendesk refuses the update if the ticket was changed
@@ -359,7 +356,7 @@ func (d *Desk) AddNote(ctx context.Context, id string, n desk.Note) error {
 	}
 	in := map[string]any{"comment": comment{n.Text, false, n.Files}}
 	if n.Rating > 0 {
-		in["additional_tags"] = []string{RatingTag(n.Rating)}
+		in["additional_tags"] = []string{ratingTag(n.Rating)}
 	}
 	call := desk.Call{Op: "add a note", Method: http.MethodPut, URL: d.ticketURL(id)}
 	merged := false
@@ -376,13 +373,13 @@ func (d *Desk) AddNote(ctx context.Context, id string, n desk.Note) error {
 				return err
 			}
 			merged = slices.Contains(out.Ticket.Tags, mergedTag)
-			tag := NoteTag(n.Key)
+			tag := noteTag(n.Key)
 			if slices.Contains(out.Ticket.Tags, tag) {
 				return nil
 			}
 			tags := []string{tag}
 			if n.Rating > 0 {
-				tags = append(tags, RatingTag(n.Rating))
+				tags = append(tags, ratingTag(n.Rating))
 			}
 			in["additional_tags"], in["safe_update"], in["updated_stamp"] = tags, true, out.Ticket.UpdatedAt
 		}

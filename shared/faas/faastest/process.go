@@ -66,9 +66,6 @@ func create(t testing.TB, path string) *os.File {
 	return f
 }
 
-// Pid is the process id.
-func (p *Process) Pid() int { return p.cmd.Process.Pid }
-
 // Stdout returns what the process has written to stdout so far.
 func (p *Process) Stdout() string { return content(p.stdout) }
 

@@ -17,12 +17,11 @@
 // The event's type decides which callback a rule gets and what it may answer;
 // the wrong kind does not compile.
 //
-// What IM promises is little: it waits two seconds; before-callbacks are asked
-// once and pass if no answer comes in time; after-callbacks may come twice,
-// late, out of order or never, and are not repeated by default. So a
-// before-rule changes nothing, an after-rule knows a repeated event by its own
-// identity (named at each type), and what fails here is kept for later through
-// [Config].Defer.
+// What IM promises is little: it waits two seconds; before-callbacks come once, and
+// the operation is allowed if no answer comes in time; after-callbacks may come twice,
+// late, out of order or never, and are not retried by default. So a before-rule
+// changes nothing, an after-rule deduplicates events by their own identity (named at
+// each type), and a failed after-rule is retried through [Config].Defer.
 //
 // Events are lossless: fields and message elements that this package does not
 // know survive [Decode] and [Encode]. To try an endpoint, make signed requests

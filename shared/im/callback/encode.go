@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 )
 
-// Encode writes an event. What was received and has not been changed since
-// comes out as it came in, at every level, with the fields nobody here knows;
-// what was changed replaces what it was, and what was added follows at the end.
+// Encode writes an event. Received parts that have not changed are written as they
+// were received, at every level, with unknown fields; changed fields are replaced, and
+// added fields follow at the end.
 func Encode(e Event) ([]byte, error) {
 	is, err := marshal(e)
 	raw := e.base().raw

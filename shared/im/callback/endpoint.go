@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// DefaultDeadline is how long an answer may take. IM waits 2 s (1047/34354);
-	// the rest is for the way there and back.
+	// DefaultDeadline is how long an answer may take. IM waits 2 s (1047/34354); the
+	// rest is for the network.
 	DefaultDeadline = 1500 * time.Millisecond
 	// MaxBody bounds a body, in bytes. A message has 12 KB at most; a list of
 	// members or pushes is far below this.
@@ -38,27 +38,27 @@ type Config struct {
 	// Observe, if set, sees every callback that was authenticated and
 	// understood, texts included. It must not block.
 	Observe func(Exchange)
-	// Watch, if set, keeps note of what arrives, for an operator who looks for what
-	// is wired wrong.
+	// Watch, if set, records arriving callbacks, for an operator who checks the
+	// configuration.
 	Watch Watcher
 
 	Deadline time.Duration    // 0: DefaultDeadline
-	Now      func() time.Time // nil: time.Now. Signatures are judged by it
+	Now      func() time.Time // nil: time.Now; it also decides whether a signature has expired
 	Log      *slog.Logger     // nil: slog.Default
 }
 
-// Watcher keeps note of callbacks. Its methods run before the answer is sent, each
-// within a context of a fifth of a second at most, and must change nothing that
-// rules depend on.
+// Watcher records callbacks. Its methods run before the answer is sent, each within a
+// context of a fifth of a second at most, and must change nothing that rules depend
+// on.
 type Watcher interface {
 	// Arrived: a callback of a known command was authenticated and understood.
 	Arrived(ctx context.Context, q Query)
-	// Refused: a request that named a known command was not believed to come from IM,
-	// or named none ([ErrNoCommand]). peek reads its body, nil where that is over
-	// 4 KiB or of unknown length. Anybody may have written query and body.
+	// Refused: a request that named a known command failed authentication, or named
+	// none ([ErrNoCommand]). peek reads its body, nil where that is over 4 KiB or of
+	// unknown length. Anybody may have written query and body.
 	Refused(ctx context.Context, q Query, reason *Reason, peek func() []byte)
-	// Probe reports whether a one-to-one message is the watcher's own test of the
-	// wiring. No rule then hears of it.
+	// Probe reports whether a one-to-one message is the watcher's own test message. No
+	// rule gets such a message.
 	Probe(ctx context.Context, e *C2CAfterSendMsg) bool
 }
 
@@ -81,13 +81,12 @@ type Exchange struct {
 // Endpoint answers IM's callbacks. It is an http.Handler for the routes
 // POST /im and POST /im/{secret}.
 //
-// A request passes, in this order: method and length of the query; path secret
-// and signature, which need the query alone; the body, bounded and read as it
-// arrives; decoding; the rules. [Reason] lists what stops a request on the way.
-// The token covers neither the body nor the rest of the query, so anybody who
-// has seen a URL can send other contents within the signature's window:
-// before-rules change nothing, and after-rules know a repeated event by its own
-// identity.
+// A request passes, in this order: method and length of the query; path secret and
+// signature, which need the query alone; the body, bounded and read as it arrives;
+// decoding; the rules. [Reason] lists what stops a request on the way. The token
+// covers neither the body nor the rest of the query, so anybody who has seen a URL can
+// send other contents within the signature's window: before-rules change nothing, and
+// after-rules deduplicate events by their own identity.
 //
 // Files: authenticate.go says who may call, transport.go reads requests and
 // writes answers, dispatch.go hands events to rules.
@@ -133,5 +132,5 @@ func NewEndpoint(c Config) (*Endpoint, error) {
 	return ep, nil
 }
 
-// Stats returns what the Endpoint has seen so far.
+// Stats returns the Endpoint's counts so far.
 func (ep *Endpoint) Stats() Stats { return ep.tally.read() }

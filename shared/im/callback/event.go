@@ -28,8 +28,8 @@ type Base struct {
 	unread []string // names of our fields whose values could not be read
 }
 
-// Query holds the fields of a callback's query, once it is authenticated.
-// Neither the signature nor anything else covers ClientIP and OptPlatform.
+// Query holds the fields of a callback's query, once it is authenticated. ClientIP and
+// OptPlatform are not authenticated.
 type Query struct {
 	SDKAppID    uint32
 	Command     string
@@ -40,7 +40,7 @@ type Query struct {
 }
 
 // ByREST reports whether the app's own server caused the callback through the REST
-// API, and no client. Like OptPlatform it is covered by no signature.
+// API, and no client. Like OptPlatform this is not authenticated.
 func (q Query) ByREST() bool { return strings.EqualFold(q.OptPlatform, "RESTAPI") }
 
 // parseQuery reads a callback's query. Its error is ErrBadQuery: the query cannot

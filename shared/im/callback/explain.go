@@ -14,9 +14,9 @@ type explanation struct {
 
 type explanationKey struct{}
 
-// Explain tells [Config.Observe] why the calling before-rule decides as it does:
-// why becomes [Exchange.Why], and the latest explanation of a callback wins. It
-// must not be changed afterwards. Without an observer, Explain does nothing.
+// Explain passes the reasons of the calling before-rule to [Config.Observe]: why
+// becomes [Exchange.Why], and the latest explanation of a callback wins. why must not
+// be changed afterwards. Without an observer, Explain does nothing.
 func Explain(ctx context.Context, why any) {
 	e, ok := ctx.Value(explanationKey{}).(*explanation)
 	if !ok {

@@ -29,16 +29,15 @@ const (
 	phaseAfter   phase = "after"
 )
 
-// Forward passes callbacks to a function deployed on its own, at the URL of its
-// own callback route. register is what that function would have registered
-// here: it tells which callbacks it wants, of which kind, and about what
-// ([AfterAbout]). Before-callbacks go out in their turn, with the time that
-// remains, and the answer counts as
-// the rule's verdict; after-callbacks are a rule called function.
+// Forward passes callbacks to a function deployed on its own, at the URL of its own
+// callback route. register adds the rules of that function: they say which callbacks
+// it wants, of which kind, and about what ([AfterAbout]). Before-callbacks go out in
+// their turn, with the time that remains, and the answer counts as the rule's verdict;
+// after-callbacks are a rule called function.
 //
-// [Mux.Redo] knows the function's own after-rules as well and runs them here, so
-// that one worker does again both what could not be forwarded and what the
-// function itself deferred.
+// [Mux.Redo] also runs the function's own after-rules here, so that one worker retries
+// both callbacks that could not be forwarded and rules that the function itself
+// deferred.
 //
 // A before-callback that cannot be forwarded is answered by the strictest
 // policy among the function's own rules for it. The URL is a trusted setting:

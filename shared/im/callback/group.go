@@ -110,9 +110,9 @@ type GroupAfterMemberExit struct {
 
 func (*GroupAfterMemberExit) happened() {}
 
-// GroupAfterFull tells that a join filled the group, and again of every join
-// that failed because it is full. Group.CallbackAfterGroupFull (1047/34376). It
-// repeats by design: what follows from it happens once per group.
+// GroupAfterFull tells that a join filled the group, and again of every join that
+// failed because it is full. Group.CallbackAfterGroupFull (1047/34376). It repeats by
+// design: a rule must act once per group.
 type GroupAfterFull struct {
 	Base
 	GroupID   string `json:"GroupId"`

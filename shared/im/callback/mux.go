@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Policy says what a before-rule's failure means: an error, a panic, or time
-// that ran out.
+// Policy is the verdict when a before-rule fails: by an error, a panic, or a timeout.
 type Policy int
 
 const (
@@ -75,13 +74,12 @@ func NewMux() *Mux {
 	}
 }
 
-// Before registers a rule that is asked before something happens. Rules are
-// asked in the order of registration and the first refusal wins; a rule sees
-// what earlier ones rewrote. When time has run out, the rules not asked yet
-// have failed too.
+// Before registers a rule that judges an event before it happens. Rules run in the
+// order of registration and the first refusal wins; a rule sees the event as earlier
+// rules rewrote it. When time has run out, the remaining rules have failed, too.
 //
-// A before-rule must change nothing. IM never repeats the question, may ignore
-// a late answer, and anybody who saw a callback's URL could send it again.
+// A before-rule must change nothing. IM never retries a before-callback, may ignore a
+// late answer, and anybody who saw a callback's URL could replay it.
 func Before[E BeforeEvent[V], V Verdict](m *Mux, name string, p Policy, f func(context.Context, E) (V, error)) {
 	command := commandOf[E]()
 	m.before[command] = append(m.before[command], beforeRule{name, p, func(ctx context.Context, e Event) (*outcome, error) {
@@ -93,27 +91,28 @@ func Before[E BeforeEvent[V], V Verdict](m *Mux, name string, p Policy, f func(c
 	}})
 }
 
-// Allowed registers a rule that runs once everything said yes, for what can
-// only be seen before sending, and sees the message as rewritten. It cannot
-// change the verdict, has 300 ms with all others of its kind, and is not
-// repeated: each effect needs a key of its own, and a loss is only counted.
+// Allowed registers a rule that runs after all before-rules have allowed a message,
+// for events that can only be observed before sending. The rule sees the message as
+// rewritten and cannot change the verdict. It has 300 ms together with all other rules
+// of its kind, and is not retried: each effect needs an idempotency key of its own,
+// and a failure is only counted.
 func Allowed[E BeforeEvent[V], V Verdict](m *Mux, name string, f func(context.Context, E) error) {
 	command := commandOf[E]()
 	m.allowed[command] = append(m.allowed[command], rule{name: name, run: func(ctx context.Context, e Event) error { return f(ctx, e.(E)) }})
 }
 
-// After registers a rule that is told after something happened. All rules of a
-// command run, side by side; each knows a repeated event by its own identity,
-// and a rule that fails is tried again later by itself ([Mux.Redo]). One name
-// may stand for several commands, but not twice for one: that panics.
+// After registers a rule for an event that has happened. All rules of a command run
+// concurrently; each deduplicates events by their own identity, and only a rule that
+// fails is retried ([Mux.Redo]). One name may stand for several commands, but not
+// twice for one: that panics.
 func After[E AfterEvent](m *Mux, name string, f func(context.Context, E) error) {
 	registerAfter(m, name, nil, f)
 }
 
-// AfterAbout registers an after-rule that only some events of a command concern, such
-// as the messages of some groups. about is asked first, from what the event says
-// alone; what concerns no rule of a function deployed on its own is not forwarded
-// to it.
+// AfterAbout registers an after-rule for some events of a command only, such as the
+// messages of some groups. about is called first and decides from the event alone; an
+// event that concerns no rule of a function deployed on its own is not forwarded to
+// that function.
 func AfterAbout[E AfterEvent](m *Mux, name string, about func(E) bool, f func(context.Context, E) error) {
 	registerAfter(m, name, func(e Event) bool { return about(e.(E)) }, f)
 }
@@ -142,24 +141,24 @@ func (m *Mux) addAfter(command string, r rule, redo func(context.Context, Deferr
 	m.after[command] = append(m.after[command], r)
 }
 
-// Deferred is an after-callback that one rule failed on, as a job carries it.
-// It encodes to JSON. It holds texts and a signature: it belongs into no log.
+// Deferred is an after-callback that one rule failed on, as a job carries it. It
+// encodes to JSON. It holds texts and a signature, so it must not be logged.
 type Deferred struct {
 	Rule    string `json:"rule"`
 	Command string `json:"command"`
 	Query   string `json:"query"` // as received
-	// Body is as received, byte for byte, since some events are known by its
-	// hash alone.
+	// Body is as received, byte for byte, since some events are deduplicated by its
+	// hash.
 	Body []byte `json:"body"`
 }
 
-// ErrNoRule: the rule or the command that a job names does not exist, or no
-// longer. Trying again does not help.
+// ErrNoRule: the rule or the command that a job names does not exist, or no longer. A
+// retry fails, too.
 var ErrNoRule = errors.New("callback: no such rule")
 
-// Redo runs one after-rule again, with the callback it failed on. A callback
-// that goes to another deployment is signed anew, since its own signature may
-// have become too old. The error is the rule's, [ErrNoRule], or a [Reason].
+// Redo retries one after-rule, with the callback on which it failed. A callback that
+// goes to another deployment is signed anew, since its own signature may have become
+// too old. The error is the rule's, [ErrNoRule], or a [Reason].
 func (m *Mux) Redo(ctx context.Context, d Deferred) error {
 	redo := m.redo[ruleKey{d.Rule, d.Command}]
 	if redo == nil {

@@ -2,13 +2,13 @@ package callback
 
 import "net/http"
 
-// Reason is why a request reached no rule; each is an error of its own, found
-// with errors.Is. The log gets the code and the words. The sender of a request
-// that is not believed learns nothing but that.
+// Reason is why a request reached no rule; each is an error of its own, found with
+// errors.Is. The log gets the code and the words. The sender of an unauthenticated
+// request learns only that it is refused.
 type Reason struct {
 	// Code is the reason's name in logs and [Stats].
 	Code string
-	// Status is that of the HTTP answer.
+	// Status is the HTTP status of the answer.
 	Status int
 	words  string
 }
@@ -24,7 +24,7 @@ func (r *Reason) public() string {
 	return r.words
 }
 
-// What the request must be before anybody asks who sent it.
+// Reasons before authentication.
 var (
 	ErrMethod     = &Reason{"method", http.StatusMethodNotAllowed, "callbacks are POST requests"}
 	ErrLongQuery  = &Reason{"long_query", http.StatusRequestURITooLong, "the query is over 8 KiB"}
@@ -37,7 +37,7 @@ var (
 	errUnexpected = &Reason{"unexpected", http.StatusInternalServerError, "the callback could not be handled"}
 )
 
-// Why a request is not believed to come from IM.
+// Reasons of failed authentication.
 var (
 	ErrPathSecret   = &Reason{"path_secret", http.StatusForbidden, "wrong or missing path secret"}
 	ErrOtherApp     = &Reason{"other_app", http.StatusForbidden, "SdkAppid is not this app's"}
@@ -48,11 +48,11 @@ var (
 	ErrFuture       = &Reason{"future", http.StatusForbidden, "RequestTime is in the future; is the clock right?"}
 )
 
-// ErrNoCommand is told to a [Watcher] alone: the request is answered as the console's
+// ErrNoCommand is passed to a [Watcher] only: the request is answered as the console's
 // "verify URL" is.
 var ErrNoCommand = &Reason{"no_command", http.StatusOK, "the query names no command"}
 
-// Why an authenticated callback is not understood.
+// Reasons why an authenticated callback cannot be read.
 var (
 	ErrNotObject     = &Reason{"not_object", http.StatusBadRequest, "the body is not a JSON object"}
 	ErrRepeatedField = &Reason{"repeated_field", http.StatusBadRequest, "a field of the body occurs twice"}

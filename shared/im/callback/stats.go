@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Stats is what an [Endpoint] has seen since it was made.
+// Stats are the counts of an [Endpoint] since it was made.
 type Stats struct {
 	Refused  map[string]int64     // requests that reached no rule, by [Reason].Code
 	Unread   map[string]int64     // before-callbacks judged without a field that could not be read, by the field's name

@@ -57,8 +57,8 @@ type C2CVerdict struct{ o outcome }
 // GroupVerdict answers Group.CallbackBeforeSendMsg.
 type GroupVerdict struct{ o outcome }
 
-// EntryVerdict answers what asks whether something may be made or entered:
-// before a group or topic is created, before a user applies to join.
+// EntryVerdict answers the callbacks before a group or topic is created and before a
+// user applies to join.
 type EntryVerdict struct{ o outcome }
 
 // InviteVerdict answers Group.CallbackBeforeInviteJoinGroup.

@@ -46,10 +46,10 @@ import (
 const (
 	// Window is how long a retry relies on IM's own deduplication.
 	Window = 90 * time.Second
-	// Kept is how long a send is remembered.
+	// Kept is how long the record of a send is kept.
 	Kept = 7 * 24 * time.Hour
 
-	// MaxEvent is the longest name of an event, in bytes.
+	// MaxEvent bounds the name of an event, in bytes.
 	MaxEvent = 400
 
 	slack       = time.Minute // between IM's clock and ours
@@ -289,7 +289,7 @@ func (d send[M, A]) forget(ctx context.Context, rev string) {
 
 const countKey = "count"
 
-// Counts is how many sends ended otherwise than by IM's answer. They are exact.
+// Counts holds the exact numbers of sends that ended otherwise than by IM's answer.
 type Counts struct {
 	Found   int64 // the answer was lost; the history had the message
 	Unknown int64 // ended with ErrUnknown

@@ -8,7 +8,7 @@ import (
 	"github.com/tencentyun/tls-sig-api-v2-golang/tencentyun"
 )
 
-// Privilege says what a user may do in a TRTC room (trtc.io 35157).
+// Privilege is a set of a user's rights in a TRTC room (trtc.io 35157).
 type Privilege uint32
 
 // The privileges, and the usual sums of them.
@@ -38,8 +38,8 @@ var ErrRoom = errors.New("usersig: a room is a number other than 0, or a name of
 // counts from the machine's own clock and lasts for expire, in whole seconds.
 // Errors are ErrUserID, ErrExpire and ErrRoom. It is safe for concurrent use.
 //
-// Tencent's library signs it: a key is issued once for each user who enters a
-// room, which is no hot path.
+// Tencent's library signs the key: issuing one for each user who enters a room is no
+// hot path.
 func (s *Signer) PrivateMapKey(userID string, room uint32, may Privilege, expire time.Duration) (string, error) {
 	if room == 0 {
 		return "", ErrRoom

@@ -31,7 +31,7 @@ import (
 // Limits of what is signed.
 const (
 	MaxUserID = 32                        // bytes (1047/34385)
-	MinExpire = time.Second               // a shorter one would expire on its way
+	MinExpire = time.Second               // a shorter UserSig would expire on its way
 	MaxExpire = 10 * 365 * 24 * time.Hour // the smaller of the two documented bounds
 	MaxKey    = 256                       // bytes; IM's keys have 64
 )

@@ -2,9 +2,9 @@
 // process, a laptop or a single server, and for tests that want the real
 // promises without a server.
 //
-// [Open] takes the file for this process alone. Every write is on disk before
-// it is acknowledged. Writers that come at the same time share one fsync, and a
-// writer that comes alone never waits for company.
+// [Open] takes the file for this process alone. Every write is on disk before it is
+// acknowledged. Concurrent writers share one fsync, and a single writer never waits
+// for others.
 package boltkv
 
 import (
@@ -116,8 +116,8 @@ func open(path string, o Options, phase func(string)) (*Store, error) {
 	return s, nil
 }
 
-// Close waits for the writes under way, then lets go of the file. Calls after
-// it fail with [kv.ErrUnavailable], and a second Close does nothing.
+// Close waits for the writes under way, then releases the file. Calls after it fail
+// with [kv.ErrUnavailable], and a second Close does nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed = true

@@ -127,9 +127,8 @@ func walk(c *bolt.Cursor, partition string, r kv.Range) (first, next func() (k, 
 	return first, next
 }
 
-// Dump writes all that the file holds, forgotten records and indexes included,
-// as lines of JSON in a fixed order. Two stores that dump the same bytes hold
-// the same state.
+// Dump writes the whole content of the file, with deleted records and indexes, as
+// lines of JSON in a fixed order. Two stores with equal dumps hold the same state.
 func (s *Store) Dump(w io.Writer) error {
 	type line struct {
 		Kind     string           `json:"kind"`

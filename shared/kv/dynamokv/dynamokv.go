@@ -28,9 +28,9 @@
 //
 // # What it survives
 //
-// The SDK repeats a request whose answer was lost. A repeated put meets its own
-// op and is found done; a repeated tally finds its event seen. Throttling and
-// conflicts are tried again, with growing pauses, inside the caller's deadline.
+// The SDK repeats a request whose answer was lost. A repeated put meets its own op and
+// is found done; a repeated tally finds its event seen. Throttling and conflicts are
+// retried with backoff, within the caller's deadline.
 package dynamokv
 
 import (
@@ -102,9 +102,9 @@ type Store struct {
 	turns  [64]chan struct{} // by partition: whose Commit is under way in this process
 }
 
-// Open returns a store in an existing table. It sends nothing: a cold start
-// does not wait for a table that the call may not need. A missing table or
-// wrong credentials are found by the first call.
+// Open returns a store in an existing table. Open sends no request: a cold start does
+// not wait for a table that the call may not need. A missing table or wrong
+// credentials are found by the first call.
 func Open(_ context.Context, table string, o Options) (*Store, error) {
 	if o.Region == "" {
 		o.Region = os.Getenv("AWS_REGION")
@@ -277,7 +277,7 @@ func explain(parent context.Context, err error) error {
 	return fmt.Errorf("dynamokv: %s: %w (%v)", hint, kv.ErrUnavailable, err)
 }
 
-// TableInput describes the table, for tests and for whoever makes it by hand.
+// TableInput describes the table, for tests that create it.
 func TableInput(name string) *dynamodb.CreateTableInput {
 	key := func(name string, kind types.KeyType) types.KeySchemaElement {
 		return types.KeySchemaElement{AttributeName: aws.String(name), KeyType: kind}

@@ -54,7 +54,7 @@ type second struct {
 	units float64
 }
 
-// Units is what requests cost.
+// Units are the units that requests cost.
 type Units struct {
 	Write, Read float64
 	Requests    int
@@ -100,8 +100,8 @@ func (p *Proxy) Limit(units float64) {
 	p.limit = units
 }
 
-// Units returns what was spent since the last call. Counting begins with the
-// first one, since it doubles the emulator's work.
+// Units returns the units spent since the last call. Counting begins with the first
+// call, since it doubles the emulator's work.
 func (p *Proxy) Units() Units {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,16 +1,15 @@
-// Package enginetest runs a suite on every engine of [kv.Store]: on bolt, on a
-// real Redis, and on DynamoDB's emulator. It is for what stands on the port and
-// must work alike on all of them.
+// Package enginetest runs a suite on every engine of [kv.Store]: on bolt, on a real
+// Redis, and on DynamoDB's emulator. It is for packages that use the port and must
+// work alike on all engines.
 //
 //	func TestContract(t *testing.T) {
 //		enginetest.Run(t, []enginetest.Test{{Name: "Order", Run: testOrder}, ...})
 //	}
 //
-// Package kvtest proves that the engines are equal. So a suite runs whole on bolt,
-// and on each other engine its first test that is not Long runs, which shows that
-// the two fit together; put one first that goes the whole way. After
-// ./scripts/test.sh -full ([Full]) every test runs on every engine. With -short
-// there is bolt alone.
+// Package kvtest proves that the engines are equal. So a suite runs whole on bolt, and
+// on each other engine its first test that is not Long runs, which shows that the two
+// fit together; put a test first that uses the whole package. After ./scripts/test.sh
+// -full ([Full]) every test runs on every engine. With -short there is bolt alone.
 package enginetest
 
 import (
@@ -48,8 +47,8 @@ type Test struct {
 // engine, proofs at their full size. scripts/test.sh -full sets BACKCHANNEL_FULL=1.
 func Full() bool { return os.Getenv("BACKCHANNEL_FULL") == "1" }
 
-// Size is how large a proof is: quick in every run, where it ends within 20 s, and
-// full before a release.
+// Size returns the size of a proof: quick in every run, where the proof ends within 20
+// s, and full before a release.
 func Size(quick, full int) int {
 	if Full() {
 		return full
@@ -142,11 +141,11 @@ func openDynamoDB(t testing.TB, endpoint string, now func() time.Time) (kv.Store
 	return dynamokv.Open(t.Context(), table, dynamokv.Options{Region: region, Endpoint: endpoint, Credentials: credentials, Now: now})
 }
 
-// EachDeath lives through the death of a process at each of its commits, once
-// just before the commit was done and once just after. life does its work
-// through mortal until that fails, then goes on with the store itself, as the
-// next process would; name is different for each life, so that they share a
-// store. It ends with the first life that has too few commits to die.
+// EachDeath simulates the death of a process at each of its commits, once just before
+// the commit and once just after. life works through mortal until that fails, then
+// continues with the store itself, as the next process would; name is different for
+// each life, so that all lives share the store. EachDeath ends with the first life
+// that has too few commits to die.
 func EachDeath(t *testing.T, store kv.Store, life func(t *testing.T, name string, mortal kv.Store)) {
 	t.Helper()
 	const most = 100

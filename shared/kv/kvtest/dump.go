@@ -12,8 +12,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Recorder is a store that remembers which partitions were written to, so that all
-// it holds can be read.
+// Recorder is a store that remembers which partitions were written to, so that its
+// whole content can be read.
 type Recorder struct {
 	kv.Store
 	mu         sync.Mutex
@@ -48,7 +48,7 @@ type Stored struct {
 	Segment              bool
 }
 
-// Dump returns everything that the store shows.
+// Dump returns the whole visible content of the store.
 func (r *Recorder) Dump(t testing.TB) (all []Stored) {
 	t.Helper()
 	r.mu.Lock()

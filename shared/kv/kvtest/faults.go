@@ -8,14 +8,14 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Hook returns s with something between its calls: hook gets the name of the
-// method and the call itself, and returns what the caller shall see.
+// Hook returns s with a hook around its calls: hook gets the name of the method and
+// the call itself, and returns the error for the caller.
 func Hook(s kv.Store, hook func(method string, call func() error) error) kv.Store {
 	return hooked{s, hook}
 }
 
-// Unreliable returns s behind a bad line: that share of its calls ends in
-// [kv.ErrUnavailable], by turns before anything was done and after all of it.
+// Unreliable returns s behind an unreliable connection: a share of its calls ends in
+// [kv.ErrUnavailable], alternately before the call took effect and after.
 func Unreliable(s kv.Store, share float64, random *rand.Rand) kv.Store {
 	var mu sync.Mutex
 	draw := func() float64 {
@@ -37,9 +37,9 @@ func Unreliable(s kv.Store, share float64, random *rand.Rand) kv.Store {
 	}}
 }
 
-// Mortal returns s as a process has it that dies with its n-th Commit, the
-// first being 1: before that was done, or when it was and nobody had heard so.
-// Nothing works from then on. died tells whether it has come to that.
+// Mortal returns s for a process that dies with its n-th Commit, counted from 1:
+// before the Commit took effect, or after it and before the answer. Every later call
+// fails. died reports whether the process has died.
 func Mortal(s kv.Store, n int, done bool) (mortal kv.Store, died func() bool) {
 	var commits atomic.Int64
 	var dead atomic.Bool

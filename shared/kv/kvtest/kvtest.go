@@ -41,7 +41,7 @@ type Harness struct {
 	Work int
 }
 
-// Run holds the engine to the contract.
+// Run tests the engine against the contract.
 func Run(t *testing.T, h Harness) {
 	switch {
 	case h.Open == nil:
@@ -114,8 +114,8 @@ func Run(t *testing.T, h Harness) {
 	}
 }
 
-// Clock is a clock that moves when told to. It starts at the present, so that
-// an engine whose server deletes by its own clock does not delete too early.
+// Clock is a manual clock. It starts at the present, so that an engine whose server
+// deletes by its own clock does not delete too early.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time

@@ -6,27 +6,27 @@
 //	?cluster=1                               the address is a node of a cluster
 //	?cluster=1&addr=host:port&addr=...       and so are these, should that one be down
 //
-// [Open] asks the server whether it will do: it must be a primary, it must not
-// evict (maxmemory-policy noeviction) and its clock must be about right, or items
-// would vanish before their time. How much a failure may take away is the server's affair: only with
-// "appendonly yes" and "appendfsync always" is an acknowledged write on disk, and
-// a failover to a replica may lose the latest ones whatever the settings.
+// [Open] checks the server: it must be a primary, it must not evict (maxmemory-policy
+// noeviction) and its clock must be about right, or items would vanish before their
+// time. How much a failure may lose depends on the server's settings: only with
+// "appendonly yes" and "appendfsync always" is an acknowledged write on disk, and a
+// failover to a replica may lose the latest ones whatever the settings.
 //
 // An ACL user needs the commands of [Commands] and the keys "bc:*".
 //
 // # How it is kept
 //
-// All keys of a partition carry it as their hash tag, so they live on one node
-// of a cluster. Every write is one script, to which all its keys are declared:
-// it reads and decides first, and changes what it changes at once. An item is a
-// hash, and so is a segment; two sorted sets per partition list its items in
-// order of their keys and of their expiry, a third its open segments.
+// All keys of a partition have the partition's name as their hash tag, so they live on
+// one node of a cluster. Every write is one script, to which all its keys are
+// declared: the script reads and decides first, and then makes all changes. An item is
+// a hash, and so is a segment; two sorted sets per partition list its items in order
+// of their keys and of their expiry, a third its open segments.
 //
-// What has expired is hidden at its second. Its entry in the index is cleared,
-// an hour later, by the commits that follow in the partition, each clearing more
-// than it can add; its hash goes by Redis's own expiry, an hour after that, so
-// that clocks which differ by less lose nothing. The index of a partition where
-// everything expires has such an expiry too, and nothing of an abandoned one stays.
+// An expired item is hidden at the second of its expiry. Later commits in the
+// partition remove its entry in the index, an hour later, each removing more entries
+// than it can add; Redis's own expiry deletes its hash an hour after that, so that
+// clocks which differ by less lose nothing. The index of a partition where everything
+// expires has such an expiry, too, so that nothing of an abandoned partition stays.
 package rediskv
 
 import (
@@ -63,10 +63,10 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Store is a [kv.Store] in Redis. It repeats what failed for a passing reason
-// until the caller's deadline, or for five seconds if there is none. A
-// cancellation that is no deadline ends a call before its next try: after three
-// seconds at most, should the server not answer.
+// Store is a [kv.Store] in Redis. A Store retries passing failures until the caller's
+// deadline, or for five seconds without a deadline. A cancellation that is no deadline
+// ends a call before its next try: after three seconds at most, should the server not
+// answer.
 type Store struct {
 	target target
 	now    func() time.Time
@@ -89,8 +89,8 @@ func open(ctx context.Context, url string) (kv.Store, error) {
 	return s, nil
 }
 
-// Open connects to the server and looks whether it is fit for state. The error
-// says what to change, and never holds the URL.
+// Open connects to the server and checks whether it is fit for state. The error says
+// what to change, and never contains the URL.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	t, err := parse(url)
 	if err != nil {
@@ -106,8 +106,8 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close lets go of the connections. Calls after it fail with
-// [kv.ErrUnavailable], and a second Close does nothing.
+// Close closes the connections. Calls after it fail with [kv.ErrUnavailable], and a
+// second Close does nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

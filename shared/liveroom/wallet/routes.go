@@ -34,10 +34,10 @@ type balance struct {
 	Balance int64  `json:"balance"`
 }
 
-// MoveID returns the id of a move that a caller requests: the same for the same
+// moveID returns the id of a move that a caller requests: the same for the same
 // caller, kind of request and Idempotency-Key. A request without that header is
 // refused.
-func MoveID(r *http.Request, kind string) (string, error) {
+func moveID(r *http.Request, kind string) (string, error) {
 	key, err := api.RequiredKey(r)
 	if err != nil {
 		return "", err
@@ -54,7 +54,7 @@ func (s *wallets) topUp(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := MoveID(r, TopUp)
+	id, err := moveID(r, TopUp)
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,12 @@
-// Package flood refuses messages of who writes too fast, or the same again and
-// again.
+// Package flood rate-limits messages: it refuses messages of a user who writes too
+// fast, or nearly the same text repeatedly.
 //
-// Each instance counts in memory what it is asked about and what it is told
-// arrived. Who stays below a quarter of the limit there costs neither a look into
-// the store nor a write. From then on the arrived messages of this user in this
-// conversation are written down, each once, and the guard looks how many there
-// are: what four instances have not written down and what they have is together
-// less than twice the limit.
+// Each instance counts in memory, from the before-callbacks and the after-callbacks. A
+// user below a quarter of the limit there costs neither a read nor a write of the
+// store. From then on the delivered messages of this user in this conversation are
+// counted in the store, each once, and the guard reads that count: the uncounted
+// messages of four instances and the counted ones are together less than twice the
+// limit.
 package flood
 
 import (
@@ -31,19 +31,19 @@ import (
 // DefaultText is what the sender of a refused message reads.
 const DefaultText = "You are writing too fast. Please wait a little."
 
-// Config is what the guard goes by.
+// Config configures a [Guard].
 type Config struct {
-	// Messages of one user in one conversation within Window; more are refused.
-	// 0 is no limit.
+	// Messages is the limit of messages of one user in one conversation within Window;
+	// more are refused. 0 is no limit.
 	Messages int
 	Window   time.Duration
-	// Same is how often one user may say nearly the same within SameWindow,
-	// wherever; 0 is no limit. Each instance counts for itself.
+	// Same is the limit of nearly equal messages of one user within SameWindow, in all
+	// conversations; 0 is no limit. Each instance counts for itself.
 	Same       int
 	SameWindow time.Duration
 
 	Store  kv.Store // nil: each instance counts for itself
-	Exempt []string // UserIDs that may write as they like; robots may, too
+	Exempt []string // UserIDs without a limit; robots have none either
 
 	C2CCode, GroupCode int    // for the sender's client; 0 is IM's own
 	Text               string // for the sender; "" is DefaultText
@@ -77,7 +77,8 @@ func New(c Config) *Guard {
 	}
 }
 
-// Register adds the guard's rules. It says nothing where it cannot look.
+// Register adds the guard's rules. The guard lets messages pass while it cannot read
+// the store.
 func (g *Guard) Register(m *callback.Mux) {
 	if g.c.Messages == 0 && g.c.Same == 0 {
 		return

@@ -13,16 +13,15 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Standing returns what is in force.
+// Standing returns the images in force.
 func (l *Of[T]) Standing(ctx context.Context) (Standing, error) {
 	s, _, err := l.read(ctx)
 	return s, err
 }
 
-// Stage makes an image the candidate for a share of the rooms, 1 to 100
-// percent, in place of another. It fetches and opens the image first. For the
-// candidate that is there it changes the share: a larger one takes rooms in
-// and lets none go.
+// Stage makes an image the candidate for a share of the rooms, 1 to 100 percent, in
+// place of another. Stage fetches and opens the image first. For the present candidate
+// Stage changes the share: a larger share adds rooms and removes none.
 func (l *Of[T]) Stage(ctx context.Context, r Ref, share int, by string) (Standing, error) {
 	if share < 1 || share > 100 {
 		return Standing{}, fault.New(fault.Invalid, "share is a percentage of the rooms, 1 to 100")
@@ -48,7 +47,7 @@ func (l *Of[T]) Stage(ctx context.Context, r Ref, share int, by string) (Standin
 	})
 }
 
-// Promote puts the candidate with this checksum into force for all.
+// Promote activates the candidate with this checksum for all conversations.
 func (l *Of[T]) Promote(ctx context.Context, sum string) (Standing, error) {
 	return l.change(ctx, func(s *Standing) error {
 		switch {
@@ -110,9 +109,9 @@ func (l *Of[T]) change(ctx context.Context, order func(*Standing) error) (Standi
 	}
 }
 
-// Routes adds GET of the kind's path, and POST of /candidate, /promote and
-// /rollback below it, for servers alone. All answer the standing, the URLs
-// without their queries; all may be repeated.
+// Routes adds GET of the kind's path, and POST of /candidate, /promote and /rollback
+// below it, for servers alone. All of them answer with the standing, the URLs without
+// their queries, and may be retried.
 func (l *Of[T]) Routes(mux *http.ServeMux, gate *api.Gate) {
 	mux.Handle("GET "+l.kind.Path, gate.Server(func(w http.ResponseWriter, r *http.Request) error {
 		s, err := l.Standing(r.Context())

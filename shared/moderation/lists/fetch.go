@@ -16,15 +16,15 @@ import (
 // MaxImage bounds an image, in bytes: some million words.
 const MaxImage = 64 << 20
 
-// Ref names an image: where it lies, and what its bytes are.
+// Ref names an image by its URL and checksum.
 type Ref struct {
 	URL    string `json:"url"`
 	SHA256 string `json:"sha256"` // 64 hexadecimal digits, lower case
 }
 
 // ParseRef reads "https://host/path#sha256=HEX". Plain http is taken too: the
-// checksum, not the connection, says that the image is the one that was meant.
-// Errors do not repeat the URL, whose query may be a signature.
+// checksum, not the connection, authenticates the image. Errors do not repeat the URL,
+// whose query may be a signature.
 func ParseRef(text string) (Ref, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
@@ -38,7 +38,7 @@ func ParseRef(text string) (Ref, error) {
 	return Ref{URL: u.String(), SHA256: strings.ToLower(sum)}, nil
 }
 
-// String is what ParseRef reads.
+// String returns the form that ParseRef reads.
 func (r Ref) String() string { return r.URL + "#sha256=" + r.SHA256 }
 
 // client follows no redirect: the URL that an operator gave is the one asked.

@@ -1,16 +1,14 @@
-// Package lists puts rule sets for the word filter into force without a
-// deployment.
+// Package lists activates rule sets of the word filter without a deployment.
 //
-// A compiled image lies somewhere where the functions can fetch it; the store
-// says which one is in force, by URL and checksum. A new image is a candidate
-// first, in force for a share of the rooms, always the same ones; it is then
-// promoted, or rolled back. Each of these orders names the image it is about,
-// so that one given twice does what it does once.
+// A compiled image is served at a URL that the functions can fetch; the store names
+// the active image, by URL and checksum. A new image is a candidate first, in force
+// for a share of the rooms, always the same rooms; then the image is promoted, or
+// rolled back. Each request names its image, so that requests are idempotent.
 //
-// Each instance keeps the images it needs in memory and looks into the store
-// every few seconds of use. What cannot be fetched, is not what its
-// checksum says, or does not open in this version of the program never takes
-// the place of a list that works: the instance says so in its log and goes on.
+// Each instance keeps the images it needs in memory and reads the store every few
+// seconds of use. An image that cannot be fetched, has another checksum, or does not
+// open in this version of the program never replaces a working list: the instance logs
+// the failure and keeps the list.
 package lists
 
 import (
@@ -30,26 +28,26 @@ import (
 )
 
 const (
-	// Fresh is how long an instance judges by what it read of the store without
-	// looking again.
+	// Fresh is how long an instance judges without reading the store again.
 	Fresh = 10 * time.Second
-	// Stale is the age at which judging waits for the look, at most Patience.
-	// Between the two the look is taken beside. An instance that is called has
-	// thus taken up a change within Stale and the time the image takes.
+	// Stale is the age at which a verdict waits for a read of the store, at most
+	// Patience. Between Fresh and Stale the read happens in the background. So an
+	// instance in use takes up a change within Stale and the time of loading the
+	// image.
 	Stale = 20 * time.Second
-	// Patience bounds how long a verdict waits for a look, or for the first
-	// image after a start. After it, the list at hand judges.
+	// Patience bounds how long a verdict waits for a read of the store, or for the
+	// first image after a start. After Patience the list in memory judges.
 	Patience = 300 * time.Millisecond
 
 	lookFor  = 15 * time.Second // bounds one look, with its downloads
 	retryOff = 5 * time.Second  // between looks that failed
 )
 
-// Lists says which list judges a conversation. It is safe for concurrent use.
+// Lists returns the list that judges a conversation. It is safe for concurrent use.
 type Lists = Of[wordlist.List]
 
-// Of says which image of some other kind serves a conversation: what is said here
-// of lists holds for whatever an image opens as. It is safe for concurrent use.
+// Of returns the image of another kind that serves a conversation; it works like
+// Lists. It is safe for concurrent use.
 type Of[T any] struct {
 	store kv.Store
 	base  *T
@@ -80,11 +78,11 @@ type look struct {
 	done  chan struct{}
 }
 
-// Config is what Lists need.
+// Config configures [Lists] and [Of].
 type Config struct {
 	Store kv.Store
-	// Base judges as long as nothing was released, and where what was cannot be
-	// had.
+	// Base judges until an image is released, and while released images cannot be
+	// loaded.
 	Base *wordlist.List
 	// Fetch gets an image; nil for Fetch over HTTP.
 	Fetch func(ctx context.Context, r Ref) (string, error)
@@ -94,7 +92,7 @@ type Config struct {
 
 // Kind is a kind of image.
 type Kind[T any] struct {
-	Name      string // to people, as "word list"
+	Name      string // for people, as "word list"
 	Partition string // of the standing
 	Path      string // of the routes
 	Open      func(image string) (*T, error)
@@ -105,11 +103,12 @@ var wordLists = Kind[wordlist.List]{
 	Name: "word list", Partition: "moderation/lists", Path: "/moderation/lists", Open: wordlist.Open, Version: (*wordlist.List).Version,
 }
 
-// New returns lists that have not looked yet: the first verdict waits for that.
+// New returns Lists that have not read the store yet: the first verdict waits for that
+// read.
 func New(c Config) *Lists { return NewOf(wordLists, c.Base, c) }
 
-// NewOf is New for another kind of image. base serves as long as nothing was
-// released; c.Base is not used.
+// NewOf is New for another kind of image. base serves until an image is released;
+// c.Base is not used.
 func NewOf[T any](kind Kind[T], base *T, c Config) *Of[T] {
 	l := &Of[T]{store: c.Store, base: base, kind: kind, fetch: c.Fetch, now: c.Now, log: c.Log}
 	if l.fetch == nil {
@@ -125,9 +124,9 @@ func NewOf[T any](kind Kind[T], base *T, c Config) *Of[T] {
 	return l
 }
 
-// For returns the list that judges a group, or a one-to-one message where
-// groupID is "", which a candidate never judges. It is never nil. It waits for
-// a look into the store at most Patience, once ctx is over not at all.
+// For returns the list that judges a group, or a one-to-one message where groupID is
+// "", which a candidate never judges. It is never nil. For waits for a read of the
+// store at most Patience, and not at all once ctx has ended.
 func (l *Of[T]) For(ctx context.Context, groupID string) *T {
 	s := l.serving.Load()
 	if age := l.now().Sub(s.read); age >= Fresh {
@@ -256,7 +255,7 @@ func (l *Of[T]) open(ctx context.Context, r *Release, was, next *serving[T]) (*T
 	return list, nil
 }
 
-// Release is an image that was put into force.
+// Release is an image that was staged or activated.
 type Release struct {
 	Ref
 	Version string    `json:"version"`         // as the rule set says
@@ -265,14 +264,14 @@ type Release struct {
 	By      string    `json:"by"`              // the caller that staged it
 }
 
-// Standing says what is in force.
+// Standing names the images in force.
 type Standing struct {
 	Active    *Release  `json:"active"`    // nil: the list that the functions were deployed with
 	Candidate *Release  `json:"candidate"` // judges its share of the rooms; nil for none
 	Earlier   []Release `json:"earlier"`   // what was active before, the latest first, at most MaxEarlier
 }
 
-// MaxEarlier bounds how many releases can be gone back to.
+// MaxEarlier bounds the earlier releases that [Of.Rollback] can return to.
 const MaxEarlier = 10
 
 // key is where the standing is kept.

@@ -1,21 +1,20 @@
-// Package media has the pictures, voices, videos and files of messages looked
-// at after they were sent, and takes back what may not be shown.
+// Package media has the pictures, voices, videos and files of messages inspected after
+// they were sent, and recalls messages that may not be shown.
 //
-// A file never holds a message up: looking at one takes seconds to minutes, and
-// IM waits two seconds. The message is delivered; a job asks the inspector, which
-// answers at once or later with a signed request; a message with a blocked file
-// is recalled, or its body replaced by a sentence.
+// A file never delays a message: an inspection takes seconds to minutes, and IM waits
+// two seconds. The message is delivered; a job asks the inspector, which answers at
+// once or later with a signed request; a message with a blocked file is recalled, or
+// its body is replaced by a sentence.
 //
-// IM modifies nothing in an AVChatRoom (269/74741) and recalls there for an hour
-// only (269/12341), in some editions not at all. So a message of a live room is
-// recalled, and where IM refuses that, a custom message tells the clients to hide
-// it. A message that stays in spite of all, and a file that a person should look
-// at, stand in the moderators' trail.
+// IM modifies nothing in an AVChatRoom (269/74741) and recalls there for an hour only
+// (269/12341), in some editions not at all. So a message of a live room is recalled,
+// and where IM refuses that, a custom message tells the clients to hide it. A message
+// that cannot be recalled, and a file that a person should look at, are entered in the
+// moderators' trail.
 //
-// Every step may come twice: the message's own identity names its record and its
-// jobs, the strictest opinion stays, and recalling a message twice changes
-// nothing. An inspector that never answers is asked again, [Rounds] times in
-// all; then the message stays, and the log says so.
+// Every step is idempotent: the message's own identity names its record and its jobs,
+// the strictest opinion wins, and a second recall is a no-op. An inspector that never
+// answers is asked [Rounds] times in all; then the message stays, and the log says so.
 package media
 
 import (
@@ -43,10 +42,10 @@ import (
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
-// Kind is what a file holds, as far as an inspector tells them apart.
+// Kind is the kind of a file, as far as inspectors distinguish kinds.
 type Kind string
 
-// The kinds of files that are looked at.
+// The kinds of files that are inspected.
 const (
 	Image Kind = "image"
 	Audio Kind = "audio"
@@ -62,23 +61,23 @@ type File struct {
 	From string // UserID of the sender
 }
 
-// ErrUnfit is an inspector's error about a file that it will never have an
-// opinion on: gone, too large, of a format it does not know.
+// ErrUnfit is an inspector's error for a file that it can never judge: deleted, too
+// large, or of an unknown format.
 var ErrUnfit = errors.New("media: the file cannot be inspected")
 
-// Inspector looks at files.
+// Inspector inspects files.
 type Inspector interface {
-	// Inspect asks for an opinion. NoOpinion means that it comes to Result. It may
-	// be asked more than once about a file. ErrUnfit is final; after any other
-	// error it is asked again.
+	// Inspect asks for an opinion on a file. NoOpinion means that the opinion comes to
+	// Result. Inspect may be called more than once for a file. ErrUnfit is final; any
+	// other error is retried.
 	Inspect(ctx context.Context, f File) (moderation.Opinion, error)
-	// Result reads what the inspector's service sends to our route: the file's
-	// ID and the opinion on it. It fails for a body that is not the service's,
-	// and returns NoOpinion for news without an opinion.
+	// Result reads the request that the inspector's service sends to our route: the
+	// file's ID and the opinion on the file. Result fails for a body that is not the
+	// service's, and returns NoOpinion for a request without an opinion.
 	Result(header http.Header, body []byte) (id string, o moderation.Opinion, err error)
 }
 
-// Messages is what is needed of IM; *im.Client has it.
+// Messages is the part of IM's REST API that media uses; [*im.Client] implements it.
 type Messages interface {
 	RecallGroupMsgs(ctx context.Context, groupID, topicID, reason string, seqs []uint32) ([]im.Recall, error)
 	WithdrawMsg(ctx context.Context, from, to, msgKey string) error
@@ -87,32 +86,32 @@ type Messages interface {
 	MadeAnew(ctx context.Context, groupID string, since time.Time) (bool, error)
 }
 
-// Sender sends a message to a group once, however often it is asked to for the
-// same event; [*once.Sender] does.
+// Sender sends a message to a group once, however often it is called with the same
+// event; [*once.Sender] implements it.
 type Sender interface {
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
 }
 
 const (
-	// Patience is how long an inspector that answers later may take before it
-	// is asked again.
+	// Patience is how long an inspector that answers later may take before the job
+	// asks again.
 	Patience = 30 * time.Minute
-	// Rounds is how often it is asked in all.
+	// Rounds is how often the job asks an inspector about a file in all.
 	Rounds = 3
 
 	// recordLife is longer than all rounds and the retries of a job take.
 	recordLife = 7 * 24 * time.Hour
 )
 
-// Config is what the rule needs.
+// Config configures [Media].
 type Config struct {
 	Store     kv.Store
 	Jobs      *queue.Ledger
 	Inspector Inspector
 	IM        Messages
 	Sends     Sender
-	// Notifier is the account that tells the clients of a live room to hide a
-	// message. The account must exist; the app's admin works.
+	// Notifier is the UserID that tells the clients of a live room to hide a message.
+	// The account must exist; the app's admin works.
 	Notifier string
 	// Replacement is the text that takes the place of a message with a blocked
 	// file; "" recalls the message instead. Where IM does not recall, the message
@@ -123,7 +122,7 @@ type Config struct {
 	Log         *slog.Logger     // nil: slog.Default
 }
 
-// DefaultReplacement is what people read where a message cannot be recalled.
+// DefaultReplacement replaces a message that cannot be recalled.
 const DefaultReplacement = "This message was removed."
 
 // Media is the rule.
@@ -146,7 +145,7 @@ func New(c Config) *Media {
 	return m
 }
 
-// Register adds the rule's callbacks: both that tell of a sent message.
+// Register adds the rule's callbacks: both after-callbacks of a sent message.
 func (m *Media) Register(mux *callback.Mux) {
 	callback.After(mux, "media", func(ctx context.Context, e *callback.GroupAfterSendMsg) error {
 		return m.sent(ctx, message{

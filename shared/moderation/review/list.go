@@ -15,7 +15,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation"
 )
 
-// View is a held message as moderators see it.
+// View is the moderators' view of a held message.
 type View struct {
 	ID    string    `json:"id"`
 	State State     `json:"state"`
@@ -50,15 +50,15 @@ func (r record) view(id string) View {
 	return v
 }
 
-// Show returns a message, also one that was decided about. Errors are a fault of
+// Show returns a held message, before or after the decision. Errors are a fault of
 // code NotFound and the store's.
 func (q *Queue) Show(ctx context.Context, id string) (View, error) {
 	r, _, err := q.load(ctx, id)
 	return r.view(id), err
 }
 
-// Approve has a message sent. Approving it again changes nothing. The message of a
-// sender who was banned since is sent only with evenIfBanned; otherwise that is a
+// Approve has a message sent. Approving it again is a no-op. The message of a sender
+// who was banned since then is sent only with evenIfBanned; otherwise the error is a
 // Conflict. Errors are faults of the codes NotFound and Conflict, and the store's.
 func (q *Queue) Approve(ctx context.Context, id, by, reason string, evenIfBanned bool) (View, error) {
 	if q.conf.Banned != nil && !evenIfBanned {
@@ -78,15 +78,15 @@ func (q *Queue) Approve(ctx context.Context, id, by, reason string, evenIfBanned
 	return r.view(id), err
 }
 
-// Reject gets the sender of a message a strike of some points, 0 for none.
-// Rejecting it again changes nothing. Errors are as Approve's.
+// Reject rejects a message and gives its sender a strike of weight points, 0 for none.
+// Rejecting it again is a no-op. Errors are those of Approve.
 func (q *Queue) Reject(ctx context.Context, id, by, reason string, weight int) (View, error) {
 	r, err := q.decide(ctx, id, decision{state: Rejected, by: by, reason: reason, weight: weight})
 	return r.view(id), err
 }
 
-// List returns messages that wait, the oldest or the newest first. next is the
-// After of the page behind it, "" at the end.
+// List returns the messages that wait for a decision, the oldest or the newest first.
+// next is the After of the next page, "" at the end.
 func (q *Queue) List(ctx context.Context, newest bool, p api.Page) (views []View, next string, err error) {
 	items, err := q.places(ctx, newest, p)
 	if err != nil {

@@ -1,25 +1,24 @@
-// Package review keeps messages that wait for a person: what a moderator
-// approves is sent once, in its sender's name; what he rejects gets the sender a
-// strike. It is the Holder of the filter.
+// Package review keeps messages for review: an approved message is sent once, in its
+// sender's name; a rejected message gives the sender a strike. It implements the
+// filter's Holder.
 //
 //	filter := moderation.New(moderation.Config{Holder: queue, ...})
 //
 // # What is held
 //
-// Whoever saw the URL of a callback can have anything held for a minute, in
-// anybody's name. So a message waits without any consequence until somebody
-// decides, [MaxWaiting] wait of one sender and [MaxShard] of a sixteenth of all
-// senders, and after [Life] they are forgotten. One that finds no room is refused
-// like any other that may not be sent.
+// Anybody who saw the URL of a callback can have any text held for a minute, in any
+// sender's name. So a held message has no effect until a moderator decides, at most
+// [MaxWaiting] messages of one sender and [MaxShard] of a sixteenth of all senders
+// wait, and after [Life] they are deleted. A message beyond these bounds is refused.
 //
 // # What is decided
 //
-// A decision is committed once, after an entry on the agenda; the second click
-// finds it. What follows from it, an entry of the trail, the message or the
-// strike, happens before the moderator is answered, or else by job, and may all
-// be done twice. The message is sent through package once and so reaches its
-// group once; where IM keeps no history, in AVChatRooms, it is sent at most once
-// when a minute and a half of trouble have passed.
+// A decision is committed once, after an entry on the agenda; a second request finds
+// the decision. Its effects (an entry of the trail, the message or the strike) happen
+// before the moderator gets an answer, or else by a job, and all of them are
+// idempotent. The message is sent through package once and so reaches its group once;
+// where IM keeps no history, in AVChatRooms, a send that takes longer than 90 seconds
+// is at most once.
 package review
 
 import (
@@ -50,7 +49,7 @@ const (
 	MaxWaiting = 20   // messages of one sender
 	MaxShard   = 1000 // messages of one shard
 
-	// Life is how long a message waits.
+	// Life is how long a message waits for a decision.
 	Life = 7 * 24 * time.Hour
 	// Kept is how long a message is kept after the decision.
 	Kept = 30 * 24 * time.Hour
@@ -65,14 +64,14 @@ const (
 	guardAfter = 30 * time.Second
 )
 
-// Sender sends a message once, however often it is asked to for the same event;
-// [*once.Sender] does.
+// Sender sends a message once, however often it is called with the same event;
+// [*once.Sender] implements it.
 type Sender interface {
 	Group(ctx context.Context, event string, m im.GroupMsg) (im.GroupSent, error)
 	C2C(ctx context.Context, event string, m im.C2CMsg) (im.C2CSent, error)
 }
 
-// Rejection is what a sender gets a strike for.
+// Rejection is a rejected message, as the reason for a strike.
 type Rejection struct {
 	UserID string
 	Review string // id of the message
@@ -86,20 +85,20 @@ type Config struct {
 	Store kv.Store
 	Jobs  *queue.Ledger
 	Sends Sender
-	// MadeAnew reports whether a group was made after a time, under an id that
-	// another had before; [*im.Client.MadeAnew] does. An approved message of a group
-	// that is no more is refused, and not shown to strangers.
+	// MadeAnew reports whether a group was made after a time, under the GroupID of an
+	// earlier group; [*im.Client.MadeAnew] implements it. An approved message of a
+	// dissolved group is refused, so that the members of a new group do not get it.
 	MadeAnew func(ctx context.Context, groupID string, since time.Time) (bool, error)
 
-	// Strike gives the sender of a rejected message a strike, once for each
-	// Review; nil: nothing follows.
+	// Strike gives the sender of a rejected message a strike, once for each Review;
+	// nil: no strikes.
 	Strike func(ctx context.Context, r Rejection) error
 	// Banned returns until when a user is banned, the zero time for one who is not;
 	// nil: nobody is.
 	Banned func(ctx context.Context, userID string) (time.Time, error)
 
-	// Notifier is the account that tells senders, an admin, and RejectedText what
-	// it says to the sender of a rejected message; "": nothing.
+	// Notifier is the UserID that notifies senders; it must be an admin of the app.
+	// RejectedText is the notice to the sender of a rejected message; "": no notice.
 	Notifier     string
 	RejectedText string
 
@@ -107,7 +106,7 @@ type Config struct {
 	Log *slog.Logger     // nil: slog.Default
 }
 
-// Queue is the messages that wait. It is safe for concurrent use, also by several
+// Queue holds the messages for review. It is safe for concurrent use, also by several
 // processes.
 type Queue struct {
 	conf    Config
@@ -117,10 +116,10 @@ type Queue struct {
 	now     func() time.Time
 }
 
-// Decisions does what follows from moderators' decisions.
+// Decisions is the process that carries out moderators' decisions.
 var Decisions = process.Name{Agenda: "reviews", Job: "review.decided", Lane: queue.Fast}
 
-// New makes a Queue, and lets Jobs know how to carry out theirs.
+// New makes a Queue, and registers the handlers of its jobs with Jobs.
 func New(conf Config) *Queue {
 	if conf.Now == nil {
 		conf.Now = time.Now
@@ -135,7 +134,7 @@ func New(conf Config) *Queue {
 	return q
 }
 
-// State is where a message stands.
+// State is the state of a held message.
 type State string
 
 // The states of a message.
@@ -146,14 +145,14 @@ const (
 	Expired  State = "expired" // nobody decided in time
 )
 
-// Outcome is what became of an approved message.
+// Outcome is the outcome of an approved message.
 type Outcome string
 
 // The outcomes.
 const (
 	Pending Outcome = ""        // it is on its way
 	Sent    Outcome = "sent"    //
-	Refused Outcome = "refused" // IM does not take it, or no longer; Failure says why
+	Refused Outcome = "refused" // IM refuses the message; Failure says why
 	Unknown Outcome = "unknown" // it may have been sent, and is not sent again
 )
 
@@ -223,8 +222,8 @@ func check(h moderation.Held) error {
 	return nil
 }
 
-// Hold implements moderation.Holder. It fails where too many messages wait, for a
-// message that cannot be IM's, and with the errors of the store.
+// Hold implements moderation.Holder. Hold fails where too many messages wait, for a
+// message that cannot come from IM, and with the errors of the store.
 func (q *Queue) Hold(ctx context.Context, h moderation.Held) error {
 	if err := check(h); err != nil {
 		return err
@@ -502,8 +501,8 @@ func (q *Queue) rejected(ctx context.Context, id string, r record) error {
 	return err
 }
 
-// Expire returns what has messages forgotten that waited longer than Life, the
-// oldest first, each by a job of [Decisions]. It is for the clock.
+// Expire returns a task of the clock, which deletes messages that waited longer than
+// Life, the oldest first, each by a job of [Decisions].
 func Expire(store kv.Store, jobs *queue.Ledger, now func() time.Time) func(ctx context.Context) error {
 	if now == nil {
 		now = time.Now

@@ -1,25 +1,24 @@
-// Package strikes counts what users have done wrong, and has IM warn, mute or
-// ban them.
+// Package strikes counts users' offences, and has IM warn, mute or ban users.
 //
 //	err := s.Add(ctx, strikes.Strike{UserID: user, Key: "review/7", Weight: 1, By: "desk", Reason: "gambling"})
 //
-// A strike counts its weight, and one point less with each [Config.Fade] that
-// passes. The points of all a user's strikes reach thresholds: for a warning, for
-// being muted, for being banned. A moderator adds strikes, and where a setting says
-// so a refused message does, by the severity of the rule that it hit.
+// A strike counts its weight, and one point less with each [Config.Fade] that passes.
+// The points of all of a user's strikes reach thresholds: for a warning, for a mute,
+// for a ban. A moderator adds strikes, and where a setting says so a refused message
+// does, by the severity of the rule that the message hit.
 //
 // # What IM does
 //
-// Muted is openconfigsvr/setnospeaking (269/4230): in all conversations, for so
-// long. Banned is the same for longer, and the end of all logins (269/3853). IM
-// has no account that is locked for a time; who issues UserSigs asks
+// Muted is openconfigsvr/setnospeaking (269/4230), in all conversations, for
+// [Config.MuteFor]. Banned is the same for [Config.BanFor], and the end of all logins
+// (269/3853). IM cannot lock an account for a time, so an issuer of UserSigs checks
 // [Strikes.Banned]. Both end by themselves.
 //
 // # Once
 //
-// A strike is known by its key for [Kept]. What it leads to is written down with
-// it, in the user's partition, after an entry on the agenda; a job then does it,
-// and has no part that may not be repeated.
+// Strikes are deduplicated by their keys for [Kept]. The effects of a strike are
+// stored with it, in the user's partition, after an entry on the agenda; a job carries
+// them out, and each step is idempotent.
 package strikes
 
 import (
@@ -46,10 +45,10 @@ import (
 
 // Our decisions.
 const (
-	// Kept is how long a strike is shown, and known by its key, after it was
-	// added; one that still counts longer.
+	// Kept is how long a strike is listed, and deduplicated by its key, after it was
+	// added; a strike that still counts is kept longer.
 	Kept = 180 * 24 * time.Hour
-	// MaxStrikes is how many are kept of a user: of more, the oldest go.
+	// MaxStrikes bounds the strikes kept of a user: beyond it the oldest are deleted.
 	MaxStrikes = 50
 
 	MaxKey    = 128 // bytes of a key
@@ -64,11 +63,10 @@ const (
 	guardAfter = time.Minute
 )
 
-// Kind is what happens to a user.
+// Kind is the sanction of a user.
 type Kind string
 
-// What happens to users, from the mildest on. None is also what stays when all
-// is over.
+// The sanctions, the mildest first.
 const (
 	None   Kind = ""
 	Warned Kind = "warned"
@@ -76,14 +74,14 @@ const (
 	Banned Kind = "banned"
 )
 
-// IM is what strikes need of IM's REST API; [*im.Client] has it.
+// IM is the part of IM's REST API that strikes use; [*im.Client] implements it.
 type IM interface {
 	SetNoSpeaking(ctx context.Context, userID string, c2c, groups time.Duration) error
 	Kick(ctx context.Context, userID string) error
 }
 
-// Sender sends a one-to-one message once, however often it is asked to for the
-// same event; [*once.Sender] does.
+// Sender sends a one-to-one message once, however often it is called with the same
+// event; [*once.Sender] implements it.
 type Sender interface {
 	C2C(ctx context.Context, event string, m im.C2CMsg) (im.C2CSent, error)
 }
@@ -95,8 +93,8 @@ type Config struct {
 	IM    IM
 	Sends Sender
 
-	// WarnAt, MuteAt and BanAt are the points at which it happens, rising; 0:
-	// never.
+	// WarnAt, MuteAt and BanAt are the points at which a user is warned, muted and
+	// banned, in rising order; 0: never.
 	WarnAt, MuteAt, BanAt int
 	// Fade is how long a point of a strike counts.
 	Fade            time.Duration
@@ -106,9 +104,9 @@ type Config struct {
 	// get none either.
 	Reserved []string
 
-	// Notifier is the account that tells users, an admin. Texts are what it says;
-	// of a Kind that has none it says nothing. That of None is for one who may
-	// speak again sooner than was said.
+	// Notifier is the UserID that notifies users; it must be an admin of the app.
+	// Texts are the notices by Kind; a Kind without a text has no notice. The text of
+	// None is for a user whose sanction ends earlier than announced.
 	Notifier string
 	Texts    map[Kind]string
 
@@ -126,10 +124,10 @@ type Strikes struct {
 	now     func() time.Time
 }
 
-// Sanctions has IM do what strikes lead to.
+// Sanctions is the process that carries out the effects of strikes in IM.
 var Sanctions = process.Name{Agenda: "strikes", Job: "strikes.apply", Lane: queue.Fast}
 
-// New makes Strikes, and lets Jobs know how to carry out theirs.
+// New makes Strikes, and registers the handlers of their jobs with Jobs.
 func New(conf Config) *Strikes {
 	if conf.Now == nil {
 		conf.Now = time.Now
@@ -169,8 +167,8 @@ func (s *Strikes) offence(ctx context.Context, j queue.Job) error {
 	return s.Add(ctx, Strike{UserID: o.UserID, Key: "message/" + o.MessageID, Weight: o.Severity, By: Filter, Reason: o.Category})
 }
 
-// Filter is who adds the strikes for refused messages, where a moderator's strike
-// has the name of an API key.
+// Filter is the By of strikes for refused messages; a moderator's strike has the name
+// of an API key.
 const Filter = "(filter)"
 
 // exempt reports whether a user gets no strikes.
@@ -178,10 +176,10 @@ func (s *Strikes) exempt(userID string) bool {
 	return im.IsRobot(userID) || slices.Contains(s.conf.Reserved, userID)
 }
 
-// Strike is something that a user did wrong.
+// Strike is an offence of a user.
 type Strike struct {
 	UserID string
-	Key    string // known again by it together with By, or with Review; at most MaxKey bytes
+	Key    string // idempotency key together with By, or with Review; at most MaxKey bytes
 	Weight int    // points, 1 to MaxWeight
 	By     string // who says so: the name of an API key
 	Reason string // for people; at most MaxReason bytes
@@ -208,9 +206,9 @@ var (
 	errReason = fault.New(fault.Invalid, "reason has at most %d bytes", MaxReason)
 )
 
-// Add adds a strike, unless its key is known, and has IM do what it leads to,
-// soon. Repeat it after an error that is not a fault of code Invalid: it may be
-// there or not. Errors are that one, and those of the store and the queue.
+// Add adds a strike, unless its key is known; a job carries out its effects in IM.
+// Errors are a fault of code Invalid, and those of the store and the queue; after the
+// latter the strike may have been added or not: retry Add.
 func (s *Strikes) Add(ctx context.Context, add Strike) error {
 	if err := add.check(); err != nil {
 		return err
@@ -221,10 +219,10 @@ func (s *Strikes) Add(ctx context.Context, add Strike) error {
 	return s.change(ctx, add.UserID, func(r *record) error { return r.add(s.conf, add, s.now()) })
 }
 
-// Forgive makes the strike with this key, or all with "", count for nothing. If
-// what is left is not enough for what the user suffers, that ends. Forgiving once
-// more changes nothing. It fails with a fault of code NotFound where there is no
-// such strike, and as Add does.
+// Forgive sets the points of the strike with this key, or of all strikes with "", to
+// zero. A sanction ends when the remaining points are below its threshold. Forgiving
+// again is a no-op. Errors are a fault of code NotFound where there is no such strike,
+// and those of Add.
 func (s *Strikes) Forgive(ctx context.Context, userID, key, by, reason string) error {
 	switch {
 	case usersig.CheckUserID(userID) != nil:
@@ -237,7 +235,7 @@ func (s *Strikes) Forgive(ctx context.Context, userID, key, by, reason string) e
 	return s.change(ctx, userID, func(r *record) error { return r.forgive(s.conf, userID, key, by, reason, s.now()) })
 }
 
-// View is what a user's strikes come to.
+// View is the state of a user's strikes.
 type View struct {
 	UserID  string    `json:"userId"`
 	Points  int       `json:"points"`
@@ -246,11 +244,11 @@ type View struct {
 	Strikes []Counted `json:"strikes"` // the newest first
 }
 
-// Counted is a strike as it is kept.
+// Counted is a stored strike with its present points.
 type Counted struct {
 	Key      string    `json:"key"`
 	Weight   int       `json:"weight"`
-	Points   int       `json:"points"` // what it counts now
+	Points   int       `json:"points"` // its points now
 	At       time.Time `json:"at"`
 	By       string    `json:"by"`
 	Reason   string    `json:"reason,omitempty"`
@@ -258,7 +256,8 @@ type Counted struct {
 	Forgiven bool      `json:"forgiven,omitempty"`
 }
 
-// View returns what is known of a user, zero of one who did nothing wrong.
+// View returns the state of a user's strikes, the zero View for a user without
+// strikes.
 func (s *Strikes) View(ctx context.Context, userID string) (View, error) {
 	if usersig.CheckUserID(userID) != nil {
 		return View{}, errUserID
@@ -279,13 +278,13 @@ func (s *Strikes) View(ctx context.Context, userID string) (View, error) {
 	return v, nil
 }
 
-// Banned returns until when a user is banned; the zero time if he is not. It is
-// for those who let users in.
+// Banned returns until when a user is banned; the zero time for a user who is not
+// banned. It is for issuers of credentials.
 func (s *Strikes) Banned(ctx context.Context, userID string) (until time.Time, err error) {
 	return BannedUntil(ctx, s.store, userID, s.now())
 }
 
-// BannedUntil is [Strikes.Banned] for who has nothing but the store.
+// BannedUntil is [Strikes.Banned] for a program that has only the store.
 func BannedUntil(ctx context.Context, store kv.Store, userID string, now time.Time) (time.Time, error) {
 	r, _, err := load(ctx, store, userID)
 	if err != nil || r.Sanction.Kind != Banned || !r.Sanction.active(now) {

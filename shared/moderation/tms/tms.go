@@ -1,9 +1,8 @@
-// Package tms has Tencent Cloud's text moderation look at messages (TMS,
-// TextModeration, 2020-12-29, document 1124/51860).
+// Package tms has Tencent Cloud's text moderation judge messages (TMS, TextModeration,
+// 2020-12-29, document 1124/51860).
 //
-// It understands Chinese, English and digits. A text with letters of other
-// scripts is not sent: the service would have no opinion on what it cannot read,
-// and take its time for it.
+// The service understands Chinese, English and digits. A text with letters of other
+// scripts is not sent, since the service would take time and have no opinion on it.
 package tms
 
 import (
@@ -18,11 +17,11 @@ import (
 	"github.com/backchannel-im/backchannel/shared/tencentcloud"
 )
 
-// MaxText is the largest text that the service takes, in characters; of a longer
-// one it is asked about the beginning.
+// MaxText is the longest text that the service takes, in characters; of a longer text
+// only the beginning is sent.
 const MaxText = 10_000
 
-// Config is how the service is reached.
+// Config configures a [Checker].
 type Config struct {
 	Account tencentcloud.Account
 	URL     string // such as https://tms.tencentcloudapi.com
@@ -35,7 +34,7 @@ type Checker struct {
 	bizType string
 }
 
-// New returns a checker. It calls nothing.
+// New returns a Checker. New sends no request.
 func New(c Config) (*Checker, error) {
 	if c.URL == "" {
 		return nil, errors.New("tms: the URL of the service is missing")

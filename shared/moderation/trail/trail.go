@@ -1,5 +1,5 @@
-// Package trail remembers who decided what about messages and users, for a year:
-// moderators over HTTP, and rules by themselves. It keeps no text of a message.
+// Package trail is the audit log of decisions about messages and users, by moderators
+// over HTTP and by rules. It keeps entries for a year, and no text of a message.
 package trail
 
 import (
@@ -21,20 +21,19 @@ const Kept = 365 * 24 * time.Hour
 // MaxNote bounds a note, in bytes.
 const MaxNote = 500
 
-// Entry is one thing that somebody did.
+// Entry is one decision.
 type Entry struct {
-	// ID is the event's own, the same whenever it is added again; at most 200
-	// bytes.
+	// ID is the idempotency key of the entry; at most 200 bytes.
 	ID     string    `json:"id"`
 	At     time.Time `json:"at"`
 	By     string    `json:"by"`               // name of the API key; "" for a rule
 	What   string    `json:"what"`             // such as "message approved"
-	UserID string    `json:"userId,omitempty"` // whom it is about
+	UserID string    `json:"userId,omitempty"` // user concerned
 	Review string    `json:"review,omitempty"` // id of the held message
-	Note   string    `json:"note,omitempty"`   // what they said about it
+	Note   string    `json:"note,omitempty"`   // the moderator's note
 }
 
-// Trail is kept in one partition of a store, in order of time. It is safe for
+// Trail is the audit log in one partition of a store, in order of time. It is safe for
 // concurrent use.
 type Trail struct{ store kv.Store }
 
@@ -47,7 +46,8 @@ const partition = "moderation/trail"
 // that a repeat meets itself.
 func (e Entry) key() string { return fmt.Sprintf("%014d/%s", e.At.UnixMilli(), e.ID) }
 
-// Add adds an entry, unless it is there. Errors are those of [kv.Store.Commit].
+// Add adds an entry, unless an entry with its ID exists. Errors are those of
+// [kv.Store.Commit].
 func (t *Trail) Add(ctx context.Context, e Entry) error {
 	value, err := json.Marshal(e)
 	if err != nil {
@@ -61,8 +61,8 @@ func (t *Trail) Add(ctx context.Context, e Entry) error {
 	return nil
 }
 
-// Page returns entries, the newest first. next is the After of the page behind
-// it, "" at the end.
+// Page returns entries, the newest first. next is the After of the next page, "" at
+// the end.
 func (t *Trail) Page(ctx context.Context, p api.Page) (entries []Entry, next string, err error) {
 	page, err := t.store.List(ctx, partition, kv.Range{After: p.After, Reverse: true, Limit: p.Limit})
 	if err != nil {

@@ -25,7 +25,7 @@ type Harness struct {
 	Open func(t *testing.T) (q queue.Queue, run func(ctx context.Context, perform func(context.Context, []byte) error))
 }
 
-// Run holds the engine to the contract.
+// Run tests the engine against the contract.
 func Run(t *testing.T, h Harness) {
 	for _, c := range []struct {
 		name string

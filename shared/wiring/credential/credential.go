@@ -1,5 +1,4 @@
-// Package credential wires the issuing of UserSigs: who gets one, and for how
-// long.
+// Package credential wires the issuing of UserSigs.
 package credential
 
 import (
@@ -29,7 +28,7 @@ var Feature = wiring.Feature{
 	Read: read,
 }
 
-// Accounts reads for whom UserSigs are issued, and for how long.
+// Accounts reads which UserIDs get UserSigs, and the lifetime of a UserSig.
 func Accounts(s *wiring.Settings) credential.Accounts {
 	a := credential.Accounts{Signer: s.Signer()}
 	a.Reserved = s.Reserved()
@@ -163,8 +162,8 @@ func readShopify(s *wiring.Settings) *credential.Shopify {
 // lives longer is a session, and sessions are not put into request bodies.
 const maxIdentityLife = 24 * time.Hour
 
-// Identity reads how tokens of the merchant's are verified. It is nil where none
-// are accepted.
+// Identity reads how the merchant's tokens are verified. The result is nil where no
+// tokens are accepted.
 func Identity(s *wiring.Settings) credential.Prover {
 	secret := config.Setting{
 		Group: group, Name: "IDENTITY_SECRET", Meaning: "secret by which your own server signs identity tokens with HS256; the tokens are not accepted without this setting or IDENTITY_JWKS_URL",

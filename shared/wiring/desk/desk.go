@@ -1,5 +1,4 @@
-// Package desk wires support tickets with the desk that has them: Zendesk or
-// Salesforce.
+// Package desk wires support tickets with their desk: Zendesk or Salesforce.
 package desk
 
 import (

@@ -21,9 +21,9 @@ import (
 // Each feature stands in one of the three lists. They are functions so that a
 // program links the features of the list it calls for and no others.
 
-// Hearing are the features that hear IM's callbacks, in the order in which their
-// before-rules are asked: the first refusal wins, and a rule sees what earlier
-// ones rewrote.
+// Hearing are the features with rules for IM's callbacks, in the order in which their
+// before-rules run: the first refusal wins, and a rule sees the message as earlier
+// rules rewrote it.
 func Hearing() []wiring.Feature {
 	return []wiring.Feature{
 		moderation.Feature,
@@ -36,7 +36,7 @@ func Hearing() []wiring.Feature {
 	}
 }
 
-// Working are those and the features that have jobs otherwise.
+// Working are the features of Hearing and the other features that have jobs.
 func Working() []wiring.Feature {
 	return append(
 		Hearing(),
@@ -45,7 +45,7 @@ func Working() []wiring.Feature {
 	)
 }
 
-// All are those and the features that have routes alone.
+// All are the features of Working and the features that have routes only.
 func All() []wiring.Feature {
 	return append(
 		Working(),
@@ -53,8 +53,8 @@ func All() []wiring.Feature {
 	)
 }
 
-// Bundle is all features behind one URL: what the function of that name deploys,
-// and what scripts/dev serves. observe sees every callback; nil: nobody does.
+// Bundle is all features behind one URL: what the function of that name deploys, and
+// what scripts/dev serves. observe gets every callback; it may be nil.
 func Bundle(e wiring.Engines, observe func(callback.Exchange)) wiring.Program {
 	return wiring.Bundle(All(), users.Sources, minute.Table, e, observe)
 }

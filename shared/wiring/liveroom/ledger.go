@@ -9,8 +9,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
-// ReadLedger reads who keeps users' coins, and returns what makes the ledger.
-func ReadLedger(s *wiring.Settings) func(h *wiring.House) wallet.Ledger {
+// readLedger reads which ledger keeps users' coins, and returns the function that
+// makes the ledger.
+func readLedger(s *wiring.Settings) func(h *wiring.House) wallet.Ledger {
 	server := hook.Hook{Transport: wiring.Transport()}
 	server.URL = s.URL(config.Setting{
 		Name: "LEDGER_HOOK_URL", Meaning: "URL of your server that keeps users' coins and gets a signed POST for every charge and refund; the built-in ledger keeps them without this setting",
@@ -26,7 +27,7 @@ func ReadLedger(s *wiring.Settings) func(h *wiring.House) wallet.Ledger {
 		s.Fault(key.Name, "is too easy to guess: it has fewer than %d characters", least)
 	}
 	accepted := s.Bool(config.Setting{
-		Name: "LEDGER_ACCEPT_LOSS", Meaning: "1 lets the built-in ledger of users' coins work on Redis, where a failover may lose acknowledged payments; without it such a deployment answers money routes with 503",
+		Name: "LEDGER_ACCEPT_LOSS", Meaning: "1 lets the built-in ledger of users' coins work on Redis, where a failover may lose acknowledged payments; 0 answers money routes with 503 there",
 		Format: "1 or 0", Default: "0",
 	})
 	return func(h *wiring.House) wallet.Ledger { return ledger(h, server, accepted) }

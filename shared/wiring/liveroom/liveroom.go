@@ -1,5 +1,5 @@
-// Package liveroom wires live rooms with gifts, wallets, and what CSS and TRTC need
-// to know of them.
+// Package liveroom wires live rooms with gifts, wallets, and the streams of CSS and
+// TRTC.
 package liveroom
 
 import (
@@ -34,7 +34,7 @@ var Feature = wiring.Feature{
 func read(s *wiring.Settings) wiring.Open {
 	client, origins := s.IM(), s.Origins()
 	conf := readConfig(s)
-	perSecond, counting, ledgerOf, forwarded := s.RoomSends(), counters.Config(s), ReadLedger(s), s.Forwarded
+	perSecond, counting, ledgerOf, forwarded := s.RoomSends(), counters.Config(s), readLedger(s), s.Forwarded
 	return func(_ context.Context, h *wiring.House) error {
 		if h.Jobs == nil && !forwarded {
 			return nil // without a queue there are no rooms

@@ -1,5 +1,5 @@
-// Package minute lists what happens every minute. All of it needs the store and
-// the queue alone, so that the clock deploys without the settings of features.
+// Package minute lists the clock's tasks of every minute. The tasks need only the
+// store and the queue, so that the clock deploys without the settings of features.
 package minute
 
 import (
@@ -24,7 +24,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
-// Processes have their half done operations continued every minute.
+// Processes are the processes whose operations the clock continues every minute.
 var Processes = []process.Name{
 	credential.CopyProcess,
 	community.Looks,
@@ -49,8 +49,8 @@ var Processes = []process.Name{
 	userdata.Process,
 }
 
-// Table returns what happens every minute. Without a queue, jobs is nil and what
-// needs it is left out.
+// Table returns the tasks of every minute. Without a queue, jobs is nil and the tasks
+// that need a queue are left out.
 func Table(store kv.Store, jobs *queue.Ledger) schedule.Table {
 	table := schedule.Table{
 		{Name: "note that the clock ticks", Do: doctor.Tick(store, nil)},

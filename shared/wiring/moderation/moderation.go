@@ -26,8 +26,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring"
 )
 
-// Feature is the verdict on each message before it is delivered, and what
-// follows from it: reviews, strikes, and files looked at afterwards.
+// Feature is the verdict on each message before delivery, with reviews, strikes, and
+// the inspection of files after delivery.
 var Feature = wiring.Feature{
 	Name: "moderation", Function: "before-send-filter",
 	Callbacks: true, Store: wiring.Optional, Queue: wiring.Optional, Callers: wiring.Servers,
@@ -288,8 +288,8 @@ func (w *settings) lists(ctx context.Context, h *wiring.House) (moderation.Lists
 	return lists.New(lists.Config{Store: h.Store, Base: list}), nil
 }
 
-// Passages reads how texts are judged that are no messages of clients, such as
-// those of robots: by the rule set and the checker that judge messages.
+// Passages reads the settings for judging texts that are no messages of clients, such
+// as robots' answers: by the rule set and the checker that judge messages.
 func Passages(s *wiring.Settings) func(context.Context, *wiring.House) (*moderation.Filter, error) {
 	w := &settings{}
 	w.readList(s.Reader)

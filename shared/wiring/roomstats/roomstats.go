@@ -1,4 +1,4 @@
-// Package roomstats wires the counting of what happens in rooms.
+// Package roomstats wires the statistics of rooms.
 package roomstats
 
 import (
@@ -42,8 +42,8 @@ func read(s *wiring.Settings) wiring.Open {
 	}
 }
 
-// Config reads the settings of room statistics. Store, Jobs and what comes from
-// other features are left to the caller.
+// Config reads the settings of room statistics. The caller sets Store, Jobs and the
+// fields of other features.
 func Config(s *wiring.Settings) (conf roomstats.Config) {
 	conf.LikesDelivered = s.Choice(config.Setting{
 		Name: "ROOM_LIKES", Meaning: "moment at which likes are counted: before they are sent, or once they were delivered (IM sheds likes first)",
@@ -85,7 +85,7 @@ func Config(s *wiring.Settings) (conf roomstats.Config) {
 
 func format(s *wiring.Settings, name, meaning string, plugin roomstats.Format) roomstats.Format {
 	text := s.Text(config.Setting{
-		Name: name, Meaning: meaning + "; without it those of the Flutter plug-in",
+		Name: name, Meaning: meaning + "; the formats of the Flutter plug-in without this setting",
 		Format: "PATH=TEXT for each field of the JSON in Data that must hold a text, and count:PATH for the number, separated by spaces",
 	})
 	if text == "" {

@@ -22,8 +22,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
-// Sources are what the features hold of a user, by the name of the feature, and at the
-// end what the ports below all of them do.
+// Sources list the records that each feature keeps of a user, and at the end the records
+// of the ports below all features.
 var Sources = []userdata.Source{
 	strikes.UserData,
 	liveroom.UserData,

@@ -23,9 +23,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/wiring/features"
 )
 
-// Bundle is the whole bundle in the test's own process, with its state in files
-// of the test, and an emulated IM whose callbacks come to it. It carries out its
-// jobs in the background; it ticks when the test says so.
+// Bundle is the whole bundle in the test's own process, with its state in files of the
+// test, and an emulated IM whose callbacks come to it. The bundle carries out its jobs
+// in the background; it ticks when the test calls [Bundle.Tick].
 type Bundle struct {
 	App *faas.App
 	URL string      // of a listener in front of App.HTTP
@@ -116,7 +116,7 @@ func (b *Bundle) Do(r *http.Request) Answer {
 // StopWork ends the worker: jobs wait from now on.
 func (b *Bundle) StopWork() { b.stop() }
 
-// Tick does what the clock does every minute.
+// Tick runs the clock's tasks of every minute.
 func (b *Bundle) Tick() {
 	b.t.Helper()
 	if err := b.App.Tick(b.t.Context()); err != nil {

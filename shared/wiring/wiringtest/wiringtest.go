@@ -69,14 +69,14 @@ func SignedBy(t testing.TB, s callback.Signer, body string) *http.Request {
 	return r
 }
 
-// BeforeSend is the body of the question whether alice may say a text in the
-// room "lobby".
+// BeforeSend is the body of the before-callback of alice's message in the room
+// "lobby".
 func BeforeSend(text string) string {
 	return fmt.Sprintf(`{"CallbackCommand":"Group.CallbackBeforeSendMsg","GroupId":"lobby","Type":"AVChatRoom","From_Account":"alice","Operator_Account":"alice","Random":1,"MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":%q}}]}`, text)
 }
 
-// AfterSend is the body of the news that a user's message with this number was
-// delivered in the room "lobby" just now.
+// AfterSend is the body of the after-callback of a user's message with this MsgSeq in
+// the room "lobby", delivered just now.
 func AfterSend(userID string, seq int) string {
 	return fmt.Sprintf(`{"CallbackCommand":"Group.CallbackAfterSendMsg","GroupId":"lobby","Type":"AVChatRoom","From_Account":%q,"Operator_Account":%q,"Random":%d,"MsgSeq":%d,"MsgTime":%d,"MsgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"hello"}}]}`,
 		userID, userID, seq, seq, time.Now().Unix())

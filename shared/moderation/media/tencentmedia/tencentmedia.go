@@ -1,12 +1,12 @@
-// Package tencentmedia has Tencent Cloud look at the files of messages: pictures
-// at once (IMS, ImageModeration, 2020-12-29, document 1125), voices (AMS,
+// Package tencentmedia has Tencent Cloud inspect the files of messages: pictures at
+// once (IMS, ImageModeration, 2020-12-29, document 1125), voices (AMS,
 // CreateAudioModerationTask, 2020-12-29, document 1124/52345) and videos (VM,
-// CreateVideoModerationTask, 2021-09-22, document 1140/51174) by tasks, whose
-// result comes to our route.
+// CreateVideoModerationTask, 2021-09-22, document 1140/51174) by tasks, whose result
+// comes to our route.
 //
 // A result carries X-Signature, the SHA-256 of the task's seed and the body in
-// hexadecimal digits. The manuals at hand name the seed and not the header; an
-// HMAC with the seed as its key is therefore taken as well.
+// hexadecimal digits. The manuals at hand name the seed and not the header; an HMAC
+// with the seed as its key is therefore accepted, too.
 package tencentmedia
 
 import (
@@ -28,23 +28,25 @@ import (
 	"github.com/backchannel-im/backchannel/shared/tencentcloud"
 )
 
-// Config is how the services are reached.
+// Config configures an [Inspector].
 type Config struct {
 	Account tencentcloud.Account
 	// Images, Audio and Video are the services' URLs, such as
-	// https://ims.tencentcloudapi.com; "" leaves files of the kind alone.
+	// https://ims.tencentcloudapi.com; "" means that files of the kind are not
+	// inspected.
 	Images, Audio, Video string
 	// BizType names the policy in the services' console; "" is their default,
 	// which videos do not have.
 	BizType string
 	// CallbackURL is our route /moderation/results as the services reach it.
 	CallbackURL string
-	// Seed signs what they send there: of your choice, at least MinSeed bytes.
+	// Seed signs the services' requests to CallbackURL: any text of at least MinSeed
+	// bytes.
 	Seed string
 }
 
-// MinSeed is the least length of a seed, in bytes: one that can be guessed lets
-// anybody speak for the services.
+// MinSeed is the least length of a seed, in bytes: with a guessed seed anybody could
+// send results in the services' name.
 const MinSeed = 16
 
 // timeout bounds one call.
@@ -56,7 +58,7 @@ type Inspector struct {
 	c                    Config
 }
 
-// New returns an inspector. It calls nothing.
+// New returns an Inspector. New sends no request.
 func New(c Config) (*Inspector, error) {
 	in := &Inspector{c: c}
 	for _, s := range []struct {
@@ -145,8 +147,8 @@ func unfit(err error) error {
 
 var opinions = map[string]moderation.Opinion{"pass": moderation.Pass, "review": moderation.Suspect, "block": moderation.Block}
 
-// Result implements media.Inspector. News of a task that is not finished have no
-// opinion; of one that failed neither.
+// Result implements media.Inspector. The result is NoOpinion for a task that is not
+// finished or has failed.
 func (in *Inspector) Result(header http.Header, body []byte) (string, moderation.Opinion, error) {
 	if !in.signed(header.Get("X-Signature"), body) {
 		return "", moderation.NoOpinion, fault.New(fault.Unauthenticated, "the signature is missing or wrong")

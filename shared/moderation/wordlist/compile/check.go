@@ -9,8 +9,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 )
 
-// Fold returns a text as it is matched: what cannot be seen is gone, the rest is
-// in its plainest form.
+// Fold returns the form in which a text is matched: without invisible characters, the
+// others in their plainest form.
 func Fold(text string) string {
 	var b strings.Builder
 	for _, r := range compose(text) {
@@ -23,9 +23,9 @@ func Fold(text string) string {
 	return b.String()
 }
 
-// Conflicts returns what is probably not meant in a rule set, a sentence each:
-// words that are the same once folded, words that cannot be hit, phrases that
-// allow nothing, words of one letter.
+// Conflicts returns probable mistakes in a rule set, a sentence each: words that are
+// equal once folded, words that cannot be hit, phrases that allow nothing, words of
+// one letter.
 func Conflicts(set *RuleSet) ([]string, error) {
 	list, err := open(set)
 	if err != nil {

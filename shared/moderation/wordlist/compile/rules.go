@@ -1,6 +1,6 @@
-// Package compile turns a rule set in JSON into the image that wordlist opens.
-// It knows how characters fold and builds the automaton, which takes tables and
-// time: it belongs into tools, never into a function's binary.
+// Package compile turns a rule set in JSON into the image that wordlist opens. It
+// folds characters and builds the automaton, which takes large tables and time: only
+// tools may link it, never a function.
 package compile
 
 import (
@@ -23,11 +23,11 @@ const MaxSize = 64 << 20
 // MaxWord bounds the text of a word or of an allowed phrase, in bytes.
 const MaxWord = 4096
 
-// RuleSet is what an operator writes.
+// RuleSet is a rule set in an operator's JSON.
 type RuleSet struct {
 	Version string   `json:"version"` // any text; shown where a verdict is explained
 	Words   []Rule   `json:"words"`
-	Allow   []string `json:"allow"` // phrases that are innocent although a word is in them
+	Allow   []string `json:"allow"` // phrases that are allowed although they contain a word
 
 	// Scopes override actions: scope -> category, or "*" for all -> action.
 	// Scopes are "c2c", "type:" and a group type, "room:" and a GroupID,
@@ -41,21 +41,22 @@ type Rule struct {
 	Category string          `json:"category"` // free label, such as "gambling"
 	Severity int             `json:"severity"` // 1 to 5; 0 means 1
 	Action   wordlist.Action `json:"action"`   // "" means reject
-	Note     string          `json:"note"`     // for those who maintain the set
+	Note     string          `json:"note"`     // for maintainers of the set
 
 	// Word says whether the word stands alone: no letter of the same script may
 	// touch it. Without it, edges of an alphabet and digits stand alone, and Han
 	// and kana do not, since their words are written without gaps.
 	Word *bool `json:"word"`
-	// Exact matches the text as it is written here and in no other form.
+	// Exact matches the text as written and in no other form.
 	Exact bool `json:"exact"`
-	// Numerals takes 六, 陆 and 6 for each other.
+	// Numerals treats 六, 陆 and 6 as equal.
 	Numerals bool `json:"numerals"`
-	// Inflect takes the word's inflections too: a plural, -s, -es, -ies, -y, -ed and
-	// -ing at its end, yourselves for yourself. Without it, words do so that end
+	// Inflect matches the word's inflections, too: a plural, -s, -es, -ies, -y, -ed
+	// and -ing at its end, yourselves for yourself. Without it, words do so that end
 	// in five letters of English or more.
 	Inflect *bool `json:"inflect"`
-	// URLs looks into URLs and e-mail addresses too, which are passed over otherwise.
+	// URLs matches the word in URLs and e-mail addresses, too, which are skipped
+	// otherwise.
 	URLs bool `json:"urls"`
 }
 
@@ -71,8 +72,8 @@ func Default() *RuleSet {
 	return set
 }
 
-// Parse reads a rule set and checks it. Fields it does not know are refused, so
-// that a misspelt action never turns into a rule that lets everything pass.
+// Parse decodes a rule set and checks it. Unknown fields are errors, so that a
+// misspelt action never becomes a rule that lets everything pass.
 func Parse(b []byte) (*RuleSet, error) {
 	if len(b) > MaxSize {
 		return nil, fmt.Errorf("rule set is %d bytes, %d allowed", len(b), MaxSize)
