@@ -2,9 +2,13 @@ package repotest
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/backchannel-im/backchannel/shared/process"
+	"github.com/backchannel-im/backchannel/shared/wiring/minute"
 )
 
 // kind is a layer of the house.
@@ -237,19 +241,26 @@ func TestLawOfEngines(t *testing.T) {
 	}
 }
 
-// TestLawOfProcesses: the clock knows every process by name. A rule that is not in
+// agendaName finds the names of processes in Go sources.
+var agendaName = regexp.MustCompile(`(?m)^\s*(?:var )?\w+\s*= process\.Name\{Agenda: "([^"]+)"`)
+
+// TestLawOfProcesses: the clock knows every process by name. A process that is not in
 // the list of what happens every minute would never have its work continued.
 func TestLawOfProcesses(t *testing.T) {
-	var swept []string
-	for _, p := range listPackages(t) {
-		if local(p.ImportPath) == "shared/wiring/minute" {
-			swept = p.Imports
+	found := 0
+	for _, name := range files(t) {
+		if !strings.HasPrefix(name, "shared/") || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		for _, m := range agendaName.FindAllStringSubmatch(read(t, name), -1) {
+			found++
+			if !slices.ContainsFunc(minute.Processes, func(n process.Name) bool { return n.Agenda == m[1] }) {
+				t.Errorf("%s has the process %q, which shared/wiring/minute does not name", name, m[1])
+			}
 		}
 	}
-	for _, p := range listPackages(t) {
-		if kindOf(local(p.ImportPath)) == rule && slices.Contains(p.Imports, module+"shared/process") && !slices.Contains(swept, p.ImportPath) {
-			t.Errorf("%s has a process, which shared/wiring/minute does not name", local(p.ImportPath))
-		}
+	if found != len(minute.Processes) {
+		t.Errorf("%d processes are declared, and shared/wiring/minute names %d", found, len(minute.Processes))
 	}
 }
 
