@@ -39,7 +39,7 @@ func mailDesk(t *testing.T) (w *rulestest.World, target string) {
 	keys, err := api.ParseKeys([]string{"dev:" + wiring.DevelopmentKeyHash})
 	w.Must(err)
 	mux := http.NewServeMux()
-	mails.Routes(mux, mail.RoutesConfig{Gate: &api.Gate{Keys: keys}, Keeper: idem.New(store, clock.Now)})
+	mails.Routes(mux, mail.RoutesConfig{RoutesConfig: api.RoutesConfig{Gate: &api.Gate{Keys: keys}, Keeper: idem.New(store, clock.Now)}})
 	server := httptest.NewServer(http.HandlerFunc(func(res http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			w.Must(w.Queue.Work(t.Context(), ledger, clock.Now))

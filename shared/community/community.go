@@ -30,7 +30,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -48,10 +47,6 @@ const (
 	// guardAfter is when the clock looks at a community or member after a change: it
 	// is longer than the request and the job that follow from the change may take.
 	guardAfter = time.Minute
-	// workTime bounds how long one worker works on something, and leaseSlack how much
-	// longer its lease lasts.
-	workTime   = 30 * time.Second
-	leaseSlack = 5 * time.Second
 	// kept is how long a dissolved community is remembered.
 	kept = 30 * 24 * time.Hour
 	// tries bounds how often a change is tried while others change the same thing.
@@ -210,54 +205,6 @@ func wake(ctx context.Context, p *process.Process, id string) {
 }
 
 func newOp() string { return kv.NewOp("community") }
-
-// Hold takes a lease, which is stored in a partition under a key. Hold returns a
-// context that ends before the lease does, and a function that releases the lease.
-// Where another process has the lease, the error is a [queue.Later].
-func (c *Communities) Hold(ctx context.Context, partition, key string) (_ context.Context, release func(), err error) {
-	now := c.now()
-	cond := kv.Absent()
-	item, err := c.store.Get(ctx, partition, key)
-	switch {
-	case err == nil:
-		var until time.Time
-		if err := until.UnmarshalText(item.Value); err != nil {
-			return nil, nil, fmt.Errorf("community: a lease does not decode: %w", err)
-		}
-		if until.After(now) {
-			return nil, nil, queue.Later{After: min(until.Sub(now), time.Second)}
-		}
-		cond = kv.Rev(item.Rev)
-	case !errors.Is(err, kv.ErrNotFound):
-		return nil, nil, err
-	}
-	allowed := workTime
-	if deadline, has := ctx.Deadline(); has {
-		allowed = min(allowed, time.Until(deadline))
-	}
-	until, err := now.Add(allowed + leaseSlack).MarshalText()
-	if err != nil {
-		return nil, nil, err
-	}
-	op := newOp()
-	err = c.store.Commit(ctx, partition, op, kv.Put{Key: key, Value: until, If: cond})
-	switch {
-	case errors.Is(err, kv.ErrConflict):
-		return nil, nil, queue.Later{After: time.Second}
-	case err != nil:
-		return nil, nil, err
-	}
-	bounded, cancel := context.WithTimeout(ctx, allowed)
-	return bounded, func() {
-		cancel()
-		ctx, cancel := retry.Settle(ctx)
-		defer cancel()
-		err := c.store.Commit(ctx, partition, newOp(), kv.Delete{Key: key, If: kv.Rev(op)})
-		if err != nil && !errors.Is(err, kv.ErrConflict) {
-			slog.WarnContext(ctx, "lease on a community not released; it expires", "error", err.Error())
-		}
-	}, nil
-}
 
 // wipe removes everything from a partition.
 func wipe(ctx context.Context, store kv.Store, partition, prefix string) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
 )
 
@@ -370,7 +371,7 @@ func (c *Communities) settleMember(ctx context.Context, id string) error {
 		}
 		return err
 	}
-	ctx, release, err := c.Hold(ctx, s.partitionOfMember(userID), handPrefix+userID)
+	ctx, release, err := process.Hold(ctx, c.store, c.now(), s.partitionOfMember(userID), handPrefix+userID)
 	if err != nil {
 		return err
 	}

@@ -4,109 +4,41 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
-	"github.com/backchannel-im/backchannel/shared/idem"
 )
-
-// requestTime bounds a request. What is not done by then goes on without the
-// caller.
-const requestTime = 25 * time.Second
-
-// RoutesConfig configures the routes of communities.
-type RoutesConfig struct {
-	Gate    *api.Gate
-	Keeper  *idem.Keeper // of answers to requests with an Idempotency-Key
-	Origins []string     // web pages that users may call from
-}
-
-// Route is one route of communities.
-type Route struct {
-	Method, Path string
-	Status       int
-	Is           RouteKind
-	Do           func(ctx context.Context, c api.Caller, r *http.Request) (any, error)
-}
-
-// RouteKind marks a route that differs from the default, a route for users and
-// servers.
-type RouteKind int
-
-// The kinds, which may be combined.
-const (
-	ForServers RouteKind = 1 << iota // for servers alone
-	Keyed                            // requires an Idempotency-Key, since it creates a record
-	Credential                       // answers with a credential, which must not be kept
-)
-
-// Mount adds routes to a mux.
-func Mount(mux *http.ServeMux, c RoutesConfig, list ...Route) {
-	methods := make(map[string][]string)
-	for _, one := range list {
-		methods[one.Path] = append(methods[one.Path], one.Method)
-		mux.Handle(one.Method+" "+one.Path, api.CORS(c.Origins, "", c.handler(one)))
-	}
-	for path, allowed := range methods {
-		mux.Handle("OPTIONS "+path, api.CORS(c.Origins, strings.Join(allowed, ", "), api.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
-		})))
-	}
-}
-
-func (c RoutesConfig) handler(one Route) http.Handler {
-	h := api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		v, err := one.Do(r.Context(), api.CallerFrom(r.Context()), r)
-		if err != nil {
-			return err
-		}
-		api.Reply(w, one.Status, v)
-		return nil
-	})
-	if one.Method == http.MethodPost && one.Is&Credential == 0 {
-		h = api.Idempotent(c.Keeper, h)
-	}
-	h = api.Within(requestTime, h)
-	if one.Is&Keyed != 0 {
-		h = api.Keyed(h)
-	}
-	if one.Is&ForServers != 0 {
-		return c.Gate.Server(h)
-	}
-	return c.Gate.Any(h)
-}
 
 // Routes adds the routes of communities.
-func (c *Communities) Routes(mux *http.ServeMux, conf RoutesConfig) {
+func (c *Communities) Routes(mux *http.ServeMux, conf api.RoutesConfig) {
 	const ok = http.StatusOK
-	Mount(
+	api.Mount(
 		mux, conf,
-		Route{http.MethodPost, "/communities", http.StatusCreated, ForServers | Keyed, c.postCommunity},
-		Route{http.MethodGet, "/communities/{id}", ok, 0, c.getCommunity},
-		Route{http.MethodPatch, "/communities/{id}", ok, 0, c.patchCommunity},
-		Route{http.MethodDelete, "/communities/{id}", ok, 0, c.deleteCommunity},
-		Route{http.MethodPost, "/communities/{id}/channels", ok, Keyed, c.postChannel},
-		Route{http.MethodPatch, "/communities/{id}/channels/{channelId}", ok, 0, c.patchChannel},
-		Route{http.MethodDelete, "/communities/{id}/channels/{channelId}", ok, 0, c.deleteChannel},
-		Route{http.MethodPost, "/communities/{id}/channels/{channelId}/invitations", ok, 0, c.postInvitation},
-		Route{http.MethodDelete, "/communities/{id}/channels/{channelId}/invitations/{userID}", ok, 0, c.deleteInvitation},
-		Route{http.MethodPost, "/communities/{id}/channels/{channelId}/read", ok, 0, c.postRead},
-		Route{http.MethodPost, "/communities/{id}/categories", ok, 0, c.postCategory},
-		Route{http.MethodPatch, "/communities/{id}/categories/{name}", ok, 0, c.patchCategory},
-		Route{http.MethodDelete, "/communities/{id}/categories/{name}", ok, 0, c.deleteCategory},
-		Route{http.MethodGet, "/communities/{id}/totals", ok, 0, c.getTotals},
-		Route{http.MethodPost, "/communities/{id}/mute", ok, 0, c.restrict(Mute, false)},
-		Route{http.MethodPost, "/communities/{id}/unmute", ok, 0, c.restrict(Mute, true)},
-		Route{http.MethodPost, "/communities/{id}/kick", ok, 0, c.restrict(Kick, false)},
-		Route{http.MethodPost, "/communities/{id}/unkick", ok, 0, c.restrict(Kick, true)},
-		Route{http.MethodGet, "/communities/{id}/restrictions/{userID}", ok, 0, c.getRestrictions},
-		Route{http.MethodGet, "/communities/{id}/roles", ok, 0, c.getRoles},
-		Route{http.MethodPut, "/communities/{id}/roles/{role}", ok, 0, c.putRole},
-		Route{http.MethodDelete, "/communities/{id}/roles/{role}", ok, 0, c.deleteRole},
-		Route{http.MethodGet, "/communities/{id}/members", ok, 0, c.getMembers},
-		Route{http.MethodPut, "/communities/{id}/members/{userID}/role", ok, 0, c.putMemberRole},
+		api.On(http.MethodPost, "/communities", http.StatusCreated, api.ForServers|api.NeedsKey, c.postCommunity),
+		api.On(http.MethodGet, "/communities/{id}", ok, 0, c.getCommunity),
+		api.On(http.MethodPatch, "/communities/{id}", ok, 0, c.patchCommunity),
+		api.On(http.MethodDelete, "/communities/{id}", ok, 0, c.deleteCommunity),
+		api.On(http.MethodPost, "/communities/{id}/channels", ok, api.NeedsKey, c.postChannel),
+		api.On(http.MethodPatch, "/communities/{id}/channels/{channelId}", ok, 0, c.patchChannel),
+		api.On(http.MethodDelete, "/communities/{id}/channels/{channelId}", ok, 0, c.deleteChannel),
+		api.On(http.MethodPost, "/communities/{id}/channels/{channelId}/invitations", ok, 0, c.postInvitation),
+		api.On(http.MethodDelete, "/communities/{id}/channels/{channelId}/invitations/{userID}", ok, 0, c.deleteInvitation),
+		api.On(http.MethodPost, "/communities/{id}/channels/{channelId}/read", ok, 0, c.postRead),
+		api.On(http.MethodPost, "/communities/{id}/categories", ok, 0, c.postCategory),
+		api.On(http.MethodPatch, "/communities/{id}/categories/{name}", ok, 0, c.patchCategory),
+		api.On(http.MethodDelete, "/communities/{id}/categories/{name}", ok, 0, c.deleteCategory),
+		api.On(http.MethodGet, "/communities/{id}/totals", ok, 0, c.getTotals),
+		api.On(http.MethodPost, "/communities/{id}/mute", ok, 0, c.restrict(Mute, false)),
+		api.On(http.MethodPost, "/communities/{id}/unmute", ok, 0, c.restrict(Mute, true)),
+		api.On(http.MethodPost, "/communities/{id}/kick", ok, 0, c.restrict(Kick, false)),
+		api.On(http.MethodPost, "/communities/{id}/unkick", ok, 0, c.restrict(Kick, true)),
+		api.On(http.MethodGet, "/communities/{id}/restrictions/{userID}", ok, 0, c.getRestrictions),
+		api.On(http.MethodGet, "/communities/{id}/roles", ok, 0, c.getRoles),
+		api.On(http.MethodPut, "/communities/{id}/roles/{role}", ok, 0, c.putRole),
+		api.On(http.MethodDelete, "/communities/{id}/roles/{role}", ok, 0, c.deleteRole),
+		api.On(http.MethodGet, "/communities/{id}/members", ok, 0, c.getMembers),
+		api.On(http.MethodPut, "/communities/{id}/members/{userID}/role", ok, 0, c.putMemberRole),
 	)
 }
 

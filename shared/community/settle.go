@@ -10,6 +10,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/process"
 )
 
 const handItem = "hand"
@@ -22,7 +23,7 @@ func (c *Communities) settle(ctx context.Context, id string) error {
 	if c.conf.IM == nil {
 		return errNoIM
 	}
-	ctx, release, err := c.Hold(ctx, partitionOf(id), handItem)
+	ctx, release, err := process.Hold(ctx, c.store, c.now(), partitionOf(id), handItem)
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (w *world) process(store kv.Store, companions ...community.Companion) *proc
 	p.threads.Register(rules)
 	w.Serve(rules)
 	mux := http.NewServeMux()
-	routes := community.RoutesConfig{Gate: w.gate, Keeper: idem.New(store, w.Clock.Now)}
+	routes := api.RoutesConfig{Gate: w.gate, Keeper: idem.New(store, w.Clock.Now)}
 	p.communities.Routes(mux, routes)
 	p.marks.Routes(mux, routes)
 	p.threads.Routes(mux, routes)

@@ -44,10 +44,6 @@ const (
 	// guardAfter is when the clock looks at a room after a change. It is longer
 	// than the request and the job that follow from the change may take.
 	guardAfter = time.Minute
-	// workTime bounds how long one worker works on a room, and leaseSlack how much
-	// longer its lease lasts.
-	workTime   = 30 * time.Second
-	leaseSlack = 5 * time.Second
 	// kept is how long a closed room is remembered.
 	kept = 30 * 24 * time.Hour
 	// tries bounds how often a change is tried while others change the same room.

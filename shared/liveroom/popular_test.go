@@ -30,7 +30,7 @@ func TestListedByPopularity(t *testing.T) {
 	p := w.process(w.store)
 	stats := &board{}
 	mux := http.NewServeMux()
-	p.rooms.Routes(mux, liveroom.RoutesConfig{Gate: w.gate, Keeper: idem.New(w.store, w.Clock.Now), Stats: stats})
+	p.rooms.Routes(mux, liveroom.RoutesConfig{RoutesConfig: api.RoutesConfig{Gate: w.gate, Keeper: idem.New(w.store, w.Clock.Now)}, Stats: stats})
 	p.routes = api.Routes(mux)
 	for i := range 7 {
 		p.opens(fmt.Sprintf("room%d", i))

@@ -12,13 +12,8 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
-	"github.com/backchannel-im/backchannel/shared/idem"
 	"github.com/backchannel-im/backchannel/shared/im"
 )
-
-// requestTime bounds a request. What is not done by then goes on without the
-// caller.
-const requestTime = 25 * time.Second
 
 // Figures are the statistics of a room in a list of rooms; nil: unknown.
 type Figures struct {
@@ -43,9 +38,7 @@ type Listed struct {
 
 // RoutesConfig configures the routes of rooms.
 type RoutesConfig struct {
-	Gate    *api.Gate
-	Keeper  *idem.Keeper // of answers to requests with an Idempotency-Key
-	Origins []string     // web pages that users may call from
+	api.RoutesConfig
 	// Stats may be nil: then figures are null, and rooms are sorted by age alone.
 	Stats Statistics
 	// Members lists the members of a room; nil: the route does not exist.
@@ -55,82 +48,37 @@ type RoutesConfig struct {
 // Routes adds the routes of rooms.
 func (r *Rooms) Routes(mux *http.ServeMux, c RoutesConfig) {
 	x := &routes{r, c}
-	methods := make(map[string][]string)
-	list := []route{
-		{http.MethodPost, "/rooms", http.StatusCreated, server | keyed, x.create},
-		{http.MethodGet, "/rooms", http.StatusOK, 0, x.list},
-		{http.MethodGet, "/rooms/{id}", http.StatusOK, 0, x.get},
-		{http.MethodPut, "/rooms/{id}/status", http.StatusOK, 0, x.setStatus},
-		{http.MethodPut, "/rooms/{id}/notice", http.StatusOK, 0, x.setNotice},
-		{http.MethodPost, "/rooms/{id}/close", http.StatusOK, 0, x.close},
-		{http.MethodPost, "/rooms/{id}/mute", http.StatusOK, 0, x.restrict(Mute, false)},
-		{http.MethodPost, "/rooms/{id}/unmute", http.StatusOK, 0, x.restrict(Mute, true)},
-		{http.MethodPost, "/rooms/{id}/kick", http.StatusOK, 0, x.restrict(Kick, false)},
-		{http.MethodPost, "/rooms/{id}/unkick", http.StatusOK, 0, x.restrict(Kick, true)},
-		{http.MethodGet, "/rooms/{id}/restrictions", http.StatusOK, 0, x.restrictions},
-		{http.MethodPut, "/rooms/{id}/memberships/{userID}", http.StatusOK, server, x.setMembership},
-		{http.MethodGet, "/rooms/{id}/history", http.StatusOK, 0, x.history},
-		{http.MethodGet, "/rooms/{id}/anchor", http.StatusOK, 0, x.anchor},
-		{http.MethodPut, "/rooms/{id}/subscription", http.StatusOK, 0, x.subscribe(true)},
-		{http.MethodDelete, "/rooms/{id}/subscription", http.StatusOK, 0, x.subscribe(false)},
-		{http.MethodPost, "/rooms/{id}/media", http.StatusOK, credential, x.media},
-		{http.MethodPost, "/broadcast", http.StatusAccepted, server | keyed, x.broadcast},
-		{http.MethodGet, "/broadcasts/{id}", http.StatusOK, server, x.getBroadcast},
+	list := []api.Route{
+		api.On(http.MethodPost, "/rooms", http.StatusCreated, api.ForServers|api.NeedsKey, x.create),
+		api.On(http.MethodGet, "/rooms", http.StatusOK, 0, x.list),
+		api.On(http.MethodGet, "/rooms/{id}", http.StatusOK, 0, x.get),
+		api.On(http.MethodPut, "/rooms/{id}/status", http.StatusOK, 0, x.setStatus),
+		api.On(http.MethodPut, "/rooms/{id}/notice", http.StatusOK, 0, x.setNotice),
+		api.On(http.MethodPost, "/rooms/{id}/close", http.StatusOK, 0, x.close),
+		api.On(http.MethodPost, "/rooms/{id}/mute", http.StatusOK, 0, x.restrict(Mute, false)),
+		api.On(http.MethodPost, "/rooms/{id}/unmute", http.StatusOK, 0, x.restrict(Mute, true)),
+		api.On(http.MethodPost, "/rooms/{id}/kick", http.StatusOK, 0, x.restrict(Kick, false)),
+		api.On(http.MethodPost, "/rooms/{id}/unkick", http.StatusOK, 0, x.restrict(Kick, true)),
+		api.On(http.MethodGet, "/rooms/{id}/restrictions", http.StatusOK, 0, x.restrictions),
+		api.On(http.MethodPut, "/rooms/{id}/memberships/{userID}", http.StatusOK, api.ForServers, x.setMembership),
+		api.On(http.MethodGet, "/rooms/{id}/history", http.StatusOK, 0, x.history),
+		api.On(http.MethodGet, "/rooms/{id}/anchor", http.StatusOK, 0, x.anchor),
+		api.On(http.MethodPut, "/rooms/{id}/subscription", http.StatusOK, 0, x.subscribe(true)),
+		api.On(http.MethodDelete, "/rooms/{id}/subscription", http.StatusOK, 0, x.subscribe(false)),
+		api.On(http.MethodPost, "/rooms/{id}/media", http.StatusOK, api.Unkept, x.media),
+		api.On(http.MethodPost, "/broadcast", http.StatusAccepted, api.ForServers|api.NeedsKey, x.broadcast),
+		api.On(http.MethodGet, "/broadcasts/{id}", http.StatusOK, api.ForServers, x.getBroadcast),
 	}
 	if c.Members != nil {
-		list = append(list, route{http.MethodGet, "/rooms/{id}/members", http.StatusOK, 0, x.members})
+		list = append(list, api.On(http.MethodGet, "/rooms/{id}/members", http.StatusOK, 0, x.members))
 	}
-	for _, one := range list {
-		methods[one.path] = append(methods[one.path], one.method)
-		mux.Handle(one.method+" "+one.path, api.CORS(c.Origins, "", x.handler(one)))
-	}
-	for path, allowed := range methods {
-		mux.Handle("OPTIONS "+path, api.CORS(c.Origins, strings.Join(allowed, ", "), api.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
-		})))
-	}
-	mux.Handle("POST /css/events", api.Within(requestTime, x.cssEvents))
+	api.Mount(mux, c.RoutesConfig, list...)
+	mux.Handle("POST /css/events", api.Within(api.RequestTime, x.cssEvents))
 }
 
 type routes struct {
 	*Rooms
 	RoutesConfig
-}
-
-type route struct {
-	method, path string
-	status       int
-	is           int
-	do           func(ctx context.Context, c api.Caller, r *http.Request) (any, error)
-}
-
-// What a route is, beside open to users and servers.
-const (
-	server     = 1 << iota // for servers alone
-	keyed                  // makes something, and so requires an Idempotency-Key
-	credential             // answers with a credential, which must not be kept
-)
-
-func (x *routes) handler(one route) http.Handler {
-	h := api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		v, err := one.do(r.Context(), api.CallerFrom(r.Context()), r)
-		if err != nil {
-			return err
-		}
-		api.Reply(w, one.status, v)
-		return nil
-	})
-	if one.method == http.MethodPost && one.is&credential == 0 {
-		h = api.Idempotent(x.Keeper, h)
-	}
-	h = api.Within(requestTime, h)
-	if one.is&keyed != 0 {
-		h = api.Keyed(h)
-	}
-	if one.is&server != 0 {
-		return x.Gate.Server(h)
-	}
-	return x.Gate.Any(h)
 }
 
 func (x *routes) create(ctx context.Context, c api.Caller, r *http.Request) (any, error) {

@@ -13,60 +13,12 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/liveroom/outbox"
+	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
-	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 // handItem holds until when somebody works on the room.
 const handItem = "hand"
-
-// hold takes the lease on a room. It returns a context that ends before the lease
-// does, and what gives the lease back. Where another has it, the error is a
-// [queue.Later].
-func (r *Rooms) hold(ctx context.Context, roomID string) (_ context.Context, release func(), err error) {
-	now := r.now()
-	cond := kv.Absent()
-	item, err := r.store.Get(ctx, Partition(roomID), handItem)
-	switch {
-	case err == nil:
-		var until time.Time
-		if err := until.UnmarshalText(item.Value); err != nil {
-			return nil, nil, err
-		}
-		if until.After(now) {
-			return nil, nil, queue.Later{After: min(until.Sub(now), time.Second)}
-		}
-		cond = kv.Rev(item.Rev)
-	case !errors.Is(err, kv.ErrNotFound):
-		return nil, nil, err
-	}
-	allowed := workTime
-	if deadline, has := ctx.Deadline(); has {
-		allowed = min(allowed, time.Until(deadline))
-	}
-	until, err := now.Add(allowed + leaseSlack).MarshalText()
-	if err != nil {
-		return nil, nil, err
-	}
-	op := newOp()
-	err = r.store.Commit(ctx, Partition(roomID), op, kv.Put{Key: handItem, Value: until, If: cond})
-	switch {
-	case errors.Is(err, kv.ErrConflict):
-		return nil, nil, queue.Later{After: time.Second}
-	case err != nil:
-		return nil, nil, err
-	}
-	bounded, cancel := context.WithTimeout(ctx, allowed)
-	return bounded, func() {
-		cancel()
-		ctx, cancel := retry.Settle(ctx)
-		defer cancel()
-		err := r.store.Commit(ctx, Partition(roomID), newOp(), kv.Delete{Key: handItem, If: kv.Rev(op)})
-		if err != nil && !errors.Is(err, kv.ErrConflict) {
-			slog.WarnContext(ctx, "lease on a room not released; it expires", "error", err.Error())
-		}
-	}, nil
-}
 
 // settle does what is left to do in a room. One step that fails does not keep the
 // others from being tried.
@@ -74,7 +26,7 @@ func (r *Rooms) settle(ctx context.Context, roomID string) error {
 	if !isRoomID(roomID) || r.conf.IM == nil || r.conf.Outbox == nil {
 		return errNoIM
 	}
-	ctx, release, err := r.hold(ctx, roomID)
+	ctx, release, err := process.Hold(ctx, r.store, r.now(), Partition(roomID), handItem)
 	if err != nil {
 		return err
 	}
@@ -134,7 +86,7 @@ func (r *Rooms) check(ctx context.Context, roomID string) error {
 	switch {
 	case errors.Is(err, im.CodeGroupGone):
 		// settle meets the same answer where it has something to do; here it may not.
-		ctx, release, err := r.hold(ctx, roomID)
+		ctx, release, err := process.Hold(ctx, r.store, r.now(), Partition(roomID), handItem)
 		if err != nil {
 			return err
 		}

@@ -86,7 +86,7 @@ func (w *world) process(store kv.Store) *process {
 	p.rooms.Register(p.mux)
 	w.Serve(p.mux)
 	mux := http.NewServeMux()
-	p.rooms.Routes(mux, liveroom.RoutesConfig{Gate: w.gate, Keeper: idem.New(store, w.Clock.Now)})
+	p.rooms.Routes(mux, liveroom.RoutesConfig{RoutesConfig: api.RoutesConfig{Gate: w.gate, Keeper: idem.New(store, w.Clock.Now)}})
 	p.routes = api.Routes(mux)
 	return p
 }

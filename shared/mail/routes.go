@@ -7,38 +7,17 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
-	"github.com/backchannel-im/backchannel/shared/idem"
 )
-
-// requestTime bounds a request. What is not done by then goes on without the caller.
-const requestTime = 25 * time.Second
 
 // RoutesConfig configures the routes of mail.
 type RoutesConfig struct {
-	Gate    *api.Gate
-	Keeper  *idem.Keeper // of answers to requests with an Idempotency-Key
-	Origins []string     // web pages that users may call from
+	api.RoutesConfig
 	// Profiles serves the routes of profiles and blocklists; nil: those routes do not
 	// exist.
 	Profiles Profiles
-}
-
-// What a route is.
-const (
-	server = 1 << iota // for servers alone
-	player             // for users alone, about what is theirs
-	keyed              // makes something, and so requires an Idempotency-Key
-)
-
-type route struct {
-	method, path string
-	status       int
-	is           int
-	do           func(ctx context.Context, c api.Caller, r *http.Request) (any, error)
 }
 
 type routes struct {
@@ -49,90 +28,38 @@ type routes struct {
 // Routes adds the routes of mail and trades.
 func (m *Mails) Routes(mux *http.ServeMux, c RoutesConfig) {
 	x := &routes{m, c}
-	methods := make(map[string][]string)
-	list := []route{
-		{http.MethodPost, "/mail", http.StatusAccepted, server | keyed, x.send},
-		{http.MethodGet, "/mail", http.StatusOK, server, x.list},
-		{http.MethodGet, "/mail/{id}", http.StatusOK, server, x.get},
-		{http.MethodPatch, "/mail/{id}", http.StatusOK, server, x.edit},
-		{http.MethodPut, "/mail/{id}/recipients/{part}", http.StatusOK, server, x.addPart},
-		{http.MethodPost, "/mail/{id}/start", http.StatusAccepted, server, x.on(m.Start)},
-		{http.MethodPost, "/mail/{id}/pause", http.StatusOK, server, x.on(m.Pause)},
-		{http.MethodPost, "/mail/{id}/resume", http.StatusOK, server, x.on(m.Resume)},
-		{http.MethodPost, "/mail/{id}/cancel", http.StatusOK, server, x.on(m.Cancel)},
-		{http.MethodPost, "/mail/{id}/revoke", http.StatusOK, server, x.on(m.Revoke)},
-		{http.MethodGet, "/inbox", http.StatusOK, player, x.inbox},
-		{http.MethodPost, "/inbox/claim", http.StatusOK, player, x.claimAll},
-		{http.MethodPost, "/inbox/{mailId}/read", http.StatusOK, player, x.read},
-		{http.MethodPost, "/inbox/{mailId}/claim", http.StatusOK, player, x.claimOne},
-		{http.MethodDelete, "/inbox/{mailId}", http.StatusOK, player, x.remove},
-		{http.MethodPost, "/trades", http.StatusCreated, player | keyed, x.offer},
-		{http.MethodGet, "/trades/{id}", http.StatusOK, player, x.trade},
-		{http.MethodPost, "/trades/{id}/accept", http.StatusOK, player, x.accept},
-		{http.MethodPost, "/trades/{id}/cancel", http.StatusOK, player, x.cancelTrade},
+	list := []api.Route{
+		api.On(http.MethodPost, "/mail", http.StatusAccepted, api.ForServers, x.send),
+		api.On(http.MethodGet, "/mail", http.StatusOK, api.ForServers, x.list),
+		api.On(http.MethodGet, "/mail/{id}", http.StatusOK, api.ForServers, x.get),
+		api.On(http.MethodPatch, "/mail/{id}", http.StatusOK, api.ForServers, x.edit),
+		api.On(http.MethodPut, "/mail/{id}/recipients/{part}", http.StatusOK, api.ForServers, x.addPart),
+		api.On(http.MethodPost, "/mail/{id}/start", http.StatusAccepted, api.ForServers, x.on(m.Start)),
+		api.On(http.MethodPost, "/mail/{id}/pause", http.StatusOK, api.ForServers, x.on(m.Pause)),
+		api.On(http.MethodPost, "/mail/{id}/resume", http.StatusOK, api.ForServers, x.on(m.Resume)),
+		api.On(http.MethodPost, "/mail/{id}/cancel", http.StatusOK, api.ForServers, x.on(m.Cancel)),
+		api.On(http.MethodPost, "/mail/{id}/revoke", http.StatusOK, api.ForServers, x.on(m.Revoke)),
+		api.On(http.MethodGet, "/inbox", http.StatusOK, api.ForUsers, x.inbox),
+		api.On(http.MethodPost, "/inbox/claim", http.StatusOK, api.ForUsers, x.claimAll),
+		api.On(http.MethodPost, "/inbox/{mailId}/read", http.StatusOK, api.ForUsers, x.read),
+		api.On(http.MethodPost, "/inbox/{mailId}/claim", http.StatusOK, api.ForUsers, x.claimOne),
+		api.On(http.MethodDelete, "/inbox/{mailId}", http.StatusOK, api.ForUsers, x.remove),
+		api.On(http.MethodPost, "/trades", http.StatusCreated, api.ForUsers|api.NeedsKey, x.offer),
+		api.On(http.MethodGet, "/trades/{id}", http.StatusOK, api.ForUsers, x.trade),
+		api.On(http.MethodPost, "/trades/{id}/accept", http.StatusOK, api.ForUsers, x.accept),
+		api.On(http.MethodPost, "/trades/{id}/cancel", http.StatusOK, api.ForUsers, x.cancelTrade),
 	}
 	if c.Profiles != nil {
 		list = append(
 			list,
-			route{http.MethodGet, "/profiles/{userID}", http.StatusOK, 0, x.getProfile},
-			route{http.MethodPut, "/profiles/{userID}", http.StatusOK, 0, x.setProfile},
-			route{http.MethodGet, "/blocklist", http.StatusOK, player, x.blocklist},
-			route{http.MethodPut, "/blocklist/{userID}", http.StatusOK, player, x.block(c.Profiles.BlockUsers, true)},
-			route{http.MethodDelete, "/blocklist/{userID}", http.StatusOK, player, x.block(c.Profiles.UnblockUsers, false)},
+			api.On(http.MethodGet, "/profiles/{userID}", http.StatusOK, 0, x.getProfile),
+			api.On(http.MethodPut, "/profiles/{userID}", http.StatusOK, 0, x.setProfile),
+			api.On(http.MethodGet, "/blocklist", http.StatusOK, api.ForUsers, x.blocklist),
+			api.On(http.MethodPut, "/blocklist/{userID}", http.StatusOK, api.ForUsers, x.block(c.Profiles.BlockUsers, true)),
+			api.On(http.MethodDelete, "/blocklist/{userID}", http.StatusOK, api.ForUsers, x.block(c.Profiles.UnblockUsers, false)),
 		)
 	}
-	for _, one := range list {
-		methods[one.path] = append(methods[one.path], one.method)
-		mux.Handle(one.method+" "+one.path, api.CORS(c.Origins, "", x.handler(one)))
-	}
-	for path, allowed := range methods {
-		mux.Handle("OPTIONS "+path, api.CORS(c.Origins, strings.Join(allowed, ", "), api.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
-		})))
-	}
-}
-
-// status is an answer with a status of its own.
-type status struct {
-	code int
-	body any
-}
-
-func (x *routes) handler(one route) http.Handler {
-	h := api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		v, err := one.do(r.Context(), api.CallerFrom(r.Context()), r)
-		if err != nil {
-			return err
-		}
-		if s, is := v.(status); is {
-			api.Reply(w, s.code, s.body)
-			return nil
-		}
-		api.Reply(w, one.status, v)
-		return nil
-	})
-	if one.method == http.MethodPost {
-		h = api.Idempotent(x.Keeper, h)
-	}
-	h = api.Within(requestTime, h)
-	if one.is&keyed != 0 {
-		inner := h
-		h = func(w http.ResponseWriter, r *http.Request) error {
-			if r.URL.Query().Get("dryRun") != "" { // makes nothing, unless it is 0
-				return inner(w, r)
-			}
-			return api.Keyed(inner)(w, r)
-		}
-	}
-	if one.is&server != 0 {
-		return x.Gate.Server(h)
-	}
-	return x.Gate.Any(func(w http.ResponseWriter, r *http.Request) error {
-		if one.is&player != 0 && api.CallerFrom(r.Context()).UserID == "" {
-			return fault.New(fault.Forbidden, "a player's inbox and trades are the player's own: call with a UserSig")
-		}
-		return h(w, r)
-	})
+	api.Mount(mux, c.RoutesConfig, list...)
 }
 
 // readNothing refuses a body that says something.
@@ -175,12 +102,18 @@ func (x *routes) on(do func(ctx context.Context, id string) (View, error)) func(
 }
 
 func (x *routes) send(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
-	var in NewMail
-	if err := api.Decode(r, &in); err != nil {
-		return nil, err
-	}
 	dry, err := readSwitch(r, "dryRun")
 	if err != nil {
+		return nil, err
+	}
+	var key string
+	if !dry {
+		if key, err = api.RequiredKey(r); err != nil {
+			return nil, err
+		}
+	}
+	var in NewMail
+	if err := api.Decode(r, &in); err != nil {
 		return nil, err
 	}
 	if dry {
@@ -191,11 +124,7 @@ func (x *routes) send(ctx context.Context, c api.Caller, r *http.Request) (any, 
 			}
 		}
 		plan, err := x.DryRun(ctx, in, recipients)
-		return status{http.StatusOK, map[string]Plan{"plan": plan}}, err
-	}
-	key, err := api.RequiredKey(r)
-	if err != nil {
-		return nil, err
+		return api.Answer{Status: http.StatusOK, Body: map[string]Plan{"plan": plan}}, err
 	}
 	return x.Send(ctx, c, key, in)
 }
@@ -284,7 +213,7 @@ func (x *routes) claimOne(ctx context.Context, c api.Caller, r *http.Request) (a
 	}
 	got, err := x.Claim(ctx, c.UserID, r.PathValue("mailId"))
 	if err == nil && !got.Claimed {
-		return status{http.StatusAccepted, got}, nil
+		return api.Answer{Status: http.StatusAccepted, Body: got}, nil
 	}
 	return got, err
 }

@@ -104,7 +104,7 @@ func (w *world) process(store kv.Store) *proc {
 	}
 	p.mails = mail.New(conf)
 	mux := http.NewServeMux()
-	p.mails.Routes(mux, mail.RoutesConfig{Gate: w.gate, Keeper: idem.New(store, w.Clock.Now), Profiles: client})
+	p.mails.Routes(mux, mail.RoutesConfig{RoutesConfig: api.RoutesConfig{Gate: w.gate, Keeper: idem.New(store, w.Clock.Now)}, Profiles: client})
 	p.routes = api.Routes(mux)
 	return p
 }

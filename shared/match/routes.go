@@ -5,8 +5,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
@@ -19,54 +17,26 @@ import (
 // (269/1621).
 const MaxJoin = 20
 
-// requestTime is how long a request may take. What is not done by then goes on
-// without the caller.
-const requestTime = 25 * time.Second
-
 // Routes adds the routes of teams. Users may call them from web pages of these
 // origins.
 func (t *Teams) Routes(mux *http.ServeMux, gate *api.Gate, origins []string) {
 	d := door{t, gate.Bans}
-	keeper := idem.New(t.store, t.now)
-	methods := make(map[string][]string)
-	for _, route := range []struct {
-		method, path string
-		status       int
-		do           func(ctx context.Context, c api.Caller, r *http.Request) (any, error)
-	}{
-		{http.MethodPost, "/teams", http.StatusCreated, d.create},
-		{http.MethodGet, "/teams", http.StatusOK, t.listed},
-		{http.MethodGet, "/teams/{id}", http.StatusOK, t.view},
-		{http.MethodDelete, "/teams/{id}", http.StatusOK, t.dissolve},
-		{http.MethodPost, "/teams/{id}/members", http.StatusOK, d.join},
-		{http.MethodDelete, "/teams/{id}/members/{user}", http.StatusOK, t.leave},
-		{http.MethodPut, "/teams/{id}/captain", http.StatusOK, d.passOn},
-		{http.MethodPost, "/teams/{id}/ready", http.StatusOK, t.ready},
-		{http.MethodPost, "/teams/{id}/invitations", http.StatusCreated, d.invite},
-		{http.MethodDelete, "/teams/{id}/invitations/{user}", http.StatusOK, t.uninvite},
-		{http.MethodPost, "/teams/{id}/media", http.StatusOK, t.media},
-		{http.MethodPost, "/channels", http.StatusCreated, t.channel},
-	} {
-		methods[route.path] = append(methods[route.path], route.method)
-		h := api.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-			v, err := route.do(r.Context(), api.CallerFrom(r.Context()), r)
-			if err != nil {
-				return err
-			}
-			api.Reply(w, route.status, v)
-			return nil
-		})
-		if strings.HasSuffix(route.path, "/invitations") {
-			h = api.Idempotent(keeper, h) // what else makes something has its own way
-		}
-		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", gate.Any(api.Within(requestTime, h))))
-	}
-	for path, allowed := range methods {
-		list := strings.Join(allowed, ", ")
-		mux.Handle("OPTIONS "+path, api.CORS(origins, list, api.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
-		})))
-	}
+	const ok, created = http.StatusOK, http.StatusCreated
+	api.Mount(
+		mux, api.RoutesConfig{Gate: gate, Keeper: idem.New(t.store, t.now), Origins: origins},
+		api.On(http.MethodPost, "/teams", created, api.Unkept, d.create),
+		api.On(http.MethodGet, "/teams", ok, 0, t.listed),
+		api.On(http.MethodGet, "/teams/{id}", ok, 0, t.view),
+		api.On(http.MethodDelete, "/teams/{id}", ok, 0, t.dissolve),
+		api.On(http.MethodPost, "/teams/{id}/members", ok, api.Unkept, d.join),
+		api.On(http.MethodDelete, "/teams/{id}/members/{user}", ok, 0, t.leave),
+		api.On(http.MethodPut, "/teams/{id}/captain", ok, 0, d.passOn),
+		api.On(http.MethodPost, "/teams/{id}/ready", ok, api.Unkept, t.ready),
+		api.On(http.MethodPost, "/teams/{id}/invitations", created, 0, d.invite),
+		api.On(http.MethodDelete, "/teams/{id}/invitations/{user}", ok, 0, t.uninvite),
+		api.On(http.MethodPost, "/teams/{id}/media", ok, api.Unkept, t.media),
+		api.On(http.MethodPost, "/channels", created, api.Unkept, t.channel),
+	)
 }
 
 // door is where users are named whom others bring into a team, or put at its head:

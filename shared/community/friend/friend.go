@@ -253,11 +253,11 @@ func shown(f im.Friend) Friend {
 }
 
 // Routes adds the routes of friends.
-func (f *Friends) Routes(mux *http.ServeMux, conf community.RoutesConfig) {
+func (f *Friends) Routes(mux *http.ServeMux, conf api.RoutesConfig) {
 	const ok = http.StatusOK
-	community.Mount(
+	api.Mount(
 		mux, conf,
-		community.Route{Method: http.MethodGet, Path: "/friends", Status: ok, Do: func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		api.On(http.MethodGet, "/friends", ok, 0, func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
 			userID, err := of(c, r)
 			if err != nil {
 				return nil, err
@@ -271,8 +271,8 @@ func (f *Friends) Routes(mux *http.ServeMux, conf community.RoutesConfig) {
 				Friends []Friend `json:"friends"`
 				Next    string   `json:"next,omitempty"`
 			}{list, next}, err
-		}},
-		community.Route{Method: http.MethodPut, Path: "/friends/{userID}", Status: ok, Do: func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		}),
+		api.On(http.MethodPut, "/friends/{userID}", ok, 0, func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
 			userID, err := of(c, r)
 			if err != nil {
 				return nil, err
@@ -286,13 +286,13 @@ func (f *Friends) Routes(mux *http.ServeMux, conf community.RoutesConfig) {
 				UserID string `json:"userId"`
 				State  string `json:"state"`
 			}{r.PathValue("userID"), state}, err
-		}},
-		community.Route{Method: http.MethodDelete, Path: "/friends/{userID}", Status: ok, Do: func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		}),
+		api.On(http.MethodDelete, "/friends/{userID}", ok, 0, func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
 			userID, err := of(c, r)
 			if err != nil {
 				return nil, err
 			}
 			return struct{}{}, f.Remove(ctx, userID, r.PathValue("userID"))
-		}},
+		}),
 	)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/backchannel-im/backchannel/shared/community"
+	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/community/friend"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
@@ -21,7 +21,7 @@ func TestFriends(t *testing.T) {
 	clock := kvtest.NewClock()
 	w := rulestest.New(t, clock, rulestest.Options{})
 	mux := http.NewServeMux()
-	friend.New(w.Client()).Routes(mux, community.RoutesConfig{Gate: w.Gate("shop")})
+	friend.New(w.Client()).Routes(mux, api.RoutesConfig{Gate: w.Gate("shop")})
 	do := func(user, method, path, body string) (int, string) {
 		t.Helper()
 		a := httptest.NewRecorder()

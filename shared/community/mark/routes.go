@@ -13,17 +13,17 @@ import (
 )
 
 // Routes adds the routes of marks.
-func (m *Marks) Routes(mux *http.ServeMux, conf community.RoutesConfig) {
+func (m *Marks) Routes(mux *http.ServeMux, conf api.RoutesConfig) {
 	const ok, message = http.StatusOK, "/communities/{id}/channels/{channelId}/messages/{msgSeq}"
-	community.Mount(
+	api.Mount(
 		mux, conf,
-		community.Route{Method: http.MethodPatch, Path: message, Status: ok, Do: m.patch},
-		community.Route{Method: http.MethodPut, Path: message + "/reactions/{emoji}", Status: ok, Do: m.react(true)},
-		community.Route{Method: http.MethodDelete, Path: message + "/reactions/{emoji}", Status: ok, Do: m.react(false)},
-		community.Route{Method: http.MethodGet, Path: message + "/reactions", Status: ok, Do: m.getReactions},
-		community.Route{Method: http.MethodPut, Path: message + "/pin", Status: ok, Do: m.pin(true)},
-		community.Route{Method: http.MethodDelete, Path: message + "/pin", Status: ok, Do: m.pin(false)},
-		community.Route{Method: http.MethodGet, Path: "/communities/{id}/channels/{channelId}/pins", Status: ok, Do: m.getPins},
+		api.On(http.MethodPatch, message, ok, 0, m.patch),
+		api.On(http.MethodPut, message+"/reactions/{emoji}", ok, 0, m.react(true)),
+		api.On(http.MethodDelete, message+"/reactions/{emoji}", ok, 0, m.react(false)),
+		api.On(http.MethodGet, message+"/reactions", ok, 0, m.getReactions),
+		api.On(http.MethodPut, message+"/pin", ok, 0, m.pin(true)),
+		api.On(http.MethodDelete, message+"/pin", ok, 0, m.pin(false)),
+		api.On(http.MethodGet, "/communities/{id}/channels/{channelId}/pins", ok, 0, m.getPins),
 	)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/process"
 )
 
 func markRef(is community.Community, ch community.Channel, seq uint32) mark.Ref {
@@ -121,7 +122,7 @@ func (t *Threads) Create(ctx context.Context, caller api.Caller, key, communityI
 
 // makeNow makes the topic or group for the caller who waits, unless a job is at it.
 func (t *Threads) makeNow(ctx context.Context, is community.Community, s *seen) error {
-	ctx, release, err := t.conf.Communities.Hold(ctx, partitionOf(is, s.ThreadID), handItem)
+	ctx, release, err := process.Hold(ctx, t.store, t.now(), partitionOf(is, s.ThreadID), handItem)
 	if err != nil {
 		return err
 	}
@@ -345,18 +346,18 @@ func (t *Threads) Delete(ctx context.Context, caller api.Caller, communityID, th
 }
 
 // Routes adds the routes of sub-channels.
-func (t *Threads) Routes(mux *http.ServeMux, conf community.RoutesConfig) {
+func (t *Threads) Routes(mux *http.ServeMux, conf api.RoutesConfig) {
 	const ok = http.StatusOK
-	community.Mount(
+	api.Mount(
 		mux, conf,
-		community.Route{Method: http.MethodPost, Path: "/communities/{id}/threads", Status: http.StatusCreated, Is: community.Keyed, Do: t.post},
-		community.Route{Method: http.MethodGet, Path: "/communities/{id}/threads", Status: ok, Do: t.list},
-		community.Route{Method: http.MethodGet, Path: "/communities/{id}/threads/{threadId}", Status: ok, Do: func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		api.On(http.MethodPost, "/communities/{id}/threads", http.StatusCreated, api.NeedsKey, t.post),
+		api.On(http.MethodGet, "/communities/{id}/threads", ok, 0, t.list),
+		api.On(http.MethodGet, "/communities/{id}/threads/{threadId}", ok, 0, func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
 			return t.Get(ctx, c, r.PathValue("id"), r.PathValue("threadId"))
-		}},
-		community.Route{Method: http.MethodDelete, Path: "/communities/{id}/threads/{threadId}", Status: ok, Do: func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		}),
+		api.On(http.MethodDelete, "/communities/{id}/threads/{threadId}", ok, 0, func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
 			return struct{}{}, t.Delete(ctx, c, r.PathValue("id"), r.PathValue("threadId"))
-		}},
+		}),
 	)
 }
 

@@ -311,7 +311,7 @@ func (t *Threads) settle(ctx context.Context, id string) error {
 	if err != nil || !there {
 		return err
 	}
-	ctx, release, err := t.conf.Communities.Hold(ctx, partitionOf(is, threadID), handItem)
+	ctx, release, err := process.Hold(ctx, t.store, t.now(), partitionOf(is, threadID), handItem)
 	if err != nil {
 		return err
 	}

@@ -19,21 +19,21 @@ type answer struct {
 }
 
 // Routes adds the routes of voice channels.
-func (v *Voice) Routes(mux *http.ServeMux, conf community.RoutesConfig) {
+func (v *Voice) Routes(mux *http.ServeMux, conf api.RoutesConfig) {
 	const ok, me = http.StatusOK, "/communities/{id}/voice/{channelId}/me"
-	community.Mount(
+	api.Mount(
 		mux, conf,
-		community.Route{Method: http.MethodPut, Path: me, Status: ok, Do: v.put},
-		community.Route{Method: http.MethodDelete, Path: me, Status: ok, Do: func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		api.On(http.MethodPut, me, ok, 0, v.put),
+		api.On(http.MethodDelete, me, ok, 0, func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
 			list, err := v.Leave(ctx, c, r.PathValue("id"), r.PathValue("channelId"))
 			return answer{list}, err
-		}},
-		community.Route{Method: http.MethodPost, Path: me + "/heartbeat", Status: ok, Is: community.Credential, Do: v.beat},
-		community.Route{Method: http.MethodPost, Path: "/communities/{id}/voice/{channelId}/media", Status: ok, Is: community.Credential, Do: v.media},
-		community.Route{Method: http.MethodGet, Path: "/communities/{id}/voice", Status: ok, Do: func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
+		}),
+		api.On(http.MethodPost, me+"/heartbeat", ok, api.Unkept, v.beat),
+		api.On(http.MethodPost, "/communities/{id}/voice/{channelId}/media", ok, api.Unkept, v.media),
+		api.On(http.MethodGet, "/communities/{id}/voice", ok, 0, func(ctx context.Context, c api.Caller, r *http.Request) (any, error) {
 			list, err := v.Present(ctx, c, r.PathValue("id"))
 			return answer{list}, err
-		}},
+		}),
 	)
 	mux.Handle("POST /trtc/events", api.HandlerFunc(v.events))
 }

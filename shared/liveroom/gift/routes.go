@@ -3,7 +3,6 @@ package gift
 import (
 	"cmp"
 	"net/http"
-	"strings"
 
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/fault"
@@ -28,10 +27,7 @@ func (g *Gifts) Routes(mux *http.ServeMux, gate *api.Gate, origins []string) {
 		mux.Handle(route.method+" "+route.path, api.CORS(origins, "", route.who(api.Within(requestTime, route.do))))
 	}
 	for path, allowed := range methods {
-		list := strings.Join(allowed, ", ")
-		mux.Handle("OPTIONS "+path, api.CORS(origins, list, api.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
-		})))
+		api.Preflight(mux, origins, path, allowed...)
 	}
 }
 

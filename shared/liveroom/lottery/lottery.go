@@ -66,9 +66,8 @@ const (
 	// IM may deliver late.
 	drawAfter = 10 * time.Second
 	// kept is how long a lottery and its entries are remembered.
-	kept        = 400 * 24 * time.Hour
-	requestTime = 25 * time.Second
-	tries       = 20 // of a change that others keep getting in the way of
+	kept  = 400 * 24 * time.Hour
+	tries = 20 // of a change that others keep getting in the way of
 )
 
 // State is the state of a lottery.
@@ -384,7 +383,7 @@ func (l *Lotteries) job(ctx context.Context, j queue.Job) error {
 	is, _, err := l.load(ctx, o.RoomID, o.ID)
 	if errors.Is(err, errNoLottery) {
 		// The job was enqueued before the commit; by now that was made or never will be.
-		if l.now().Sub(o.At) < requestTime+5*time.Second {
+		if l.now().Sub(o.At) < api.RequestTime+5*time.Second {
 			return queue.Later{After: time.Second}
 		}
 		return nil

@@ -21,9 +21,7 @@ func Routes(mux *http.ServeMux, l Ledger, gate *api.Gate, origins []string) {
 	mux.Handle("POST /wallets/{userID}/topup", gate.Server(api.Within(requestTime, w.topUp)))
 	for path, h := range map[string]api.HandlerFunc{"/wallets/{userID}": w.account, "/wallets/{userID}/statement": w.statement} {
 		mux.Handle("GET "+path, api.CORS(origins, "", gate.Any(api.Within(requestTime, h))))
-		mux.Handle("OPTIONS "+path, api.CORS(origins, http.MethodGet, api.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-			return fault.New(fault.MethodNotAllowed, "OPTIONS is for browsers that ask before they call")
-		})))
+		api.Preflight(mux, origins, path, http.MethodGet)
 	}
 }
 

@@ -58,7 +58,7 @@ func read(s *wiring.Settings) wiring.Open {
 			return nil
 		}
 		h.Routes(func(mux *http.ServeMux, gate *api.Gate) {
-			routes := community.RoutesConfig{Gate: gate, Keeper: idem.New(h.Store, nil), Origins: origins}
+			routes := api.RoutesConfig{Gate: gate, Keeper: idem.New(h.Store, nil), Origins: origins}
 			communities.Routes(mux, routes)
 			marks.Routes(mux, routes)
 			threads.Routes(mux, routes)

@@ -65,7 +65,8 @@ func read(s *wiring.Settings) wiring.Open {
 		}
 		h.Routes(func(mux *http.ServeMux, gate *api.Gate) {
 			rooms.Routes(mux, liveroom.RoutesConfig{
-				Gate: gate, Keeper: idem.New(h.Store, nil), Origins: origins, Stats: figures{stats}, Members: members(stats),
+				RoutesConfig: api.RoutesConfig{Gate: gate, Keeper: idem.New(h.Store, nil), Origins: origins},
+				Stats:        figures{stats}, Members: members(stats),
 			})
 			gifts.Routes(mux, gate, origins)
 			wallet.Routes(mux, ledger, gate, origins)

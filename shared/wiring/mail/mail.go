@@ -33,7 +33,7 @@ func read(s *wiring.Settings) wiring.Open {
 		conf.IM, conf.Sends = client, once.New(h.Store, client, nil)
 		mails := mail.New(conf)
 		h.Routes(func(mux *http.ServeMux, gate *api.Gate) {
-			mails.Routes(mux, mail.RoutesConfig{Gate: gate, Keeper: idem.New(h.Store, nil), Origins: origins, Profiles: client})
+			mails.Routes(mux, mail.RoutesConfig{RoutesConfig: api.RoutesConfig{Gate: gate, Keeper: idem.New(h.Store, nil), Origins: origins}, Profiles: client})
 		})
 		return nil
 	}
