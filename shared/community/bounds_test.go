@@ -11,6 +11,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/community/mark"
 	"github.com/backchannel-im/backchannel/shared/community/thread"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // What a community has the most of is refused as one more, with a sentence, and
@@ -31,8 +32,8 @@ func TestBounds(t *testing.T) {
 		store.changes()
 		before := w.dump()
 		a := p.do("ann", method, "/communities/town"+path, body, key...)
-		if a.status != http.StatusBadRequest || a.code != "invalid" {
-			t.Errorf("%s %s: %d %s", method, path, a.status, a.text)
+		if a.Status != http.StatusBadRequest || a.Code != "invalid" {
+			t.Errorf("%s %s: %d %s", method, path, a.Status, a.Text)
 		}
 		if changed := store.changes(); len(changed) > 0 || w.dump() != before {
 			t.Errorf("%s %s changed %s", method, path, changed)
@@ -46,7 +47,7 @@ func TestBounds(t *testing.T) {
 			break
 		}
 		one := strings.Repeat("n", min(left, 30)-2) + fmt.Sprintf("%02d", i)
-		into[any](p, p.do("ann", "POST", "/communities/town/categories", fmt.Sprintf(`{"name":%q}`, one), one))
+		rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/categories", fmt.Sprintf(`{"name":%q}`, one), one))
 	}
 	tooMany("POST", "/categories", fmt.Sprintf(`{"name":"%s"}`, strings.Repeat("z", 30)), "category")
 	tooMany("POST", "/channels", fmt.Sprintf(`{"name":"x","category":"%s"}`, strings.Repeat("z", 30)), "channel")
@@ -58,17 +59,17 @@ func TestBounds(t *testing.T) {
 	}
 
 	for i := 3; i < community.MaxRoles; i++ { // the template has three
-		into[any](p, p.do("ann", "PUT", fmt.Sprintf("/communities/town/roles/role%d", i), `{"permissions":[]}`))
+		rulestest.Into[any](p, p.do("ann", "PUT", fmt.Sprintf("/communities/town/roles/role%d", i), `{"permissions":[]}`))
 	}
 	tooMany("PUT", "/roles/another", `{"permissions":[]}`)
-	into[any](p, p.do("ann", "PUT", "/communities/town/roles/role9", `{"permissions":["post"]}`))
+	rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/roles/role9", `{"permissions":["post"]}`))
 
 	reaction := func(i int) string { return fmt.Sprintf("/channels/%s/messages/1/reactions/e%d", general.Short(), i) }
 	for i := range mark.MaxEmojis {
-		into[any](p, p.do("ann", "PUT", "/communities/town"+reaction(i), ``))
+		rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town"+reaction(i), ``))
 	}
 	tooMany("PUT", reaction(mark.MaxEmojis), ``)
-	into[any](p, p.do("bob", "PUT", "/communities/town"+reaction(0), ``))
+	rulestest.Into[any](p, p.do("bob", "PUT", "/communities/town"+reaction(0), ``))
 	p.later(3)
 
 	for i := range thread.MaxTopics + thread.MaxGroups {
@@ -154,21 +155,21 @@ func TestPrivateChannelIsFull(t *testing.T) {
 	p.opens("town")
 	p.enters("town", "bob", "cat")
 	secret := p.adds("town", `{"name":"secret","kind":"private"}`, "secret")
-	invite := func(user string) reply {
+	invite := func(user string) rulestest.Reply {
 		return p.do("ann", "POST", path("town", secret, "/invitations"), fmt.Sprintf(`{"userId":%q}`, user))
 	}
 	w.seats(secret.GroupID, 2) // ann has one
-	into[any](p, invite("bob"))
-	into[any](p, invite("bob"))
-	if a := invite("cat"); a.status != http.StatusConflict || a.code != "conflict" {
-		t.Errorf("into a full channel: %d %s", a.status, a.text)
+	rulestest.Into[any](p, invite("bob"))
+	rulestest.Into[any](p, invite("bob"))
+	if a := invite("cat"); a.Status != http.StatusConflict || a.Code != "conflict" {
+		t.Errorf("into a full channel: %d %s", a.Status, a.Text)
 	}
 	p.minutes(3)
-	if strings.Contains(p.do("cat", "GET", "/communities/town", ``).text, secret.ChannelID) || !isIn(p, secret.GroupID, "bob") {
+	if strings.Contains(p.do("cat", "GET", "/communities/town", ``).Text, secret.ChannelID) || !isIn(p, secret.GroupID, "bob") {
 		t.Error("a full channel: bob is to be in it, and cat not to be shown it")
 	}
-	into[any](p, p.do("ann", "DELETE", path("town", secret, "/invitations/bob"), ``))
-	into[any](p, invite("cat"))
+	rulestest.Into[any](p, p.do("ann", "DELETE", path("town", secret, "/invitations/bob"), ``))
+	rulestest.Into[any](p, invite("cat"))
 	if !isIn(p, secret.GroupID, "cat") || isIn(p, secret.GroupID, "bob") {
 		t.Error("a channel with room again: cat is to be in it, and bob not")
 	}

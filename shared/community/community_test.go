@@ -29,15 +29,15 @@ func TestCommunityAndChannels(t *testing.T) {
 	}
 	p.inStep("town")
 	// The same key again, also after the answer that was kept.
-	again := into[community.Community](p, p.do(server, "POST", "/communities", `{"communityId":"town","name":"Gamers","owner":"ann"}`, "open-town"))
+	again := rulestest.Into[community.Community](p, p.do(server, "POST", "/communities", `{"communityId":"town","name":"Gamers","owner":"ann"}`, "open-town"))
 	if again.CommunityID != is.CommunityID {
 		t.Errorf("%+v", again)
 	}
-	if a := p.do(server, "POST", "/communities", `{"communityId":"town","name":"Gamers","owner":"ann"}`, "another"); a.status != http.StatusConflict {
-		t.Errorf("an open id under another key: %d %s", a.status, a.text)
+	if a := p.do(server, "POST", "/communities", `{"communityId":"town","name":"Gamers","owner":"ann"}`, "another"); a.Status != http.StatusConflict {
+		t.Errorf("an open id under another key: %d %s", a.Status, a.Text)
 	}
-	if a := p.do(server, "POST", "/communities", `{"communityId":"town","name":"Others","owner":"ann"}`, "open-town"); a.code != "idempotency_mismatch" {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do(server, "POST", "/communities", `{"communityId":"town","name":"Others","owner":"ann"}`, "open-town"); a.Code != "idempotency_mismatch" {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	// The callback of its creation, once more.
 	w.Heard(&callback.GroupAfterCreate{Base: callback.Base{CallbackCommand: "Group.CallbackAfterCreateGroup"}, GroupID: "@TGS#_town", Owner: "ann", Operator: admin, Type: "Community", Name: "Gamers", EventTime: callback.Millis(w.Clock.Now().UnixMilli())})
@@ -49,30 +49,30 @@ func TestCommunityAndChannels(t *testing.T) {
 	// Create, rename, move, slow down, delete.
 	help := p.adds("town", `{"name":"help","category":"Text","kind":"text","version":1}`, "help")
 	p.inStep("town")
-	twice := into[community.Community](p, p.do(server, "POST", "/communities/town/channels", `{"name":"help","category":"Text","kind":"text","version":1}`, "help"))
+	twice := rulestest.Into[community.Community](p, p.do(server, "POST", "/communities/town/channels", `{"name":"help","category":"Text","kind":"text","version":1}`, "help"))
 	if len(twice.Channels()) != 5 {
 		t.Errorf("%d channels", len(twice.Channels()))
 	}
-	after := into[community.Community](p, p.do("ann", "PATCH", path("town", help, ""), `{"name":"questions","category":"Support","slowModeSeconds":10,"version":2}`))
+	after := rulestest.Into[community.Community](p, p.do("ann", "PATCH", path("town", help, ""), `{"name":"questions","category":"Support","slowModeSeconds":10,"version":2}`))
 	if after.Version != 3 || len(after.Categories) != 3 || after.Categories[2].Channels[0].Name != "questions" {
 		t.Errorf("%+v", after)
 	}
 	p.inStep("town")
-	if a := p.do("ann", "PATCH", path("town", help, ""), `{"name":"late","version":2}`); a.status != http.StatusConflict || a.code != "conflict" {
-		t.Errorf("the loser of two editors: %d %s", a.status, a.text)
+	if a := p.do("ann", "PATCH", path("town", help, ""), `{"name":"late","version":2}`); a.Status != http.StatusConflict || a.Code != "conflict" {
+		t.Errorf("the loser of two editors: %d %s", a.Status, a.Text)
 	}
-	into[community.Community](p, p.do("ann", "PATCH", path("town", help, ""), `{"category":"Text","position":0,"version":3}`))
-	into[community.Community](p, p.do("ann", "PATCH", "/communities/town/categories/Support", `{"name":"Quiet","position":0,"version":4}`))
+	rulestest.Into[community.Community](p, p.do("ann", "PATCH", path("town", help, ""), `{"category":"Text","position":0,"version":3}`))
+	rulestest.Into[community.Community](p, p.do("ann", "PATCH", "/communities/town/categories/Support", `{"name":"Quiet","position":0,"version":4}`))
 	p.inStep("town")
-	into[community.Community](p, p.do("ann", "DELETE", "/communities/town/categories/Quiet?version=5", ``))
-	into[community.Community](p, p.do("ann", "PATCH", "/communities/town", `{"name":"Players","version":6}`))
-	if a := p.do("ann", "DELETE", path("town", help, "?version=6"), ``); a.status != http.StatusConflict {
-		t.Errorf("%d %s", a.status, a.text)
+	rulestest.Into[community.Community](p, p.do("ann", "DELETE", "/communities/town/categories/Quiet?version=5", ``))
+	rulestest.Into[community.Community](p, p.do("ann", "PATCH", "/communities/town", `{"name":"Players","version":6}`))
+	if a := p.do("ann", "DELETE", path("town", help, "?version=6"), ``); a.Status != http.StatusConflict {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
-	into[community.Community](p, p.do("ann", "DELETE", path("town", help, "?version=7"), ``))
+	rulestest.Into[community.Community](p, p.do("ann", "DELETE", path("town", help, "?version=7"), ``))
 	p.inStep("town")
-	if a := p.do("ann", "DELETE", path("town", help, ""), ``); a.status != http.StatusNotFound {
-		t.Errorf("deleting it twice: %d %s", a.status, a.text)
+	if a := p.do("ann", "DELETE", path("town", help, ""), ``); a.Status != http.StatusNotFound {
+		t.Errorf("deleting it twice: %d %s", a.Status, a.Text)
 	}
 	if strings.Contains(w.dump(), help.Short()) {
 		t.Errorf("a deleted channel is left in the store:\n%s", w.dump())
@@ -110,8 +110,8 @@ func TestAdoption(t *testing.T) {
 		t.Errorf("%d topics in a foreign community", n)
 	}
 	for _, id := range []string{"theirs", "our-flat"} {
-		if a := p.do(server, "GET", "/communities/"+id, ""); a.status != http.StatusNotFound {
-			t.Errorf("%s: %d %s", id, a.status, a.text)
+		if a := p.do(server, "GET", "/communities/"+id, ""); a.Status != http.StatusNotFound {
+			t.Errorf("%s: %d %s", id, a.Status, a.Text)
 		}
 	}
 	if is := p.get("our-club"); is.Owner != "bob" || is.Name != "Club" {
@@ -135,12 +135,12 @@ func TestConcurrentMoves(t *testing.T) {
 			defer wait.Done()
 			version := p.get("town").Version
 			body := fmt.Sprintf(`{"category":%q,"position":%d,"version":%d}`, []string{"Text", "Voice"}[i%2], i%3, version)
-			switch a := p.do(server, "PATCH", path("town", channels[i%4], ""), body); a.status {
+			switch a := p.do(server, "PATCH", path("town", channels[i%4], ""), body); a.Status {
 			case http.StatusOK:
 				won.Add(1)
 			case http.StatusConflict:
 			default:
-				p.Errorf("%d %s", a.status, a.text)
+				p.Errorf("%d %s", a.Status, a.Text)
 			}
 		}()
 	}
@@ -209,12 +209,12 @@ func TestDeleteAndCreateAnew(t *testing.T) {
 	p.opens("town")
 	p.enters("town", "bob", "cat")
 	ch := p.adds("town", `{"name":"secret","kind":"private"}`, "secret")
-	into[any](p, p.do(server, "POST", path("town", ch, "/invitations"), `{"userId":"bob"}`))
-	into[any](p, p.do(server, "POST", "/communities/town/kick", `{"userId":"cat"}`))
-	if a := p.do("bob", "DELETE", "/communities/town", ``); a.status != http.StatusForbidden {
-		t.Errorf("%d %s", a.status, a.text)
+	rulestest.Into[any](p, p.do(server, "POST", path("town", ch, "/invitations"), `{"userId":"bob"}`))
+	rulestest.Into[any](p, p.do(server, "POST", "/communities/town/kick", `{"userId":"cat"}`))
+	if a := p.do("bob", "DELETE", "/communities/town", ``); a.Status != http.StatusForbidden {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
-	into[any](p, p.do("ann", "DELETE", "/communities/town?version=2", ``))
+	rulestest.Into[any](p, p.do("ann", "DELETE", "/communities/town?version=2", ``))
 	p.work()
 	if p.group("@TGS#_town").GroupID != "" || p.group(ch.GroupID).GroupID != "" {
 		t.Error("a group is left in IM")
@@ -222,11 +222,11 @@ func TestDeleteAndCreateAnew(t *testing.T) {
 	if text := w.dump(); strings.Contains(text, "/cat") || strings.Contains(text, "/bob") {
 		t.Errorf("left in the store:\n%s", text)
 	}
-	if a := p.do(server, "GET", "/communities/town", ``); a.status != http.StatusNotFound {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do(server, "GET", "/communities/town", ``); a.Status != http.StatusNotFound {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	w.Advance(time.Second)
-	into[any](p, p.do(server, "POST", "/communities", `{"communityId":"town","name":"Anew","owner":"bob"}`, "anew"))
+	rulestest.Into[any](p, p.do(server, "POST", "/communities", `{"communityId":"town","name":"Anew","owner":"bob"}`, "anew"))
 	p.work()
 	p.inStep("town")
 	if cl := p.enters("town", "cat"); len(cl) != 1 {
@@ -244,7 +244,7 @@ func TestSlowMode(t *testing.T) {
 	p.opens("town")
 	cl := p.enters("town", "bob", "mod")
 	bob, mod := cl[0], cl[1]
-	into[any](p, p.do(server, "PUT", "/communities/town/members/mod/role", `{"role":"moderator"}`))
+	rulestest.Into[any](p, p.do(server, "PUT", "/communities/town/members/mod/role", `{"role":"moderator"}`))
 	slow := p.adds("town", `{"name":"slow","slowModeSeconds":30}`, "slow")
 	general := p.channel("town", "general")
 	w.Must(setMute(w, "bob", 1)) // IM itself refuses: no message was delivered
@@ -283,14 +283,14 @@ func TestMuteOfEverybodyEnds(t *testing.T) {
 	is := p.opens("town")
 	mute := func(seconds int) {
 		t.Helper()
-		into[any](p, p.do("ann", "POST", "/communities/town/mute", fmt.Sprintf(`{"seconds":%d}`, seconds)))
+		rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/mute", fmt.Sprintf(`{"seconds":%d}`, seconds)))
 		if !p.group(prefix + "town").MuteAll {
 			t.Fatal("nobody is muted in IM")
 		}
 	}
 	mute(3600)
 	p.minutes(10)
-	into[any](p, p.do("ann", "PATCH", "/communities/town", fmt.Sprintf(`{"name":"Town","version":%d}`, is.Version)))
+	rulestest.Into[any](p, p.do("ann", "PATCH", "/communities/town", fmt.Sprintf(`{"name":"Town","version":%d}`, is.Version)))
 	p.minutes(45)
 	if !p.group(prefix + "town").MuteAll {
 		t.Error("a mute ends with another change")
@@ -334,10 +334,10 @@ func TestMuteAndKick(t *testing.T) {
 	p.opens("town")
 	cl := p.enters("town", "bob", "cat", "mod")
 	bob, cat := cl[0], cl[1]
-	into[any](p, p.do("ann", "PUT", "/communities/town/members/mod/role", `{"role":"moderator"}`))
+	rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/members/mod/role", `{"role":"moderator"}`))
 	general, random := p.channel("town", "general"), p.channel("town", "random")
 
-	got := into[struct{ Restrictions []community.Restriction }](p, p.do("mod", "POST", "/communities/town/mute", fmt.Sprintf(`{"userId":"bob","channelId":%q,"seconds":60,"reason":"too loud"}`, general.ChannelID)))
+	got := rulestest.Into[struct{ Restrictions []community.Restriction }](p, p.do("mod", "POST", "/communities/town/mute", fmt.Sprintf(`{"userId":"bob","channelId":%q,"seconds":60,"reason":"too loud"}`, general.ChannelID)))
 	if len(got.Restrictions) != 1 || got.Restrictions[0].By != "mod" || got.Restrictions[0].ChannelID != general.ChannelID {
 		t.Errorf("%+v", got)
 	}
@@ -348,15 +348,15 @@ func TestMuteAndKick(t *testing.T) {
 	if p.says(bob, general, "x") != 0 {
 		t.Error("a mute does not end")
 	}
-	into[any](p, p.do("mod", "POST", "/communities/town/mute", `{"userId":"bob"}`))
+	rulestest.Into[any](p, p.do("mod", "POST", "/communities/town/mute", `{"userId":"bob"}`))
 	if p.says(bob, random, "x") == 0 {
 		t.Error("a mute of the community")
 	}
-	into[any](p, p.do("mod", "POST", "/communities/town/unmute", `{"userId":"bob"}`))
+	rulestest.Into[any](p, p.do("mod", "POST", "/communities/town/unmute", `{"userId":"bob"}`))
 	if p.says(bob, random, "x") != 0 {
 		t.Error("a mute cannot be lifted")
 	}
-	into[any](p, p.do("mod", "POST", "/communities/town/mute", `{"seconds":120}`))
+	rulestest.Into[any](p, p.do("mod", "POST", "/communities/town/mute", `{"seconds":120}`))
 	if p.says(bob, random, "x") == 0 || p.says(w.Login("ann"), random, "x") != 0 || !p.group("@TGS#_town").MuteAll {
 		t.Error("everybody muted")
 	}
@@ -364,15 +364,15 @@ func TestMuteAndKick(t *testing.T) {
 	if p.says(bob, random, "x") != 0 || p.group("@TGS#_town").MuteAll {
 		t.Error("everybody muted for ever")
 	}
-	into[any](p, p.do("mod", "POST", "/communities/town/mute", fmt.Sprintf(`{"channelId":%q,"seconds":120}`, general.ChannelID)))
+	rulestest.Into[any](p, p.do("mod", "POST", "/communities/town/mute", fmt.Sprintf(`{"channelId":%q,"seconds":120}`, general.ChannelID)))
 	if p.says(bob, general, "x") == 0 || p.says(bob, random, "x") != 0 || p.says(cl[2], general, "x") != 0 || p.group("@TGS#_town").MuteAll {
 		t.Error("everybody muted in a channel")
 	}
-	into[any](p, p.do("mod", "POST", "/communities/town/mute", fmt.Sprintf(`{"channelId":%q,"seconds":60}`, random.ChannelID)))
+	rulestest.Into[any](p, p.do("mod", "POST", "/communities/town/mute", fmt.Sprintf(`{"channelId":%q,"seconds":60}`, random.ChannelID)))
 	if p.says(bob, general, "x") == 0 || p.says(bob, random, "x") == 0 {
 		t.Error("everybody muted in two channels")
 	}
-	into[any](p, p.do("mod", "POST", "/communities/town/unmute", fmt.Sprintf(`{"channelId":%q}`, general.ChannelID)))
+	rulestest.Into[any](p, p.do("mod", "POST", "/communities/town/unmute", fmt.Sprintf(`{"channelId":%q}`, general.ChannelID)))
 	if p.says(bob, general, "x") != 0 || p.says(bob, random, "x") == 0 {
 		t.Error("everybody unmuted in a channel")
 	}
@@ -381,7 +381,7 @@ func TestMuteAndKick(t *testing.T) {
 		t.Error("everybody muted in a channel for ever")
 	}
 
-	into[any](p, p.do("mod", "POST", "/communities/town/kick", `{"userIds":["bob"],"seconds":600,"hide":true}`))
+	rulestest.Into[any](p, p.do("mod", "POST", "/communities/town/kick", `{"userIds":["bob"],"seconds":600,"hide":true}`))
 	p.work()
 	if isIn(p, "@TGS#_town", "bob") {
 		t.Error("a kicked user is in")
@@ -395,8 +395,8 @@ func TestMuteAndKick(t *testing.T) {
 	if h, err := cat.History("@TGS#_town", random.TopicID, 0, 20); err != nil || slices.ContainsFunc(h, func(m imtest.Message) bool { return m.From == "bob" }) {
 		t.Errorf("messages of a kicked user are there: %v %v", h, err)
 	}
-	if a := p.do("bob", "GET", "/communities/town", ``); a.status != http.StatusForbidden {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do("bob", "GET", "/communities/town", ``); a.Status != http.StatusForbidden {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	// Let in while the store could not be asked: out again.
 	if _, err := w.Client().AddGroupMembers(t.Context(), "@TGS#_town", []string{"bob"}, true); err != nil {
@@ -415,13 +415,13 @@ func TestMuteAndKick(t *testing.T) {
 		caller, user string
 		status       int
 	}{{"mod", "ann", 400}, {server, "ann", 400}, {"cat", "bob", 403}} {
-		if a := p.do(c.caller, "POST", "/communities/town/kick", fmt.Sprintf(`{"userId":%q}`, c.user)); a.status != c.status {
-			t.Errorf("%+v: %d %s", c, a.status, a.text)
+		if a := p.do(c.caller, "POST", "/communities/town/kick", fmt.Sprintf(`{"userId":%q}`, c.user)); a.Status != c.status {
+			t.Errorf("%+v: %d %s", c, a.Status, a.Text)
 		}
 	}
-	into[any](p, p.do("ann", "PUT", "/communities/town/members/cat/role", `{"role":"moderator"}`))
-	if a := p.do("mod", "POST", "/communities/town/kick", `{"userId":"cat"}`); a.status != 403 {
-		t.Errorf("a moderator restricts another: %d %s", a.status, a.text)
+	rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/members/cat/role", `{"role":"moderator"}`))
+	if a := p.do("mod", "POST", "/communities/town/kick", `{"userId":"cat"}`); a.Status != 403 {
+		t.Errorf("a moderator restricts another: %d %s", a.Status, a.Text)
 	}
 	p.minutes(2)
 	w.Quiet(p.ledger)
@@ -435,12 +435,12 @@ func TestPrivateChannels(t *testing.T) {
 	cl := p.enters("town", "bob", "cat", "mod")
 	bob, cat := cl[0], cl[1]
 	out := w.Login("out")
-	into[any](p, p.do("ann", "PUT", "/communities/town/members/mod/role", `{"role":"moderator"}`))
+	rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/members/mod/role", `{"role":"moderator"}`))
 	before := len(cat.Events())
 	secret := p.adds("town", `{"name":"secret","kind":"private","category":"Text"}`, "secret")
 	p.inStep("town")
 	a := p.do("mod", "POST", path("town", secret, "/invitations"), `{"userId":"bob"}`)
-	if got := into[community.Invitation](p, a); got.GroupID != secret.GroupID {
+	if got := rulestest.Into[community.Invitation](p, a); got.GroupID != secret.GroupID {
 		t.Errorf("%+v", got)
 	}
 	p.work()
@@ -448,7 +448,7 @@ func TestPrivateChannels(t *testing.T) {
 		t.Error("an invited user is not in")
 	}
 	sees := func(user string) bool {
-		return strings.Contains(p.do(user, "GET", "/communities/town", ``).text, secret.ChannelID)
+		return strings.Contains(p.do(user, "GET", "/communities/town", ``).Text, secret.ChannelID)
 	}
 	if !sees("bob") || !sees("mod") || !sees("ann") || sees("cat") {
 		t.Error("who sees a private channel")
@@ -482,17 +482,17 @@ func TestPrivateChannels(t *testing.T) {
 	if isIn(p, secret.GroupID, "bob") {
 		t.Error("who left the community is in a private channel")
 	}
-	into[any](p, p.do("ann", "DELETE", path("town", secret, ""), ``))
+	rulestest.Into[any](p, p.do("ann", "DELETE", path("town", secret, ""), ``))
 	if p.group(secret.GroupID).GroupID != "" || strings.Contains(w.dump(), secret.GroupID) {
 		t.Errorf("a deleted private channel is left:\n%s", w.dump())
 	}
 }
 
-func status(a reply) error {
-	if a.status < 300 {
+func status(a rulestest.Reply) error {
+	if a.Status < 300 {
 		return nil
 	}
-	return fmt.Errorf("%d %s", a.status, a.text)
+	return fmt.Errorf("%d %s", a.Status, a.Text)
 }
 
 // Roles: what they forbid is refused at the callbacks and routes from the next one
@@ -505,25 +505,25 @@ func TestRoles(t *testing.T) {
 	cl := p.enters("town", "bob", "mod")
 	bob := cl[0]
 	general := p.channel("town", "general")
-	role := func(who, user, role string) reply {
+	role := func(who, user, role string) rulestest.Reply {
 		return p.do(who, "PUT", "/communities/town/members/"+user+"/role", fmt.Sprintf(`{"role":%q}`, role))
 	}
 	if p.says(bob, general, "x") != 0 {
 		t.Error("a member without a role may not write")
 	}
-	into[any](p, role("ann", "bob", "reader"))
+	rulestest.Into[any](p, role("ann", "bob", "reader"))
 	if p.says(bob, general, "x") == 0 {
 		t.Error("a reader writes")
 	}
 	if g := p.group("@TGS#_town"); w.field("@TGS#_town", "bob", "role") != "reader" {
 		t.Errorf("the member's field: %+v", g.Members)
 	}
-	into[any](p, p.do("ann", "PUT", "/communities/town/roles/reader", `{"permissions":["post"]}`))
+	rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/roles/reader", `{"permissions":["post"]}`))
 	if p.says(bob, general, "x") != 0 {
 		t.Error("a change of a role does not hold at the next callback")
 	}
-	into[any](p, role("ann", "mod", "moderator"))
-	into[any](p, role("mod", "bob", "writer"))
+	rulestest.Into[any](p, role("ann", "mod", "moderator"))
+	rulestest.Into[any](p, role("mod", "bob", "writer"))
 	for _, c := range []struct {
 		who, method, path, body string
 		status                  int
@@ -542,17 +542,17 @@ func TestRoles(t *testing.T) {
 		{"bob", "GET", "/members", ``, 403},
 		{"mod", "GET", "/members?role=none", ``, 404},
 	} {
-		if a := p.do(c.who, c.method, "/communities/town"+c.path, c.body); a.status != c.status {
-			t.Errorf("%+v: %d %s", c, a.status, a.text)
+		if a := p.do(c.who, c.method, "/communities/town"+c.path, c.body); a.Status != c.status {
+			t.Errorf("%+v: %d %s", c, a.Status, a.Text)
 		}
 	}
 	// The store says owner: no role of his own locks him out.
 	if p.says(w.Login("ann"), general, "x") != 0 {
 		t.Error("the owner may not write")
 	}
-	into[any](p, role("ann", "bob", ""))
-	if a := p.do("mod", "GET", "/communities/town/members?role=writer", ``); strings.Contains(a.text, "bob") {
-		t.Error(a.text)
+	rulestest.Into[any](p, role("ann", "bob", ""))
+	if a := p.do("mod", "GET", "/communities/town/members?role=writer", ``); strings.Contains(a.Text, "bob") {
+		t.Error(a.Text)
 	}
 	p.minutes(2)
 	w.Quiet(p.ledger)
@@ -568,7 +568,7 @@ func TestDeleteRole(t *testing.T) {
 	cl := p.enters("town", "bob", "mod", "cat")
 	bob, general := cl[0], p.channel("town", "general")
 	for user, role := range map[string]string{"bob": "reader", "mod": "moderator", "cat": "writer"} {
-		into[any](p, p.do("ann", "PUT", "/communities/town/members/"+user+"/role", fmt.Sprintf(`{"role":%q}`, role)))
+		rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/members/"+user+"/role", fmt.Sprintf(`{"role":%q}`, role)))
 	}
 	many := make([]string, 110) // more than one pass takes
 	for i := range many {
@@ -580,7 +580,7 @@ func TestDeleteRole(t *testing.T) {
 	}
 	p.work()
 	for _, id := range many {
-		into[any](p, p.do("ann", "PUT", "/communities/town/members/"+id+"/role", `{"role":"reader"}`))
+		rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/members/"+id+"/role", `{"role":"reader"}`))
 	}
 	if p.says(bob, general, "x") == 0 {
 		t.Fatal("a reader writes")
@@ -589,15 +589,15 @@ func TestDeleteRole(t *testing.T) {
 		who, role string
 		status    int
 	}{{"bob", "writer", 403}, {"mod", "moderator", 403}, {"ann", "none", 404}, {"mod", "reader", 200}, {"mod", "reader", 404}} {
-		if a := p.do(c.who, "DELETE", "/communities/town/roles/"+c.role, ``); a.status != c.status {
-			t.Errorf("%+v: %d %s", c, a.status, a.text)
+		if a := p.do(c.who, "DELETE", "/communities/town/roles/"+c.role, ``); a.Status != c.status {
+			t.Errorf("%+v: %d %s", c, a.Status, a.Text)
 		}
 		if c.status == 200 {
 			if p.says(bob, general, "x") != 0 {
 				t.Error("a deleted role holds at the next callback")
 			}
-			if a := p.do("ann", "PUT", "/communities/town/roles/reader", `{"permissions":[]}`); a.status != http.StatusConflict {
-				t.Errorf("a role that some still have: %d %s", a.status, a.text)
+			if a := p.do("ann", "PUT", "/communities/town/roles/reader", `{"permissions":[]}`); a.Status != http.StatusConflict {
+				t.Errorf("a role that some still have: %d %s", a.Status, a.Text)
 			}
 		}
 	}
@@ -614,9 +614,9 @@ func TestDeleteRole(t *testing.T) {
 	if text := w.dump(); strings.Contains(text, "r/reader/") || strings.Contains(text, `"role":"reader"`) || !strings.Contains(text, "r/writer/cat") {
 		t.Errorf("left in the store:\n%s", text)
 	}
-	into[any](p, p.do("ann", "PUT", "/communities/town/roles/reader", `{"permissions":[]}`))
-	if a := p.do("ann", "GET", "/communities/town/members?role=reader", ``); !strings.Contains(a.text, `"members":[]`) || p.says(bob, general, "x") != 0 {
-		t.Errorf("the members of the role before have the new one: %s", a.text)
+	rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/roles/reader", `{"permissions":[]}`))
+	if a := p.do("ann", "GET", "/communities/town/members?role=reader", ``); !strings.Contains(a.Text, `"members":[]`) || p.says(bob, general, "x") != 0 {
+		t.Errorf("the members of the role before have the new one: %s", a.Text)
 	}
 	p.minutes(2)
 	w.Quiet(p.ledger)
@@ -633,13 +633,13 @@ func TestMembers(t *testing.T) {
 		id := fmt.Sprintf("user%02d", i)
 		p.enters("town", id)
 		if i%2 == 0 {
-			into[any](p, p.do(server, "PUT", "/communities/town/members/"+id+"/role", `{"role":"writer"}`))
+			rulestest.Into[any](p, p.do(server, "PUT", "/communities/town/members/"+id+"/role", `{"role":"writer"}`))
 			want = append(want, id)
 		}
 	}
 	list := func(query string) (ids []string) {
 		for after, pages := "", 0; ; pages++ {
-			got := into[struct {
+			got := rulestest.Into[struct {
 				Members []community.Member
 				Next    string
 			}](p, p.do(server, "GET", "/communities/town/members?limit=4"+query+after, ``))
@@ -675,13 +675,13 @@ func TestMembers(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	// Of whom no callback told, IM knows.
-	if a := p.do("user00", "GET", "/communities/town", ``); a.status != http.StatusForbidden {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do("user00", "GET", "/communities/town", ``); a.Status != http.StatusForbidden {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	w.Serve(callback.NewMux())
 	w.Must(w.Login("stranger").Join("@TGS#_town"))
-	if a := p.do("stranger", "GET", "/communities/town", ``); a.status != http.StatusOK {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do("stranger", "GET", "/communities/town", ``); a.Status != http.StatusOK {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 }
 
@@ -705,16 +705,16 @@ func TestUnread(t *testing.T) {
 		p.says(bob, random, "x")
 	}
 	unread := func(user string) (community.Totals, uint32) {
-		got := into[community.Totals](p, p.do(user, "GET", "/communities/town/totals", ``))
+		got := rulestest.Into[community.Totals](p, p.do(user, "GET", "/communities/town/totals", ``))
 		return got, *got.Unread
 	}
 	totals, n := unread("cat")
 	if totals.Members != 3 || n != 5 {
 		t.Errorf("%+v, %d unread", totals, n)
 	}
-	into[any](p, p.do("cat", "POST", path("town", random, "/read"), `{"msgSeq":1}`))
-	into[any](p, p.do("cat", "POST", path("town", random, "/read"), `{"msgSeq":99}`))
-	into[any](p, p.do("cat", "POST", path("town", random, "/read"), `{"msgSeq":2}`)) // an older report
+	rulestest.Into[any](p, p.do("cat", "POST", path("town", random, "/read"), `{"msgSeq":1}`))
+	rulestest.Into[any](p, p.do("cat", "POST", path("town", random, "/read"), `{"msgSeq":99}`))
+	rulestest.Into[any](p, p.do("cat", "POST", path("town", random, "/read"), `{"msgSeq":2}`)) // an older report
 	if _, n := unread("cat"); n != 2 {
 		t.Errorf("%d unread", n)
 	}
@@ -735,12 +735,12 @@ func TestUnread(t *testing.T) {
 	}
 	w.Must(bob.Recall("@TGS#_town", random.TopicID, 4))
 	p.work()
-	into[any](p, p.do("ann", "DELETE", path("town", general, ""), ``))
+	rulestest.Into[any](p, p.do("ann", "DELETE", path("town", general, ""), ``))
 	if got, n := unread("cat"); n != 0 || len(got.Channels) != 3 {
 		t.Errorf("%d unread of %+v", n, got)
 	}
-	if a := p.do(server, "GET", "/communities/town/totals", ``); strings.Contains(a.text, "unread") {
-		t.Error(a.text)
+	if a := p.do(server, "GET", "/communities/town/totals", ``); strings.Contains(a.Text, "unread") {
+		t.Error(a.Text)
 	}
 	if strings.Contains(w.dump(), general.Short()) {
 		t.Error("a deleted channel is left in the store")

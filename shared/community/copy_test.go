@@ -183,7 +183,7 @@ func TestCopyOfManyMembers(t *testing.T) {
 	// A job whose worker died is free when its lease has ended and its pause is over.
 	done := func() bool {
 		for _, th := range made {
-			if !into[thread.Thread](p, p.do(server, "GET", "/communities/town/threads/"+th.ThreadID, ``)).Done {
+			if !rulestest.Into[thread.Thread](p, p.do(server, "GET", "/communities/town/threads/"+th.ThreadID, ``)).Done {
 				return false
 			}
 		}
@@ -196,13 +196,13 @@ func TestCopyOfManyMembers(t *testing.T) {
 	state := w.App.State() // once: it is large
 	want := membersOf(state.Group(prefix + "town"))
 	for i, th := range made {
-		got := into[thread.Thread](p, p.do(server, "GET", "/communities/town/threads/"+th.ThreadID, ``))
+		got := rulestest.Into[thread.Thread](p, p.do(server, "GET", "/communities/town/threads/"+th.ThreadID, ``))
 		in := membersOf(state.Group(th.GroupID))
 		if !got.Done || !slices.Equal(in, want) {
 			t.Errorf("sub-channel %d: %+v; %d members of %d", i, got, len(in), len(want))
 		}
-		if a := p.do(server, "POST", "/communities/town/threads", body(i), fmt.Sprint("t", i)); a.status != http.StatusCreated {
-			t.Errorf("asked for once more: %d %s", a.status, a.text)
+		if a := p.do(server, "POST", "/communities/town/threads", body(i), fmt.Sprint("t", i)); a.Status != http.StatusCreated {
+			t.Errorf("asked for once more: %d %s", a.Status, a.Text)
 		}
 	}
 	calls := 0

@@ -26,11 +26,11 @@ func (w *world) with(t *testing.T) *world {
 }
 
 // until repeats a request until it is answered for good.
-func (p *process) until(ask func() reply) (a reply) {
+func (p *process) until(ask func() rulestest.Reply) (a rulestest.Reply) {
 	p.Helper()
 	p.Until(func() bool {
 		a = ask()
-		return a.status < 500 && a.status != http.StatusConflict
+		return a.Status < 500 && a.Status != http.StatusConflict
 	})
 	return a
 }
@@ -64,7 +64,7 @@ func TestCreatingDies(t *testing.T) {
 	for _, again := range []bool{true, false} {
 		t.Run(fmt.Sprintf("asked again %v", again), func(t *testing.T) {
 			eachDeath(t, func(w *world, dying *process, name string) func(*process) {
-				ask := func(p *process) reply {
+				ask := func(p *process) rulestest.Reply {
 					return p.do(server, "POST", "/communities", fmt.Sprintf(`{"communityId":%q,"name":"Gamers","owner":"ann"}`, name), "open-"+name)
 				}
 				for _, command := range []string{"group_open_http_svc/create_group", "million_group_open_http_svc/create_topic", "million_group_open_http_svc/create_topic"} {
@@ -73,12 +73,12 @@ func TestCreatingDies(t *testing.T) {
 				dying.last(func() { ask(dying) })
 				return func(next *process) {
 					if again {
-						if a := next.until(func() reply { return ask(next) }); a.status != http.StatusCreated {
-							w.Errorf("%d %s", a.status, a.text)
+						if a := next.until(func() rulestest.Reply { return ask(next) }); a.Status != http.StatusCreated {
+							w.Errorf("%d %s", a.Status, a.Text)
 						}
 						next.work()
 					}
-					there := next.do(server, "GET", "/communities/"+name, "").status == http.StatusOK
+					there := next.do(server, "GET", "/communities/"+name, "").Status == http.StatusOK
 					if there != (w.group(prefix+name).GroupID != "") || again && !there {
 						w.Errorf("the community answers %v, and its group is %q", there, w.group(prefix+name).GroupID)
 					}
@@ -98,17 +98,17 @@ func TestKeyOfADeath(t *testing.T) {
 	shared.process(shared.store).opens("club")
 	enginetest.EachDeath(t, shared.store, func(t *testing.T, name string, mortal kv.Store) {
 		w := shared.with(t)
-		ask := func(p *process) reply {
+		ask := func(p *process) rulestest.Reply {
 			return p.do(server, "POST", "/communities/club/mute", fmt.Sprintf(`{"userId":%q,"seconds":600}`, name), name)
 		}
 		ask(w.process(mortal))
 		w.Advance(31 * time.Second)
 		next := w.process(w.store)
-		if a := ask(next); a.status != http.StatusOK {
-			w.Errorf("%d %s", a.status, a.text)
+		if a := ask(next); a.Status != http.StatusOK {
+			w.Errorf("%d %s", a.Status, a.Text)
 		}
-		if a := next.do(server, "GET", "/communities/club/restrictions/"+name, ""); !strings.Contains(a.text, `"mute"`) {
-			w.Errorf("%d %s", a.status, a.text)
+		if a := next.do(server, "GET", "/communities/club/restrictions/"+name, ""); !strings.Contains(a.Text, `"mute"`) {
+			w.Errorf("%d %s", a.Status, a.Text)
 		}
 	})
 }
@@ -153,17 +153,17 @@ func TestPrivateChannelDies(t *testing.T) {
 				before.opens(name)
 				bob := before.enters(name, "bob")[0]
 				w.process(dying.mortal)
-				invite := func(p *process) reply {
+				invite := func(p *process) rulestest.Reply {
 					for _, ch := range p.get(name).Channels() {
 						if ch.Name == "secret" {
 							return p.do("ann", "POST", path(name, ch, "/invitations"), `{"userId":"bob"}`)
 						}
 					}
-					return reply{}
+					return rulestest.Reply{}
 				}
 				dying.last(func() {
 					dying.do("ann", "POST", "/communities/"+name+"/channels", `{"name":"secret","kind":"private"}`, "secret-"+name)
-					if a := dying.do(server, "GET", "/communities/"+name, ``); a.status == http.StatusOK && strings.Contains(a.text, "secret") {
+					if a := dying.do(server, "GET", "/communities/"+name, ``); a.Status == http.StatusOK && strings.Contains(a.Text, "secret") {
 						invite(dying)
 					}
 					if leaves {
@@ -178,17 +178,17 @@ func TestPrivateChannelDies(t *testing.T) {
 					if leaves {
 						w.Heard(left) // IM's retry
 					}
-					made := next.until(func() reply {
+					made := next.until(func() rulestest.Reply {
 						return next.do("ann", "POST", "/communities/"+name+"/channels", `{"name":"secret","kind":"private"}`, "secret-"+name)
 					})
-					if made.status != http.StatusOK {
-						w.Errorf("%d %s", made.status, made.text)
+					if made.Status != http.StatusOK {
+						w.Errorf("%d %s", made.Status, made.Text)
 					}
 					next.work()
 					next.inStep(name)
 					ch := next.channel(name, "secret")
 					if !leaves {
-						next.until(func() reply { return invite(next) })
+						next.until(func() rulestest.Reply { return invite(next) })
 						next.work()
 					}
 					if isIn(next, ch.GroupID, "bob") == leaves {
@@ -208,7 +208,7 @@ func TestDeletingDies(t *testing.T) {
 		before.opens(name)
 		ch := before.adds(name, `{"name":"secret","kind":"private"}`, "secret-"+name)
 		before.enters(name, "bob")
-		into[any](before, before.do("ann", "POST", path(name, ch, "/invitations"), `{"userId":"bob"}`))
+		rulestest.Into[any](before, before.do("ann", "POST", path(name, ch, "/invitations"), `{"userId":"bob"}`))
 		w.process(dying.mortal)
 		dying.last(func() {
 			dying.do("ann", "DELETE", path(name, ch, ""), ``)
@@ -216,11 +216,11 @@ func TestDeletingDies(t *testing.T) {
 		})
 		return func(next *process) {
 			a := next.do(server, "GET", "/communities/"+name, ``)
-			there := a.status == http.StatusOK
+			there := a.Status == http.StatusOK
 			if there != (w.group(prefix+name).GroupID != "") {
 				w.Errorf("there %v, and the group is %q", there, w.group(prefix+name).GroupID)
 			}
-			has := strings.Contains(a.text, ch.ChannelID)
+			has := strings.Contains(a.Text, ch.ChannelID)
 			if has != (w.group(ch.GroupID).GroupID != "") || has != strings.Contains(w.dump(), ch.ChannelID) {
 				w.Errorf("the channel is there %v, its group is %q, the store has %v", has, w.group(ch.GroupID).GroupID, strings.Contains(w.dump(), ch.ChannelID))
 			}
@@ -237,7 +237,7 @@ func TestMemberDies(t *testing.T) {
 		before := w.process(w.store)
 		before.opens(name)
 		before.enters(name, "bob", "cat", "dan")
-		into[any](before, before.do("ann", "PUT", "/communities/"+name+"/members/dan/role", `{"role":"writer"}`))
+		rulestest.Into[any](before, before.do("ann", "PUT", "/communities/"+name+"/members/dan/role", `{"role":"writer"}`))
 		w.process(dying.mortal)
 		dying.last(func() {
 			dying.do("ann", "PUT", "/communities/"+name+"/members/bob/role", `{"role":"reader"}`)
@@ -249,19 +249,19 @@ func TestMemberDies(t *testing.T) {
 			list := next.do(server, "GET", "/communities/"+name+"/members?role=reader", ``)
 			held := next.do(server, "GET", "/communities/"+name+"/restrictions/bob", ``)
 			kicked := next.do(server, "GET", "/communities/"+name+"/restrictions/cat", ``)
-			if has := strings.Contains(list.text, "bob"); has != (w.field(prefix+name, "bob", "role") == "reader") {
-				w.Errorf("the role: %s", list.text)
+			if has := strings.Contains(list.Text, "bob"); has != (w.field(prefix+name, "bob", "role") == "reader") {
+				w.Errorf("the role: %s", list.Text)
 			}
 			_, muted := w.group(prefix + name).Muted["bob"]
-			if muted != strings.Contains(held.text, "mute") {
-				w.Errorf("IM mutes %v, we %s", muted, held.text)
+			if muted != strings.Contains(held.Text, "mute") {
+				w.Errorf("IM mutes %v, we %s", muted, held.Text)
 			}
 			roles := next.do(server, "GET", "/communities/"+name+"/roles", ``)
-			if has := strings.Contains(roles.text, "writer"); has != (w.field(prefix+name, "dan", "role") == "writer") {
-				w.Errorf("the deleted role: %s, and IM shows %q", roles.text, w.field(prefix+name, "dan", "role"))
+			if has := strings.Contains(roles.Text, "writer"); has != (w.field(prefix+name, "dan", "role") == "writer") {
+				w.Errorf("the deleted role: %s, and IM shows %q", roles.Text, w.field(prefix+name, "dan", "role"))
 			}
-			if isIn(next, prefix+name, "cat") == strings.Contains(kicked.text, "kick") {
-				w.Errorf("in %v, and %s", isIn(next, prefix+name, "cat"), kicked.text)
+			if isIn(next, prefix+name, "cat") == strings.Contains(kicked.Text, "kick") {
+				w.Errorf("in %v, and %s", isIn(next, prefix+name, "cat"), kicked.Text)
 			}
 		}
 	})
@@ -277,7 +277,7 @@ func TestModerationDies(t *testing.T) {
 		general := before.channel(name, "general")
 		before.says(cl[1], general, "x")
 		before.says(cl[0], general, "spam")
-		into[any](before, before.do("ann", "PUT", messagePath(name, general, 2, "/pin"), ``))
+		rulestest.Into[any](before, before.do("ann", "PUT", messagePath(name, general, 2, "/pin"), ``))
 		w.process(dying.mortal)
 		dying.last(func() {
 			dying.do("ann", "POST", "/communities/"+name+"/mute", `{"seconds":60}`)
@@ -287,10 +287,10 @@ func TestModerationDies(t *testing.T) {
 			if w.group(prefix + name).MuteAll {
 				w.Error("everybody is muted for ever")
 			}
-			kicked := strings.Contains(next.do(server, "GET", "/communities/"+name+"/restrictions/bob", ``).text, `"kick"`)
-			pinned := strings.Contains(next.do("cat", "GET", path(name, general, "/pins"), ``).text, `"msgSeq":2`)
-			into[any](next, next.do("cat", "POST", path(name, general, "/read"), `{"msgSeq":1}`))
-			unread := *into[community.Totals](next, next.do("cat", "GET", "/communities/"+name+"/totals", ``)).Unread
+			kicked := strings.Contains(next.do(server, "GET", "/communities/"+name+"/restrictions/bob", ``).Text, `"kick"`)
+			pinned := strings.Contains(next.do("cat", "GET", path(name, general, "/pins"), ``).Text, `"msgSeq":2`)
+			rulestest.Into[any](next, next.do("cat", "POST", path(name, general, "/read"), `{"msgSeq":1}`))
+			unread := *rulestest.Into[community.Totals](next, next.do("cat", "GET", "/communities/"+name+"/totals", ``)).Unread
 			if kicked == pinned || kicked != (unread == 0) {
 				w.Errorf("kicked %v, pinned %v, %d unread", kicked, pinned, unread)
 			}
@@ -354,7 +354,7 @@ func TestThreadDies(t *testing.T) {
 				before.work()
 				w.process(dying.mortal)
 				body := fmt.Sprintf(`{"name":"answers","channelId":%q,"msgSeq":1,"form":%q}`, general.ChannelID, form)
-				ask := func(p *process) reply {
+				ask := func(p *process) rulestest.Reply {
 					return p.do("bob", "POST", "/communities/"+name+"/threads", body, "thread-"+name)
 				}
 				w.App.FailNext("group_open_http_svc/create_group", imtest.Fault{LoseAnswer: true})
@@ -376,19 +376,19 @@ func TestThreadDies(t *testing.T) {
 						w.Advance(time.Second)
 						next.enters(name, "eve")
 					}
-					a := next.until(func() reply { return ask(next) })
-					if a.status != http.StatusCreated {
-						w.Errorf("%d %s", a.status, a.text)
+					a := next.until(func() rulestest.Reply { return ask(next) })
+					if a.Status != http.StatusCreated {
+						w.Errorf("%d %s", a.Status, a.Text)
 						return
 					}
 					next.minutes(2)
-					th := into[thread.Thread](next, next.do("bob", "GET", "/communities/"+name+"/threads/"+into[thread.Thread](next, a).ThreadID, ``))
+					th := rulestest.Into[thread.Thread](next, next.do("bob", "GET", "/communities/"+name+"/threads/"+rulestest.Into[thread.Thread](next, a).ThreadID, ``))
 					if !th.Done || form == "group" && !slices.Equal(w.members(prefix+name), w.members(th.GroupID)) {
 						w.Errorf("%+v: in the community %q, in the sub-channel %q", th, w.members(prefix+name), w.members(th.GroupID))
 					}
 					list := next.do("bob", "GET", "/communities/"+name+"/threads", ``)
-					if !strings.Contains(list.text, `"count":1`) {
-						w.Errorf("%s", list.text)
+					if !strings.Contains(list.Text, `"count":1`) {
+						w.Errorf("%s", list.Text)
 					}
 					if s, _ := next.custom(general, 1)["thread"].(map[string]any); s["threadId"] != th.ThreadID {
 						w.Errorf("the parent message shows %v", s)
@@ -416,7 +416,7 @@ func TestMarksDie(t *testing.T) {
 		status := 0
 		dying.last(func() {
 			dying.do("bob", "PUT", messagePath(name, general, 1, "/reactions/smile"), ``)
-			status = dying.do("ann", "PATCH", messagePath(name, general, 1, ""), edited).status
+			status = dying.do("ann", "PATCH", messagePath(name, general, 1, ""), edited).Status
 			dying.says(bob, as(th), "an answer")
 		})
 		sent := &callback.GroupAfterSendMsg{
@@ -429,8 +429,8 @@ func TestMarksDie(t *testing.T) {
 			next.minutes(2)
 			list := next.do("bob", "GET", messagePath(name, general, 1, "/reactions"), ``)
 			values := next.custom(general, 1)
-			if has := strings.Contains(list.text, "smile"); has != (values["reaction"] != nil) {
-				w.Errorf("we say %s, the message %v", list.text, values)
+			if has := strings.Contains(list.Text, "smile"); has != (values["reaction"] != nil) {
+				w.Errorf("we say %s, the message %v", list.Text, values)
 			}
 			// An edit that was answered holds; one that was not may.
 			body := string(next.message(general, 1).Body)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/community"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // What a kick hides is unread by nobody and pinned nowhere, also where the hidden
@@ -34,19 +35,19 @@ func TestKickHides(t *testing.T) {
 		ch  community.Channel
 		seq uint32
 	}{{general, 2}, {general, 5}, {general, 70}, {random, 1}} {
-		into[any](p, p.do("ann", "PUT", messagePath("town", one.ch, one.seq, "/pin"), ``))
+		rulestest.Into[any](p, p.do("ann", "PUT", messagePath("town", one.ch, one.seq, "/pin"), ``))
 	}
-	into[any](p, p.do("ann", "POST", "/communities/town/kick", `{"userId":"bob","hide":true}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/kick", `{"userId":"bob","hide":true}`))
 	p.work()
 	p.minutes(2)
-	into[any](p, p.do("cat", "POST", path("town", general, "/read"), `{"msgSeq":25}`)) // the last that is there
-	for _, one := range into[community.Totals](p, p.do("cat", "GET", "/communities/town/totals", ``)).Channels {
+	rulestest.Into[any](p, p.do("cat", "POST", path("town", general, "/read"), `{"msgSeq":25}`)) // the last that is there
+	for _, one := range rulestest.Into[community.Totals](p, p.do("cat", "GET", "/communities/town/totals", ``)).Channels {
 		if *one.Unread != 0 {
 			t.Errorf("%d unread in %s", *one.Unread, one.ChannelID)
 		}
 	}
-	if got := p.do("cat", "GET", path("town", general, "/pins"), ``); strings.TrimSpace(got.text) != `{"pins":[{"msgSeq":5}]}` {
-		t.Errorf("%s", got.text)
+	if got := p.do("cat", "GET", path("town", general, "/pins"), ``); strings.TrimSpace(got.Text) != `{"pins":[{"msgSeq":5}]}` {
+		t.Errorf("%s", got.Text)
 	}
 	if got := p.group(prefix + "town").Data["pins"]; got != fmt.Sprintf(`{%q:[5]}`, general.Short()) {
 		t.Errorf("%s", got)
@@ -71,11 +72,11 @@ func TestRestrictionsAreForgotten(t *testing.T) {
 		}
 		return users
 	}
-	into[any](p, p.do("ann", "POST", "/communities/town/mute", `{"userId":"eve","seconds":60}`))
-	into[any](p, p.do("ann", "POST", "/communities/town/mute", fmt.Sprintf(`{"userId":"dan","channelId":%q,"seconds":60}`, p.channel("town", "general").ChannelID)))
+	rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/mute", `{"userId":"eve","seconds":60}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/mute", fmt.Sprintf(`{"userId":"dan","channelId":%q,"seconds":60}`, p.channel("town", "general").ChannelID)))
 	w.Must(cl[2].Quit(is.CommunityID))
-	into[any](p, p.do("ann", "POST", "/communities/town/kick", `{"userId":"bob","seconds":172800}`))
-	into[any](p, p.do("ann", "POST", "/communities/town/kick", `{"userId":"cat"}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/kick", `{"userId":"bob","seconds":172800}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/kick", `{"userId":"cat"}`))
 	p.work()
 	for _, step := range []struct {
 		after time.Duration
@@ -86,7 +87,7 @@ func TestRestrictionsAreForgotten(t *testing.T) {
 			t.Errorf("after another %s %v are kept, want %d", step.after, got, step.kept)
 		}
 	}
-	if a := p.do("cat", "GET", "/communities/town", ``); a.status != http.StatusForbidden {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do("cat", "GET", "/communities/town", ``); a.Status != http.StatusForbidden {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 }

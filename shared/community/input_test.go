@@ -10,6 +10,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/community"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // watched is a store that knows which partitions were changed.
@@ -52,7 +53,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 	w.Must(bob.Recall(general.GroupID, general.TopicID, 2))
 	p.work()
 	for i := 0; len(p.get("town").Channels()) < community.MaxChannels; i++ {
-		into[any](p, p.do(server, "POST", "/communities/town/channels", fmt.Sprintf(`{"name":"c%d","category":"Voice"}`, i), fmt.Sprint("many", i)))
+		rulestest.Into[any](p, p.do(server, "POST", "/communities/town/channels", fmt.Sprintf(`{"name":"c%d","category":"Voice"}`, i), fmt.Sprint("many", i)))
 	}
 	version := p.get("town").Version
 	store.changes()
@@ -168,8 +169,8 @@ func TestBadInputChangesNothing(t *testing.T) {
 		{"out", "PUT", "/voice/" + url.PathEscape(lobby.ChannelID) + "/me", `{}`, 403},
 	} {
 		a := p.do(c.who, c.method, "/communities/town"+strings.ReplaceAll(c.path, " ", "%20"), c.body, keyFor(c.method, i)...)
-		if a.status != c.status || a.code == "" || a.code == "internal" {
-			t.Errorf("%s %s %.60s of %q: %d %s, want %d", c.method, c.path, c.body, c.who, a.status, a.text, c.status)
+		if a.Status != c.status || a.Code == "" || a.Code == "internal" {
+			t.Errorf("%s %s %.60s of %q: %d %s, want %d", c.method, c.path, c.body, c.who, a.Status, a.Text, c.status)
 		}
 		if changed := store.changes(); len(changed) > 0 {
 			t.Errorf("%s %s %.60s of %q changed %s", c.method, c.path, c.body, c.who, changed)
@@ -190,18 +191,18 @@ func TestBadInputChangesNothing(t *testing.T) {
 		{`{"communityId":"x","name":"x","owner":"ann","roles":{}}`, 400},
 		{`{"communityId":"town","name":"x","owner":"ann"}`, 409},
 	} {
-		if a := p.do(server, "POST", "/communities", c.body, fmt.Sprint("bad", i)); a.status != c.status {
-			t.Errorf("%s: %d %s", c.body, a.status, a.text)
+		if a := p.do(server, "POST", "/communities", c.body, fmt.Sprint("bad", i)); a.Status != c.status {
+			t.Errorf("%s: %d %s", c.body, a.Status, a.Text)
 		}
 		if changed := store.changes(); len(changed) > 0 {
 			t.Errorf("%s changed %s", c.body, changed)
 		}
 	}
-	if a := p.do("ann", "POST", "/communities", `{"communityId":"x","name":"x","owner":"ann"}`, "user"); a.status != 403 {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do("ann", "POST", "/communities", `{"communityId":"x","name":"x","owner":"ann"}`, "user"); a.Status != 403 {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
-	if a := p.do(server, "POST", "/communities", `{"communityId":"x","name":"x","owner":"ann"}`); a.status != 400 {
-		t.Errorf("without a key: %d %s", a.status, a.text)
+	if a := p.do(server, "POST", "/communities", `{"communityId":"x","name":"x","owner":"ann"}`); a.Status != 400 {
+		t.Errorf("without a key: %d %s", a.Status, a.Text)
 	}
 	if w.dump() != before {
 		t.Error("the store has changed")

@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/community/mark"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/kv"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // message is a message of a channel in IM.
@@ -82,14 +83,14 @@ func TestReactions(t *testing.T) {
 		go func() {
 			defer wait.Done()
 			emoji := []string{"smile", "👍"}[i%2]
-			if a := p.do(user, "PUT", messagePath("town", general, 1, "/reactions/"+emoji), ``); a.status != http.StatusOK {
-				p.Errorf("%d %s", a.status, a.text)
+			if a := p.do(user, "PUT", messagePath("town", general, 1, "/reactions/"+emoji), ``); a.Status != http.StatusOK {
+				p.Errorf("%d %s", a.Status, a.Text)
 			}
 		}()
 	}
 	wait.Wait()
 	p.later(4)
-	got := into[struct{ Reactions []mark.Reaction }](p, p.do(users[3], "GET", messagePath("town", general, 1, "/reactions"), ``))
+	got := rulestest.Into[struct{ Reactions []mark.Reaction }](p, p.do(users[3], "GET", messagePath("town", general, 1, "/reactions"), ``))
 	if len(got.Reactions) != 2 || got.Reactions[0].Count+got.Reactions[1].Count != 100 {
 		t.Errorf("%+v", got)
 	}
@@ -103,12 +104,12 @@ func TestReactions(t *testing.T) {
 	}
 
 	// Taken back, and taken back again: the second changes and writes nothing.
-	into[any](p, p.do(users[0], "DELETE", messagePath("town", general, 1, "/reactions/smile"), ``))
+	rulestest.Into[any](p, p.do(users[0], "DELETE", messagePath("town", general, 1, "/reactions/smile"), ``))
 	p.later(2)
 	before = p.modified()
 	dump := w.dump()
-	into[any](p, p.do(users[0], "DELETE", messagePath("town", general, 1, "/reactions/smile"), ``))
-	into[any](p, p.do(users[1], "PUT", messagePath("town", general, 1, "/reactions/👍"), ``))
+	rulestest.Into[any](p, p.do(users[0], "DELETE", messagePath("town", general, 1, "/reactions/smile"), ``))
+	rulestest.Into[any](p, p.do(users[1], "PUT", messagePath("town", general, 1, "/reactions/👍"), ``))
 	p.later(2)
 	if p.modified() != before || w.dump() != dump {
 		t.Error("a repeated reaction writes")
@@ -120,8 +121,8 @@ func TestReactions(t *testing.T) {
 	w.Must(clients[0].Recall(general.GroupID, general.TopicID, 1))
 	p.work()
 	p.minutes(3)
-	if a := p.do(users[1], "PUT", messagePath("town", general, 1, "/reactions/smile"), ``); a.status != http.StatusNotFound {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do(users[1], "PUT", messagePath("town", general, 1, "/reactions/smile"), ``); a.Status != http.StatusNotFound {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	if strings.Contains(w.dump(), "reaction/") {
 		t.Errorf("left in the store:\n%s", w.dump())
@@ -166,7 +167,7 @@ func TestReactionsBeyondTheField(t *testing.T) {
 	if len(text) > mark.MaxField || len(text) < mark.MaxField-100 || len(p.custom(general, 1)["reaction"].(map[string]any)) != 3 {
 		t.Errorf("%d bytes: %s", len(text), text)
 	}
-	got := into[struct{ Reactions []mark.Reaction }](p, p.do("ann", "GET", messagePath("town", general, 1, "/reactions"), ``))
+	got := rulestest.Into[struct{ Reactions []mark.Reaction }](p, p.do("ann", "GET", messagePath("town", general, 1, "/reactions"), ``))
 	n := 0
 	for _, one := range got.Reactions {
 		n += one.Count
@@ -178,7 +179,7 @@ func TestReactionsBeyondTheField(t *testing.T) {
 	if _, err := ann.Send(general.GroupID, imtest.Draft{Text: "x", TopicID: general.TopicID, Custom: "plain text"}); err != nil {
 		t.Fatal(err)
 	}
-	into[any](p, p.do("ann", "PUT", messagePath("town", general, 2, "/reactions/smile"), ``))
+	rulestest.Into[any](p, p.do("ann", "PUT", messagePath("town", general, 2, "/reactions/smile"), ``))
 	p.later(2)
 	if got := p.message(general, 2).Custom; got != "plain text" {
 		t.Errorf("%q", got)
@@ -217,11 +218,11 @@ func TestEdits(t *testing.T) {
 		{"bob", body("hello"), 200},
 		{"ann", body("hello!"), 200},
 	} {
-		if a := p.do(c.who, "PATCH", messagePath("town", general, 1, ""), c.body); a.status != c.status {
-			t.Errorf("%s %.40s: %d %s", c.who, c.body, a.status, a.text)
+		if a := p.do(c.who, "PATCH", messagePath("town", general, 1, ""), c.body); a.Status != c.status {
+			t.Errorf("%s %.40s: %d %s", c.who, c.body, a.Status, a.Text)
 		}
 	}
-	into[any](p, p.do("cat", "PUT", messagePath("town", general, 1, "/reactions/smile"), ``))
+	rulestest.Into[any](p, p.do("cat", "PUT", messagePath("town", general, 1, "/reactions/smile"), ``))
 	p.later(3)
 	if m := p.message(general, 1); !strings.Contains(string(m.Body), `"hello!"`) || p.custom(general, 1)["isEdited"] != true || p.custom(general, 1)["reaction"] == nil {
 		t.Errorf("%s %s", m.Body, m.Custom)
@@ -229,11 +230,11 @@ func TestEdits(t *testing.T) {
 	if strings.Contains(w.dump(), "hello") {
 		t.Error("the store keeps a text that IM has")
 	}
-	into[any](p, p.do(server, "POST", "/communities/town/mute", `{"userId":"bob"}`))
-	if a := p.do("bob", "PATCH", messagePath("town", general, 1, ""), body("x")); a.status != 403 {
-		t.Errorf("who is muted edits: %d %s", a.status, a.text)
+	rulestest.Into[any](p, p.do(server, "POST", "/communities/town/mute", `{"userId":"bob"}`))
+	if a := p.do("bob", "PATCH", messagePath("town", general, 1, ""), body("x")); a.Status != 403 {
+		t.Errorf("who is muted edits: %d %s", a.Status, a.Text)
 	}
-	into[any](p, p.do(server, "POST", "/communities/town/unmute", `{"userId":"bob"}`))
+	rulestest.Into[any](p, p.do(server, "POST", "/communities/town/unmute", `{"userId":"bob"}`))
 
 	// Muted in one channel: there alone.
 	random, here := p.channel("town", "random"), fmt.Sprintf(`{"userId":"bob","channelId":%q}`, general.ChannelID)
@@ -241,34 +242,34 @@ func TestEdits(t *testing.T) {
 	try := func(status int, ch community.Channel, why string) {
 		t.Helper()
 		thread := fmt.Sprintf(`{"name":"x","channelId":%q}`, ch.ChannelID)
-		for _, a := range []reply{
+		for _, a := range []rulestest.Reply{
 			p.do("bob", "PATCH", messagePath("town", ch, 1, ""), body("x")),
 			p.do("bob", "PUT", messagePath("town", ch, 1, "/reactions/smile"), ``),
 			p.do("bob", "POST", "/communities/town/threads", thread, strings.ReplaceAll(why, " ", "-")+ch.Name),
 		} {
-			if a.status/100 != status/100 {
-				t.Errorf("%s in %s: %d %s, want %d", why, ch.Name, a.status, a.text, status)
+			if a.Status/100 != status/100 {
+				t.Errorf("%s in %s: %d %s, want %d", why, ch.Name, a.Status, a.Text, status)
 			}
 		}
 	}
-	into[any](p, p.do(server, "POST", "/communities/town/mute", here))
+	rulestest.Into[any](p, p.do(server, "POST", "/communities/town/mute", here))
 	try(403, general, "muted in a channel")
 	try(200, random, "muted in another channel")
-	into[any](p, p.do(server, "POST", "/communities/town/unmute", here))
+	rulestest.Into[any](p, p.do(server, "POST", "/communities/town/unmute", here))
 	try(200, general, "unmuted")
 
 	// While everybody is muted, those alone write anew who manage.
 	for _, in := range []string{fmt.Sprintf(`{"channelId":%q}`, general.ChannelID), `{}`} {
-		into[any](p, p.do(server, "POST", "/communities/town/mute", in))
+		rulestest.Into[any](p, p.do(server, "POST", "/communities/town/mute", in))
 		for user, status := range map[string]int{"bob": 403, "ann": 200} {
-			if a := p.do(user, "PATCH", messagePath("town", general, 1, ""), body("x")); a.status != status {
-				t.Errorf("%s edits while everybody is muted (%s): %d %s", user, in, a.status, a.text)
+			if a := p.do(user, "PATCH", messagePath("town", general, 1, ""), body("x")); a.Status != status {
+				t.Errorf("%s edits while everybody is muted (%s): %d %s", user, in, a.Status, a.Text)
 			}
 		}
-		into[any](p, p.do(server, "POST", "/communities/town/unmute", in))
+		rulestest.Into[any](p, p.do(server, "POST", "/communities/town/unmute", in))
 	}
-	if a := p.do("bob", "PATCH", messagePath("town", general, 9, ""), body("x")); a.status != 404 {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do("bob", "PATCH", messagePath("town", general, 9, ""), body("x")); a.Status != 404 {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 }
 
@@ -283,7 +284,7 @@ func TestPins(t *testing.T) {
 		p.says(cl[0], general, "x")
 	}
 	pins := func(query string) (seqs []uint32, next string) {
-		got := into[struct {
+		got := rulestest.Into[struct {
 			Pins []struct{ MsgSeq uint32 }
 			Next string
 		}](p, p.do("bob", "GET", path("town", general, "/pins"+query), ``))
@@ -292,9 +293,9 @@ func TestPins(t *testing.T) {
 		}
 		return seqs, got.Next
 	}
-	into[any](p, p.do("ann", "PUT", messagePath("town", general, 2, "/pin"), ``))
-	into[any](p, p.do("ann", "PUT", messagePath("town", general, 5, "/pin"), ``))
-	into[any](p, p.do("ann", "PUT", messagePath("town", general, 2, "/pin"), ``)) // again
+	rulestest.Into[any](p, p.do("ann", "PUT", messagePath("town", general, 2, "/pin"), ``))
+	rulestest.Into[any](p, p.do("ann", "PUT", messagePath("town", general, 5, "/pin"), ``))
+	rulestest.Into[any](p, p.do("ann", "PUT", messagePath("town", general, 2, "/pin"), ``)) // again
 	if got, _ := pins(""); !slices.Equal(got, []uint32{5, 2}) {
 		t.Errorf("%v", got)
 	}
@@ -310,15 +311,15 @@ func TestPins(t *testing.T) {
 		who, rest string
 		status    int
 	}{{"bob", "/messages/3/pin", 403}, {"ann", "/messages/2/pin", 404}, {"ann", "/messages/99/pin", 404}, {"ann", "/messages/0/pin", 400}, {"ann", "/messages/x/pin", 400}} {
-		if a := p.do(c.who, "PUT", path("town", general, c.rest), ``); a.status != c.status {
-			t.Errorf("%+v: %d %s", c, a.status, a.text)
+		if a := p.do(c.who, "PUT", path("town", general, c.rest), ``); a.Status != c.status {
+			t.Errorf("%+v: %d %s", c, a.Status, a.Text)
 		}
 	}
 	for seq := uint32(6); seq < 55; seq++ {
-		into[any](p, p.do("ann", "PUT", messagePath("town", general, seq, "/pin"), ``))
+		rulestest.Into[any](p, p.do("ann", "PUT", messagePath("town", general, seq, "/pin"), ``))
 	}
-	if a := p.do("ann", "PUT", messagePath("town", general, 60, "/pin"), ``); a.status != 400 {
-		t.Errorf("the 51st: %d %s", a.status, a.text)
+	if a := p.do("ann", "PUT", messagePath("town", general, 60, "/pin"), ``); a.Status != 400 {
+		t.Errorf("the 51st: %d %s", a.Status, a.Text)
 	}
 	if text := p.group("@TGS#_town").Data["pins"]; len(text) > 512 || !json.Valid([]byte(text)) {
 		t.Errorf("%d bytes: %s", len(text), text)
@@ -329,13 +330,13 @@ func TestPins(t *testing.T) {
 		t.Errorf("%v, then %v", first, second)
 	}
 	for _, after := range []string{"x", "-1", "60"} {
-		if a := p.do("bob", "GET", path("town", general, "/pins?after="+after), ``); a.status != 400 {
-			t.Errorf("after %s: %d %s", after, a.status, a.text)
+		if a := p.do("bob", "GET", path("town", general, "/pins?after="+after), ``); a.Status != 400 {
+			t.Errorf("after %s: %d %s", after, a.Status, a.Text)
 		}
 	}
-	into[any](p, p.do("ann", "DELETE", messagePath("town", general, 5, "/pin"), ``))
-	into[any](p, p.do("ann", "DELETE", messagePath("town", general, 5, "/pin"), ``))
-	into[any](p, p.do("ann", "DELETE", path("town", general, ""), ``))
+	rulestest.Into[any](p, p.do("ann", "DELETE", messagePath("town", general, 5, "/pin"), ``))
+	rulestest.Into[any](p, p.do("ann", "DELETE", messagePath("town", general, 5, "/pin"), ``))
+	rulestest.Into[any](p, p.do("ann", "DELETE", path("town", general, ""), ``))
 	if got := p.group("@TGS#_town").Data["pins"]; got != "" || strings.Contains(w.dump(), general.Short()) {
 		t.Errorf("pins of a deleted channel: %q", got)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // IM's callback of an exit is lost, with all of its retries: who left is out of private
@@ -21,11 +22,11 @@ func TestLostCallbacks(t *testing.T) {
 	cl := p.enters("town", "bob", "cat", "dan", "eve")
 	secret := p.adds("town", `{"name":"secret","kind":"private"}`, "secret")
 	for _, user := range []string{"bob", "cat"} {
-		into[any](p, p.do("ann", "POST", path("town", secret, "/invitations"), fmt.Sprintf(`{"userId":%q}`, user)))
+		rulestest.Into[any](p, p.do("ann", "POST", path("town", secret, "/invitations"), fmt.Sprintf(`{"userId":%q}`, user)))
 	}
 	general := p.channel("town", "general")
 	th := p.thread("bob", "town", fmt.Sprintf(`{"name":"answers","channelId":%q,"form":"group"}`, general.ChannelID), "k1")
-	into[any](p, p.do("cat", "PUT", voicePath("town", p.channel("town", "lobby"), "/me"), `{}`))
+	rulestest.Into[any](p, p.do("cat", "PUT", voicePath("town", p.channel("town", "lobby"), "/me"), `{}`))
 	p.work()
 
 	deaf := func(do func()) {
@@ -49,8 +50,8 @@ func TestLostCallbacks(t *testing.T) {
 	if got := p.present("town"); len(got) != 0 {
 		t.Errorf("and in a voice channel: %v", got)
 	}
-	if a := p.do(server, "GET", "/communities/town/members", ``); strings.Contains(a.text, "cat") || !strings.Contains(a.text, "dan") {
-		t.Errorf("and listed: %s", a.text)
+	if a := p.do(server, "GET", "/communities/town/members", ``); strings.Contains(a.Text, "cat") || !strings.Contains(a.Text, "dan") {
+		t.Errorf("and listed: %s", a.Text)
 	}
 	if !isIn(p, secret.GroupID, "bob") || w.App.CallbackCount("Group.CallbackAfterSendMsg") == calls {
 		t.Error("who stays is out")
@@ -88,7 +89,7 @@ func TestBroughtInUnasked(t *testing.T) {
 	bob := p.enters("town", "bob", "cat", "dan", "eve")[0]
 	secret := p.adds("town", `{"name":"secret","kind":"private"}`, "secret")
 	for _, user := range []string{"bob", "eve"} {
-		into[any](p, p.do("ann", "POST", path("town", secret, "/invitations"), fmt.Sprintf(`{"userId":%q}`, user)))
+		rulestest.Into[any](p, p.do("ann", "POST", path("town", secret, "/invitations"), fmt.Sprintf(`{"userId":%q}`, user)))
 	}
 	w.Serve(callback.NewMux()) // lets everybody pass and forgets what it hears
 	if _, err := bob.Invite(secret.GroupID, "cat"); err != nil {

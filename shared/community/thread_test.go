@@ -13,16 +13,17 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // threads makes a sub-channel.
 func (p *process) thread(who, name, body, key string) thread.Thread {
 	p.Helper()
 	a := p.do(who, "POST", "/communities/"+name+"/threads", body, key)
-	if a.status != http.StatusCreated {
-		p.Fatalf("%d %s", a.status, a.text)
+	if a.Status != http.StatusCreated {
+		p.Fatalf("%d %s", a.Status, a.Text)
 	}
-	return into[thread.Thread](p, a)
+	return rulestest.Into[thread.Thread](p, a)
 }
 
 // members are who is in a group of IM.
@@ -63,11 +64,11 @@ func TestThreadTopic(t *testing.T) {
 	if again := p.thread("cat", "town", body, "k1"); again.ThreadID != th.ThreadID || th.GroupID != "@TGS#_town" || th.TopicID == "" || th.Members != 3 || th.Copied != 3 || th.Total != 3 {
 		t.Errorf("%+v, then %+v", th, again)
 	}
-	if a := p.do("bob", "POST", "/communities/town/threads", body, "k2"); a.status != http.StatusConflict {
-		t.Errorf("a second one for the message: %d %s", a.status, a.text)
+	if a := p.do("bob", "POST", "/communities/town/threads", body, "k2"); a.Status != http.StatusConflict {
+		t.Errorf("a second one for the message: %d %s", a.Status, a.Text)
 	}
 	free := p.thread("bob", "town", fmt.Sprintf(`{"name":"ideas","channelId":%q,"form":"topic"}`, general.ChannelID), "k3")
-	list := into[struct {
+	list := rulestest.Into[struct {
 		Threads []thread.Thread
 		Count   int
 	}](p, p.do("bob", "GET", "/communities/town/threads?channelId="+general.Short(), ``))
@@ -105,7 +106,7 @@ func TestThreadTopic(t *testing.T) {
 		t.Error("a free sub-channel takes no messages")
 	}
 	// The routes' refusals, and a role that forbids.
-	into[any](p, p.do("ann", "PUT", "/communities/town/members/bob/role", `{"role":"writer"}`))
+	rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/members/bob/role", `{"role":"writer"}`))
 	for i, c := range []struct {
 		who, method, rest, body string
 		status                  int
@@ -123,15 +124,15 @@ func TestThreadTopic(t *testing.T) {
 		{"cat", "DELETE", "/" + th.ThreadID, ``, 200},
 		{"cat", "GET", "/" + th.ThreadID, ``, 404},
 	} {
-		if a := p.do(c.who, c.method, "/communities/town/threads"+c.rest, c.body, fmt.Sprint("c", i)); a.status != c.status {
-			t.Errorf("%+v: %d %s", c, a.status, a.text)
+		if a := p.do(c.who, c.method, "/communities/town/threads"+c.rest, c.body, fmt.Sprint("c", i)); a.Status != c.status {
+			t.Errorf("%+v: %d %s", c, a.Status, a.Text)
 		}
 	}
 	p.later(2)
 	if v := p.custom(general, 2)["thread"]; v != nil {
 		t.Errorf("a summary of nothing: %v", v)
 	}
-	into[any](p, p.do("ann", "DELETE", path("town", general, ""), ``))
+	rulestest.Into[any](p, p.do("ann", "DELETE", path("town", general, ""), ``))
 	p.work()
 	if text := w.dump(); strings.Contains(text, free.ThreadID) || strings.Contains(text, general.Short()) {
 		t.Errorf("left of a deleted channel:\n%s", text)
@@ -161,7 +162,7 @@ func TestThreadGroup(t *testing.T) {
 		}
 	}
 	same("made")
-	if got := into[thread.Thread](p, p.do("bob", "GET", "/communities/town/threads/"+th.ThreadID, ``)); got.Members != 4 || got.Copied != 4 || got.Total != 4 || !got.Done {
+	if got := rulestest.Into[thread.Thread](p, p.do("bob", "GET", "/communities/town/threads/"+th.ThreadID, ``)); got.Members != 4 || got.Copied != 4 || got.Total != 4 || !got.Done {
 		t.Errorf("%+v", got)
 	}
 	p.enters("town", "eve")
@@ -169,7 +170,7 @@ func TestThreadGroup(t *testing.T) {
 	w.Must(cl[2].Quit("@TGS#_town"))
 	p.work()
 	same("left")
-	into[any](p, p.do("ann", "POST", "/communities/town/kick", `{"userId":"cat"}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/kick", `{"userId":"cat"}`))
 	p.work()
 	same("kicked")
 	if err := cl[1].Join(th.GroupID); err == nil {
@@ -187,11 +188,11 @@ func TestThreadGroup(t *testing.T) {
 	if s := p.custom(general, 1)["thread"].(map[string]any); s["count"] != 1.0 {
 		t.Errorf("%v", s)
 	}
-	into[any](p, p.do("ann", "PUT", "/communities/town/members/bob/role", `{"role":"reader"}`))
+	rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/members/bob/role", `{"role":"reader"}`))
 	if p.says(cl[0], as(th), "x") == 0 {
 		t.Error("a role does not hold in a sub-channel")
 	}
-	into[any](p, p.do("ann", "DELETE", "/communities/town", ``))
+	rulestest.Into[any](p, p.do("ann", "DELETE", "/communities/town", ``))
 	p.work()
 	if w.group(th.GroupID).GroupID != "" || strings.Contains(w.dump(), th.ThreadID) {
 		t.Errorf("left of a deleted community:\n%s", w.dump())
@@ -215,13 +216,13 @@ func TestMutedInSubChannels(t *testing.T) {
 	}
 	p.work()
 	for _, in := range []string{fmt.Sprintf(`{"userId":"bob","channelId":%q}`, general.ChannelID), fmt.Sprintf(`{"channelId":%q}`, general.ChannelID)} {
-		into[any](p, p.do(server, "POST", "/communities/town/mute", in))
+		rulestest.Into[any](p, p.do(server, "POST", "/communities/town/mute", in))
 		for name, th := range made {
 			if refused := p.says(bob, as(th), "x") != 0; refused != (th.ChannelID == general.ChannelID) {
 				t.Errorf("%s: in the sub-channel %s bob is refused: %v", in, name, refused)
 			}
 		}
-		into[any](p, p.do(server, "POST", "/communities/town/unmute", in))
+		rulestest.Into[any](p, p.do(server, "POST", "/communities/town/unmute", in))
 	}
 	for name, th := range made {
 		if code := p.says(bob, as(th), "x"); code != 0 {
@@ -270,7 +271,7 @@ func TestCopyIntoFull(t *testing.T) {
 	th := p.thread(server, "town", fmt.Sprintf(`{"name":"one","channelId":%q,"form":"group"}`, general.ChannelID), "k")
 	p.Work(p.ledger)
 	look := func() thread.Thread {
-		return into[thread.Thread](p, p.do(server, "GET", "/communities/town/threads/"+th.ThreadID, ``))
+		return rulestest.Into[thread.Thread](p, p.do(server, "GET", "/communities/town/threads/"+th.ThreadID, ``))
 	}
 	th = look()
 	w.seats(th.GroupID, 3)

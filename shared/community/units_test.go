@@ -100,37 +100,37 @@ func TestUnits(t *testing.T) {
 		}},
 		{"a role is given", 4, 13, 17, func() {
 			n++
-			into[any](p, p.do(server, "PUT", "/communities/town/members/"+ids[n]+"/role", `{"role":"writer"}`))
+			rulestest.Into[any](p, p.do(server, "PUT", "/communities/town/members/"+ids[n]+"/role", `{"role":"writer"}`))
 			p.work()
 		}},
 		{"a user is muted", 4, 12, 16, func() {
 			n++
-			into[any](p, p.do("ann", "POST", "/communities/town/mute", fmt.Sprintf(`{"userId":%q}`, ids[n]), key()))
+			rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/mute", fmt.Sprintf(`{"userId":%q}`, ids[n]), key()))
 			p.work()
 		}},
 		{"a channel is made", 4, 19, 18, func() {
-			into[any](p, p.do(server, "POST", "/communities/town/channels", `{"name":"more"}`, key()))
+			rulestest.Into[any](p, p.do(server, "POST", "/communities/town/channels", `{"name":"more"}`, key()))
 			p.work()
 		}},
 		{"a channel is renamed", 4, 14, 22, func() {
-			into[any](p, p.do(server, "PATCH", path("town", slow, ""), fmt.Sprintf(`{"name":"slow%d","version":%d}`, n, version())))
+			rulestest.Into[any](p, p.do(server, "PATCH", path("town", slow, ""), fmt.Sprintf(`{"name":"slow%d","version":%d}`, n, version())))
 			n++
 			p.work()
 		}},
 		{"a reaction, and its message a second later", 4, 27, 38, func() {
 			n++
-			into[any](p, p.do(ids[n], "PUT", messagePath("town", general, 1, "/reactions/smile"), ``))
+			rulestest.Into[any](p, p.do(ids[n], "PUT", messagePath("town", general, 1, "/reactions/smile"), ``))
 			p.later(2)
 		}},
 		{"a user enters a voice channel", 4, 3, 18, func() {
 			n++
 			w.Advance(time.Second)
-			into[any](p, p.do(ids[n], "PUT", voicePath("town", lobby, "/me"), `{}`))
+			rulestest.Into[any](p, p.do(ids[n], "PUT", voicePath("town", lobby, "/me"), `{}`))
 		}},
 		{"a heartbeat in a voice channel with four users", 4, 1, 13, func() {
-			into[any](p, p.do(ids[n], "POST", voicePath("town", lobby, "/me/heartbeat"), `{}`))
+			rulestest.Into[any](p, p.do(ids[n], "POST", voicePath("town", lobby, "/me/heartbeat"), `{}`))
 		}},
-		{"totals of a user", 4, 0, 17, func() { into[any](p, p.do("bob", "GET", "/communities/town/totals", ``)) }},
+		{"totals of a user", 4, 0, 17, func() { rulestest.Into[any](p, p.do("bob", "GET", "/communities/town/totals", ``)) }},
 		{"a sub-channel of the group form with 200 members", 1, 42, 48, func() {
 			p.thread("bob", "town", fmt.Sprintf(`{"name":"group","channelId":%q,"form":"group"}`, general.ChannelID), key())
 			p.work()
@@ -142,7 +142,7 @@ func TestUnits(t *testing.T) {
 		}},
 		{"a message in such a sub-channel, with the hour's review", 1, 11, 21, func() {
 			w.Advance(time.Hour)
-			groups := into[struct{ Threads []struct{ GroupID string } }](p, p.do(server, "GET", "/communities/town/threads", ``))
+			groups := rulestest.Into[struct{ Threads []struct{ GroupID string } }](p, p.do(server, "GET", "/communities/town/threads", ``))
 			for _, one := range groups.Threads {
 				if one.GroupID != general.GroupID {
 					if _, err := w.Login("cat").Send(one.GroupID, imtest.Draft{Text: "hello"}); err != nil {

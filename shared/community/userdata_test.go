@@ -28,8 +28,8 @@ func TestEraseDies(t *testing.T) {
 	p.work()
 	w.EachErasure(r, userData, func(_ *rulestest.World, user string) func() {
 		p.enters("town", user)
-		into[any](p, p.do(server, "PUT", "/communities/town/members/"+user+"/role", `{"role":"moderator"}`))
-		into[any](p, p.do(user, "POST", path("town", general, "/read"), `{"msgSeq":1}`))
+		rulestest.Into[any](p, p.do(server, "PUT", "/communities/town/members/"+user+"/role", `{"role":"moderator"}`))
+		rulestest.Into[any](p, p.do(user, "POST", path("town", general, "/read"), `{"msgSeq":1}`))
 		p.minutes(3)
 		return func() {
 			if !isIn(p, "@TGS#_town", "bob") || len(p.get("town").Channels()) != 4 {
@@ -48,7 +48,7 @@ func TestEraseKicked(t *testing.T) {
 	p := w.process(w.store)
 	p.opens("town")
 	user := p.enters("town", "zz-kicked")[0]
-	into[any](p, p.do(server, "POST", "/communities/town/kick", `{"userId":"zz-kicked","seconds":600000}`))
+	rulestest.Into[any](p, p.do(server, "POST", "/communities/town/kick", `{"userId":"zz-kicked","seconds":600000}`))
 	p.work()
 	erase := func() {
 		t.Helper()

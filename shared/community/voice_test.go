@@ -18,6 +18,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/community"
 	"github.com/backchannel-im/backchannel/shared/community/voice"
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 func voicePath(name string, ch community.Channel, rest string) string {
@@ -27,7 +28,7 @@ func voicePath(name string, ch community.Channel, rest string) string {
 // present is who is in which voice channels of a community, as channel:user.
 func (p *process) present(name string) (list []string) {
 	p.Helper()
-	got := into[struct{ Channels []voice.Channel }](p, p.do(server, "GET", "/communities/"+name+"/voice", ``))
+	got := rulestest.Into[struct{ Channels []voice.Channel }](p, p.do(server, "GET", "/communities/"+name+"/voice", ``))
 	for _, ch := range got.Channels {
 		for _, m := range ch.Members {
 			list = append(list, ch.ChannelID+":"+m.UserID)
@@ -66,35 +67,35 @@ func TestVoice(t *testing.T) {
 	}
 	p.work()
 	lobby, games, plaza := p.channel("town", "lobby"), p.channel("town", "games"), p.channel("city", "lobby")
-	into[any](p, p.do("bob", "PUT", voicePath("town", lobby, "/me"), `{"muted":true}`))
-	got := into[struct{ Channels []voice.Channel }](p, p.do("cat", "GET", "/communities/town/voice", ``))
+	rulestest.Into[any](p, p.do("bob", "PUT", voicePath("town", lobby, "/me"), `{"muted":true}`))
+	got := rulestest.Into[struct{ Channels []voice.Channel }](p, p.do("cat", "GET", "/communities/town/voice", ``))
 	if len(got.Channels) != 2 || len(got.Channels[0].Members) != 1 || !got.Channels[0].Members[0].Muted || got.Channels[0].ChannelID != lobby.ChannelID {
 		t.Errorf("%+v", got)
 	}
-	into[any](p, p.do("bob", "PUT", voicePath("city", plaza, "/me"), `{}`))
+	rulestest.Into[any](p, p.do("bob", "PUT", voicePath("city", plaza, "/me"), `{}`))
 	if a, b := p.present("town"), p.present("city"); len(a) != 0 || len(b) != 1 {
 		t.Errorf("in two servers: %v %v", a, b)
 	}
-	if a := p.do("bob", "POST", voicePath("town", lobby, "/me/heartbeat"), `{}`); a.status != http.StatusConflict {
-		t.Errorf("a heartbeat from where he is not: %d %s", a.status, a.text)
+	if a := p.do("bob", "POST", voicePath("town", lobby, "/me/heartbeat"), `{}`); a.Status != http.StatusConflict {
+		t.Errorf("a heartbeat from where he is not: %d %s", a.Status, a.Text)
 	}
-	into[any](p, p.do("bob", "DELETE", voicePath("town", lobby, "/me"), ``)) // a leave that comes late
+	rulestest.Into[any](p, p.do("bob", "DELETE", voicePath("town", lobby, "/me"), ``)) // a leave that comes late
 	if len(p.present("city")) != 1 {
 		t.Error("a leave of another channel empties the seat")
 	}
 	// A heartbeat writes in the last third of the timeout only, and for a flag.
 	dump := w.dump()
 	w.Advance(voiceTimeout / 3)
-	into[any](p, p.do("bob", "POST", voicePath("city", plaza, "/me/heartbeat"), `{}`))
+	rulestest.Into[any](p, p.do("bob", "POST", voicePath("city", plaza, "/me/heartbeat"), `{}`))
 	if w.dump() != dump {
 		t.Error("a heartbeat writes early")
 	}
-	a := into[struct{ Channels []voice.Channel }](p, p.do("bob", "POST", voicePath("city", plaza, "/me/heartbeat"), `{"speaking":true}`))
+	a := rulestest.Into[struct{ Channels []voice.Channel }](p, p.do("bob", "POST", voicePath("city", plaza, "/me/heartbeat"), `{"speaking":true}`))
 	if !a.Channels[0].Members[0].Speaking || w.dump() == dump {
 		t.Errorf("%+v", a)
 	}
 	w.Advance(voiceTimeout - time.Second)
-	into[any](p, p.do("bob", "POST", voicePath("city", plaza, "/me/heartbeat"), `{}`))
+	rulestest.Into[any](p, p.do("bob", "POST", voicePath("city", plaza, "/me/heartbeat"), `{}`))
 	w.Advance(voiceTimeout - time.Second)
 	if len(p.present("city")) != 1 {
 		t.Error("a heartbeat does not prolong")
@@ -104,13 +105,16 @@ func TestVoice(t *testing.T) {
 	if len(p.present("city")) != 0 || strings.Contains(w.dump(), "community-voice/@TGS#_city") {
 		t.Errorf("power off: %v\n%s", p.present("city"), w.dump())
 	}
-	sits := func() { into[any](p, p.do("bob", "PUT", voicePath("town", lobby, "/me"), `{}`)) }
+	sits := func() { rulestest.Into[any](p, p.do("bob", "PUT", voicePath("town", lobby, "/me"), `{}`)) }
 	for name, lose := range map[string]func(){
-		"left":   func() { into[any](p, p.do("bob", "DELETE", voicePath("town", lobby, "/me"), ``)) },
-		"exit":   func() { w.Must(w.Login("bob").Quit("@TGS#_town")); p.work() },
-		"kicked": func() { into[any](p, p.do("ann", "POST", "/communities/town/kick", `{"userId":"bob"}`)); p.work() },
+		"left": func() { rulestest.Into[any](p, p.do("bob", "DELETE", voicePath("town", lobby, "/me"), ``)) },
+		"exit": func() { w.Must(w.Login("bob").Quit("@TGS#_town")); p.work() },
+		"kicked": func() {
+			rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/kick", `{"userId":"bob"}`))
+			p.work()
+		},
 		"no voice": func() {
-			into[any](p, p.do("ann", "PATCH", path("town", lobby, ""), fmt.Sprintf(`{"kind":"text","version":%d}`, p.get("town").Version)))
+			rulestest.Into[any](p, p.do("ann", "PATCH", path("town", lobby, ""), fmt.Sprintf(`{"kind":"text","version":%d}`, p.get("town").Version)))
 		},
 	} {
 		sits()
@@ -119,24 +123,24 @@ func TestVoice(t *testing.T) {
 		if got := p.present("town"); len(got) != 0 {
 			t.Errorf("%s: %v", name, got)
 		}
-		into[any](p, p.do("ann", "POST", "/communities/town/unkick", `{"userId":"bob"}`))
+		rulestest.Into[any](p, p.do("ann", "POST", "/communities/town/unkick", `{"userId":"bob"}`))
 		if !isIn(p, "@TGS#_town", "bob") {
 			w.Advance(time.Second)
 			w.Must(w.Login("bob").Join("@TGS#_town"))
 			p.work()
 		}
 		if ch := p.channel("town", "lobby"); ch.Kind != community.Voice {
-			into[any](p, p.do("ann", "PATCH", path("town", lobby, ""), fmt.Sprintf(`{"kind":"voice","version":%d}`, p.get("town").Version)))
+			rulestest.Into[any](p, p.do("ann", "PATCH", path("town", lobby, ""), fmt.Sprintf(`{"kind":"voice","version":%d}`, p.get("town").Version)))
 		}
 		w.Advance(time.Second)
 	}
 	sits()
-	into[any](p, p.do("ann", "DELETE", path("town", lobby, ""), ``))
+	rulestest.Into[any](p, p.do("ann", "DELETE", path("town", lobby, ""), ``))
 	if got := p.present("town"); len(got) != 0 || strings.Contains(w.dump(), lobby.Short()) {
 		t.Errorf("a deleted channel: %v\n%s", got, w.dump())
 	}
 	// Refusals.
-	into[any](p, p.do("ann", "PUT", "/communities/town/members/cat/role", `{"role":"writer"}`))
+	rulestest.Into[any](p, p.do("ann", "PUT", "/communities/town/members/cat/role", `{"role":"writer"}`))
 	for _, c := range []struct {
 		who, method, path string
 		status            int
@@ -150,12 +154,12 @@ func TestVoice(t *testing.T) {
 		{server, "PUT", voicePath("town", games, "/me"), 403},
 		{"bob", "PUT", voicePath("town", games, "/me"), 200},
 	} {
-		if a := p.do(c.who, c.method, c.path, `{}`); a.status != c.status {
-			t.Errorf("%+v: %d %s", c, a.status, a.text)
+		if a := p.do(c.who, c.method, c.path, `{}`); a.Status != c.status {
+			t.Errorf("%+v: %d %s", c, a.Status, a.Text)
 		}
 	}
 	// A key for the room, and the room's events.
-	access := into[voice.Access](p, p.do("bob", "POST", voicePath("town", games, "/media"), `{}`))
+	access := rulestest.Into[voice.Access](p, p.do("bob", "POST", voicePath("town", games, "/media"), `{}`))
 	if claims, err := w.Users.Verify("bob", access.PrivateMapKey); err != nil || claims.Buf == nil || len(access.RoomID) > 64 {
 		t.Errorf("%+v: %v", access, err)
 	}
@@ -206,7 +210,7 @@ func TestVoiceConverges(t *testing.T) {
 		for j := range 10 {
 			ch := p.adds(name, fmt.Sprintf(`{"name":"voice%d","kind":"voice"}`, j), fmt.Sprint(name, j))
 			channels, names = append(channels, ch), append(names, name)
-			rooms = append(rooms, into[voice.Access](p, p.do("ann", "POST", voicePath(name, ch, "/media"), `{}`)).RoomID)
+			rooms = append(rooms, rulestest.Into[voice.Access](p, p.do("ann", "POST", voicePath(name, ch, "/media"), `{}`)).RoomID)
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))

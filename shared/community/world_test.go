@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -138,41 +137,14 @@ func (p *process) minutes(n int) {
 	}
 }
 
-// reply is an answer over HTTP.
-type reply struct {
-	status int
-	code   string // of an error
-	text   string
-}
-
-// into reads an answer, which must be a good one.
-func into[T any](p *process, a reply) (v T) {
-	p.Helper()
-	if a.status >= 300 {
-		p.Fatalf("%d %s", a.status, a.text)
-	}
-	p.Must(json.Unmarshal([]byte(a.text), &v))
-	return v
-}
-
 // server stands for a server where a UserID is asked for.
 const server = rulestest.Server
 
 // do sends a request of a user, or of a server. header is an Idempotency-Key.
-func (p *process) do(user, method, path, body string, header ...string) reply {
+func (p *process) do(user, method, path, body string, header ...string) rulestest.Reply {
 	p.Helper()
 	r := p.Request(user, method, path, body, header...)
-	w := httptest.NewRecorder()
-	p.routes.ServeHTTP(w, r)
-	a := reply{status: w.Code, text: w.Body.String()}
-	var failed struct {
-		Error struct {
-			Code string `json:"code"`
-		} `json:"error"`
-	}
-	_ = json.Unmarshal(w.Body.Bytes(), &failed)
-	a.code = failed.Error.Code
-	return a
+	return p.Ask(p.routes, r)
 }
 
 // judge is a word filter.
@@ -188,7 +160,7 @@ const prefix = "@TGS#_"
 // opens creates a community of ann's.
 func (p *process) opens(name string) community.Community {
 	p.Helper()
-	is := into[community.Community](p, p.do(server, "POST", "/communities", fmt.Sprintf(`{"communityId":%q,"name":"Gamers","owner":"ann"}`, name), "open-"+name))
+	is := rulestest.Into[community.Community](p, p.do(server, "POST", "/communities", fmt.Sprintf(`{"communityId":%q,"name":"Gamers","owner":"ann"}`, name), "open-"+name))
 	p.work()
 	return is
 }
@@ -196,7 +168,7 @@ func (p *process) opens(name string) community.Community {
 // get is a community by GET.
 func (p *process) get(name string) community.Community {
 	p.Helper()
-	return into[community.Community](p, p.do(server, "GET", "/communities/"+name, ""))
+	return rulestest.Into[community.Community](p, p.do(server, "GET", "/communities/"+name, ""))
 }
 
 // path is a route of a community's channel.
@@ -220,7 +192,7 @@ func (p *process) channel(name, channel string) community.Channel {
 func (p *process) adds(name, body, key string) community.Channel {
 	p.Helper()
 	before := p.get(name).Channels()
-	for _, ch := range into[community.Community](p, p.do(server, "POST", "/communities/"+name+"/channels", body, key)).Channels() {
+	for _, ch := range rulestest.Into[community.Community](p, p.do(server, "POST", "/communities/"+name+"/channels", body, key)).Channels() {
 		was := false
 		for _, one := range before {
 			was = was || one.ChannelID == ch.ChannelID

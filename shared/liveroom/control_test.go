@@ -11,6 +11,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // noBans takes bans away from the app's edition.
@@ -34,7 +35,7 @@ func TestMuted(t *testing.T) {
 	p.opens("show")
 	bob := p.Login("bob")
 	p.Must(bob.Join("show"))
-	got := into[struct{ Restrictions []liveroom.Restriction }](p, p.do("mod", "POST", "/rooms/show/mute", `{"userId":"bob","seconds":90,"reason":"spam"}`))
+	got := rulestest.Into[struct{ Restrictions []liveroom.Restriction }](p, p.do("mod", "POST", "/rooms/show/mute", `{"userId":"bob","seconds":90,"reason":"spam"}`))
 	if len(got.Restrictions) != 1 {
 		t.Fatalf("%+v", got)
 	}
@@ -77,14 +78,14 @@ func TestMuted(t *testing.T) {
 		t.Errorf("still restricted: %s", got)
 	}
 	// Muting works again, and the end of the first mute does not end the second.
-	into[any](p, p.do("ann", "POST", "/rooms/show/mute", `{"userId":"bob","seconds":60}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/mute", `{"userId":"bob","seconds":60}`))
 	p.after(30 * time.Second)
-	into[any](p, p.do("ann", "POST", "/rooms/show/mute", `{"userId":"bob","seconds":600}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/mute", `{"userId":"bob","seconds":600}`))
 	p.after(31 * time.Second)
 	if write() == nil || len(w.told("show", "unmute")) != 1 {
 		t.Error("the end of a mute ended the one that replaced it")
 	}
-	into[any](p, p.do("ann", "POST", "/rooms/show/unmute", `{"userId":"bob"}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/unmute", `{"userId":"bob"}`))
 	p.work()
 	if err := write(); err != nil {
 		t.Error(err)
@@ -101,7 +102,7 @@ func TestWholeRoomMuted(t *testing.T) {
 	w := onBolt(t)
 	p := w.process(w.store)
 	p.opens("show")
-	into[any](p, p.do(server, "POST", "/rooms/show/mute", `{"seconds":60}`))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms/show/mute", `{"seconds":60}`))
 	p.work()
 	if told := w.told("show", "mute"); !w.group("show").MuteAll || len(told) != 1 || told[0]["all"] != true {
 		t.Errorf("muted %v, told %v", w.group("show").MuteAll, told)
@@ -116,8 +117,8 @@ func TestWholeRoomMuted(t *testing.T) {
 	if got := p.restrictions("show"); got != "" {
 		t.Errorf("restricted: %q", got)
 	}
-	into[any](p, p.do(server, "POST", "/rooms/show/mute", `{}`))
-	into[any](p, p.do(server, "POST", "/rooms/show/unmute", `{}`))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms/show/mute", `{}`))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms/show/unmute", `{}`))
 	p.minutes(3)
 	if w.group("show").MuteAll {
 		t.Error("a mute came after the unmute that followed it")
@@ -138,7 +139,7 @@ func TestKicked(t *testing.T) {
 			if !bans {
 				w.noBans()
 			}
-			into[any](p, p.do("mod", "POST", "/rooms/show/kick", `{"userId":"bob","seconds":300}`))
+			rulestest.Into[any](p, p.do("mod", "POST", "/rooms/show/kick", `{"userId":"bob","seconds":300}`))
 			if _, err := bob.Send("show", imtest.Draft{Text: "hello"}); err == nil {
 				t.Error("a kicked user writes before IM knows")
 			}
@@ -157,8 +158,8 @@ func TestKicked(t *testing.T) {
 				t.Error("a kicked user is back")
 			}
 			for method, path := range map[string]string{"GET": "/history", "POST": "/media", "PUT": "/subscription"} {
-				if a := p.do("bob", method, "/rooms/show"+path, `{"role":"audience"}`); a.status != http.StatusForbidden {
-					t.Errorf("%s: %d %s", path, a.status, a.text)
+				if a := p.do("bob", method, "/rooms/show"+path, `{"role":"audience"}`); a.Status != http.StatusForbidden {
+					t.Errorf("%s: %d %s", path, a.Status, a.Text)
 				}
 			}
 			p.after(301 * time.Second)
@@ -186,7 +187,7 @@ func TestKickedInNumbers(t *testing.T) {
 	}
 	body, err := jsonOf(map[string]any{"userIds": users})
 	p.Must(err)
-	if got := into[struct{ Restrictions []liveroom.Restriction }](p, p.do(server, "POST", "/rooms/show/kick", body)); len(got.Restrictions) != 100 {
+	if got := rulestest.Into[struct{ Restrictions []liveroom.Restriction }](p, p.do(server, "POST", "/rooms/show/kick", body)); len(got.Restrictions) != 100 {
 		t.Errorf("%d restrictions", len(got.Restrictions))
 	}
 	p.work()
@@ -205,7 +206,7 @@ func TestKickedInNumbers(t *testing.T) {
 	// Pages of the list hold each once.
 	var listed []string
 	for next, first := "", true; first || next != ""; first = false {
-		page := into[struct {
+		page := rulestest.Into[struct {
 			Restrictions []liveroom.Restriction
 			Next         string
 		}](p, p.do("mod", "GET", "/rooms/show/restrictions?limit=7&after="+next, ""))
@@ -217,7 +218,7 @@ func TestKickedInNumbers(t *testing.T) {
 	if !slices.Equal(listed, users) {
 		t.Errorf("listed %d users", len(listed))
 	}
-	into[any](p, p.do(server, "POST", "/rooms/show/unkick", body))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms/show/unkick", body))
 	p.work()
 	if n := len(w.group("show").Banned); n != 0 {
 		t.Errorf("IM bans %d", n)
@@ -237,11 +238,11 @@ func TestLastWordCounts(t *testing.T) {
 	p.Login("bob")
 	w.App.FailNext("group_open_http_svc/ban_group_member", slices.Repeat([]imtest.Fault{{LoseAnswer: true}}, 8)...)
 	for range 3 {
-		into[any](p, p.do("ann", "POST", "/rooms/show/kick", `{"userId":"bob"}`))
+		rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/kick", `{"userId":"bob"}`))
 		p.work() // bob is banned, as far as anybody knows
-		into[any](p, p.do("ann", "POST", "/rooms/show/mute", `{"userId":"bob"}`))
-		into[any](p, p.do("ann", "POST", "/rooms/show/unkick", `{"userId":"bob"}`))
-		into[any](p, p.do("ann", "POST", "/rooms/show/unmute", `{"userId":"bob"}`))
+		rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/mute", `{"userId":"bob"}`))
+		rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/unkick", `{"userId":"bob"}`))
+		rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/unmute", `{"userId":"bob"}`))
 	}
 	p.minutes(6)
 	if g := w.group("show"); len(g.Banned) != 0 || w.Clock.Now().Before(g.Muted["bob"]) {
@@ -273,8 +274,8 @@ func TestKickTakenBack(t *testing.T) {
 	bob, carl := p.Login("bob"), p.Login("carl")
 	p.Must(bob.Join("show"))
 	p.Must(carl.Join("show"))
-	into[any](p, p.do("ann", "POST", "/rooms/show/kick", `{"userIds":["bob","carl"]}`))
-	into[any](p, p.do("ann", "POST", "/rooms/show/unkick", `{"userId":"bob"}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/kick", `{"userIds":["bob","carl"]}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/unkick", `{"userId":"bob"}`))
 	p.minutes(2)
 	var in []string
 	for _, m := range w.group("show").Members {
@@ -305,7 +306,7 @@ func TestHidden(t *testing.T) {
 	}
 	p.work()
 	late := afterSend("show", "eve", 900, w.Clock.Now(), "casino, told late")
-	into[any](p, p.do("mod", "POST", "/rooms/show/kick", `{"userId":"eve","hide":true}`))
+	rulestest.Into[any](p, p.do("mod", "POST", "/rooms/show/kick", `{"userId":"eve","hide":true}`))
 	p.work()
 	w.Heard(late)
 	told := w.told("show", "kick")
@@ -313,7 +314,7 @@ func TestHidden(t *testing.T) {
 		t.Errorf("told %v, want %v", told, bad)
 	}
 	var texts []string
-	for _, m := range into[struct{ Messages []liveroom.Message }](p, p.do("bob", "GET", "/rooms/show/history", "")).Messages {
+	for _, m := range rulestest.Into[struct{ Messages []liveroom.Message }](p, p.do("bob", "GET", "/rooms/show/history", "")).Messages {
 		texts = append(texts, m.MsgBody.PlainText())
 	}
 	if got := strings.Join(texts, ", "); got != "hello 2, hello 1, hello 0" {
@@ -327,7 +328,7 @@ func TestWhoMayRestrict(t *testing.T) {
 	w := onBolt(t)
 	p := w.process(w.store)
 	p.opens("show")
-	into[any](p, p.do(server, "POST", "/rooms", `{"roomId":"other","name":"Other","owner":"cat","moderators":["mod2"]}`, "k"))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms", `{"roomId":"other","name":"Other","owner":"cat","moderators":["mod2"]}`, "k"))
 	for _, c := range []struct {
 		caller, target string
 		status         int
@@ -343,11 +344,11 @@ func TestWhoMayRestrict(t *testing.T) {
 		{"ann", "mod", 200},
 		{"mod", "mod", 403},
 	} {
-		if a := p.do(c.caller, "POST", "/rooms/show/mute", fmt.Sprintf(`{"userId":%q}`, c.target)); a.status != c.status {
-			t.Errorf("%q mutes %s: %d %s", c.caller, c.target, a.status, a.text)
+		if a := p.do(c.caller, "POST", "/rooms/show/mute", fmt.Sprintf(`{"userId":%q}`, c.target)); a.Status != c.status {
+			t.Errorf("%q mutes %s: %d %s", c.caller, c.target, a.Status, a.Text)
 		}
 	}
-	if a := p.do("bob", "GET", "/rooms/show/restrictions", ""); a.status != 403 {
-		t.Errorf("anybody reads who is restricted: %d", a.status)
+	if a := p.do("bob", "GET", "/rooms/show/restrictions", ""); a.Status != 403 {
+		t.Errorf("anybody reads who is restricted: %d", a.Status)
 	}
 }

@@ -24,11 +24,11 @@ func (w *world) with(t *testing.T) *world {
 }
 
 // until repeats a request until it is answered for good.
-func (p *process) until(ask func() reply) (a reply) {
+func (p *process) until(ask func() rulestest.Reply) (a rulestest.Reply) {
 	p.Helper()
 	p.Until(func() bool {
 		a = ask()
-		return a.status < 500 && a.status != http.StatusConflict
+		return a.Status < 500 && a.Status != http.StatusConflict
 	})
 	return a
 }
@@ -61,23 +61,23 @@ func TestCreatingDies(t *testing.T) {
 	for _, again := range []bool{true, false} {
 		t.Run(fmt.Sprintf("asked again %v", again), func(t *testing.T) {
 			eachDeath(t, func(w *world, dying *process, name string) func(*process) {
-				ask := func(p *process) reply {
+				ask := func(p *process) rulestest.Reply {
 					return p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, name), "open-"+name)
 				}
 				dying.last(func() { ask(dying) })
 				return func(next *process) {
 					if again {
-						if a := next.until(func() reply { return ask(next) }); a.status != http.StatusCreated {
-							w.Errorf("%d %s", a.status, a.text)
+						if a := next.until(func() rulestest.Reply { return ask(next) }); a.Status != http.StatusCreated {
+							w.Errorf("%d %s", a.Status, a.Text)
 						}
 						next.work()
 					}
 					a := next.do(server, "GET", "/rooms/"+name, "")
-					listed := strings.Contains(next.do(server, "GET", "/rooms?limit=100", "").text, `"`+name+`"`)
-					if there := a.status == http.StatusOK; there != (w.group(name).GroupID != "") || there != listed || again && !there {
-						w.Errorf("the room answers %d, its group is %q, it is listed: %v", a.status, w.group(name).GroupID, listed)
+					listed := strings.Contains(next.do(server, "GET", "/rooms?limit=100", "").Text, `"`+name+`"`)
+					if there := a.Status == http.StatusOK; there != (w.group(name).GroupID != "") || there != listed || again && !there {
+						w.Errorf("the room answers %d, its group is %q, it is listed: %v", a.Status, w.group(name).GroupID, listed)
 					}
-					if a.status == http.StatusOK {
+					if a.Status == http.StatusOK {
 						next.inStep(name)
 					}
 				}
@@ -93,14 +93,14 @@ func TestKeyOfADeath(t *testing.T) {
 	shared.process(shared.store).opens("show")
 	enginetest.EachDeath(t, shared.store, func(t *testing.T, name string, mortal kv.Store) {
 		w := shared.with(t)
-		ask := func(p *process) reply {
+		ask := func(p *process) rulestest.Reply {
 			return p.do("ann", "POST", "/rooms/show/mute", fmt.Sprintf(`{"userId":%q,"seconds":600}`, name), name)
 		}
 		ask(w.process(mortal))
 		w.Advance(31 * time.Second)
 		next := w.process(w.store)
-		if a := ask(next); a.status != http.StatusOK {
-			w.Errorf("%d %s", a.status, a.text)
+		if a := ask(next); a.Status != http.StatusOK {
+			w.Errorf("%d %s", a.Status, a.Text)
 		}
 		if got := next.restrictions("show"); !strings.Contains(got, "mute "+name) {
 			w.Errorf("restrictions: %s", got)
@@ -161,10 +161,10 @@ func TestTakenBackAfterADeath(t *testing.T) {
 			dying.do("ann", "PUT", "/rooms/"+name+"/notice", `{"notice":"tonight","introduction":"","version":3}`)
 		})
 		if now := before.room(name); now.Status != was.Status {
-			into[any](before, before.do("ann", "PUT", "/rooms/"+name+"/status", fmt.Sprintf(`{"status":"live","version":%d}`, now.Version)))
+			rulestest.Into[any](before, before.do("ann", "PUT", "/rooms/"+name+"/status", fmt.Sprintf(`{"status":"live","version":%d}`, now.Version)))
 		}
 		if now := before.room(name); now.Notice != was.Notice {
-			into[any](before, before.do("ann", "PUT", "/rooms/"+name+"/notice", fmt.Sprintf(`{"notice":%q,"introduction":%q,"version":%d}`, was.Notice, was.Introduction, now.Version)))
+			rulestest.Into[any](before, before.do("ann", "PUT", "/rooms/"+name+"/notice", fmt.Sprintf(`{"notice":%q,"introduction":%q,"version":%d}`, was.Notice, was.Introduction, now.Version)))
 		}
 		return func(next *process) {
 			if now := next.room(name); now.Status != was.Status || now.Notice != was.Notice || now.Introduction != was.Introduction {
@@ -209,8 +209,8 @@ func TestControlDies(t *testing.T) {
 			if now := w.Clock.Now().Before(g.Muted["bob"]); now != (muted && !over) || len(w.told(name, "unmute")) != count(muted && over) {
 				w.Errorf("after %v IM mutes until %v, the room was told %v", w.Clock.Now().Sub(start), g.Muted["bob"], w.told(name, "unmute"))
 			}
-			if h := next.do("ann", "GET", "/rooms/"+name+"/history", ""); w.Clock.Now().Sub(start) < 30*time.Minute && strings.Contains(h.text, "casino") == kicked {
-				w.Errorf("kicked %v, and the history is %s", kicked, h.text)
+			if h := next.do("ann", "GET", "/rooms/"+name+"/history", ""); w.Clock.Now().Sub(start) < 30*time.Minute && strings.Contains(h.Text, "casino") == kicked {
+				w.Errorf("kicked %v, and the history is %s", kicked, h.Text)
 			}
 		}
 	})
@@ -236,7 +236,7 @@ func TestClosingDies(t *testing.T) {
 		dying.last(func() { dying.do("ann", "POST", "/rooms/"+name+"/close", `{}`) })
 		return func(next *process) {
 			room := next.do(server, "GET", "/rooms/"+name, "")
-			closed := strings.Contains(room.text, `"status":"ended"`)
+			closed := strings.Contains(room.Text, `"status":"ended"`)
 			if gone := w.group(name).GroupID == ""; gone != closed {
 				w.Errorf("closed %v, and the group is gone: %v", closed, gone)
 			}
@@ -261,14 +261,14 @@ func TestStreamDies(t *testing.T) {
 		before.opens(name)
 		w.process(dying.store)
 		at := w.Clock.Now()
-		events := []func(p *process) reply{
-			func(p *process) reply { return p.css(name, 1, at, "s1") },
-			func(p *process) reply { return p.css(name, 0, at.Add(time.Second), "s1") },
+		events := []func(p *process) rulestest.Reply{
+			func(p *process) rulestest.Reply { return p.css(name, 1, at, "s1") },
+			func(p *process) rulestest.Reply { return p.css(name, 0, at.Add(time.Second), "s1") },
 		}
 		answered := make([]bool, len(events))
 		dying.last(func() {
 			for i, event := range events {
-				answered[i] = event(dying).status == http.StatusOK
+				answered[i] = event(dying).Status == http.StatusOK
 			}
 		})
 		return func(next *process) {
@@ -313,12 +313,12 @@ func TestBroadcastDies(t *testing.T) {
 					w.noBroadcast()
 				}
 				body := fmt.Sprintf(`{"msgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"to all %s"}}]%s}`, name, names)
-				ask := func(p *process) reply { return p.do(server, "POST", "/broadcast", body, "b-"+name) }
+				ask := func(p *process) rulestest.Reply { return p.do(server, "POST", "/broadcast", body, "b-"+name) }
 				dying.last(func() { ask(dying) })
 				return func(next *process) {
-					b := into[liveroom.Broadcast](next, next.until(func() reply { return ask(next) }))
+					b := rulestest.Into[liveroom.Broadcast](next, next.until(func() rulestest.Reply { return ask(next) }))
 					next.minutes(4)
-					b = into[liveroom.Broadcast](next, next.do(server, "GET", "/broadcasts/"+b.BroadcastID, ""))
+					b = rulestest.Into[liveroom.Broadcast](next, next.do(server, "GET", "/broadcasts/"+b.BroadcastID, ""))
 					if b.State != "sent" || b.Done != len(rooms) || b.Total != b.Done+b.Skipped {
 						w.Errorf("%+v", b)
 					}

@@ -8,6 +8,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im"
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // attrChanged is the callback of a client that wrote attributes.
@@ -30,7 +31,7 @@ func jsonOf(v any) (string, error) {
 // opens2 creates a room of an id that was closed, under another key.
 func (p *process) opens2(id string) liveroom.Room {
 	p.Helper()
-	room := into[liveroom.Room](p, p.do(server, "POST", "/rooms", `{"roomId":"`+id+`","name":"Second show","owner":"ann"}`, "open-"+id+"-anew"))
+	room := rulestest.Into[liveroom.Room](p, p.do(server, "POST", "/rooms", `{"roomId":"`+id+`","name":"Second show","owner":"ann"}`, "open-"+id+"-anew"))
 	p.work()
 	return room
 }

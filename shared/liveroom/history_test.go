@@ -11,6 +11,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/callback"
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // history is what a user reads of a room, in pages of so many.
@@ -18,7 +19,7 @@ func (p *process) history(user, id string, limit int) string {
 	p.Helper()
 	var texts []string
 	for next, first := "", true; first || next != ""; first = false {
-		page := into[struct {
+		page := rulestest.Into[struct {
 			Messages []liveroom.Message
 			Next     string
 		}](p, p.do(user, "GET", fmt.Sprintf("/rooms/%s/history?limit=%d&after=%s", id, limit, next), ""))
@@ -78,7 +79,7 @@ func TestHistoryForNewcomers(t *testing.T) {
 	old := w.Clock.Now()
 	_, err := bob.Send("show", imtest.Draft{Text: "last words"})
 	p.Must(err)
-	into[any](p, p.do("ann", "POST", "/rooms/show/close", `{}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/close", `{}`))
 	p.work()
 	w.Advance(2 * time.Second)
 	p.opens2("show")
@@ -105,8 +106,8 @@ func TestNoHistory(t *testing.T) {
 		t.Errorf("a message wrote to %s", changed)
 	}
 	a := p.do("bob", "GET", "/rooms/show/history", "")
-	if strings.TrimSpace(a.text) != `{"messages":[],"off":{"messages":"ROOM_HISTORY"}}` {
-		t.Errorf("%d %s", a.status, a.text)
+	if strings.TrimSpace(a.Text) != `{"messages":[],"off":{"messages":"ROOM_HISTORY"}}` {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 }
 
@@ -142,16 +143,16 @@ func TestAnchorCard(t *testing.T) {
 	w.Must(w.Client().SetPortrait(t.Context(), "ann", im.TextItem(im.TagNick, "Ann"), im.TextItem(im.TagImage, "https://example.com/ann.png")))
 	card := func(user, id string) liveroom.AnchorCard {
 		t.Helper()
-		return into[liveroom.AnchorCard](p, p.do(user, "GET", "/rooms/"+id+"/anchor", ""))
+		return rulestest.Into[liveroom.AnchorCard](p, p.do(user, "GET", "/rooms/"+id+"/anchor", ""))
 	}
 	want := liveroom.AnchorCard{AnchorInfo: liveroom.AnchorInfo{NickName: "Ann", AvatarURL: "https://example.com/ann.png"}, Notification: "welcome"}
 	if got := card("bob", "show"); got != want {
 		t.Errorf("%+v", got)
 	}
 	for range 2 { // twice is once
-		into[any](p, p.do("bob", "PUT", "/rooms/show/subscription", ""))
-		into[any](p, p.do("eve", "PUT", "/rooms/show/subscription", ""))
-		into[any](p, p.do("bob", "PUT", "/rooms/late-show/subscription", ""))
+		rulestest.Into[any](p, p.do("bob", "PUT", "/rooms/show/subscription", ""))
+		rulestest.Into[any](p, p.do("eve", "PUT", "/rooms/show/subscription", ""))
+		rulestest.Into[any](p, p.do("bob", "PUT", "/rooms/late-show/subscription", ""))
 	}
 	want.AnchorInfo.SubscribeNum, want.AnchorInfo.FansNum, want.IsSubscribe = 2, 2, true
 	if got := card("bob", "show"); got != want {
@@ -162,13 +163,13 @@ func TestAnchorCard(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for range 2 {
-		into[any](p, p.do("bob", "DELETE", "/rooms/show/subscription", ""))
+		rulestest.Into[any](p, p.do("bob", "DELETE", "/rooms/show/subscription", ""))
 	}
 	want.AnchorInfo.SubscribeNum = 1 // bob follows her other room still
 	if got := card("bob", "show"); got != want {
 		t.Errorf("%+v", got)
 	}
-	into[any](p, p.do("bob", "DELETE", "/rooms/late-show/subscription", ""))
+	rulestest.Into[any](p, p.do("bob", "DELETE", "/rooms/late-show/subscription", ""))
 	if got := card("bob", "show"); got.AnchorInfo.FansNum != 1 {
 		t.Errorf("%+v", got)
 	}
@@ -188,7 +189,7 @@ func TestMembership(t *testing.T) {
 		p.Must(err)
 		return m.Level
 	}
-	put := func(body string) { into[any](p, p.do(server, "PUT", "/rooms/show/memberships/bob", body)) }
+	put := func(body string) { rulestest.Into[any](p, p.do(server, "PUT", "/rooms/show/memberships/bob", body)) }
 	put(`{"level":3}`)
 	if level() != 3 {
 		t.Error(level())
@@ -208,7 +209,7 @@ func TestMembership(t *testing.T) {
 		t.Error("a membership that was ended still holds")
 	}
 	put(`{"level":2}`)
-	into[any](p, p.do(server, "POST", "/rooms/show/close", `{}`))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms/show/close", `{}`))
 	p.work()
 	p.opens2("show")
 	room, err = p.rooms.Get(t.Context(), "show")

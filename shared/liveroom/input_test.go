@@ -19,7 +19,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 	store := &watched{Store: w.store}
 	p := w.process(store)
 	p.opens("show")
-	into[any](p, p.do(server, "POST", "/rooms", `{"roomId":"other","name":"Other","owner":"cat","moderators":["mod2"]}`, "k"))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms", `{"roomId":"other","name":"Other","owner":"cat","moderators":["mod2"]}`, "k"))
 	p.becomes("show", liveroom.Live)
 	store.changes()
 	long := strings.Repeat("x", 49)
@@ -107,8 +107,8 @@ func TestBadInputChangesNothing(t *testing.T) {
 		{server, "PUT", "/rooms/show/subscription", ``, 403, "forbidden"},
 	} {
 		a := p.do(c.caller, c.method, c.path, c.body)
-		if a.status != c.status || a.code != c.code {
-			t.Errorf("%s %s %.60s of %q: %d %s, want %d %s", c.method, c.path, c.body, c.caller, a.status, a.text, c.status, c.code)
+		if a.Status != c.status || a.Code != c.code {
+			t.Errorf("%s %s %.60s of %q: %d %s, want %d %s", c.method, c.path, c.body, c.caller, a.Status, a.Text, c.status, c.code)
 		}
 		if changed := store.changes(); len(changed) > 0 {
 			t.Errorf("%s %s %.60s of %q changed %s", c.method, c.path, c.body, c.caller, changed)
@@ -138,15 +138,15 @@ func TestBadInputChangesNothing(t *testing.T) {
 		{"/broadcast", text + `,"rooms":["a b"]}`},
 		{"/broadcast", `{"msgBody":[{"MsgType":"TIMTextElem","MsgContent":{"Text":"` + strings.Repeat("x", 11<<10) + `"}}]}`},
 	} {
-		if a := p.do(server, "POST", c.path, c.body, fmt.Sprint("bad-", i)); a.status != 400 {
-			t.Errorf("%s %.80s: %d %s", c.path, c.body, a.status, a.text)
+		if a := p.do(server, "POST", c.path, c.body, fmt.Sprint("bad-", i)); a.Status != 400 {
+			t.Errorf("%s %.80s: %d %s", c.path, c.body, a.Status, a.Text)
 		}
 		if changed := store.changes(); len(changed) > 0 {
 			t.Errorf("%s %.80s changed %s", c.path, c.body, changed)
 		}
 	}
-	if a := p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "keyless")); a.status != 400 {
-		t.Errorf("without a key: %d %s", a.status, a.text)
+	if a := p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "keyless")); a.Status != 400 {
+		t.Errorf("without a key: %d %s", a.Status, a.Text)
 	}
 	// The UserSig of another app, and one that has expired.
 	foreign, err := usersig.NewSignerAt(rulestest.AppID, "another app's key", w.Clock.Now)
@@ -156,8 +156,8 @@ func TestBadInputChangesNothing(t *testing.T) {
 	r := httptest.NewRequestWithContext(t.Context(), "PUT", "/rooms/show/status", strings.NewReader(`{"status":"paused","version":2}`))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", "UserSig ann:"+sig)
-	if a := p.send(r); a.status != 401 {
-		t.Errorf("a foreign UserSig: %d %s", a.status, a.text)
+	if a := p.send(r); a.Status != 401 {
+		t.Errorf("a foreign UserSig: %d %s", a.Status, a.Text)
 	}
 	if changed := store.changes(); len(changed) > 0 {
 		t.Errorf("changed %s", changed)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // model is what a room is to be, in a few lines of its own: the status machine of
@@ -71,20 +72,20 @@ func TestStatusMachineIsTheModel(t *testing.T) {
 						continue
 					}
 					if m.exists {
-						into[any](p, p.do("ann", "POST", "/rooms/show/close", `{}`))
+						rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/close", `{}`))
 						m = model{}
 						w.Advance(2 * time.Second)
 						continue
 					}
 					a := p.do(server, "POST", "/rooms", `{"roomId":"show","name":"Show","owner":"ann"}`, fmt.Sprint("k", step))
 					for range 10 {
-						if a.status == http.StatusCreated {
+						if a.Status == http.StatusCreated {
 							break
 						}
 						w.Advance(5 * time.Second)
 						a = p.do(server, "POST", "/rooms", `{"roomId":"show","name":"Show","owner":"ann"}`, fmt.Sprint("k", step))
 					}
-					into[any](p, a)
+					rulestest.Into[any](p, a)
 					m = model{exists: true, status: "waiting", version: 1}
 				case 1, 2, 3: // asked for
 					next, version := all[random.IntN(len(all))], m.version
@@ -101,8 +102,8 @@ func TestStatusMachineIsTheModel(t *testing.T) {
 					default:
 						m.become(next)
 					}
-					if a.code != want {
-						t.Fatalf("step %d: %s of version %d to %s of %d: %d %s", step, m.status, m.version, next, version, a.status, a.text)
+					if a.Code != want {
+						t.Fatalf("step %d: %s of version %d to %s of %d: %d %s", step, m.status, m.version, next, version, a.Status, a.Text)
 					}
 				case 4, 5: // a push starts
 					m.lastPush++
@@ -163,8 +164,8 @@ func TestStatusMachineIsTheModel(t *testing.T) {
 func (p *process) heard(kind int, at time.Time, push int, random *rand.Rand) {
 	p.Helper()
 	for range 1 + random.IntN(2) {
-		if a := p.css("show", kind, at, fmt.Sprint(push)); a.status != http.StatusOK {
-			p.Fatalf("%d %s", a.status, a.text)
+		if a := p.css("show", kind, at, fmt.Sprint(push)); a.Status != http.StatusOK {
+			p.Fatalf("%d %s", a.Status, a.Text)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/api"
 	"github.com/backchannel-im/backchannel/shared/idem"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // board is a board of the most popular rooms.
@@ -36,7 +37,7 @@ func TestListedByPopularity(t *testing.T) {
 		p.opens(fmt.Sprintf("room%d", i))
 		w.Advance(1)
 	}
-	into[any](p, p.do(server, "POST", "/rooms/room3/close", `{}`))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms/room3/close", `{}`))
 	p.minutes(2)
 	type page struct {
 		Rooms []liveroom.Listed
@@ -44,7 +45,7 @@ func TestListedByPopularity(t *testing.T) {
 	}
 	read := func(limit int, after string) (ids []string, next string) {
 		t.Helper()
-		got := into[page](p, p.do("bob", "GET", fmt.Sprintf("/rooms?sort=popularity&limit=%d&after=%s", limit, url.QueryEscape(after)), ""))
+		got := rulestest.Into[page](p, p.do("bob", "GET", fmt.Sprintf("/rooms?sort=popularity&limit=%d&after=%s", limit, url.QueryEscape(after)), ""))
 		for _, room := range got.Rooms {
 			if room.Online == nil || room.Popularity == nil {
 				t.Errorf("%s has no figures", room.RoomID)
@@ -79,8 +80,8 @@ func TestListedByPopularity(t *testing.T) {
 		t.Errorf("after another change: %v", ids)
 	}
 	for _, after := range []string{"board.", "board.x.room2", "board.-1.room2", "board.1", "board.1.a b"} {
-		if a := p.do("bob", "GET", "/rooms?sort=popularity&after="+url.QueryEscape(after), ""); a.status != 400 || a.code != "invalid" {
-			t.Errorf("after %s: %d %s", after, a.status, a.text)
+		if a := p.do("bob", "GET", "/rooms?sort=popularity&after="+url.QueryEscape(after), ""); a.Status != 400 || a.Code != "invalid" {
+			t.Errorf("after %s: %d %s", after, a.Status, a.Text)
 		}
 	}
 }

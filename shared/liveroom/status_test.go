@@ -14,6 +14,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // TestOnEveryEngine: an evening in a room, on each engine.
@@ -25,7 +26,7 @@ func TestOnEveryEngine(t *testing.T) {
 		bob := p.Login("bob")
 		p.Must(bob.Join("show"))
 		p.becomes("show", liveroom.Live)
-		into[any](p, p.do("mod", "POST", "/rooms/show/mute", `{"userId":"bob","seconds":60}`))
+		rulestest.Into[any](p, p.do("mod", "POST", "/rooms/show/mute", `{"userId":"bob","seconds":60}`))
 		p.work()
 		p.inStep("show")
 		if _, err := bob.Send("show", imtest.Draft{Text: "hello"}); err == nil {
@@ -35,7 +36,7 @@ func TestOnEveryEngine(t *testing.T) {
 		if _, err := bob.Send("show", imtest.Draft{Text: "hello"}); err != nil {
 			t.Errorf("after the mute: %v", err)
 		}
-		into[any](p, p.do("ann", "POST", "/rooms/show/close", `{}`))
+		rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/close", `{}`))
 		p.minutes(2)
 		if p.statuses("show") != "" || p.group("show").GroupID != "" {
 			t.Error("the group of a closed room is still there")
@@ -58,14 +59,14 @@ func TestCreated(t *testing.T) {
 	}
 	p.inStep("show")
 	again := p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "show"), "open-show")
-	if again.status != http.StatusCreated || into[liveroom.Room](p, again).CreatedAt != room.CreatedAt {
-		t.Errorf("the same request: %d %s", again.status, again.text)
+	if again.Status != http.StatusCreated || rulestest.Into[liveroom.Room](p, again).CreatedAt != room.CreatedAt {
+		t.Errorf("the same request: %d %s", again.Status, again.Text)
 	}
-	if a := p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "show"), "another-key"); a.status != http.StatusConflict {
-		t.Errorf("an open id under another key: %d %s", a.status, a.text)
+	if a := p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "show"), "another-key"); a.Status != http.StatusConflict {
+		t.Errorf("an open id under another key: %d %s", a.Status, a.Text)
 	}
-	if a := p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "other"), "open-show"); a.status != 422 || a.code != "idempotency_mismatch" {
-		t.Errorf("the key for another room: %d %s", a.status, a.text)
+	if a := p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "other"), "open-show"); a.Status != 422 || a.Code != "idempotency_mismatch" {
+		t.Errorf("the key for another room: %d %s", a.Status, a.Text)
 	}
 	p.Quiet(p.ledger)
 }
@@ -81,13 +82,13 @@ func TestListed(t *testing.T) {
 		want = append([]string{id}, want...)
 		w.Advance(time.Second)
 	}
-	into[any](p, p.do(server, "POST", "/rooms/room3/close", `{}`))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms/room3/close", `{}`))
 	p.minutes(2)
 	want = slices.DeleteFunc(want, func(id string) bool { return id == "room3" })
 	for _, sort := range []string{"", "newest", "popularity"} {
 		var got []string
 		for next, first := "", true; first || next != ""; first = false {
-			page := into[struct {
+			page := rulestest.Into[struct {
 				Rooms []liveroom.Room
 				Next  string
 			}](p, p.do("bob", "GET", "/rooms?limit=2&sort="+sort+"&after="+next, ""))
@@ -117,7 +118,7 @@ func TestStatusAndNoticeAreKeptInStep(t *testing.T) {
 		t.Errorf("%+v", live)
 	}
 	p.inStep("show")
-	notice := into[liveroom.Room](p, p.do("mod", "PUT", "/rooms/show/notice", `{"notice":"{\"text\":\"tonight\",\"image\":\"https://example.com/a.png\"}","version":2}`))
+	notice := rulestest.Into[liveroom.Room](p, p.do("mod", "PUT", "/rooms/show/notice", `{"notice":"{\"text\":\"tonight\",\"image\":\"https://example.com/a.png\"}","version":2}`))
 	p.work()
 	p.inStep("show")
 	if notice.Version != 3 || notice.Introduction != "songs" {
@@ -205,7 +206,7 @@ func TestFlapIsNotTold(t *testing.T) {
 	p.opens("show")
 	p.becomes("show", liveroom.Live)
 	for i, next := range []string{"paused", "live", "paused", "live"} {
-		into[any](p, p.do("ann", "PUT", "/rooms/show/status", fmt.Sprintf(`{"status":%q,"version":%d}`, next, 2+i)))
+		rulestest.Into[any](p, p.do("ann", "PUT", "/rooms/show/status", fmt.Sprintf(`{"status":%q,"version":%d}`, next, 2+i)))
 	}
 	p.work()
 	if got := w.statuses("show"); got != "live" {
@@ -225,13 +226,13 @@ func TestClosed(t *testing.T) {
 	p.becomes("show", liveroom.Live)
 	_, err := bob.Send("show", imtest.Draft{Text: "hello"})
 	p.Must(err)
-	into[any](p, p.do("ann", "POST", "/rooms/show/kick", `{"userId":"eve"}`))
-	into[any](p, p.do("ann", "POST", "/rooms/show/mute", `{"userId":"dan"}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/kick", `{"userId":"eve"}`))
+	rulestest.Into[any](p, p.do("ann", "POST", "/rooms/show/mute", `{"userId":"dan"}`))
 	p.work()
 	if got := p.restrictions("show"); got != "kick eve, mute dan" {
 		t.Errorf("restricted: %s", got)
 	}
-	closed := into[liveroom.Room](p, p.do("ann", "POST", "/rooms/show/close", `{}`))
+	closed := rulestest.Into[liveroom.Room](p, p.do("ann", "POST", "/rooms/show/close", `{}`))
 	if closed.Status != liveroom.Ended || closed.EndedAt.IsZero() {
 		t.Errorf("%+v", closed)
 	}
@@ -239,7 +240,7 @@ func TestClosed(t *testing.T) {
 	if g := w.group("show"); g.GroupID != "" {
 		t.Error("the group is still there")
 	}
-	if again := into[liveroom.Room](p, p.do("ann", "POST", "/rooms/show/close", `{}`)); again.Version != closed.Version {
+	if again := rulestest.Into[liveroom.Room](p, p.do("ann", "POST", "/rooms/show/close", `{}`)); again.Version != closed.Version {
 		t.Errorf("closed a second time: %+v", again)
 	}
 	var heard []string
@@ -254,11 +255,11 @@ func TestClosed(t *testing.T) {
 	for path, body := range map[string]string{
 		"status": `{"status":"replay","version":3}`, "notice": `{"notice":"x","version":3}`,
 	} {
-		if a := p.do("ann", "PUT", "/rooms/show/"+path, body); a.code != "room_closed" {
-			t.Errorf("%s of a closed room: %d %s", path, a.status, a.text)
+		if a := p.do("ann", "PUT", "/rooms/show/"+path, body); a.Code != "room_closed" {
+			t.Errorf("%s of a closed room: %d %s", path, a.Status, a.Text)
 		}
 	}
-	young := into[liveroom.Room](p, p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "show"), "a-new-show"))
+	young := rulestest.Into[liveroom.Room](p, p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "show"), "a-new-show"))
 	if young.Status != liveroom.Waiting || young.Version != 1 || !young.StartedAt.IsZero() || !young.CreatedAt.After(closed.CreatedAt) {
 		t.Errorf("%+v", young)
 	}
@@ -267,7 +268,7 @@ func TestClosed(t *testing.T) {
 	if got := p.restrictions("show"); got != "" {
 		t.Errorf("a room created anew restricts %s", got)
 	}
-	if h := into[struct{ Messages []liveroom.Message }](p, p.do(server, "GET", "/rooms/show/history", "")); len(h.Messages) != 0 {
+	if h := rulestest.Into[struct{ Messages []liveroom.Message }](p, p.do(server, "GET", "/rooms/show/history", "")); len(h.Messages) != 0 {
 		t.Errorf("a room created anew has the history %v", h.Messages)
 	}
 	p.Quiet(p.ledger)
@@ -279,8 +280,8 @@ func TestCreatedWhileClosing(t *testing.T) {
 	w := onBolt(t)
 	p := w.process(w.store)
 	p.opens("show")
-	into[any](p, p.do(server, "POST", "/rooms/show/close", `{}`)) // and no job has run
-	room := into[liveroom.Room](p, p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "show"), "a-new-show"))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms/show/close", `{}`)) // and no job has run
+	room := rulestest.Into[liveroom.Room](p, p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "show"), "a-new-show"))
 	if room.Status != liveroom.Waiting || w.group("show").Owner != "ann" {
 		t.Errorf("%+v", room)
 	}
@@ -318,13 +319,13 @@ func TestRefusedByIM(t *testing.T) {
 	p := w.process(w.store)
 	w.Room("taken", w.Login("eve"))
 	a := p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, "taken"), "k")
-	if a.status != http.StatusConflict {
-		t.Errorf("%d %s", a.status, a.text)
+	if a.Status != http.StatusConflict {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
-	if a := p.do(server, "GET", "/rooms/taken", ""); a.status != http.StatusNotFound {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do(server, "GET", "/rooms/taken", ""); a.Status != http.StatusNotFound {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
-	if list := into[struct{ Rooms []liveroom.Room }](p, p.do(server, "GET", "/rooms", "")); len(list.Rooms) != 0 {
+	if list := rulestest.Into[struct{ Rooms []liveroom.Room }](p, p.do(server, "GET", "/rooms", "")); len(list.Rooms) != 0 {
 		t.Errorf("%v", list)
 	}
 	w.Must(w.Client().DestroyGroup(t.Context(), "taken"))
@@ -360,14 +361,14 @@ func TestTextsAreBounded(t *testing.T) {
 		body, err := jsonOf(map[string]any{"notice": text, "version": p.room("show").Version})
 		p.Must(err)
 		a := p.do("ann", "PUT", "/rooms/show/notice", body)
-		if ok != (a.status == http.StatusOK) || !ok && a.code != "invalid" {
-			t.Errorf("%.60q: %d %s", text, a.status, a.text)
+		if ok != (a.Status == http.StatusOK) || !ok && a.Code != "invalid" {
+			t.Errorf("%.60q: %d %s", text, a.Status, a.Text)
 		}
 	}
 	body, err := jsonOf(map[string]any{"introduction": strings.Repeat("i", 241), "version": p.room("show").Version})
 	p.Must(err)
-	if a := p.do("ann", "PUT", "/rooms/show/notice", body); a.code != "invalid" {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.do("ann", "PUT", "/rooms/show/notice", body); a.Code != "invalid" {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	p.work()
 	p.inStep("show")

@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // push is the name of a room's stream, as its push URL has it.
 func (p *process) push(id string) string {
 	p.Helper()
-	a := into[liveroom.Access](p, p.do("ann", "POST", "/rooms/"+id+"/media", `{"role":"anchor"}`))
+	a := rulestest.Into[liveroom.Access](p, p.do("ann", "POST", "/rooms/"+id+"/media", `{"role":"anchor"}`))
 	u, err := url.Parse(a.PushURL)
 	p.Must(err)
 	return path.Base(u.Path)
@@ -32,10 +33,10 @@ func TestStreamDrivesStatus(t *testing.T) {
 	p := w.process(w.store)
 	p.opens("show")
 	stream := p.push("show")
-	ok := func(a reply) {
+	ok := func(a rulestest.Reply) {
 		t.Helper()
-		if a.status != http.StatusOK || strings.TrimSpace(a.text) != `{"code":0}` {
-			t.Errorf("%d %s", a.status, a.text)
+		if a.Status != http.StatusOK || strings.TrimSpace(a.Text) != `{"code":0}` {
+			t.Errorf("%d %s", a.Status, a.Text)
 		}
 		p.work()
 	}
@@ -95,7 +96,7 @@ func TestStreamDrivesStatus(t *testing.T) {
 	}
 	// Streams of no room, and of a room that had the id before, are acknowledged.
 	ok(p.css("nobody", 1, w.Clock.Now(), "s1"))
-	into[any](p, p.do(server, "POST", "/rooms/show/close", `{}`))
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms/show/close", `{}`))
 	p.work()
 	w.Advance(2 * time.Second)
 	p.opens2("show")
@@ -127,20 +128,20 @@ func TestEventsAreSigned(t *testing.T) {
 		"no type":         `{}`,
 		"too long a body": `{"stream_id":"` + strings.Repeat("x", 70<<10) + `"}`,
 	} {
-		if a := p.cssRaw(body); a.status < 400 || a.status >= 500 {
-			t.Errorf("%s: %d %s", name, a.status, a.text)
+		if a := p.cssRaw(body); a.Status < 400 || a.Status >= 500 {
+			t.Errorf("%s: %d %s", name, a.Status, a.Text)
 		}
 	}
 	signed := w.Clock.Now()
 	a := p.css("show", 0, signed, "s0")
-	if a.status != http.StatusOK {
-		t.Fatalf("%d %s", a.status, a.text)
+	if a.Status != http.StatusOK {
+		t.Fatalf("%d %s", a.Status, a.Text)
 	}
 	store.changes()
 	w.conf.Media.CallbackKey = ""
 	q := w.process(store)
-	if a := q.css("show", 1, w.Clock.Now(), "s1"); a.status != http.StatusForbidden {
-		t.Errorf("without a key of ours: %d %s", a.status, a.text)
+	if a := q.css("show", 1, w.Clock.Now(), "s1"); a.Status != http.StatusForbidden {
+		t.Errorf("without a key of ours: %d %s", a.Status, a.Text)
 	}
 	if changed := store.changes(); len(changed) > 0 {
 		t.Errorf("changed %s", changed)
@@ -180,8 +181,8 @@ func TestEventsOfTheManual(t *testing.T) {
 		w.Advance(time.Minute)
 		until := w.Clock.Now().Add(10 * time.Minute).Unix()
 		sum := md5.Sum(fmt.Appendf(nil, "%s%d", cssKey, until))
-		if a := p.cssRaw(fmt.Sprintf(step.event, stream, w.Clock.Now().Unix(), until, hex.EncodeToString(sum[:]))); a.status != http.StatusOK {
-			t.Errorf("%d %s", a.status, a.text)
+		if a := p.cssRaw(fmt.Sprintf(step.event, stream, w.Clock.Now().Unix(), until, hex.EncodeToString(sum[:]))); a.Status != http.StatusOK {
+			t.Errorf("%d %s", a.Status, a.Text)
 		}
 		p.minutes(2)
 		if got := p.room("show").Status; got != step.want {
@@ -197,8 +198,8 @@ func TestLateSignatureIsRefused(t *testing.T) {
 	p.opens("show")
 	body := p.signedEvent("show", 1, w.Clock.Now(), "s1", w.Clock.Now().Add(10*time.Minute))
 	w.Advance(10*time.Minute + time.Second)
-	if a := p.cssRaw(body); a.status != http.StatusForbidden {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := p.cssRaw(body); a.Status != http.StatusForbidden {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	if got := p.room("show").Status; got != liveroom.Waiting {
 		t.Errorf("the room is %s", got)
@@ -211,10 +212,10 @@ func TestMedia(t *testing.T) {
 	p := w.process(w.store)
 	p.opens("a_room/of@ann")
 	id := url.PathEscape("a_room/of@ann")
-	get := func(user, role string) reply {
+	get := func(user, role string) rulestest.Reply {
 		return p.do(user, "POST", "/rooms/"+id+"/media", fmt.Sprintf(`{"role":%q}`, role))
 	}
-	anchor, viewer := into[liveroom.Access](p, get("mod", "anchor")), into[liveroom.Access](p, get("bob", "audience"))
+	anchor, viewer := rulestest.Into[liveroom.Access](p, get("mod", "anchor")), rulestest.Into[liveroom.Access](p, get("bob", "audience"))
 	until := w.Clock.Now().Add(10 * time.Minute).UTC()
 	if !anchor.ExpiresAt.Equal(until) || anchor.PrivateMapKey == "" || viewer.PrivateMapKey == "" || viewer.PushURL != "" {
 		t.Errorf("%+v %+v", anchor, viewer)
@@ -236,20 +237,20 @@ func TestMedia(t *testing.T) {
 	// A PrivateMapKey is no login.
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "/rooms/"+id, nil)
 	r.Header.Set("Authorization", "UserSig bob:"+viewer.PrivateMapKey)
-	if a := p.send(r); a.status != http.StatusUnauthorized {
-		t.Errorf("a PrivateMapKey proves a user: %d %s", a.status, a.text)
+	if a := p.send(r); a.Status != http.StatusUnauthorized {
+		t.Errorf("a PrivateMapKey proves a user: %d %s", a.Status, a.Text)
 	}
 	for user, want := range map[string]int{"bob": 403, server: 403, "ann": 200} {
-		if a := get(user, "anchor"); a.status != want {
-			t.Errorf("%q as anchor: %d %s", user, a.status, a.text)
+		if a := get(user, "anchor"); a.Status != want {
+			t.Errorf("%q as anchor: %d %s", user, a.Status, a.Text)
 		}
 	}
-	if a := get("bob", "owner"); a.status != 400 {
-		t.Errorf("%d %s", a.status, a.text)
+	if a := get("bob", "owner"); a.Status != 400 {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
-	into[any](p, p.do(server, "POST", "/rooms/"+id+"/close", `{}`))
-	if a := get("bob", "audience"); a.code != "room_closed" {
-		t.Errorf("%d %s", a.status, a.text)
+	rulestest.Into[any](p, p.do(server, "POST", "/rooms/"+id+"/close", `{}`))
+	if a := get("bob", "audience"); a.Code != "room_closed" {
+		t.Errorf("%d %s", a.Status, a.Text)
 	}
 }
 
@@ -260,7 +261,7 @@ func TestTRTCAlone(t *testing.T) {
 	p := w.process(w.store)
 	p.opens("show")
 	a := p.do("ann", "POST", "/rooms/show/media", `{"role":"anchor"}`)
-	if got := into[map[string]any](p, a); len(got) != 2 || got["privateMapKey"] == "" {
-		t.Errorf("%s", a.text)
+	if got := rulestest.Into[map[string]any](p, a); len(got) != 2 || got["privateMapKey"] == "" {
+		t.Errorf("%s", a.Text)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // TestUnits holds what docs/scenarios/live-room.md says an event costs on DynamoDB,
@@ -46,20 +47,20 @@ func TestUnits(t *testing.T) {
 		{"message delivered, archive on", 1, 3, func() { w.Serve(p.mux); w.Heard(message()) }, func() { w.Heard(message()) }},
 		{"message about to be sent", 0, 1, nil, func() { w.Heard(beforeSend("show", "bob")) }},
 		{"user about to join", 0, 1, nil, func() { w.Heard(beforeJoin("show", "bob")) }},
-		{"media for a viewer", 0, 2, nil, func() { into[any](p, p.do("bob", "POST", "/rooms/show/media", `{"role":"audience"}`)) }},
+		{"media for a viewer", 0, 2, nil, func() { rulestest.Into[any](p, p.do("bob", "POST", "/rooms/show/media", `{"role":"audience"}`)) }},
 		{"status changed and told", 34, 38, nil, func() {
 			room := p.room("show")
 			next := map[liveroom.Status]liveroom.Status{liveroom.Waiting: liveroom.Live, liveroom.Live: liveroom.Paused, liveroom.Paused: liveroom.Live}[room.Status]
-			into[any](p, p.do(server, "PUT", "/rooms/show/status", fmt.Sprintf(`{"status":%q,"version":%d}`, next, room.Version)))
+			rulestest.Into[any](p, p.do(server, "PUT", "/rooms/show/status", fmt.Sprintf(`{"status":%q,"version":%d}`, next, room.Version)))
 			p.work()
 		}},
 		{"user muted for a minute, told, and told of the end", 82, 78, nil, func() {
-			into[any](p, p.do(server, "POST", "/rooms/show/mute", `{"userId":"eve","seconds":60}`))
+			rulestest.Into[any](p, p.do(server, "POST", "/rooms/show/mute", `{"userId":"eve","seconds":60}`))
 			p.work()
 			p.after(61 * time.Second)
 		}},
 		{"user kicked for good and told", 44, 42, nil, func() {
-			into[any](p, p.do(server, "POST", "/rooms/show/kick", `{"userId":"eve"}`))
+			rulestest.Into[any](p, p.do(server, "POST", "/rooms/show/kick", `{"userId":"eve"}`))
 			p.work()
 		}},
 	} {

@@ -57,12 +57,12 @@ func TestEraseDies(t *testing.T) {
 	w := newWorld(t, r, clock)
 	p := w.process(r)
 	p.opens("show")
-	into[any](p, p.do("bob", "PUT", "/rooms/show/subscription", ``))
+	rulestest.Into[any](p, p.do("bob", "PUT", "/rooms/show/subscription", ``))
 	w.EachErasure(r, liveroom.UserData, func(_ *rulestest.World, user string) func() {
-		into[any](p, p.do(user, "PUT", "/rooms/show/subscription", ``))
-		into[any](p, p.do(server, "PUT", "/rooms/show/memberships/"+user, `{"level":2}`))
+		rulestest.Into[any](p, p.do(user, "PUT", "/rooms/show/subscription", ``))
+		rulestest.Into[any](p, p.do(server, "PUT", "/rooms/show/memberships/"+user, `{"level":2}`))
 		return func() {
-			if card := into[liveroom.AnchorCard](p, p.do("bob", "GET", "/rooms/show/anchor", ``)); card.AnchorInfo.FansNum != 1 || !card.IsSubscribe {
+			if card := rulestest.Into[liveroom.AnchorCard](p, p.do("bob", "GET", "/rooms/show/anchor", ``)); card.AnchorInfo.FansNum != 1 || !card.IsSubscribe {
 				t.Errorf("after the erasure of %s: %+v", user, card)
 			}
 		}

@@ -39,8 +39,8 @@ func (p *pushed) set(name string, active bool) {
 func (p *process) late(stream string, kind int, sequence string) {
 	p.Helper()
 	now := p.Clock.Now()
-	if a := p.cssRaw(p.signedEvent(stream, kind, now.Add(-20*time.Minute), sequence, now.Add(-time.Minute))); a.status != http.StatusForbidden {
-		p.Errorf("an expired event: %d %s", a.status, a.text)
+	if a := p.cssRaw(p.signedEvent(stream, kind, now.Add(-20*time.Minute), sequence, now.Add(-time.Minute))); a.Status != http.StatusForbidden {
+		p.Errorf("an expired event: %d %s", a.Status, a.Text)
 	}
 }
 

@@ -129,45 +129,18 @@ func (p *process) after(d time.Duration) {
 	p.work()
 }
 
-// reply is an answer over HTTP.
-type reply struct {
-	status int
-	code   string // of an error
-	text   string
-}
-
-// into reads an answer, which must be a good one.
-func into[T any](p *process, a reply) (v T) {
-	p.Helper()
-	if a.status >= 300 {
-		p.Fatalf("%d %s", a.status, a.text)
-	}
-	p.Must(json.Unmarshal([]byte(a.text), &v))
-	return v
-}
-
 // server stands for a server where a UserID is asked for.
 const server = rulestest.Server
 
 // do sends a request of a user, or of a server. header is an Idempotency-Key.
-func (p *process) do(user, method, path, body string, header ...string) reply {
+func (p *process) do(user, method, path, body string, header ...string) rulestest.Reply {
 	p.Helper()
 	r := p.Request(user, method, path, body, header...)
 	return p.send(r)
 }
 
-func (p *process) send(r *http.Request) reply {
-	w := httptest.NewRecorder()
-	p.routes.ServeHTTP(w, r)
-	a := reply{status: w.Code, text: w.Body.String()}
-	var failed struct {
-		Error struct {
-			Code string `json:"code"`
-		} `json:"error"`
-	}
-	_ = json.Unmarshal(w.Body.Bytes(), &failed)
-	a.code = failed.Error.Code
-	return a
+func (p *process) send(r *http.Request) rulestest.Reply {
+	return p.Ask(p.routes, r)
 }
 
 const lobby = `{"roomId":%q,"name":"Evening show","owner":"ann","moderators":["mod"],"notice":"welcome","introduction":"songs"}`
@@ -175,7 +148,7 @@ const lobby = `{"roomId":%q,"name":"Evening show","owner":"ann","moderators":["m
 // opens creates a room of ann's, which mod moderates.
 func (p *process) opens(id string) liveroom.Room {
 	p.Helper()
-	room := into[liveroom.Room](p, p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, id), "open-"+id))
+	room := rulestest.Into[liveroom.Room](p, p.do(server, "POST", "/rooms", fmt.Sprintf(lobby, id), "open-"+id))
 	p.work()
 	return room
 }
@@ -183,14 +156,14 @@ func (p *process) opens(id string) liveroom.Room {
 // room is a room by GET.
 func (p *process) room(id string) liveroom.Room {
 	p.Helper()
-	return into[liveroom.Room](p, p.do(server, "GET", "/rooms/"+id, ""))
+	return rulestest.Into[liveroom.Room](p, p.do(server, "GET", "/rooms/"+id, ""))
 }
 
 // becomes gives a room another status.
 func (p *process) becomes(id string, status liveroom.Status) liveroom.Room {
 	p.Helper()
 	body := fmt.Sprintf(`{"status":%q,"version":%d}`, status, p.room(id).Version)
-	room := into[liveroom.Room](p, p.do("ann", "PUT", "/rooms/"+id+"/status", body))
+	room := rulestest.Into[liveroom.Room](p, p.do("ann", "PUT", "/rooms/"+id+"/status", body))
 	p.work()
 	return room
 }
@@ -266,7 +239,7 @@ func (p *process) inStep(id string) {
 }
 
 // css is an event of CSS, signed as CSS does for the next ten minutes.
-func (p *process) css(stream string, kind int, at time.Time, sequence string) reply {
+func (p *process) css(stream string, kind int, at time.Time, sequence string) rulestest.Reply {
 	p.Helper()
 	return p.cssRaw(p.signedEvent(stream, kind, at, sequence, p.Clock.Now().Add(10*time.Minute)))
 }
@@ -277,7 +250,7 @@ func (p *process) signedEvent(stream string, kind int, at time.Time, sequence st
 		stream, kind, at.Unix(), sequence, until.Unix(), hex.EncodeToString(sum[:]))
 }
 
-func (p *process) cssRaw(body string) reply {
+func (p *process) cssRaw(body string) rulestest.Reply {
 	p.Helper()
 	return p.send(httptest.NewRequestWithContext(p.Context(), "POST", "/css/events", strings.NewReader(body)))
 }
@@ -285,7 +258,7 @@ func (p *process) cssRaw(body string) reply {
 // restrictions are who may not do what in a room, as kind and user.
 func (p *process) restrictions(id string) string {
 	p.Helper()
-	got := into[struct{ Restrictions []liveroom.Restriction }](p, p.do(server, "GET", "/rooms/"+id+"/restrictions", ""))
+	got := rulestest.Into[struct{ Restrictions []liveroom.Restriction }](p, p.do(server, "GET", "/rooms/"+id+"/restrictions", ""))
 	var list []string
 	for _, one := range got.Restrictions {
 		list = append(list, strings.TrimSpace(string(one.Kind)+" "+one.UserID))

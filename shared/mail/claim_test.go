@@ -9,6 +9,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/enginetest"
 	"github.com/backchannel-im/backchannel/shared/mail"
 	"github.com/backchannel-im/backchannel/shared/mail/mailtest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // gift sends a user a mail with attachments.
@@ -27,7 +28,7 @@ func TestConcurrentClaims(t *testing.T) {
 	w.logins("ann")
 	id := p.gift("k", "ann")
 	var group sync.WaitGroup
-	answers := make([]reply, 200)
+	answers := make([]rulestest.Reply, 200)
 	for i := range answers {
 		group.Go(func() {
 			at := p
@@ -44,8 +45,8 @@ func TestConcurrentClaims(t *testing.T) {
 	group.Wait()
 	first := p.do("ann", "POST", "/inbox/"+id+"/claim", `{}`)
 	for i, a := range answers {
-		if a.status != 200 || i%10 != 0 && a != first {
-			t.Fatalf("claim %d: %d %s", i, a.status, a.text)
+		if a.Status != 200 || i%10 != 0 && a != first {
+			t.Fatalf("claim %d: %d %s", i, a.Status, a.Text)
 		}
 	}
 	if n, calls := w.game.Granted(id, "ann"), w.game.Calls("mail/"+id+"/grant/ann"); n != 1 || calls != 1 {
@@ -113,9 +114,9 @@ func TestClaimAll(t *testing.T) {
 	}
 	p.mail("plain", `{"to":{"users":["ann"]},"title":"nothing in it"}`)
 	p.work()
-	one := into[mail.ClaimedAll](p, p.do("ann", "POST", "/inbox/claim", `{}`))
-	two := into[mail.ClaimedAll](p, p.do("ann", "POST", "/inbox/claim", `{}`))
-	three := into[mail.ClaimedAll](p, p.do("ann", "POST", "/inbox/claim", `{}`))
+	one := rulestest.Into[mail.ClaimedAll](p, p.do("ann", "POST", "/inbox/claim", `{}`))
+	two := rulestest.Into[mail.ClaimedAll](p, p.do("ann", "POST", "/inbox/claim", `{}`))
+	three := rulestest.Into[mail.ClaimedAll](p, p.do("ann", "POST", "/inbox/claim", `{}`))
 	if len(one.Claimed) != 20 || !one.More || len(two.Claimed) != 5 || two.More || len(three.Claimed) != 0 {
 		t.Errorf("%+v\n%+v\n%+v", one, two, three)
 	}
@@ -165,13 +166,13 @@ func testCampaignDies(w *world) {
 			dying := w.process(mortal)
 			ask := func(p *proc) (id string) {
 				a := p.do(server, "POST", "/mail", body, key)
-				if a.status != 202 {
+				if a.Status != 202 {
 					if p != dying {
-						t.Errorf("asked again: %d %s", a.status, a.text)
+						t.Errorf("asked again: %d %s", a.Status, a.Text)
 					}
 					return ""
 				}
-				id = into[mail.View](p, a).MailID
+				id = rulestest.Into[mail.View](p, a).MailID
 				if name[0] == 'a' {
 					lines := ""
 					for _, u := range users {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/mail"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // TestBadInputChangesNothing: what a caller may not ask, or asks in a wrong form, is a
@@ -118,14 +119,14 @@ func TestBadInputChangesNothing(t *testing.T) {
 		// With a key of its own, since that is required; without one where an answer to a
 		// key would be kept.
 		r := p.do(c.caller, c.method, c.path, c.body)
-		if c.method == "POST" && (c.path == "/mail" || c.path == "/trades") && r.status == 400 {
-			if !strings.Contains(r.text, "Idempotency-Key") {
-				t.Errorf("%s %s without a key: %s", c.method, c.path, r.text)
+		if c.method == "POST" && (c.path == "/mail" || c.path == "/trades") && r.Status == 400 {
+			if !strings.Contains(r.Text, "Idempotency-Key") {
+				t.Errorf("%s %s without a key: %s", c.method, c.path, r.Text)
 			}
 			r = p.refused(c.caller, c.path, c.body, fmt.Sprint("bad", n), store)
 		}
-		if r.status != c.status || r.code != c.code {
-			t.Errorf("%s %s %s %.80s: %d %s, want %d %s", c.caller, c.method, c.path, c.body, r.status, r.text, c.status, c.code)
+		if r.Status != c.status || r.Code != c.code {
+			t.Errorf("%s %s %s %.80s: %d %s, want %d %s", c.caller, c.method, c.path, c.body, r.Status, r.Text, c.status, c.code)
 		}
 		if n := store.commits(); n != 0 {
 			t.Errorf("%s %s %s %.80s: %d commits", c.caller, c.method, c.path, c.body, n)
@@ -139,7 +140,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 
 // refused asks with an Idempotency-Key. The answer to a key is kept, in two commits,
 // which are all that there may be.
-func (p *proc) refused(caller, path, body, key string, store *watched) reply {
+func (p *proc) refused(caller, path, body, key string, store *watched) rulestest.Reply {
 	p.Helper()
 	r := p.do(caller, "POST", path, body, key)
 	if n := store.commits(); n > 2 {

@@ -30,14 +30,14 @@ func testWay(w *world) {
 	p := w.process(w.store)
 	w.logins("ann", "bob", "cat")
 	const body = `{"to":{"users":["ann","bob"]},"title":"Season 3","text":"It begins.","attachments":[{"itemId":"gem","count":5}]}`
-	dry := into[struct{ Plan mail.Plan }](p, p.do(server, "POST", "/mail?dryRun=1", body))
+	dry := rulestest.Into[struct{ Plan mail.Plan }](p, p.do(server, "POST", "/mail?dryRun=1", body))
 	if dry.Plan.By != "batchsendmsg" || dry.Plan.Calls != 1 || dry.Plan.Cost.Messages != 2 {
 		w.Errorf("plan %+v", dry.Plan)
 	}
 	v := p.mail("one", body)
 	again := p.do(server, "POST", "/mail", body, "one")
-	if again.status != 202 || into[mail.View](p, again).MailID != v.MailID {
-		w.Errorf("again: %d %s", again.status, again.text)
+	if again.Status != 202 || rulestest.Into[mail.View](p, again).MailID != v.MailID {
+		w.Errorf("again: %d %s", again.Status, again.Text)
 	}
 	p.want(p.do(server, "POST", "/mail", strings.Replace(body, "bob", "cat", 1), "one"), 422, "idempotency_mismatch")
 	p.work()
@@ -367,7 +367,7 @@ func TestLanguages(t *testing.T) {
 	p.mail("k", `{"to":{"users":["ann"]},"title":"Hello","languages":{"de":{"title":"Hallo","text":"Welt"},"pt-BR":{"title":"Olá","text":""}}}`)
 	p.work()
 	for query, want := range map[string]string{"": "Hello", "?language=de": "Hallo", "?language=de-AT": "Hallo", "?language=pt-br": "Olá", "?language=fr": "Hello"} {
-		in := into[mail.Inbox](p, p.do("ann", "GET", "/inbox"+query, ``))
+		in := rulestest.Into[mail.Inbox](p, p.do("ann", "GET", "/inbox"+query, ``))
 		if in.Mails[0].Title != want {
 			t.Errorf("%q: %q, want %q", query, in.Mails[0].Title, want)
 		}
@@ -445,7 +445,7 @@ func TestPages(t *testing.T) {
 	for path, user := range map[string]string{"/inbox": "ann", "/mail": server} {
 		var got []string
 		for after := ""; ; {
-			page := into[struct {
+			page := rulestest.Into[struct {
 				Mails []struct{ MailID string }
 				Next  string
 			}](p, p.do(user, "GET", path+"?limit=2&after="+after, ``))
@@ -472,7 +472,7 @@ func TestFile(t *testing.T) {
 	users := names("u", 1200)
 	w.imports(users...)
 	id := p.mail("k", `{"to":{"file":true},"title":"hello"}`).MailID
-	put := func(part int, query string, lines ...string) reply {
+	put := func(part int, query string, lines ...string) rulestest.Reply {
 		return p.do(server, "PUT", fmt.Sprintf("/mail/%s/recipients/%d%s", id, part, query), strings.Join(lines, "\n"))
 	}
 	p.want(p.do(server, "POST", "/mail/"+id+"/start", ``), 409, "conflict")
@@ -483,10 +483,10 @@ func TestFile(t *testing.T) {
 	broken := append([]string{"u1", "two words", "", strings.Repeat("x", 33)}, users[600:]...)
 	a := put(2, "", broken...)
 	p.want(a, 400, "invalid")
-	if !strings.Contains(a.text, "line 2 ") || !strings.Contains(a.text, "line 4 ") || strings.Contains(a.text, "line 3 ") {
-		t.Errorf("broken lines: %s", a.text)
+	if !strings.Contains(a.Text, "line 2 ") || !strings.Contains(a.Text, "line 4 ") || strings.Contains(a.Text, "line 3 ") {
+		t.Errorf("broken lines: %s", a.Text)
 	}
-	part := into[mail.Part](p, put(2, "?skipBroken=1", broken...))
+	part := rulestest.Into[mail.Part](p, put(2, "?skipBroken=1", broken...))
 	if len(part.Broken) != 2 || part.Broken[0].Line != 2 || part.Broken[1].Line != 4 || part.Accepted != 601 {
 		t.Errorf("%+v", part)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/backchannel-im/backchannel/shared/mail"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 // TestProfiles: fields are set and read within IM's limits, by who may.
@@ -34,11 +35,11 @@ func TestProfiles(t *testing.T) {
 		{server, "ann", `{"custom":{"title":"` + strings.Repeat("x", 501) + `"}}`, 400},
 		{server, "nobody", `{"fields":{"nick":"x"}}`, 404},
 	} {
-		if a := p.do(c.caller, "PUT", "/profiles/"+c.user, c.body); a.status != c.status {
-			t.Errorf("%s sets %.60s: %d %s, want %d", c.caller, c.body, a.status, a.text, c.status)
+		if a := p.do(c.caller, "PUT", "/profiles/"+c.user, c.body); a.Status != c.status {
+			t.Errorf("%s sets %.60s: %d %s, want %d", c.caller, c.body, a.Status, a.Text, c.status)
 		}
 	}
-	got := into[mail.Profile](p, p.do("bob", "GET", "/profiles/ann", ``))
+	got := rulestest.Into[mail.Profile](p, p.do("bob", "GET", "/profiles/ann", ``))
 	if got.Fields["nick"] != "Ann" || got.Fields["level"] != 12.0 || got.Fields["birthday"] != 19990101.0 {
 		t.Errorf("%+v", got)
 	}
@@ -49,7 +50,7 @@ func TestProfiles(t *testing.T) {
 func TestBlocklist(t *testing.T) {
 	w, p := traders(t)
 	list := func() []string {
-		return into[struct{ Users []string }](p, p.do("bob", "GET", "/blocklist", ``)).Users
+		return rulestest.Into[struct{ Users []string }](p, p.do("bob", "GET", "/blocklist", ``)).Users
 	}
 	for range 2 {
 		p.want(p.do("bob", "PUT", "/blocklist/ann", ``), 200, "")
@@ -80,7 +81,7 @@ func TestNewcomer(t *testing.T) {
 	w.Clock.Advance(mail.ListAge)
 	a := p.do("eve", "GET", "/inbox", ``)
 	p.want(a, 200, "")
-	if in := into[mail.Inbox](p, a); len(in.Mails) != 1 || in.Mails[0].Title != "for all" {
+	if in := rulestest.Into[mail.Inbox](p, a); len(in.Mails) != 1 || in.Mails[0].Title != "for all" {
 		t.Errorf("%+v", in)
 	}
 	p.want(p.do("eve", "GET", "/blocklist", ``), 200, "")
@@ -88,9 +89,9 @@ func TestNewcomer(t *testing.T) {
 	p.want(p.do("eve", "DELETE", "/blocklist/ann", ``), 200, "")
 	a = p.do("eve", "POST", "/trades", `{"with":"zed","give":[{"itemId":"sword","count":1}]}`, "k")
 	p.want(a, 201, "")
-	v := into[mail.TradeView](p, a)
+	v := rulestest.Into[mail.TradeView](p, a)
 	p.want(p.do("zed", "POST", "/trades/"+v.TradeID+"/accept", ``), 200, "")
-	if v = into[mail.TradeView](p, p.do("eve", "GET", "/trades/"+v.TradeID, ``)); v.State != mail.TradeDone {
+	if v = rulestest.Into[mail.TradeView](p, p.do("eve", "GET", "/trades/"+v.TradeID, ``)); v.State != mail.TradeDone {
 		t.Errorf("%+v", v)
 	}
 	if n := w.game.Inventory("zed")["sword"]; n != 1 {
@@ -99,7 +100,7 @@ func TestNewcomer(t *testing.T) {
 	// Who has logged in is told of a newcomer's offer.
 	a = p.do("eve", "POST", "/trades", `{"with":"ann","want":[{"itemId":"sword","count":1}]}`, "l")
 	p.want(a, 201, "")
-	if got := w.received(into[mail.TradeView](p, a).TradeID); got["ann"] != 1 {
+	if got := w.received(rulestest.Into[mail.TradeView](p, a).TradeID); got["ann"] != 1 {
 		t.Errorf("told: %v", got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/mail"
 	"github.com/backchannel-im/backchannel/shared/mail/mailtest"
+	"github.com/backchannel-im/backchannel/shared/rulestest"
 )
 
 const swap = `{"with":"bob","give":[{"itemId":"sword","count":1}],"want":[{"itemId":"gem","count":10}]}`
@@ -29,7 +30,7 @@ func (p *proc) offer(key, body string) mail.TradeView {
 	p.Helper()
 	a := p.do("ann", "POST", "/trades", body, key)
 	p.want(a, 201, "")
-	return into[mail.TradeView](p, a)
+	return rulestest.Into[mail.TradeView](p, a)
 }
 
 // balance fails unless there are so many of each item, and none is held.
@@ -67,7 +68,7 @@ func TestTrade(t *testing.T) {
 	p.want(p.do("ann", "POST", path+"/accept", ``), 403, "forbidden")
 	p.want(p.do("bob", "POST", path+"/accept", `{"version":2}`), 409, "conflict")
 	done := p.do("bob", "POST", path+"/accept", `{"version":1}`)
-	if v := into[mail.TradeView](p, done); v.State != mail.TradeDone {
+	if v := rulestest.Into[mail.TradeView](p, done); v.State != mail.TradeDone {
 		t.Errorf("%+v", v)
 	}
 	p.want(p.do("bob", "POST", path+"/accept", ``), 200, "")
@@ -160,7 +161,7 @@ func TestTradeEnds(t *testing.T) {
 			v := p.offer("k", swap)
 			state := end(w, p, "/trades/"+v.TradeID)
 			for _, user := range []string{"ann", "bob"} {
-				if got := into[mail.TradeView](p, p.do(user, "GET", "/trades/"+v.TradeID, ``)); got.State != state {
+				if got := rulestest.Into[mail.TradeView](p, p.do(user, "GET", "/trades/"+v.TradeID, ``)); got.State != state {
 					t.Errorf("%s sees %+v, want %s", user, got, state)
 				}
 			}
@@ -207,10 +208,10 @@ func testTradeDies(w *world) {
 			dying, next := w.process(mortal), w.process(w.store)
 			act := func(p *proc) (id string) {
 				a := p.do("ann", "POST", "/trades", body, name)
-				if a.status != 201 {
+				if a.Status != 201 {
 					return ""
 				}
-				id = into[mail.TradeView](p, a).TradeID
+				id = rulestest.Into[mail.TradeView](p, a).TradeID
 				if cancel {
 					p.do("ann", "POST", "/trades/"+id+"/cancel", ``)
 				} else {
@@ -225,7 +226,7 @@ func testTradeDies(w *world) {
 			if id == "" {
 				t.Fatal("asked again, and no trade")
 			}
-			v := into[mail.TradeView](next, next.do("ann", "GET", "/trades/"+id, ``))
+			v := rulestest.Into[mail.TradeView](next, next.do("ann", "GET", "/trades/"+id, ``))
 			ann, bob := w.game.Inventory("ann"), w.game.Inventory("bob")
 			switch v.State {
 			case mail.TradeDone:
@@ -312,8 +313,8 @@ func TestTradeStorm(t *testing.T) {
 					users[b], kinds[pick(5)], 1+pick(8), kinds[pick(5)], 1+pick(8))
 				var id string
 				for range 2 {
-					if r := p.do(users[a], "POST", "/trades", body, fmt.Sprint("storm", n)); r.status == 201 {
-						id = into[mail.TradeView](p, r).TradeID
+					if r := p.do(users[a], "POST", "/trades", body, fmt.Sprint("storm", n)); r.Status == 201 {
+						id = rulestest.Into[mail.TradeView](p, r).TradeID
 						break
 					}
 				}

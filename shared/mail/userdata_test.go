@@ -33,7 +33,7 @@ func TestErase(t *testing.T) {
 	for _, id := range []string{sent.MailID, all.MailID} {
 		p.want(p.do(leaver, "POST", "/inbox/"+id+"/claim", ``), 200, "")
 	}
-	v := into[mail.TradeView](p, p.do(leaver, "POST", "/trades", grudged, "t"))
+	v := rulestest.Into[mail.TradeView](p, p.do(leaver, "POST", "/trades", grudged, "t"))
 
 	page, err := userdata.Export(w.Context(), r, []userdata.Source{mail.UserData}, leaver, "", 100)
 	w.Must(err)
@@ -52,7 +52,7 @@ func TestErase(t *testing.T) {
 	if found := w.Left(r, `"`+leaver+`"`, "/"+leaver+" ", secret); len(found) > 0 {
 		t.Errorf("left of the player:\n%s", strings.Join(found, "\n"))
 	}
-	if got := into[mail.TradeView](p, p.do("bob", "GET", "/trades/"+v.TradeID, ``)); got.State != mail.TradeDone || got.From != "" || got.With != "bob" || got.Message != "" || len(got.Give) != 1 {
+	if got := rulestest.Into[mail.TradeView](p, p.do("bob", "GET", "/trades/"+v.TradeID, ``)); got.State != mail.TradeDone || got.From != "" || got.With != "bob" || got.Message != "" || len(got.Give) != 1 {
 		t.Errorf("the other player sees %+v", got)
 	}
 	// The same mail again, and a claim that was forgotten here, give nothing twice.
@@ -73,8 +73,8 @@ func TestEraseWhileClaiming(t *testing.T) {
 	sent := p.mail("m", `{"to":{"users":["`+leaver+`"]},"title":"hello","attachments":[{"itemId":"gem","count":5}]}`)
 	p.work()
 	w.game.Fail(func(mailtest.Call, int) mailtest.Fault { return mailtest.Fault{Status: 503} })
-	if a := p.do(leaver, "POST", "/inbox/"+sent.MailID+"/claim", ``); !strings.Contains(a.text, `"asking"`) {
-		t.Fatalf("%d %s", a.status, a.text)
+	if a := p.do(leaver, "POST", "/inbox/"+sent.MailID+"/claim", ``); !strings.Contains(a.Text, `"asking"`) {
+		t.Fatalf("%d %s", a.Status, a.Text)
 	}
 	if done := w.Erase(r, mail.UserData, leaver); done.Erased != 0 || len(done.Waits) != 1 {
 		t.Errorf("%+v", done)
@@ -105,11 +105,11 @@ func TestEraseDies(t *testing.T) {
 		w.game.Give(user, "sword", 1)
 		p := w.process(w.store)
 		p.mail("m"+user, `{"to":{"users":["`+user+`","bob"]},"title":"hello"}`)
-		v := into[mail.TradeView](p, p.do(user, "POST", "/trades", `{"with":"bob","give":[{"itemId":"sword","count":1}],"want":[],"message":"for you of `+user+`"}`, "t"))
+		v := rulestest.Into[mail.TradeView](p, p.do(user, "POST", "/trades", `{"with":"bob","give":[{"itemId":"sword","count":1}],"want":[],"message":"for you of `+user+`"}`, "t"))
 		p.want(p.do("bob", "POST", "/trades/"+v.TradeID+"/accept", ``), 200, "")
 		p.minutes(2)
 		return func() {
-			if got := into[mail.TradeView](p, p.do("bob", "GET", "/trades/"+v.TradeID, ``)); got.State != mail.TradeDone || got.With != "bob" || got.From != "" {
+			if got := rulestest.Into[mail.TradeView](p, p.do("bob", "GET", "/trades/"+v.TradeID, ``)); got.State != mail.TradeDone || got.With != "bob" || got.From != "" {
 				w.Errorf("the other player sees %+v", got)
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -141,65 +140,38 @@ func (p *proc) minutes(n int) {
 	}
 }
 
-// reply is an answer over HTTP.
-type reply struct {
-	status int
-	code   string // of an error
-	text   string
-}
-
-// into reads an answer, which must be a good one.
-func into[T any](p *proc, a reply) (v T) {
-	p.Helper()
-	if a.status >= 300 {
-		p.Fatalf("%d %s", a.status, a.text)
-	}
-	p.Must(json.Unmarshal([]byte(a.text), &v))
-	return v
-}
-
 // do sends a request of a user, or of a server. header is an Idempotency-Key.
-func (p *proc) do(user, method, path, body string, header ...string) reply {
+func (p *proc) do(user, method, path, body string, header ...string) rulestest.Reply {
 	p.Helper()
 	return p.send(p.Request(user, method, path, body, header...))
 }
 
-func (p *proc) send(r *http.Request) reply {
-	w := httptest.NewRecorder()
-	p.routes.ServeHTTP(w, r)
-	a := reply{status: w.Code, text: w.Body.String()}
-	var failed struct {
-		Error struct {
-			Code string `json:"code"`
-		} `json:"error"`
-	}
-	_ = json.Unmarshal(w.Body.Bytes(), &failed)
-	a.code = failed.Error.Code
-	return a
+func (p *proc) send(r *http.Request) rulestest.Reply {
+	return p.Ask(p.routes, r)
 }
 
 // want fails unless an answer has a status and, for an error, a code.
-func (p *proc) want(a reply, status int, code string) {
+func (p *proc) want(a rulestest.Reply, status int, code string) {
 	p.Helper()
-	if a.status != status || a.code != code {
-		p.Fatalf("%d %s, want %d %q", a.status, a.text, status, code)
+	if a.Status != status || a.Code != code {
+		p.Fatalf("%d %s, want %d %q", a.Status, a.Text, status, code)
 	}
 }
 
 // mail sends a mail and returns the campaign.
 func (p *proc) mail(key, body string) mail.View {
 	p.Helper()
-	return into[mail.View](p, p.do(server, http.MethodPost, "/mail", body, key))
+	return rulestest.Into[mail.View](p, p.do(server, http.MethodPost, "/mail", body, key))
 }
 
 func (p *proc) campaign(id string) mail.View {
 	p.Helper()
-	return into[mail.View](p, p.do(server, http.MethodGet, "/mail/"+id, ""))
+	return rulestest.Into[mail.View](p, p.do(server, http.MethodGet, "/mail/"+id, ""))
 }
 
 func (p *proc) inbox(user string) mail.Inbox {
 	p.Helper()
-	return into[mail.Inbox](p, p.do(user, http.MethodGet, "/inbox", ""))
+	return rulestest.Into[mail.Inbox](p, p.do(user, http.MethodGet, "/inbox", ""))
 }
 
 // received counts the messages about a mail in IM's history of a user.

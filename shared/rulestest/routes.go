@@ -3,6 +3,7 @@ package rulestest
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -55,4 +56,36 @@ func Store(t testing.TB, clock *kvtest.Clock) *boltkv.Store {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	return store
+}
+
+// Reply is an answer over HTTP.
+type Reply struct {
+	Status int
+	Code   string // of an error
+	Text   string
+}
+
+// Ask sends a request to a handler.
+func (w *World) Ask(h http.Handler, r *http.Request) Reply {
+	answer := httptest.NewRecorder()
+	h.ServeHTTP(answer, r)
+	var failed struct {
+		Error struct {
+			Code string `json:"code"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(answer.Body.Bytes(), &failed)
+	return Reply{answer.Code, failed.Error.Code, answer.Body.String()}
+}
+
+// Into decodes an answer, which must be a good one.
+func Into[T any](t testing.TB, a Reply) (v T) {
+	t.Helper()
+	if a.Status >= http.StatusMultipleChoices {
+		t.Fatalf("%d %s", a.Status, a.Text)
+	}
+	if err := json.Unmarshal([]byte(a.Text), &v); err != nil {
+		t.Fatalf("%s: %v", a.Text, err)
+	}
+	return v
 }
