@@ -33,13 +33,13 @@ require (
 	github.com/go-ego/gse v1.0.2
 	github.com/osteele/liquid v1.6.0
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
+	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/scf v1.3.101
 	go.yaml.in/yaml/v3 v3.0.4
 	golang.org/x/text v0.14.0
 )
 
 require (
 	github.com/osteele/tuesday v1.0.3 // indirect
-	github.com/tencentcloud/tencentcloud-sdk-go/tencentcloud/scf v1.3.101
 	github.com/vcaesar/cedar v0.30.0 // indirect
 	gopkg.in/yaml.v2 v2.4.0 // indirect
 )
