@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -23,9 +24,10 @@ const patience = 30 * time.Second
 type Emulator struct {
 	URL string
 
-	t    testing.TB
-	args []string
-	cmd  *exec.Cmd // nil: it does not run
+	t     testing.TB
+	args  []string
+	cmd   *exec.Cmd     // nil: it does not run
+	ended chan struct{} // closed once cmd has ended
 }
 
 // StartEmulator starts an emulator without tables. It ends with the test. With -short,
@@ -73,7 +75,7 @@ func (e *Emulator) Kill() {
 		return
 	}
 	_ = e.cmd.Process.Kill() // it may have ended by itself
-	_ = e.cmd.Wait()         // killed
+	<-e.ended
 	e.cmd = nil
 }
 
@@ -85,10 +87,19 @@ func (e *Emulator) Restart() {
 		e.t.Fatal("the emulator still runs; Kill it first")
 	}
 	cmd := exec.Command(e.args[0], e.args[1:]...)
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it ends with a test that is killed
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		// Pdeathsig follows the thread that started the process: keep it.
+		runtime.LockOSThread()
+		started <- cmd.Start()
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	if err := <-started; err != nil {
 		e.t.Fatal(err)
 	}
-	e.cmd = cmd
+	e.cmd, e.ended = cmd, ended
 	ctx, cancel := context.WithTimeout(e.t.Context(), patience)
 	defer cancel()
 	for {
