@@ -38,8 +38,9 @@ internet reaches, and timers.
   apply     does it. It may be stopped and run again: it goes on where it stopped
   rollback  points $DEFAULT of each function back to the version before
   prune     deletes what plan marks with !: functions that the other form of the
-            deployment left behind, and timers and function URLs that the file does
-            not have; only when all functions of the file are in force
+            deployment left behind, and timers and function URLs that an earlier
+            file had; nothing that apply did not make, and only when all functions
+            of the file are in force
 
 ${env:NAME} in the file is read from -env FILE, the environment, or the document that
 -secrets names as SECRETS_URL does (file:PATH, tencent-ssm:NAME@VERSION); a variable
@@ -158,7 +159,7 @@ type deployer struct {
 
 	asked  map[string][]string // settings that the file gives to a function, with or without a value
 	urls   map[string]string   // function URLs, by the folder's name
-	extras bool                // a function of the file has triggers that the file does not have
+	extras bool                // a function of the file has triggers that prune deletes
 	done   []string            // what apply has done, for the message when it stops
 }
 
@@ -549,7 +550,7 @@ func stays(f deployment.SCFFunction, c current, triggers []triggerOf) (notes []s
 	}
 	for _, is := range triggers {
 		switch {
-		case !inFile(f, is) && (is.Type == "timer" || is.Type == "http"):
+		case !inFile(f, is) && is.Description == triggerMark:
 			notes = append(notes, "the "+is.Type+" trigger "+is.TriggerName+" stays, which is not in the file: prune deletes it")
 		case !inFile(f, is):
 			notes = append(notes, "the "+is.Type+" trigger "+is.TriggerName+" stays"+next)
@@ -561,8 +562,9 @@ func stays(f deployment.SCFFunction, c current, triggers []triggerOf) (notes []s
 }
 
 type triggerOf struct {
-	Type, TriggerName, TriggerDesc, Qualifier, CustomArgument string
-	Enable                                                    *int // 0: it is off
+	Type, TriggerName, TriggerDesc, Qualifier, CustomArgument, Description string
+
+	Enable *int // 0: it is off
 }
 
 func (d *deployer) triggers(ctx context.Context, f deployment.SCFFunction) ([]triggerOf, error) {

@@ -91,11 +91,14 @@ func (l leftover) effects() string {
 	return strings.Join(does, "; ")
 }
 
-// extra are the timers and function URLs of a function of the file that the file does
-// not have. Triggers of other types are somebody else's, and prune leaves them.
+// triggerMark is the description of the triggers that apply made, by which prune tells
+// them from those that somebody made in SCF's console.
+const triggerMark = "backchannel"
+
+// extra are the triggers of a function that apply made and the file no longer has.
 func extra(f deployment.SCFFunction, triggers []triggerOf) (list []triggerOf) {
 	for _, is := range triggers {
-		if (is.Type == "timer" || is.Type == "http") && !inFile(f, is) {
+		if is.Description == triggerMark && !inFile(f, is) {
 			list = append(list, is)
 		}
 	}
@@ -126,9 +129,9 @@ func (d *deployer) sayLeftovers(ctx context.Context) error {
 	return nil
 }
 
-// prune deletes what plan named: functions of this product and stage that apply made
-// and the file does not have, and timers and function URLs that the file does not have.
-// It does so only when all functions of the file are in force.
+// prune deletes what plan named: functions of this product and stage, and triggers of
+// the file's functions, that apply made and the file does not have. It does so only when
+// all functions of the file are in force and have their triggers.
 func (d *deployer) prune(ctx context.Context) error {
 	type doomed struct {
 		function, trigger string
@@ -146,6 +149,11 @@ func (d *deployer) prune(ctx context.Context) error {
 		triggers, err := d.triggers(ctx, f)
 		if err != nil {
 			return err
+		}
+		for _, t := range f.Triggers {
+			if triggerVerb(t, triggers) == "create" {
+				return fmt.Errorf("%s of %s has no %s trigger %s yet, so nothing was deleted: run apply, enter the callback URL that it prints in IM's console, and prune then", f.Name, d.file, kindOf(t), t.Name)
+			}
 		}
 		for _, t := range extra(f, triggers) {
 			list = append(list, doomed{f.Name, t.TriggerName, t})

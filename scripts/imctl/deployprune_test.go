@@ -104,20 +104,30 @@ func TestDeployLeftoversByHand(t *testing.T) {
 	s.do("plan").want(t, 1, "ListFunctions of backchannel-prod-*")
 }
 
-// TestDeployExtraTriggers: a second timer or a function URL that the file does not have
-// is deleted by prune, and by nothing else.
+// TestDeployExtraTriggers: a timer that an earlier file had is deleted by prune, and by
+// nothing else. A timer and a function URL that somebody made by hand stay.
 func TestDeployExtraTriggers(t *testing.T) {
 	s := newSite(t, "serverless.split.yml")
+	s.edit("name: every-minute", "name: each-minute")
 	s.do("apply").want(t, 0)
+	s.edit("name: each-minute", "name: every-minute")
 	clock := s.scf.functions["backchannel-prod-clock"]
 	for i, kind := range []string{"timer", "http", "ckafka"} {
 		clock.triggers = append(clock.triggers, map[string]any{"Type": kind, "TriggerName": fmt.Sprint("by-hand-", i), "TriggerDesc": "0 * * * * * *", "Qualifier": "$LATEST", "Enable": 1})
 	}
-	s.do("plan").want(t, 0, "note: the timer trigger by-hand-0 stays, which is not in the file: prune deletes it", "the ckafka trigger by-hand-2 stays, which is not in the file: take it away in SCF's console",
-		"imctl deploy tencent prune -file")
-	s.do("apply").want(t, 0, "by-hand-0 stays", "imctl deploy tencent prune -file")
-	s.do("prune").want(t, 0, "deleted the timer trigger by-hand-0 of backchannel-prod-clock", "deleted the http trigger by-hand-1")
-	if n := len(clock.triggers); n != 2 || clock.triggers[0]["TriggerName"] != "every-minute" || clock.triggers[1]["Type"] != "ckafka" {
-		t.Errorf("triggers %v", clock.triggers)
+	s.do("plan").want(t, 0, "note: the timer trigger each-minute stays, which is not in the file: prune deletes it", "the timer trigger by-hand-0 stays, which is not in the file: take it away in SCF's console",
+		"the ckafka trigger by-hand-2 stays, which is not in the file: take it away in SCF's console", "imctl deploy tencent prune -file")
+	s.do("prune").want(t, 1, "backchannel-prod-clock", "has no timer trigger every-minute yet, so nothing was deleted")
+	s.do("apply").want(t, 0, "each-minute stays", "imctl deploy tencent prune -file")
+	s.do("prune").want(t, 0, "deleted the timer trigger each-minute of backchannel-prod-clock")
+	var names []string
+	for _, is := range clock.triggers {
+		names = append(names, fmt.Sprint(is["TriggerName"]))
+	}
+	if got := strings.Join(names, " "); got != "by-hand-0 by-hand-1 by-hand-2 every-minute" {
+		t.Errorf("triggers %s", got)
+	}
+	if r := s.do("plan"); strings.Contains(r.out, "prune") {
+		t.Errorf("prune would leave what is by hand:\n%s", r.out)
 	}
 }

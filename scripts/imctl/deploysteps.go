@@ -497,6 +497,7 @@ func (d *deployer) applyTriggers(ctx context.Context, f deployment.SCFFunction) 
 				// Deleting a function URL would change the address that IM's console has.
 				err = d.call(ctx, "UpdateTrigger", map[string]any{
 					"FunctionName": f.Name, "TriggerName": is.TriggerName, "Type": "http", "TriggerDesc": describe(t), "Qualifier": is.Qualifier, "Enable": "OPEN",
+					"Description": is.Description,
 				}, nil)
 				if err != nil {
 					return explain("UpdateTrigger", f.Name, err)
@@ -511,6 +512,7 @@ func (d *deployer) applyTriggers(ctx context.Context, f deployment.SCFFunction) 
 		}
 		create := map[string]any{
 			"FunctionName": f.Name, "TriggerName": t.Name, "Type": kindOf(t), "TriggerDesc": describe(t), "Qualifier": alias, "Enable": "OPEN",
+			"Description": triggerMark,
 		}
 		if t.Argument != "" {
 			create["CustomArgument"] = t.Argument

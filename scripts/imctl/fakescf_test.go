@@ -262,7 +262,7 @@ func (f *fakeSCF) do(action, name string, is *fakeFunction, in map[string]any) (
 // trigger is a trigger as the API answers it: a function URL has an address that
 // depends on the function alone.
 func (f *fakeSCF) trigger(function string, in map[string]any) map[string]any {
-	t := map[string]any{"Type": in["Type"], "TriggerName": in["TriggerName"], "TriggerDesc": in["TriggerDesc"], "Qualifier": in["Qualifier"], "CustomArgument": in["CustomArgument"], "Enable": 1}
+	t := map[string]any{"Type": in["Type"], "TriggerName": in["TriggerName"], "TriggerDesc": in["TriggerDesc"], "Qualifier": in["Qualifier"], "CustomArgument": in["CustomArgument"], "Description": in["Description"], "Enable": 1}
 	if in["Enable"] != "OPEN" || in["Qualifier"] != "$DEFAULT" {
 		f.t.Errorf("trigger %v", in)
 	}
