@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/userdata"
@@ -70,24 +71,33 @@ func exportUser(ctx context.Context, t *tool, at *server, path string) error {
 }
 
 func eraseUser(ctx context.Context, t *tool, at *server, path string) error {
-	total := 0
-	for range 1000 {
+	var all userdata.Erased
+	add := func(list, more []userdata.Kept) []userdata.Kept {
+		for _, k := range more {
+			if !slices.Contains(list, k) {
+				list = append(list, k)
+			}
+		}
+		return list
+	}
+	for range 10_000 {
 		var done userdata.Erased
 		if err := at.call(ctx, http.MethodDelete, path, nil, &done); err != nil {
-			return fmt.Errorf("%w; %d records were erased, the same command goes on", err, total)
+			return fmt.Errorf("%w; %d records were erased, the same command goes on", err, all.Erased)
 		}
-		total += done.Erased
+		all.Erased += done.Erased
+		all.Kept, all.Waits = add(all.Kept, done.Kept), add(all.Waits, done.Waits)
 		if done.More {
 			continue
 		}
-		fmt.Fprintf(t.out, "%d records erased\n", total)
+		fmt.Fprintf(t.out, "%d records erased\n", all.Erased)
 		if !done.Again.IsZero() {
 			fmt.Fprintf(t.out, "what was on its way or waits is looked at once more at %s; without QUEUE_URL run this again then\n", done.Again.Format(time.RFC3339))
 		}
-		for _, k := range done.Waits {
+		for _, k := range all.Waits {
 			fmt.Fprintf(t.out, "waits until it is over, %s: %s\n", k.Feature, k.Why)
 		}
-		for _, k := range done.Kept {
+		for _, k := range all.Kept {
 			fmt.Fprintf(t.out, "stays, %s: %s\n", k.Feature, k.Why)
 		}
 		return nil

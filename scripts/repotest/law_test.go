@@ -35,7 +35,7 @@ var ports = map[string][]string{
 	"shared/fault":       {},
 	"shared/metric":      {},
 	"shared/version":     {},
-	"shared/userdata":    {"shared/api", "shared/im/usersig", "shared/kv", "shared/queue", "shared/process", "shared/fault"},
+	"shared/userdata":    {"shared/api", "shared/im/usersig", "shared/kv", "shared/queue", "shared/process", "shared/retry", "shared/fault"},
 	"shared/retry":       {},
 	"shared/kv":          {"shared/metric", "shared/retry", "shared/fault"},
 	"shared/queue":       {"shared/kv", "shared/metric", "shared/retry", "shared/fault"},

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/backchannel-im/backchannel/shared/kv"
 	"github.com/backchannel-im/backchannel/shared/process"
 	"github.com/backchannel-im/backchannel/shared/queue"
+	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
 const (
@@ -17,8 +19,8 @@ const (
 	// time: by then every event of before the erasure is counted, or dropped as too
 	// late.
 	Settled = kv.Horizon + kv.HorizonSlack + time.Hour
-	// eraseAtOnce is how many records one call erases.
-	eraseAtOnce = 500
+	// eraseAtOnce is how many records and noted places one call looks at.
+	eraseAtOnce = 200
 	guardAfter  = time.Minute
 )
 
@@ -47,12 +49,33 @@ func NewEraser(store kv.Store, sources []Source, jobs *queue.Ledger, now func() 
 	return e
 }
 
-// begunKey is the item of a user's index that says when the erasure began, in the
-// text form of a time.
-const begunKey = "~begun"
+// erasureKey is the item of a user's index with the state of the erasure.
+const erasureKey = "~erasure"
 
-// Erase begins or continues the erasure of a user, and erases at most eraseAtOnce
-// records. Call Erase again while the result has More.
+// erasure is the state of an erasure between two calls.
+type erasure struct {
+	Begun time.Time `json:"begun"`
+	// Place names the place that the pass under way has come to, and After the key up to
+	// which it has erased the place. Both are "" between passes.
+	Place string `json:"place,omitempty"`
+	After string `json:"after,omitempty"`
+	// Last is true of a pass that began after Settled, Waits of one that met a record of
+	// something that is not over, and Changed of one that met a record which somebody
+	// wrote at the same moment: that pass is repeated.
+	Last    bool `json:"last,omitempty"`
+	Waits   bool `json:"waits,omitempty"`
+	Changed bool `json:"changed,omitempty"`
+
+	rev string
+}
+
+// Erase begins or continues the erasure of a user. It looks at no more than eraseAtOnce
+// records and noted places, and goes on where the call before has stopped, so that a
+// pass over a user with many records costs each call the same. Call Erase again while
+// the result has More. Kept and Waits of the result are of the records of this call.
+//
+// After an error, what was erased before it stays erased, and the next call goes on at
+// the record that failed.
 func (e *Eraser) Erase(ctx context.Context, userID string) (Erased, error) {
 	if e.process != nil {
 		// Not before everything was seen once is the second time due.
@@ -60,19 +83,38 @@ func (e *Eraser) Erase(ctx context.Context, userID string) (Erased, error) {
 			return Erased{}, err
 		}
 	}
-	begun, err := e.begin(ctx, userID)
+	is, err := e.begin(ctx, userID)
 	if err != nil {
 		return Erased{}, err
 	}
-	last := e.now().Sub(begun) >= Settled
-	out, err := e.pass(ctx, userID, last)
-	again := begun.Add(Settled)
+	if is.Place == "" {
+		is.Last = e.now().Sub(is.Begun) >= Settled
+	}
+	from := is
+	out, err := e.pass(ctx, userID, &is)
 	switch {
-	case err != nil || out.More:
+	case err != nil:
+		if is != from {
+			ctx, cancel := retry.Settle(ctx)
+			defer cancel()
+			_ = e.save(ctx, userID, is, &out) // or the next call does this part once more
+		}
 		return out, err
-	case last && len(out.Waits) == 0:
-		return out, e.end(ctx, userID)
-	case last:
+	case out.More:
+		return out, e.save(ctx, userID, is, &out)
+	case is.Changed:
+		out.More = true
+		return out, e.save(ctx, userID, erasure{Begun: is.Begun, rev: is.rev}, &out)
+	case is.Last && !is.Waits:
+		return out, e.end(ctx, userID, is, &out)
+	}
+	if from.Place != "" {
+		if err := e.save(ctx, userID, erasure{Begun: is.Begun, rev: is.rev}, &out); err != nil || out.More {
+			return out, err
+		}
+	}
+	again := is.Begun.Add(Settled)
+	if is.Last {
 		again = e.now().Add(Settled)
 	}
 	out.Again = again.UTC().Truncate(time.Second)
@@ -85,7 +127,7 @@ func (e *Eraser) Erase(ctx context.Context, userID string) (Erased, error) {
 // goOn is the job: it erases until nothing is left or its time is over.
 func (e *Eraser) goOn(ctx context.Context, userID string) error {
 	for {
-		_, err := e.store.Get(ctx, indexPartition(userID), begunKey)
+		_, err := e.store.Get(ctx, indexPartition(userID), erasureKey)
 		if errors.Is(err, kv.ErrNotFound) {
 			e.process.Done(ctx, userID)
 			return nil
@@ -99,34 +141,57 @@ func (e *Eraser) goOn(ctx context.Context, userID string) error {
 	}
 }
 
-func (e *Eraser) begin(ctx context.Context, userID string) (begun time.Time, err error) {
+func (e *Eraser) begin(ctx context.Context, userID string) (is erasure, err error) {
 	for {
-		item, err := e.store.Get(ctx, indexPartition(userID), begunKey)
+		item, err := e.store.Get(ctx, indexPartition(userID), erasureKey)
 		if err == nil {
-			err = begun.UnmarshalText(item.Value)
-			return begun, err
+			if err := json.Unmarshal(item.Value, &is); err != nil {
+				return is, fmt.Errorf("userdata: the state of an erasure does not decode: %w", err)
+			}
+			is.rev = item.Rev
+			return is, nil
 		}
 		if !errors.Is(err, kv.ErrNotFound) {
-			return begun, err
+			return is, err
 		}
-		begun = e.now().UTC()
-		value, err := begun.MarshalText()
+		is = erasure{Begun: e.now().UTC(), rev: kv.NewOp("erase")}
+		value, err := json.Marshal(is)
 		if err != nil {
-			return begun, err
+			return is, fmt.Errorf("userdata: %w", err)
 		}
-		err = e.store.Commit(ctx, indexPartition(userID), kv.NewOp("erase"), kv.Put{Key: begunKey, Value: value, If: kv.Absent()})
+		err = e.store.Commit(ctx, indexPartition(userID), is.rev, kv.Put{Key: erasureKey, Value: value, If: kv.Absent()})
 		if !errors.Is(err, kv.ErrConflict) {
-			return begun, err
+			return is, err
 		}
 	}
 }
 
-func (e *Eraser) end(ctx context.Context, userID string) error {
-	item, err := e.store.Get(ctx, indexPartition(userID), begunKey)
-	if err == nil {
-		err = e.store.Commit(ctx, indexPartition(userID), kv.NewOp("erase"), kv.Delete{Key: begunKey, If: kv.Rev(item.Rev)})
+// save stores the state of an erasure. Where another call stored one since, that one
+// stands, and the caller is to call again.
+func (e *Eraser) save(ctx context.Context, userID string, is erasure, out *Erased) error {
+	value, err := json.Marshal(is)
+	if err != nil {
+		return fmt.Errorf("userdata: %w", err)
 	}
-	if err != nil && !errors.Is(err, kv.ErrNotFound) && !errors.Is(err, kv.ErrConflict) {
+	err = e.store.Commit(ctx, indexPartition(userID), kv.NewOp("erase"), kv.Put{Key: erasureKey, Value: value, If: kv.Rev(is.rev)})
+	if errors.Is(err, kv.ErrConflict) {
+		out.More = true
+		return nil
+	}
+	return err
+}
+
+// end takes the erasure itself off the index, unless another call began a pass since:
+// then the caller is to call again.
+func (e *Eraser) end(ctx context.Context, userID string, is erasure, out *Erased) error {
+	err := e.store.Commit(ctx, indexPartition(userID), kv.NewOp("erase"), kv.Delete{Key: erasureKey, If: kv.Rev(is.rev)})
+	if errors.Is(err, kv.ErrConflict) {
+		if _, err = e.store.Get(ctx, indexPartition(userID), erasureKey); err == nil {
+			out.More = true
+			return nil
+		}
+	}
+	if err != nil && !errors.Is(err, kv.ErrNotFound) {
 		return err
 	}
 	if e.process != nil {
@@ -135,9 +200,10 @@ func (e *Eraser) end(ctx context.Context, userID string) error {
 	return nil
 }
 
-// pass erases what is there now. The last pass takes noted places off the index; until
-// then a record that was noted and not yet written is still found.
-func (e *Eraser) pass(ctx context.Context, userID string, last bool) (Erased, error) {
+// pass erases what is there now, from where is says, and moves is on. The last pass
+// takes noted places off the index; until then a record that was noted and not yet
+// written is still found.
+func (e *Eraser) pass(ctx context.Context, userID string, is *erasure) (Erased, error) {
 	out := Erased{UserID: userID, Kept: []Kept{}}
 	for _, s := range e.sources {
 		for _, f := range s.Forms {
@@ -146,16 +212,23 @@ func (e *Eraser) pass(ctx context.Context, userID string, last bool) (Erased, er
 			}
 		}
 	}
-	for _, p := range places(e.sources, userID) {
-		if err := e.erase(ctx, userID, p, last, &out); err != nil || out.More {
+	list := places(e.sources, userID)
+	from := slices.IndexFunc(list, func(p placed) bool { return p.name() == is.Place })
+	if from < 0 { // a new pass, or a place that this release does not have
+		from, is.After = 0, ""
+	}
+	seen := 0
+	for _, p := range list[from:] {
+		if err := e.erase(ctx, userID, p, is, &seen, &out); err != nil || out.More {
 			return out, err
 		}
 	}
 	return out, nil
 }
 
-func (e *Eraser) erase(ctx context.Context, userID string, p placed, last bool, out *Erased) error {
-	for r := (kv.Range{Prefix: p.Prefix}); ; {
+func (e *Eraser) erase(ctx context.Context, userID string, p placed, is *erasure, seen *int, out *Erased) error {
+	is.Place = p.name()
+	for r := (kv.Range{Prefix: p.Prefix, After: is.After}); ; {
 		page, err := e.store.List(ctx, p.Partition, r)
 		if err != nil {
 			return err
@@ -171,25 +244,29 @@ func (e *Eraser) erase(ctx context.Context, userID string, p placed, last bool, 
 			}
 		}
 		for _, item := range page.Items {
-			if out.Erased >= eraseAtOnce {
+			if *seen >= eraseAtOnce {
 				out.More = true
 				return nil
 			}
-			was, err := e.eraseItem(ctx, userID, p, item, last)
+			was, err := e.eraseItem(ctx, userID, p, item, is.Last)
 			var waits Waits
 			switch {
 			case errors.As(err, &waits):
+				is.Waits = true
 				out.Waits = append(out.Waits, Kept{p.feature, string(waits)})
 			case errors.Is(err, kv.ErrConflict):
-				out.More = true // it changed at this moment
+				is.Changed = true
 			case err != nil:
 				return err
 			}
-			if was {
+			if was && err == nil {
 				out.Erased++
 			}
+			is.After = item.Key
+			*seen++
 		}
 		if r.After = page.Next; page.Next == "" {
+			is.After = ""
 			return nil
 		}
 	}

@@ -89,11 +89,13 @@ type Kept struct {
 	Why     string `json:"why"`
 }
 
-// Erased is the result of a part of an erasure. With More the caller calls again.
+// Erased is the result of a part of an erasure. With More the caller calls again, and
+// collects what is in Kept and Waits.
 type Erased struct {
 	UserID string `json:"userId"`
 	Erased int    `json:"erased"`
-	Kept   []Kept `json:"kept"`
+	// Kept lists what stays of all features, and of what this call looked at.
+	Kept []Kept `json:"kept"`
 	// Waits lists what is not over yet, such as an open ticket, and is erased when it is.
 	Waits []Kept `json:"waits,omitempty"`
 	More  bool   `json:"more"`
@@ -110,6 +112,9 @@ type placed struct {
 	Place
 	source *Source // of noted places; nil: the place is a partition of the user's own
 }
+
+// name tells the place from others of the user, in each release.
+func (p placed) name() string { return p.feature + " " + p.Partition + " " + p.Prefix }
 
 func places(sources []Source, userID string) (list []placed) {
 	for _, s := range sources {

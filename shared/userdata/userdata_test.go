@@ -24,6 +24,8 @@ func TestUserdata(t *testing.T) {
 		{Name: "Waits", Run: testWaits},
 		{Name: "Crashes", Long: true, Run: testCrashes},
 		{Name: "Many", Long: true, Run: testMany},
+		{Name: "Places", Long: true, Run: testPlaces},
+		{Name: "LatePass", Run: testLatePass},
 	})
 }
 
@@ -119,6 +121,99 @@ func testMany(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 	left, err := userdata.Export(t.Context(), store, sources, "carol", "", 100)
 	if err != nil || len(left.Records) != 0 || calls < 2 {
 		t.Errorf("%d records left after %d calls, %v", len(left.Records), calls, err)
+	}
+}
+
+// reads counts how often a store is asked for an item.
+type reads struct {
+	kv.Store
+	n int
+}
+
+func (r *reads) Get(ctx context.Context, partition, key string) (kv.Item, error) {
+	r.n++
+	return r.Store.Get(ctx, partition, key)
+}
+
+// testPlaces: an erasure of a user with records in many rooms costs each call the same:
+// no call reads again what an earlier call of its pass has read. What the first call of
+// a pass met that waits is not forgotten by the last.
+func testPlaces(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	r := &reads{Store: store}
+	const rooms = 700
+	for i := range rooms {
+		n := userdata.Noted{Partition: fmt.Sprintf("room/%d", i), Key: "of/alice"}
+		if err := userdata.Note(t.Context(), store, "alice", "shared", n); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Commit(t.Context(), n.Partition, kv.NewOp("test"), kv.Put{Key: n.Key, Value: []byte(`{}`), If: kv.Absent()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, over := "", false // the place that the passes meet first is of something that is not over
+	source := userdata.Source{Feature: "shared", Erase: func(ctx context.Context, store kv.Store, _ string, n userdata.Noted, _ time.Time) (bool, error) {
+		if first == "" {
+			first = n.Partition
+		}
+		if n.Partition == first && !over {
+			return false, userdata.Waits("it is open")
+		}
+		return userdata.EraseItems(ctx, store, n.Partition, n.Key)
+	}}
+	pass := func() (erased int, waits []userdata.Kept, again time.Time) {
+		t.Helper()
+		for calls := 1; ; calls++ {
+			r.n = 0
+			// A process of its own each time: where the erasure stands is in the store.
+			done, err := userdata.NewEraser(r, []userdata.Source{source}, nil, clock.Now).Erase(t.Context(), "alice")
+			if err != nil || calls > 10 || r.n > 250 {
+				t.Fatalf("call %d reads %d items: %+v, %v", calls, r.n, done, err)
+			}
+			erased, waits, again = erased+done.Erased, append(waits, done.Waits...), done.Again
+			if !done.More {
+				return erased, waits, again
+			}
+		}
+	}
+	if erased, waits, again := pass(); erased != rooms-1 || len(waits) != 1 || again.IsZero() {
+		t.Errorf("the first pass erases %d, waits for %v, again %v", erased, waits, again)
+	}
+	clock.Advance(userdata.Settled)
+	if erased, waits, again := pass(); erased != 0 || len(waits) != 1 || again.IsZero() {
+		t.Errorf("the second pass erases %d, waits for %v, again %v", erased, waits, again)
+	}
+	over = true
+	clock.Advance(userdata.Settled)
+	if erased, waits, again := pass(); erased != 1 || len(waits) > 0 || !again.IsZero() {
+		t.Errorf("the third pass erases %d, waits for %v, again %v", erased, waits, again)
+	}
+	page, err := store.List(t.Context(), "userdata/alice", kv.Range{})
+	if err != nil || len(page.Items) > 0 {
+		t.Errorf("left of the index: %v, %v", page.Items, err)
+	}
+}
+
+// testLatePass: a pass that began before the second pass was due, and ends after it, is
+// not the second one: it has passed over records that have been written since.
+func testLatePass(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	for i := range 300 {
+		if err := store.Commit(t.Context(), "inbox/carol", kv.NewOp("test"), kv.Put{Key: fmt.Sprintf("m/%04d", i), Value: []byte("{}"), If: kv.Absent()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eraser := userdata.NewEraser(store, sources, nil, clock.Now)
+	if done, err := eraser.Erase(t.Context(), "carol"); err != nil || !done.More {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	if err := store.Commit(t.Context(), "inbox/carol", kv.NewOp("test"), kv.Put{Key: "m/0000", Value: []byte("{}"), If: kv.Absent()}); err != nil {
+		t.Fatal(err)
+	}
+	clock.Advance(userdata.Settled)
+	if done, err := eraser.Erase(t.Context(), "carol"); err != nil || done.More || done.Again.IsZero() {
+		t.Fatalf("the pass that began early: %+v, %v", done, err)
+	}
+	if done, err := eraser.Erase(t.Context(), "carol"); err != nil || done.Erased != 1 || !done.Again.IsZero() {
+		t.Errorf("the second pass: %+v, %v", done, err)
 	}
 }
 

@@ -55,7 +55,7 @@ var ports = userdata.Source{
 		{Types: []string{"due:record"}, Partition: "due/", Holds: "what has to be finished, by ids of users, trades and the like", Does: userdata.Expires, Within: 2 * day, Why: "until it is finished; an erasure is among it"},
 		{Types: []string{"im/once:record[M,_A]"}, Partition: "sends/", Holds: "messages that were sent", Does: userdata.Expires, Within: once.Kept, Why: "a repeat is recognised by them"},
 		{Types: []string{"idem:record"}, Partition: "idem/", Holds: "answers to requests with an Idempotency-Key", Does: userdata.Expires, Within: day, Why: "a repeat is answered by them"},
-		{Types: []string{"userdata:Noted"}, Partition: "userdata/", Holds: "the index of where a user has records", Does: userdata.Erases, Why: "with the second pass"},
+		{Types: []string{"userdata:Noted", "userdata:erasure"}, Partition: "userdata/", Holds: "the index of where a user has records", Does: userdata.Erases, Why: "with the second pass"},
 	},
 }
 
