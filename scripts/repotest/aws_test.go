@@ -54,6 +54,23 @@ func TestAlarmsAreCounted(t *testing.T) {
 	}
 }
 
+// TestAlarmsAreExplained: whoever gets the email of an alarm finds what to do.
+func TestAlarmsAreExplained(t *testing.T) {
+	page := read(t, "docs/operate.md")
+	names := regexp.MustCompile(`(?m)^  (\w+):\n    Type: AWS::CloudWatch::Alarm$`).FindAllStringSubmatch(read(t, "template.yaml"), -1)
+	if len(names) < 5 {
+		t.Fatalf("only %d alarms found", len(names))
+	}
+	for _, m := range names {
+		if !regexp.MustCompile("(?m)^\\| `" + m[1] + "` \\| [^|]+ \\| [^|]+ \\|$").MatchString(page) {
+			t.Errorf("docs/operate.md does not say what %s means and what to do", m[1])
+		}
+	}
+	if n := strings.Count(page, "Alarm` |"); n != len(names) {
+		t.Errorf("docs/operate.md explains %d alarms of %d", n, len(names))
+	}
+}
+
 // awsCLI stands for the AWS CLI: it writes down its arguments, and answers what the
 // test put into files.
 const awsCLI = `#!/usr/bin/env bash
