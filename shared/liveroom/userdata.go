@@ -52,6 +52,11 @@ var UserData = userdata.Source{
 		return []userdata.Place{{Partition: wallet.Partition(userID), Keep: keepWallet}}
 	},
 	Erase: eraseUser,
+	Search: &userdata.Search{
+		In:    func(n userdata.Noted) bool { return strings.HasPrefix(n.Key, authorPrefix) },
+		Read:  readMessage,
+		Erase: eraseMessage,
+	},
 }
 
 // keepWallet says why a wallet stays, and what is in it.
@@ -69,12 +74,9 @@ func note(ctx context.Context, store kv.Store, partition, key, userID string) er
 	return userdata.Note(ctx, store, userID, feature, userdata.Noted{Partition: partition, Key: key})
 }
 
-func eraseUser(ctx context.Context, store kv.Store, userID string, n userdata.Noted, _ time.Time) (bool, error) {
-	switch {
-	case strings.HasPrefix(n.Partition, fansPrefix):
+func eraseUser(ctx context.Context, store kv.Store, _ string, n userdata.Noted, _ time.Time) (bool, error) {
+	if strings.HasPrefix(n.Partition, fansPrefix) {
 		return eraseFan(ctx, store, n)
-	case strings.HasPrefix(n.Key, authorPrefix):
-		return eraseMessages(ctx, store, userID, n.Partition)
 	}
 	return userdata.EraseItems(ctx, store, n.Partition, n.Key)
 }
@@ -107,36 +109,34 @@ func eraseFan(ctx context.Context, store kv.Store, n userdata.Noted) (bool, erro
 // with the archive's partition.
 const authorPrefix = "from/"
 
-// eraseMessages takes what a user wrote out of the archive of a room. A message keeps
-// its number, so that its callback does not bring it back.
-func eraseMessages(ctx context.Context, store kv.Store, userID, partition string) (was bool, err error) {
-	for r := (kv.Range{Limit: kv.MaxPage}); ; {
-		page, err := store.List(ctx, partition, r)
-		if err != nil {
-			return was, err
-		}
-		for _, item := range page.Items {
-			var m archived
-			if err := json.Unmarshal(item.Value, &m); err != nil {
-				return was, fmt.Errorf("liveroom: an archived message does not decode: %w", err)
-			}
-			if m.From != userID {
-				continue
-			}
-			m = m.gone()
-			m.From = ""
-			value, err := encode(m)
-			if err != nil {
-				return was, fmt.Errorf("liveroom: %w", err)
-			}
-			err = store.Commit(ctx, partition, kv.NewOp("erase"), kv.Put{Key: item.Key, Value: []byte(value), Expires: item.Expires, If: kv.Rev(item.Rev)})
-			if err != nil {
-				return was, err
-			}
-			was = true
-		}
-		if r.After = page.Next; page.Next == "" {
-			return was, nil
-		}
+// ownMessage returns an archived message, false for one of another user.
+func ownMessage(userID string, item kv.Item) (m archived, ok bool, err error) {
+	if err := json.Unmarshal(item.Value, &m); err != nil {
+		return m, false, fmt.Errorf("liveroom: an archived message does not decode: %w", err)
 	}
+	return m, m.From == userID, nil
+}
+
+func readMessage(userID string, item kv.Item) (any, error) {
+	m, ok, err := ownMessage(userID, item)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return m, nil
+}
+
+// eraseMessage removes what a user wrote from the archive of a room. A message keeps
+// its number, so that its callback does not bring it back.
+func eraseMessage(ctx context.Context, store kv.Store, userID, partition string, item kv.Item) (bool, error) {
+	m, ok, err := ownMessage(userID, item)
+	if err != nil || !ok {
+		return false, err
+	}
+	m = m.gone()
+	m.From = ""
+	value, err := encode(m)
+	if err != nil {
+		return false, fmt.Errorf("liveroom: %w", err)
+	}
+	return true, store.Commit(ctx, partition, kv.NewOp("erase"), kv.Put{Key: item.Key, Value: []byte(value), Expires: item.Expires, If: kv.Rev(item.Rev)})
 }

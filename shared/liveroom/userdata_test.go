@@ -1,13 +1,16 @@
 package liveroom_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/backchannel-im/backchannel/shared/kv/kvtest"
 	"github.com/backchannel-im/backchannel/shared/liveroom"
 	"github.com/backchannel-im/backchannel/shared/liveroom/wallet"
 	"github.com/backchannel-im/backchannel/shared/rulestest"
+	"github.com/backchannel-im/backchannel/shared/userdata"
 )
 
 // TestEraseKeepsBooks: an erasure leaves a wallet as it is, names its balance, and makes
@@ -46,6 +49,31 @@ func TestEraseKeepsBooks(t *testing.T) {
 	}
 	if is, err := ledger.Account(w.Context(), "ann"); err != nil || is.Balance+is.Spent-is.Issued != 0 || is.Issued != 500 {
 		t.Errorf("%+v, %v", is, err)
+	}
+}
+
+// TestEraseMessages: what a user wrote in a room is exported, and an erasure removes it
+// from what newcomers read. Messages of others stay, and one that is delivered again
+// does not come back.
+func TestEraseMessages(t *testing.T) {
+	w := onBolt(t)
+	w.conf.History = liveroom.History{Messages: 5, Keep: time.Hour}
+	p := w.process(w.store)
+	p.opens("show")
+	for seq, from := range []string{"bob", "eve", "bob"} {
+		w.Heard(afterSend("show", from, uint32(seq)+1, w.Clock.Now(), "of "+from))
+	}
+	sources := []userdata.Source{liveroom.UserData}
+	page, err := userdata.Export(w.Context(), w.store, sources, "bob", "", 100)
+	if text, _ := json.Marshal(page.Records); err != nil || strings.Count(string(text), "of bob") != 2 || strings.Contains(string(text), "eve") {
+		t.Errorf("exported: %s, %v", text, err)
+	}
+	if done := w.Erase(w.store, liveroom.UserData, "bob"); done.Erased != 2 {
+		t.Errorf("%+v", done)
+	}
+	w.Heard(afterSend("show", "bob", 3, w.Clock.Now(), "of bob once more"))
+	if got := p.history("eve", "show", 5); got != "of eve" {
+		t.Errorf("newcomers read %q", got)
 	}
 }
 

@@ -21,7 +21,9 @@ const (
 	Settled = kv.Horizon + kv.HorizonSlack + time.Hour
 	// eraseAtOnce is how many records and noted places one call looks at.
 	eraseAtOnce = 200
-	guardAfter  = time.Minute
+	// searchPage is how many records a page of a partition that is searched counts for.
+	searchPage = 4
+	guardAfter = time.Minute
 )
 
 // Process continues erasures that were begun.
@@ -59,6 +61,10 @@ type erasure struct {
 	// which it has erased the place. Both are "" between passes.
 	Place string `json:"place,omitempty"`
 	After string `json:"after,omitempty"`
+	// At is the noted place whose partition is being searched, and Within the key up to
+	// which it was.
+	At     string `json:"at,omitempty"`
+	Within string `json:"within,omitempty"`
 	// Last is true of a pass that began after Settled, Waits of one that met a record of
 	// something that is not over, and Changed of one that met a record which somebody
 	// wrote at the same moment: that pass is repeated.
@@ -217,16 +223,16 @@ func (e *Eraser) pass(ctx context.Context, userID string, is *erasure) (Erased, 
 	if from < 0 { // a new pass, or a place that this release does not have
 		from, is.After = 0, ""
 	}
-	seen := 0
+	left := eraseAtOnce
 	for _, p := range list[from:] {
-		if err := e.erase(ctx, userID, p, is, &seen, &out); err != nil || out.More {
+		if err := e.erase(ctx, userID, p, is, &left, &out); err != nil || out.More {
 			return out, err
 		}
 	}
 	return out, nil
 }
 
-func (e *Eraser) erase(ctx context.Context, userID string, p placed, is *erasure, seen *int, out *Erased) error {
+func (e *Eraser) erase(ctx context.Context, userID string, p placed, is *erasure, left *int, out *Erased) error {
 	is.Place = p.name()
 	for r := (kv.Range{Prefix: p.Prefix, After: is.After}); ; {
 		page, err := e.store.List(ctx, p.Partition, r)
@@ -244,11 +250,23 @@ func (e *Eraser) erase(ctx context.Context, userID string, p placed, is *erasure
 			}
 		}
 		for _, item := range page.Items {
-			if *seen >= eraseAtOnce {
+			if *left <= 0 {
 				out.More = true
 				return nil
 			}
-			was, err := e.eraseItem(ctx, userID, p, item, is.Last)
+			partition, search, err := p.searched(item)
+			if err == nil && search {
+				if is.At != item.Key {
+					is.At, is.Within = item.Key, ""
+				}
+				if err = e.search(ctx, userID, partition, p, is, left, out); err != nil || out.More {
+					return err
+				}
+			}
+			was := false
+			if err == nil {
+				was, err = e.eraseItem(ctx, userID, p, item, is.Last)
+			}
 			var waits Waits
 			switch {
 			case errors.As(err, &waits):
@@ -262,13 +280,47 @@ func (e *Eraser) erase(ctx context.Context, userID string, p placed, is *erasure
 			if was && err == nil {
 				out.Erased++
 			}
-			is.After = item.Key
-			*seen++
+			is.After, is.At, is.Within = item.Key, "", ""
+			*left--
 		}
 		if r.After = page.Next; page.Next == "" {
 			is.After = ""
 			return nil
 		}
+	}
+}
+
+// search erases a user in the items of a partition of many. The result has More where
+// the call has looked at enough before the end of the partition.
+func (e *Eraser) search(ctx context.Context, userID, partition string, p placed, is *erasure, left *int, out *Erased) error {
+	for {
+		page, err := e.store.List(ctx, partition, kv.Range{After: is.Within, Limit: kv.MaxPage})
+		if err != nil {
+			return err
+		}
+		*left -= searchPage
+		for _, item := range page.Items {
+			was, err := p.source.Search.Erase(ctx, e.store, userID, partition, item)
+			switch {
+			case errors.Is(err, kv.ErrConflict):
+				is.Changed = true
+			case err != nil:
+				return err
+			case was:
+				out.Erased++
+			}
+			is.Within = item.Key
+			if was {
+				*left--
+			}
+			if out.More = *left <= 0; out.More {
+				return nil
+			}
+		}
+		if page.Next == "" {
+			return nil
+		}
+		is.Within = page.Next
 	}
 }
 
@@ -285,9 +337,11 @@ func (e *Eraser) eraseItem(ctx context.Context, userID string, p placed, item kv
 	if err != nil {
 		return false, err
 	}
-	if p.source.Erase != nil {
+	switch {
+	case p.source.Search != nil && p.source.Search.In(n): // it was searched
+	case p.source.Erase != nil:
 		was, err = p.source.Erase(ctx, e.store, userID, n, e.now())
-	} else {
+	default:
 		was, err = EraseItems(ctx, e.store, n.Partition, n.Key)
 	}
 	if err == nil && last {

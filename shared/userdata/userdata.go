@@ -7,7 +7,7 @@
 // other users, such as a row of a room's statistics, is found by an index: the rule
 // notes the record's place ([Note]) before it writes the record for the first time. So
 // an export or an erasure costs in proportion to the user's records, not to the size
-// of the store.
+// of the store, but for partitions that a [Search] reads as a whole.
 //
 // An erasure ([Eraser]) passes over all records twice: at once, and after [Settled],
 // when every event of before the erasure is counted or dropped. A record of something
@@ -64,6 +64,31 @@ type Source struct {
 	// [Waits].
 	Read  func(ctx context.Context, store kv.Store, userID string, n Noted) (any, error)
 	Erase func(ctx context.Context, store kv.Store, userID string, n Noted, now time.Time) (bool, error)
+	// Search is for noted places that stand for many items; nil: there are none.
+	Search *Search
+}
+
+// Search is how a Source handles noted places that stand for all items of a user in a
+// partition which has items of others, too. The partition is read as a whole, page by
+// page.
+type Search struct {
+	// In reports whether a noted place is one of these.
+	In func(n Noted) bool
+	// Read returns what is exported of an item, nil for an item of another user.
+	Read func(userID string, item kv.Item) (any, error)
+	// Erase erases the user in an item, may be repeated, and reports whether the user was
+	// in it.
+	Erase func(ctx context.Context, store kv.Store, userID, partition string, item kv.Item) (bool, error)
+}
+
+// searched returns the partition that a noted place stands for, false for a place that
+// is not to be searched.
+func (p placed) searched(item kv.Item) (partition string, ok bool, err error) {
+	if p.source == nil || p.source.Search == nil {
+		return "", false, nil
+	}
+	n, err := decodeNoted(item)
+	return n.Partition, err == nil && p.source.Search.In(n), err
 }
 
 // Record is one exported item.
@@ -161,50 +186,141 @@ func (p placed) records(ctx context.Context, store kv.Store, userID string, item
 	return []Record{{p.feature, n.Partition, is.Key, readable(is.Value), is.Counters, is.Expires}}, nil
 }
 
-// Export returns records of a user, at most limit of them, from after on.
+// exportPages is how many pages of partitions that are searched one call of Export
+// reads.
+const exportPages = 50
+
+// position is where a page of an export ends: behind a key of a place, and within the
+// partition that the noted place at stands for behind another.
+type position struct {
+	place           int
+	key, at, within string
+}
+
+func (p position) String() string {
+	encode := base64.RawURLEncoding.EncodeToString
+	text := fmt.Sprintf("%d.%s", p.place, encode([]byte(p.key)))
+	if p.at != "" {
+		text += "." + encode([]byte(p.at)) + "." + encode([]byte(p.within))
+	}
+	return text
+}
+
+func parsePosition(text string, places int) (p position, err error) {
+	number, rest, _ := strings.Cut(text, ".")
+	var keys []string
+	for part := range strings.SplitSeq(rest, ".") {
+		key, err := base64.RawURLEncoding.DecodeString(part)
+		if err != nil {
+			return p, ErrPage
+		}
+		keys = append(keys, string(key))
+	}
+	if p.place, err = strconv.Atoi(number); err != nil || p.place < 0 || p.place >= places {
+		return p, ErrPage
+	}
+	switch len(keys) {
+	case 1:
+		p.key = keys[0]
+	case 3:
+		p.key, p.at, p.within = keys[0], keys[1], keys[2]
+	default:
+		return p, ErrPage
+	}
+	return p, nil
+}
+
+// Export returns records of a user, at most limit of them, from after on. A page may
+// have fewer records and a Next: much was searched for them.
 func Export(ctx context.Context, store kv.Store, sources []Source, userID, after string, limit int) (Page, error) {
 	out := Page{UserID: userID, Records: []Record{}}
 	list := places(sources, userID)
-	place, key := 0, ""
+	var from position
 	if after != "" {
-		number, rest, found := strings.Cut(after, ".")
-		name, err := base64.RawURLEncoding.DecodeString(rest)
-		n, numberErr := strconv.Atoi(number)
-		if !found || err != nil || numberErr != nil || n < 0 || n >= len(list) {
-			return out, ErrPage
+		var err error
+		if from, err = parsePosition(after, len(list)); err != nil {
+			return out, err
 		}
-		place, key = n, string(name)
 	}
-	for ; place < len(list); place, key = place+1, "" {
-		p := list[place]
+	pages := exportPages
+	for ; from.place < len(list); from = (position{place: from.place + 1}) {
+		p := list[from.place]
 		for {
-			page, err := store.List(ctx, p.Partition, kv.Range{Prefix: p.Prefix, After: key, Limit: limit - len(out.Records)})
+			page, err := store.List(ctx, p.Partition, kv.Range{Prefix: p.Prefix, After: from.key, Limit: limit - len(out.Records)})
 			if err != nil {
 				return out, err
 			}
 			for _, item := range page.Items {
-				records, err := p.records(ctx, store, userID, item)
+				if len(out.Records) >= limit {
+					out.Next = from.String()
+					return out, nil
+				}
+				partition, search, err := p.searched(item)
 				if err != nil {
 					return out, err
 				}
-				out.Records = append(out.Records, records...)
-			}
-			key = page.Next
-			if len(out.Records) >= limit {
-				if key == "" {
-					place++
+				if !search {
+					records, err := p.records(ctx, store, userID, item)
+					if err != nil {
+						return out, err
+					}
+					out.Records = append(out.Records, records...)
+				} else {
+					if from.at != item.Key {
+						from.at, from.within = item.Key, ""
+					}
+					if over, err := p.search(ctx, store, userID, partition, limit, &from, &pages, &out); err != nil || !over {
+						out.Next = from.String()
+						return out, err
+					}
 				}
-				if place < len(list) {
-					out.Next = fmt.Sprintf("%d.%s", place, base64.RawURLEncoding.EncodeToString([]byte(key)))
+				from = position{place: from.place, key: item.Key}
+			}
+			from.key = page.Next
+			if len(out.Records) >= limit {
+				if from.key == "" {
+					from.place++
+				}
+				if from.place < len(list) {
+					out.Next = from.String()
 				}
 				return out, nil
 			}
-			if key == "" {
+			if from.key == "" {
 				break
 			}
 		}
 	}
 	return out, nil
+}
+
+// search adds the records of a user in a partition of many, moves from on, and reports
+// whether that was all of the partition.
+func (p placed) search(ctx context.Context, store kv.Store, userID, partition string, limit int, from *position, pages *int, out *Page) (over bool, err error) {
+	for ; *pages > 0; *pages-- {
+		page, err := store.List(ctx, partition, kv.Range{After: from.within, Limit: kv.MaxPage})
+		if err != nil {
+			return false, err
+		}
+		for _, item := range page.Items {
+			value, err := p.source.Search.Read(userID, item)
+			if err != nil {
+				return false, err
+			}
+			if value != nil && len(out.Records) >= limit {
+				return false, nil
+			}
+			if value != nil {
+				out.Records = append(out.Records, Record{p.feature, partition, item.Key, value, nil, item.Expires})
+			}
+			from.within = item.Key
+		}
+		if page.Next == "" {
+			return true, nil
+		}
+		from.within = page.Next
+	}
+	return false, nil
 }
 
 // readable is a value as JSON.

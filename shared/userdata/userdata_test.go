@@ -25,6 +25,7 @@ func TestUserdata(t *testing.T) {
 		{Name: "Crashes", Long: true, Run: testCrashes},
 		{Name: "Many", Long: true, Run: testMany},
 		{Name: "Places", Long: true, Run: testPlaces},
+		{Name: "Search", Long: true, Run: testSearch},
 		{Name: "LatePass", Run: testLatePass},
 	})
 }
@@ -189,6 +190,110 @@ func testPlaces(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 	}
 	page, err := store.List(t.Context(), "userdata/alice", kv.Range{})
 	if err != nil || len(page.Items) > 0 {
+		t.Errorf("left of the index: %v, %v", page.Items, err)
+	}
+}
+
+// lists counts how many pages a store is asked for.
+type lists struct {
+	kv.Store
+	n int
+}
+
+func (l *lists) List(ctx context.Context, partition string, r kv.Range) (kv.Page, error) {
+	l.n++
+	return l.Store.List(ctx, partition, r)
+}
+
+// testSearch: what a user wrote among what others wrote is exported and erased, in as
+// many calls as the partitions are long, and what others wrote stays.
+func testSearch(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	author := func(item kv.Item) string { return string(item.Value) }
+	source := userdata.Source{Feature: "shared", Search: &userdata.Search{
+		In: func(n userdata.Noted) bool { return n.Key == "from/alice" },
+		Read: func(userID string, item kv.Item) (any, error) {
+			if author(item) != userID {
+				return nil, nil
+			}
+			return item.Key, nil
+		},
+		Erase: func(ctx context.Context, store kv.Store, userID, partition string, item kv.Item) (bool, error) {
+			if author(item) != userID {
+				return false, nil
+			}
+			return true, store.Commit(ctx, partition, kv.NewOp("test"), kv.Put{Key: item.Key, Value: []byte("nobody"), If: kv.Rev(item.Rev)})
+		},
+	}}
+	sources := []userdata.Source{source}
+	// Alice wrote the first messages of each room, and the last of one that is longer
+	// than a page.
+	sizes := []int{200, 200, kv.MaxPage + 100}
+	const own = 3*150 + 1
+	for room, messages := range sizes {
+		partition := fmt.Sprintf("archive/%d", room)
+		if err := userdata.Note(t.Context(), store, "alice", "shared", userdata.Noted{Partition: partition, Key: "from/alice"}); err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < messages; i += 50 {
+			var writes []kv.Write
+			for seq := i; seq < i+50; seq++ {
+				from := "bob"
+				if seq < 200 && seq%4 != 3 || seq == kv.MaxPage+99 {
+					from = "alice"
+				}
+				writes = append(writes, kv.Put{Key: fmt.Sprintf("%04d", seq), Value: []byte(from), If: kv.Absent()})
+			}
+			if err := store.Commit(t.Context(), partition, kv.NewOp("test"), writes...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	export := func(limit int) (records []userdata.Record) {
+		t.Helper()
+		for after := ""; ; {
+			page, err := userdata.Export(t.Context(), store, sources, "alice", after, limit)
+			if err != nil || len(page.Records) > limit || len(records) > own {
+				t.Fatalf("%d records, %v", len(page.Records), err)
+			}
+			records = append(records, page.Records...)
+			if after = page.Next; after == "" {
+				return records
+			}
+		}
+	}
+	for _, limit := range []int{7, 150, own, own + 1, 1000} {
+		seen := map[string]bool{}
+		for _, r := range export(limit) {
+			seen[r.Partition+r.Key] = true
+		}
+		if got := len(export(limit)); got != own || len(seen) != got {
+			t.Errorf("in pages of %d: %d records, %d of them different", limit, got, len(seen))
+		}
+	}
+	l := &lists{Store: store}
+	for round := range 2 {
+		erased, calls := 0, 0
+		for more := true; more; calls++ {
+			l.n = 0
+			done, err := userdata.NewEraser(l, sources, nil, clock.Now).Erase(t.Context(), "alice")
+			if err != nil || calls > 10 || done.Erased > 200 || l.n > 50 {
+				t.Fatalf("call %d, %d pages: %+v, %v", calls, l.n, done, err)
+			}
+			erased, more = erased+done.Erased, done.More
+		}
+		if want := own * (1 - round); erased != want || calls < 3-2*round {
+			t.Errorf("round %d: %d records erased in %d calls, want %d", round, erased, calls, want)
+		}
+		clock.Advance(userdata.Settled)
+	}
+	if left := export(1000); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+	page, err := store.List(t.Context(), "archive/0", kv.Range{Limit: kv.MaxPage})
+	if err != nil || len(page.Items) != sizes[0] || author(page.Items[3]) != "bob" {
+		t.Errorf("of others: %d, %v", len(page.Items), err)
+	}
+	if page, err := store.List(t.Context(), "userdata/alice", kv.Range{}); err != nil || len(page.Items) > 0 {
 		t.Errorf("left of the index: %v, %v", page.Items, err)
 	}
 }
