@@ -108,7 +108,7 @@ rollback() {
 }
 
 package() {
-  local is=$1 quota reserved release
+  local is=$1 quota reserved release region host
   case $is in
     ROLLBACK_COMPLETE)
       die "the stack's first creation failed, and CloudFormation takes nothing else for it but its deletion: read the reason under Events in the console, then: aws cloudformation delete-stack --stack-name $stack" ;;
@@ -146,6 +146,15 @@ package() {
   parameters=$(mktemp)
   parameters_json "${overrides[@]}" > "$parameters"
   aws cloudformation package --template-file template.yaml --s3-bucket "$bucket" --s3-prefix "$stack" --output-template-file "$packaged" > /dev/null
+  # With its short forms written out the template is longer than the 51,200 bytes that
+  # the API takes itself; from a bucket it takes 1 MB.
+  template="$stack/$release.template"
+  aws s3 cp "$packaged" "s3://$bucket/$template" --only-show-errors ||
+    die "the template was not uploaded to $bucket, for the reason above; nothing was changed"
+  region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region)}}
+  host="s3.$region.amazonaws.com"
+  if [[ $region == cn-* ]]; then host+=.cn; fi
+  template="https://$host/$bucket/$template"
 }
 
 # parameters_json prints names and values, one after the other, as the CLI takes them
@@ -174,7 +183,7 @@ changeset() {
   if [[ $is == NONE || $is == REVIEW_IN_PROGRESS ]]; then kind=CREATE; fi
   name="release-$(date -u +%Y%m%d%H%M%S)"
   aws cloudformation create-change-set --stack-name "$stack" --change-set-name "$name" --change-set-type "$kind" \
-    --template-body "file://$packaged" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "file://$parameters" > /dev/null ||
+    --template-url "$template" --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --parameters "file://$parameters" > /dev/null ||
     die "the change set was not made, for the reason above; nothing was changed"
   if ! aws cloudformation wait change-set-create-complete --stack-name "$stack" --change-set-name "$name" 2> /dev/null; then
     reason=$(aws cloudformation describe-change-set --stack-name "$stack" --change-set-name "$name" --query StatusReason --output text)

@@ -82,8 +82,15 @@ case "$1 $2" in
     if [[ $* == *CallbackUrl* ]]; then
       if grep -q execute-change-set "$FAKE/calls" && [[ -f $FAKE/url-after ]]; then cat "$FAKE/url-after"; else echo https://x.lambda-url.eu-central-1.on.aws/im; fi
     elif [[ $* == *Outputs* ]]; then printf 'CallbackUrl\thttps://x.lambda-url.eu-central-1.on.aws/im\tfor IM\n'; else cat "$FAKE/status"; fi ;;
-  'cloudformation package') for a; do [[ ${prev-} == --output-template-file ]] && echo '{}' > "$a"; prev=$a; done ;;
-  'cloudformation create-change-set') for a; do if [[ ${prev-} == --parameters ]]; then file=${a#file://}; cp "$file" "$FAKE/parameters"; stat -c '%a %n' "$file" > "$FAKE/parameters-at"; fi; prev=$a; done
+  'cloudformation package') for a; do [[ ${prev-} == --output-template-file ]] && head -c 60000 /dev/zero > "$a"; prev=$a; done ;; # as long as ours with long forms
+  's3 cp') [[ ! -f $FAKE/fails-upload && -f $3 ]] && echo "https://s3.eu-central-1.amazonaws.com/${4#s3://}" > "$FAKE/uploaded" ;;
+  'configure get') echo eu-central-1 ;;
+  'cloudformation create-change-set') for a; do
+      if [[ ${prev-} == --template-body && $(stat -c %s "${a#file://}") -gt 51200 ]]; then echo 'Member must have length less than or equal to 51200' >&2; exit 254; fi
+      if [[ ${prev-} == --template-url && $a != "$(cat "$FAKE/uploaded")" ]]; then echo "no template at $a" >&2; exit 254; fi
+      if [[ ${prev-} == --parameters ]]; then file=${a#file://}; cp "$file" "$FAKE/parameters"; stat -c '%a %n' "$file" > "$FAKE/parameters-at"; fi
+      prev=$a
+    done
     [[ ! -f $FAKE/fails-create-change-set ]] ;;
   'cloudformation wait') [[ ! -f $FAKE/fails-$3 ]] ;;
   'cloudformation describe-change-set') if [[ $* == *StatusReason* ]]; then cat "$FAKE/reason"; else printf 'Modify\tBundle\tAWS::Lambda::Function\tFalse\n'; fi ;;
@@ -122,7 +129,7 @@ func TestDeployAWS(t *testing.T) {
 			}
 		}
 		cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "scripts/deploy-aws.sh"), args...)
-		cmd.Env = append(os.Environ(), "FAKE="+fake, "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
+		cmd.Env = append(os.Environ(), "FAKE="+fake, "AWS_REGION=", "AWS_DEFAULT_REGION=", "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))
 		out, err := cmd.CombinedOutput()
 		b, _ := os.ReadFile(filepath.Join(fake, "calls"))
 		calls = string(b)
@@ -170,8 +177,10 @@ func TestDeployAWS(t *testing.T) {
 		parameters["AllowedOrigins"] != "https://a.example.com,https://b.example.com" || parameters["AppSecret"] != appSecret {
 		t.Errorf("parameters %q", parameters)
 	}
-	out, err = do(map[string]string{"fails-create-change-set": ""}, "-bucket", "b", "-params", filepath.Join(dir, "params"), "plan")
-	want(out, err, true, "nothing was changed")
+	for _, fails := range []string{"fails-create-change-set", "fails-upload"} {
+		out, err = do(map[string]string{fails: ""}, "-bucket", "b", "-params", filepath.Join(dir, "params"), "plan")
+		want(out, err, true, "nothing was changed")
+	}
 	out, err = do(map[string]string{"status": "UPDATE_COMPLETE"}, "-bucket", "b", "-yes", "deploy")
 	want(out, err, false, "CallbackUrl", "for IM")
 	if !strings.Contains(calls, "execute-change-set") || !strings.Contains(calls, "--change-set-type UPDATE") || !strings.Contains(calls, "wait stack-update-complete") {
