@@ -13,9 +13,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/retry"
 )
 
-// FoldMarker is the key of the item that [Fold] rewrites with every Commit. It
-// is empty; its revision tells a reader that counts have moved. Nothing else
-// may write it.
+// FoldMarker is the key of the item that [Fold] rewrites with every Commit. The item is
+// empty; its revision tells readers that counts have moved. Only Fold may write it.
 const FoldMarker = "kv/fold"
 
 // How often Fold and Totals try before they give up.
@@ -43,16 +42,16 @@ type FoldOptions struct {
 // goes on until it has seen every open segment or ctx ends; the more segments
 // are closed by the time it runs, the less a segment costs.
 //
-// Each Commit adds to the totals, settles the segments at the revisions that
-// were read, and rewrites [FoldMarker] at the revision that was read before
-// them. So two folds at once cannot move the same count twice, and a fold that
-// dies has moved each segment either wholly or not at all. A Commit whose
-// answer was lost is repeated with its op.
+// Each Commit adds to the totals, settles the segments at the revisions that were read,
+// and rewrites [FoldMarker] at the revision that was read before them. So concurrent
+// folds cannot move the same count twice, and a fold that crashes has moved each
+// segment either completely or not at all. After a lost response, Fold retries a Commit
+// with its op.
 //
-// ErrConflict means that others kept changing the segments, ErrRange that a
-// total would leave int64, ErrInvalid that one segment's counters go into more
-// items than fit one Commit or that a total's item is full. What was folded
-// before the error stays folded, and counted in the result.
+// ErrConflict means that others kept changing the segments, ErrRange that a total would
+// leave int64, ErrInvalid that one segment's counters go into more items than fit one
+// Commit or that a total's item is full. Segments that were folded before the error
+// stay folded, and the result counts them.
 func Fold(ctx context.Context, s Store, partition string, o FoldOptions) (folded int, err error) {
 	after := "" // all segments up to here have been looked at
 	for tries := 0; ; {
@@ -227,10 +226,10 @@ func Totals(ctx context.Context, s Store, partition string, prefixes ...string) 
 	return sums, err
 }
 
-// Steady runs read, which reads totals and open segments of a partition, and
-// runs it again when a fold moved counts between the two meanwhile, so that the
-// last run saw no count twice and missed none. After ten runs it gives up with
-// ErrConflict. An error of read other than ErrRange ends it at once.
+// Steady runs read, which reads totals and open segments of a partition, and runs it
+// again if a fold moved counts between the two meanwhile, so that the last run saw each
+// count exactly once. After ten runs Steady gives up with ErrConflict. An error of read
+// other than ErrRange ends Steady at once.
 func Steady(ctx context.Context, s Store, partition string, read func() error) error {
 	before, err := markerRev(ctx, s, partition)
 	if err != nil {

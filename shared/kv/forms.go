@@ -24,9 +24,9 @@ var ErrNewer = fault.Sentinel("kv: record of a newer release", fault.Unavailable
 const formMark = 0xff
 
 // Formed returns s with a form for each record. A value of a form above 1 is stored
-// behind two bytes that say so; it may be so much shorter than MaxValue. [Item.Form]
-// tells readers of older forms which one they have. Reading a newer form than forms
-// has is ErrNewer, for a whole page if one of its items has it.
+// behind two bytes with the form; its limit is MaxValue less these two bytes.
+// [Item.Form] tells readers of older forms which one they have. Reading a newer form
+// than forms has is ErrNewer, for a whole page if one of its items has it.
 func Formed(s Store, forms Forms) Store { return formed{s, forms} }
 
 type formed struct {

@@ -4,20 +4,20 @@
 //
 // # Partitions
 //
-// A partition is the consistency boundary. What must change together lives in
-// one partition (a room, a wallet, a team, a ticket) and changes in one
-// [Store.Commit]. Nothing spans two partitions; a larger effect travels from
-// one to the next as a job.
+// A partition is the consistency boundary. Items that must change together are in one
+// partition (a room, a wallet, a team, a ticket) and change in one [Store.Commit]. No
+// operation spans two partitions; a job carries a change from one partition to the
+// next.
 //
-// # Revisions and repeats
+// # Revisions and retries
 //
-// Every Commit carries op, the id of the logical operation. The revision of an
-// item is the op that wrote it last, so a caller that committed knows the new
-// revision without asking. When an answer was lost, repeat the Commit with the
-// same op: if the first try had worked, the repeat says so and changes nothing.
-// An item remembers its last [RememberedOps] ops, and a deleted item is
-// remembered for [TombstoneLife], so a repeat is recognised as long as one of
-// the items it wrote has seen fewer later commits than that.
+// Every Commit carries op, the id of the logical operation. The revision of an item is
+// the op that wrote it last, so a caller that committed knows the new revision without
+// a read. After a lost response, retry the Commit with the same op: if the first try
+// succeeded, the retry succeeds too and changes nothing. An item remembers its last
+// [RememberedOps] ops, and a deleted item remembers them for [TombstoneLife], so a
+// retry is recognized as long as one of the items it wrote has had fewer later commits
+// than that.
 //
 // # Counting
 //
@@ -27,9 +27,9 @@
 //
 // # Expiry
 //
-// Engines delete expired items late, some after days. A Store shows an item
-// while its clock is before the item's expiry, and from that second on treats
-// the key as absent.
+// Engines delete expired items late, some only after days. A Store shows an item while
+// its clock is before the item's expiry, and from that second on treats the key as
+// absent.
 package kv
 
 import (
@@ -42,9 +42,9 @@ import (
 	"github.com/backchannel-im/backchannel/shared/fault"
 )
 
-// The errors of a Store. Test with errors.Is. A cancelled or timed-out context
-// is returned as the context's own error, possibly wrapped; the outcome of a
-// write is then unknown and the same op may be repeated.
+// The errors of a Store. Test with errors.Is. A cancelled or timed-out context is
+// returned as the context's own error, possibly wrapped; the outcome of a write is then
+// unknown, and the write may be retried with the same op.
 var (
 	// ErrNotFound: there is no such item, or it has expired.
 	ErrNotFound = errors.New("kv: not found")
@@ -59,16 +59,15 @@ var (
 	ErrInvalid = errors.New("kv: invalid argument")
 	// ErrFull: the segment holds as many events as it may. It is an ErrInvalid.
 	ErrFull = fmt.Errorf("%w: the segment is full", ErrInvalid)
-	// ErrUnavailable: the engine could not be reached or refused to work in
-	// time. The outcome of a write is unknown: repeat it with the same op or
-	// the same event.
+	// ErrUnavailable: the engine could not be reached or refused to work in time. The
+	// outcome of a write is unknown: retry it with the same op or the same event.
 	ErrUnavailable = fault.Sentinel("kv: unavailable", fault.Unavailable, 5*time.Second, "this cannot be done at the moment; send the same request again")
 )
 
-// NewOp returns an operation id for one call of Commit that no other commit has
-// had: the name of what commits, a slash and 26 random letters and digits. Keep
-// it and pass it again when a commit whose outcome is unknown is repeated. The
-// name has at most 37 bytes, so that the id fits [MaxOp].
+// NewOp returns a new, unique operation id for one call of Commit: the committer's
+// name, a slash and 26 random letters and digits. Pass the same id again to retry a
+// commit whose outcome is unknown. The name has at most 37 bytes, so that the id fits
+// [MaxOp].
 func NewOp(name string) string { return name + "/" + rand.Text() }
 
 // ConflictError says which key's condition failed. It matches [ErrConflict].
@@ -122,19 +121,17 @@ type Store interface {
 	// acknowledged before it was called.
 	Get(ctx context.Context, partition, key string) (Item, error)
 
-	// List returns the live items of one partition in key order, a page at a
-	// time. A page may be shorter than asked, even empty, with more behind
-	// it: only Page.Next == "" means the end. It sees every write
-	// acknowledged before the call; writes made while paging may or may not
-	// be seen, but no item that stays is skipped or repeated. Segments are
-	// not items and are not listed.
+	// List returns the live items of one partition in key order, a page at a time. A
+	// page may be shorter than the limit, even empty, although more items follow: only
+	// Page.Next == "" means the end. It sees every write acknowledged before the call;
+	// writes made while paging may or may not be seen, but an item that is not deleted
+	// is neither skipped nor repeated. Segments are not items and are not listed.
 	List(ctx context.Context, partition string, r Range) (Page, error)
 
-	// Commit applies all writes or none. Each key may occur once, and so may
-	// each segment; the two do not share names. A Put or a Delete is always
-	// conditional, and a Commit needs at least one Put, Delete or conditional
-	// Add, so that a repeat is recognised: unconditional Adds, Checks and
-	// Settles go beside one.
+	// Commit applies all writes or none. Each key may occur once, and so may each
+	// segment; the two do not share names. A Put or a Delete is always conditional, and
+	// a Commit needs at least one Put, Delete or conditional Add, so that a retry is
+	// recognized: unconditional Adds, Checks and Settles need one of these beside them.
 	//
 	// nil means the op is done, now or by an earlier try with the same op.
 	// ErrConflict, ErrRange and ErrInvalid mean it was not done. Any other
@@ -144,8 +141,8 @@ type Store interface {
 	// Tally adds deltas to the counters of a segment, once for this event, and returns
 	// the outcome. The caller names the segment from the event itself,
 	// deterministically and so that at most MaxSeen events share one (a room's
-	// messages: MsgSeq>>5), because a redelivered event must meet the same segment. It
-	// costs one conditional update of one small item.
+	// messages: MsgSeq>>5), because a redelivered event must go to the same segment. A
+	// Tally costs one conditional update of one small item.
 	//
 	// An event older than Horizon is not counted and reported TooLate, since
 	// its segment may be gone. A counter that would leave int64 is ErrRange;
@@ -168,7 +165,7 @@ type Store interface {
 // failover.
 type Lossy interface{ MayLose() bool }
 
-// MayLose reports whether a store may lose acknowledged writes. Rules that move money
+// MayLose reports whether a store may lose acknowledged writes. Rules that handle money
 // call it.
 func MayLose(s Store) bool {
 	l, is := s.(Lossy)
@@ -225,7 +222,7 @@ func (c Cond) WantsAbsent() bool { return c.absent }
 // WantedRev returns the revision of a Rev condition, otherwise "".
 func (c Cond) WantedRev() string { return c.rev }
 
-// Put stores a value and an expiry. Counters that the item has stay.
+// Put stores a value and an expiry. It does not change the item's counters.
 type Put struct {
 	Key     string
 	Value   []byte
@@ -233,16 +230,16 @@ type Put struct {
 	If      Cond      // required
 }
 
-// Delete removes an item with its counters. Only its ops are remembered, for
-// TombstoneLife.
+// Delete removes an item with its counters. The store remembers only the item's ops,
+// for TombstoneLife.
 type Delete struct {
 	Key string
 	If  Cond // required, and a Rev
 }
 
-// Add adds to counters of an item, making it if it is absent. The value stays;
-// the expiry becomes Expires if that is set and otherwise stays. An item that
-// would hold more than MaxCounters counters is ErrInvalid.
+// Add adds to counters of an item, creating the item if it is absent. Add does not
+// change the value; it sets the expiry to Expires if Expires is set. An item that would
+// hold more than MaxCounters counters is ErrInvalid.
 type Add struct {
 	Key     string
 	Deltas  []Delta
@@ -256,12 +253,11 @@ type Check struct {
 	If  Cond // required
 }
 
-// Settle takes a segment's counters to zero and lets the segment, with its seen
-// ids, expire Horizon plus HorizonSlack after it was last touched. An event
-// counted in it later opens it again and takes the expiry back. The Rev is that
-// of the [Segment] whose counters the same Commit added to totals; a segment
-// that is not open at that Rev is ErrConflict, naming the segment. Only [Fold]
-// needs it.
+// Settle takes a segment's counters to zero and lets the segment, with its seen ids,
+// expire Horizon plus HorizonSlack after it was last touched. An event counted in it
+// later opens it again and removes the expiry. The Rev is that of the [Segment] whose
+// counters the same Commit added to totals; a segment that is not open at that Rev is
+// ErrConflict, naming the segment. Only [Fold] needs it.
 type Settle struct {
 	Segment string
 	Rev     string

@@ -20,10 +20,10 @@ const (
 // totals. Each item that it read to compute them it must write at the revision
 // it read. The same Commit settles the segments, so that each count moves once.
 //
-// keep is called again, after a pause, when others changed what it read, and
-// with fewer segments when its writes and theirs do not fit into one Commit.
-// Its errors end the Move and are returned. Otherwise Move ends and fails as
-// Fold does.
+// keep is called again, after a pause, when another process changed an item that it
+// read, and with fewer segments when its writes and theirs do not fit into one Commit.
+// Move ends with the first error of keep and returns it. Otherwise Move ends and fails
+// as Fold does.
 func Move(ctx context.Context, s Store, partition string, closed func(Segment) bool, keep func(ctx context.Context, segments []Segment) ([]Write, error)) (moved int, err error) {
 	m := mover{store: s, partition: partition, keep: keep, batch: moveBatch}
 	after := "" // all segments up to here have been moved, or are not closed

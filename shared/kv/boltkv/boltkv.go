@@ -1,10 +1,10 @@
-// Package boltkv keeps state in one file of this machine, with bbolt: for one
-// process, a laptop or a single server, and for tests that want the real
-// promises without a server.
+// Package boltkv keeps state in one file of this machine, with bbolt: for one process,
+// a laptop or a single server, and for tests that need a durable store without a
+// server.
 //
-// [Open] takes the file for this process alone. Every write is on disk before it is
-// acknowledged. Concurrent writers share one fsync, and a single writer never waits
-// for others.
+// [Open] locks the file for this process. Every write is on disk before it is
+// acknowledged. Concurrent writers share one fsync, and a single writer never waits for
+// others.
 package boltkv
 
 import (
@@ -38,7 +38,7 @@ var Engine = kv.Engine{
 	},
 }
 
-// Options adjusts a Store; the zero value is right outside tests.
+// Options adjusts a Store; use the zero value outside tests.
 type Options struct {
 	// Now is the clock that decides expiry and the horizon; nil is time.Now.
 	Now func() time.Time
@@ -77,10 +77,9 @@ type Store struct {
 
 var _ kv.Store = (*Store)(nil)
 
-// Open opens or makes the file at path and holds it exclusively until Close. It
-// gives up after a second when another process holds the file, and refuses,
-// without touching it, a file that is read-only, not boltkv's, or written in a
-// newer format.
+// Open opens or creates the file at path and holds it exclusively until Close. It gives
+// up after a second when another process holds the file, and refuses, without touching
+// it, a file that is read-only, not boltkv's, or written in a newer format.
 func Open(path string, o Options) (*Store, error) {
 	return open(path, o, nil)
 }
@@ -116,7 +115,7 @@ func open(path string, o Options, phase func(string)) (*Store, error) {
 	return s, nil
 }
 
-// Close waits for the writes under way, then releases the file. Calls after it fail
+// Close waits for the writes in flight, then releases the file. Calls after it fail
 // with [kv.ErrUnavailable], and a second Close does nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()

@@ -21,16 +21,16 @@
 //
 // # What it costs
 //
-// A Tally is one conditional update: one write unit while the segment is below
-// 1 KB. A Commit reads the items it writes (a read unit each), decides over
-// them as every engine does, and writes them if none has changed since: one
-// item with a conditional put, several in a transaction, at twice the price.
+// A Tally is one conditional update: one write unit while the segment is below 1 KB. A
+// Commit reads the items it writes (a read unit each), evaluates the conditions as
+// every engine does, and writes the items if none has changed since: one item with a
+// conditional put, several in a transaction, at twice the price.
 //
-// # What it survives
+// # Retries
 //
-// The SDK repeats a request whose answer was lost. A repeated put meets its own op and
-// is found done; a repeated tally finds its event seen. Throttling and conflicts are
-// retried with backoff, within the caller's deadline.
+// The SDK retries a request whose response was lost. A retried put finds its own op and
+// is done; a retried tally finds its event among the seen ones. Throttling and
+// conflicts are retried with backoff, within the caller's deadline.
 package dynamokv
 
 import (
@@ -77,9 +77,9 @@ func open(ctx context.Context, text string) (kv.Store, error) {
 	return Open(ctx, table, Options{Endpoint: values.Get("endpoint")})
 }
 
-// Options change how a table is reached.
+// Options change the connection to a table.
 type Options struct {
-	// Region, and Credentials; by default what the platform's environment says.
+	// Region and Credentials; by default those of the platform's environment.
 	Region      string
 	Credentials aws.CredentialsProvider
 	// Endpoint replaces the service's own URL.
@@ -103,8 +103,8 @@ type Store struct {
 }
 
 // Open returns a store in an existing table. Open sends no request: a cold start does
-// not wait for a table that the call may not need. A missing table or wrong
-// credentials are found by the first call.
+// not wait for a table that the call may not need. A missing table or wrong credentials
+// fail the first call.
 func Open(_ context.Context, table string, o Options) (*Store, error) {
 	if o.Region == "" {
 		o.Region = os.Getenv("AWS_REGION")

@@ -19,8 +19,8 @@ import (
 const patience = 30 * time.Second
 
 // Emulator is one dynoxide, an emulator of DynamoDB whose authors compare it with the
-// service itself. What it has acknowledged is in its file and outlives a Kill. It
-// takes requests at once, as the service does.
+// service itself. Acknowledged writes are in its file and survive a Kill. It handles
+// requests concurrently, as the service does.
 type Emulator struct {
 	URL string
 
@@ -30,8 +30,8 @@ type Emulator struct {
 	ended chan struct{} // closed once cmd has ended
 }
 
-// StartEmulator starts an emulator without tables. It ends with the test. With -short,
-// which needs Go alone, the test is skipped; without dynoxide it fails.
+// StartEmulator starts an emulator without tables. It stops when the test ends. With
+// -short, which needs only Go, the test is skipped; without dynoxide it fails.
 func StartEmulator(t testing.TB) *Emulator {
 	t.Helper()
 	if testing.Short() {
@@ -68,8 +68,7 @@ func installed() (string, error) {
 	return path, nil
 }
 
-// Kill ends the emulator in the middle of whatever it does (SIGKILL). Killing it again
-// does nothing.
+// Kill kills the emulator at once (SIGKILL). A second Kill is a no-op.
 func (e *Emulator) Kill() {
 	if e.cmd == nil {
 		return

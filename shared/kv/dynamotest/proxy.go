@@ -1,6 +1,7 @@
-// Package dynamotest runs emulators of DynamoDB for tests ([StartEmulator]), and
-// stands between a test and an emulator ([Start], [Before]): it counts what each
-// request would cost, which no emulator reports, and makes things go wrong on request.
+// Package dynamotest runs emulators of DynamoDB for tests ([StartEmulator]), and has a
+// proxy between a test and an emulator ([Start], [Before]): the proxy counts the units
+// that each request would cost, which no emulator reports, and injects faults on
+// request.
 package dynamotest
 
 import (
@@ -15,16 +16,16 @@ import (
 	"time"
 )
 
-// Fault is what happens to a request.
+// Fault is a way in which a request fails.
 type Fault int
 
 const (
-	LoseAnswer   Fault = iota + 1 // done, then the connection is cut
-	Reset                         // the connection is cut before anything is done
+	LoseAnswer   Fault = iota + 1 // takes effect, then the connection is cut
+	Reset                         // the connection is cut, without effect
 	Throttle                      // refused for its rate
-	Conflict                      // refused for a transaction under way; only for writes
+	Conflict                      // refused because of a transaction in flight; only for writes
 	Away                          // 503
-	BadGateway                    // 502 with a page in HTML, by something on the way
+	BadGateway                    // 502 with a page in HTML, by a proxy in between
 	KeyThrottled                  // refused by KMS, which has the table's key
 	Replicated                    // refused for a write of another region
 	Mismatch                      // refused for the token of an earlier try
@@ -85,14 +86,14 @@ func start(t testing.TB, target string, serial bool) *Proxy {
 	return p
 }
 
-// Inject makes the next requests that write go wrong, one fault each.
+// Inject makes the next write requests fail, one fault each.
 func (p *Proxy) Inject(faults ...Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = append(p.faults, faults...)
 }
 
-// Limit sets how many write units a second one partition key takes; more are
+// Limit sets how many write units a second one partition key accepts; more are
 // throttled, as the service does at 1,000. 0 means no limit.
 func (p *Proxy) Limit(units float64) {
 	p.mu.Lock()

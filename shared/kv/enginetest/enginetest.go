@@ -1,15 +1,16 @@
 // Package enginetest runs a suite on every engine of [kv.Store]: on bolt, on a real
-// Redis, and on DynamoDB's emulator. It is for packages that use the port and must
-// work alike on all engines.
+// Redis, and on DynamoDB's emulator. It is for packages that use the port and must work
+// in the same way on all engines.
 //
 //	func TestContract(t *testing.T) {
 //		enginetest.Run(t, []enginetest.Test{{Name: "Order", Run: testOrder}, ...})
 //	}
 //
-// Package kvtest proves that the engines are equal. So a suite runs whole on bolt, and
-// on each other engine its first test that is not Long runs, which shows that the two
-// fit together; put a test first that uses the whole package. After ./scripts/test.sh
-// -full ([Full]) every test runs on every engine. With -short there is bolt alone.
+// Package kvtest proves that the engines are equal. So on bolt the whole suite runs. On
+// each other engine only the suite's first test that is not Long runs, which shows that
+// package and engine work together; put a test first that uses the whole package. After
+// ./scripts/test.sh -full ([Full]) every test runs on every engine. With -short only
+// bolt is tested.
 package enginetest
 
 import (
@@ -34,8 +35,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/redistest"
 )
 
-// Test is one test of a suite. It gets an empty store, and the clock the store
-// goes by.
+// Test is one test of a suite. Run gets an empty store and the store's clock.
 type Test struct {
 	Name string
 	// Long: thousands of commits; engines other than bolt run it if the run is [Full].
@@ -43,12 +43,12 @@ type Test struct {
 	Run  func(t *testing.T, store kv.Store, clock *kvtest.Clock)
 }
 
-// Full reports whether the tests run as before a release: every test on every
-// engine, proofs at their full size. scripts/test.sh -full sets BACKCHANNEL_FULL=1.
+// Full reports whether the tests run as before a release: every test on every engine,
+// stress tests in their full size. scripts/test.sh -full sets BACKCHANNEL_FULL=1.
 func Full() bool { return os.Getenv("BACKCHANNEL_FULL") == "1" }
 
-// Size returns the size of a proof: quick in every run, where the proof ends within 20
-// s, and full before a release.
+// Size returns the size of a stress test: quick in every run, where the test ends
+// within 20 s, and full before a release.
 func Size(quick, full int) int {
 	if Full() {
 		return full
@@ -116,8 +116,8 @@ func startDynamoDB(t *testing.T) open {
 	return func(t testing.TB, now func() time.Time) (kv.Store, error) { return openDynamoDB(t, endpoint, now) }
 }
 
-// DynamoDB returns an empty store, a table of its own of the emulator at endpoint,
-// which is closed when the test ends.
+// DynamoDB returns an empty store, with its own table in the emulator at endpoint. The
+// store is closed when the test ends.
 func DynamoDB(t testing.TB, endpoint string, now func() time.Time) kv.Store {
 	t.Helper()
 	store, err := openDynamoDB(t, endpoint, now)
@@ -141,11 +141,11 @@ func openDynamoDB(t testing.TB, endpoint string, now func() time.Time) (kv.Store
 	return dynamokv.Open(t.Context(), table, dynamokv.Options{Region: region, Endpoint: endpoint, Credentials: credentials, Now: now})
 }
 
-// EachDeath simulates the death of a process at each of its commits, once just before
+// EachDeath simulates the crash of a process at each of its commits, once just before
 // the commit and once just after. life works through mortal until that fails, then
 // continues with the store itself, as the next process would; name is different for
-// each life, so that all lives share the store. EachDeath ends with the first life
-// that has too few commits to die.
+// each life, so that all lives share the store. EachDeath ends with the first life that
+// has too few commits to crash.
 func EachDeath(t *testing.T, store kv.Store, life func(t *testing.T, name string, mortal kv.Store)) {
 	t.Helper()
 	const most = 100

@@ -12,8 +12,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/kv"
 )
 
-// Recorder is a store that remembers which partitions were written to, so that its
-// whole content can be read.
+// Recorder is a store that records the partitions that were written to, so that a test
+// can read the whole content.
 type Recorder struct {
 	kv.Store
 	mu         sync.Mutex
@@ -29,13 +29,13 @@ func (r *Recorder) note(partition string) {
 	r.partitions[partition] = true
 }
 
-// Commit is that of the store.
+// Commit calls the store's Commit and records the partition.
 func (r *Recorder) Commit(ctx context.Context, partition, op string, writes ...kv.Write) error {
 	r.note(partition)
 	return r.Store.Commit(ctx, partition, op, writes...)
 }
 
-// Tally is that of the store.
+// Tally calls the store's Tally and records the partition.
 func (r *Recorder) Tally(ctx context.Context, partition, segment string, e kv.Event, deltas ...kv.Delta) (kv.Outcome, error) {
 	r.note(partition)
 	return r.Store.Tally(ctx, partition, segment, e, deltas...)

@@ -14,7 +14,7 @@ func Hook(s kv.Store, hook func(method string, call func() error) error) kv.Stor
 	return hooked{s, hook}
 }
 
-// Unreliable returns s behind an unreliable connection: a share of its calls ends in
+// Unreliable returns s behind an unreliable connection: a share of its calls fails with
 // [kv.ErrUnavailable], alternately before the call took effect and after.
 func Unreliable(s kv.Store, share float64, random *rand.Rand) kv.Store {
 	var mu sync.Mutex

@@ -1,5 +1,5 @@
-// Package kvtest is the contract of [kv.Store] as tests: every engine faces the
-// same suite. A new engine writes a [Harness] and calls [Run].
+// Package kvtest is the contract of [kv.Store] as tests: every engine must pass this
+// suite. A new engine writes a [Harness] and calls [Run].
 //
 //	func TestContract(t *testing.T) {
 //		kvtest.Run(t, kvtest.Harness{Open: ..., Reopen: ..., LoseAnswers: ...})
@@ -20,24 +20,24 @@ import (
 
 // Harness connects the suite to one engine.
 type Harness struct {
-	// Open returns a store whose clock is now, and closes it when the test
-	// ends, unless the test has done so. Every test keeps to partitions of its own, named differently in
-	// every run, so stores may share a table or a server.
+	// Open returns a store whose clock is now, and closes it when the test ends, unless
+	// the test has done so. Every test uses partitions of its own, with different names
+	// in every run, so stores may share a table or a server.
 	Open func(t *testing.T, now func() time.Time) kv.Store
 
-	// Reopen closes s as a restart of the process would and returns a store
-	// over the same data with the same clock. An engine without it says why.
+	// Reopen closes s as a restart of the process would and returns a store over the
+	// same data with the same clock. An engine without Reopen says why in NoReopen.
 	Reopen   func(t *testing.T, s kv.Store, now func() time.Time) kv.Store
 	NoReopen string
 
-	// LoseAnswers lets the next n requests that s sends do their work and
-	// then lose the answer, below the engine, so that its own retries are
-	// tested too. An engine without it says why; the suite then loses answers
-	// above the engine only.
+	// LoseAnswers lets the next n requests that s sends take effect and then loses
+	// their responses, below the engine, so that the engine's own retries are tested
+	// too. An engine without LoseAnswers says why in NoLoseAnswers; the suite then
+	// loses responses only above the engine.
 	LoseAnswers   func(t *testing.T, s kv.Store, n int)
 	NoLoseAnswers string
 
-	// Work is about how many operations a larger test may do; 0 means 3000.
+	// Work is the approximate number of operations of a larger test; 0 means 3000.
 	Work int
 }
 

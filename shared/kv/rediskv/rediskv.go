@@ -4,29 +4,29 @@
 //	rediss://...                             with TLS, at least 1.2
 //	?ca=FILE                                 trust these CA certificates (PEM) instead of the system's
 //	?cluster=1                               the address is a node of a cluster
-//	?cluster=1&addr=host:port&addr=...       and so are these, should that one be down
+//	?cluster=1&addr=host:port&addr=...       and so are these, in case that one is down
 //
 // [Open] checks the server: it must be a primary, it must not evict (maxmemory-policy
-// noeviction) and its clock must be about right, or items would vanish before their
-// time. How much a failure may lose depends on the server's settings: only with
+// noeviction) and its clock must be within an hour of ours, or items would expire too
+// early. The server's settings determine how many writes a failure may lose: only with
 // "appendonly yes" and "appendfsync always" is an acknowledged write on disk, and a
 // failover to a replica may lose the latest ones whatever the settings.
 //
 // An ACL user needs the commands of [Commands] and the keys "bc:*".
 //
-// # How it is kept
+// # Storage
 //
 // All keys of a partition have the partition's name as their hash tag, so they live on
-// one node of a cluster. Every write is one script, to which all its keys are
-// declared: the script reads and decides first, and then makes all changes. An item is
-// a hash, and so is a segment; two sorted sets per partition list its items in order
+// one node of a cluster. Every write is one script, which declares all its keys: the
+// script first reads and evaluates the conditions, and then makes all changes. An item
+// is a hash, and so is a segment; two sorted sets per partition list its items in order
 // of their keys and of their expiry, a third its open segments.
 //
-// An expired item is hidden at the second of its expiry. Later commits in the
-// partition remove its entry in the index, an hour later, each removing more entries
-// than it can add; Redis's own expiry deletes its hash an hour after that, so that
-// clocks which differ by less lose nothing. The index of a partition where everything
-// expires has such an expiry, too, so that nothing of an abandoned partition stays.
+// An expired item is hidden at the second of its expiry. Later commits in the partition
+// remove its entry in the index, an hour later, each removing more entries than it can
+// add; Redis's own expiry deletes its hash an hour after that, so that clocks which
+// differ by less lose nothing. The index of a partition where everything expires has
+// such an expiry, too, so that no key of an abandoned partition remains.
 package rediskv
 
 import (
@@ -51,12 +51,12 @@ var (
 	TLSEngine = kv.Engine{Scheme: "rediss", Open: open}
 )
 
-// Commands are what an ACL user must be allowed, in the words of ACL SETUSER; a
-// cluster's needs "+cluster|slots" besides.
+// Commands are the commands that an ACL user needs, in the syntax of ACL SETUSER; on a
+// cluster the user also needs "+cluster|slots".
 const Commands = "+eval +evalsha +hgetall +hmget +hkeys +hset +hdel +hincrby +zadd +zrem +zcard " +
 	"+zrangebylex +zrevrangebylex +zrangebyscore +zrevrange +del +expireat +persist +info +select"
 
-// Options adjusts a Store; the zero value is right outside tests.
+// Options adjusts a Store; use the zero value outside tests.
 type Options struct {
 	// Now is the clock that decides expiry and the horizon; nil is time.Now.
 	// Redis's own clock may differ from it by less than an hour.
@@ -89,8 +89,8 @@ func open(ctx context.Context, url string) (kv.Store, error) {
 	return s, nil
 }
 
-// Open connects to the server and checks whether it is fit for state. The error says
-// what to change, and never contains the URL.
+// Open connects to the server and checks its settings. The error says which setting to
+// change, and never contains the URL.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	t, err := parse(url)
 	if err != nil {
@@ -138,8 +138,8 @@ func (s *Store) reconnect(old redis.UniversalClient) bool {
 	return !s.closed
 }
 
-// MayLose implements [kv.Lossy]: a replica that takes over lacks what the server had
-// acknowledged last.
+// MayLose implements [kv.Lossy]: a replica that takes over may lack the last
+// acknowledged writes.
 func (s *Store) MayLose() bool { return true }
 
 // inspect refuses a server that would lose state by design.
