@@ -66,7 +66,7 @@ type misuse string
 func (m misuse) Error() string { return string(m) }
 
 // refused is the advice where nothing listens at a URL.
-const refused = "nothing listens there: start go run ./scripts/dev, or give the deployment's address with -url"
+const refused = "nothing listens there: start go run ./scripts/dev, or give the address of the deployment (-url) or of IM (-domain)"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -70,6 +70,24 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
+// TestTemplatesGiveTheSame: a function has the same settings on both clouds, so that a
+// route which needs one does not fail on one cloud alone.
+func TestTemplatesGiveTheSame(t *testing.T) {
+	onTencent := map[string][]string{}
+	names := func(f deployment.Function) []string {
+		list := slices.Sorted(maps.Keys(f.Environment))
+		return slices.DeleteFunc(list, func(name string) bool { return name == "SECRETS_URL" }) // template.yaml gives it to all at once
+	}
+	for _, f := range tencent(t) {
+		onTencent[f.Name] = names(f)
+	}
+	for _, f := range deployed(t, "template.yaml") {
+		if got, want := onTencent[f.Name], names(f); !slices.Equal(got, want) {
+			t.Errorf("%s has on Tencent %q\nand on AWS %q", f.Name, got, want)
+		}
+	}
+}
+
 func TestTemplatePassesCfnLint(t *testing.T) {
 	if testing.Short() {
 		t.Skip("cfn-lint is not part of -short")
