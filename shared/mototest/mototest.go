@@ -7,11 +7,11 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
-	"runtime"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/backchannel-im/backchannel/shared/childtest"
 )
 
 // patience bounds the wait for the server, which imports half of Python first.
@@ -51,30 +51,19 @@ func start() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := childtest.FreeAddr()
 	if err != nil {
 		return "", err
 	}
-	_, port, err := net.SplitHostPort(listener.Addr().String())
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", err
-	}
-	if err := listener.Close(); err != nil {
 		return "", err
 	}
 	cmd := exec.Command(path, "-H", "127.0.0.1", "-p", port)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// Pdeathsig follows the thread that started the process: keep it.
-		runtime.LockOSThread()
-		started <- cmd.Start()
-		_ = cmd.Wait()
-	}()
-	if err := <-started; err != nil {
+	if _, err := childtest.Start(cmd); err != nil {
 		return "", err
 	}
-	url := "http://127.0.0.1:" + port
+	url := "http://" + addr
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for {

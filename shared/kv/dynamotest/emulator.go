@@ -10,9 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/backchannel-im/backchannel/shared/childtest"
 )
 
 // patience bounds the wait for an emulator, which starts in some milliseconds.
@@ -26,8 +27,8 @@ type Emulator struct {
 
 	t     testing.TB
 	args  []string
-	cmd   *exec.Cmd     // nil: it does not run
-	ended chan struct{} // closed once cmd has ended
+	cmd   *exec.Cmd       // nil: it does not run
+	ended <-chan struct{} // closed once cmd has ended
 }
 
 // StartEmulator starts an emulator without tables. It stops when the test ends. With
@@ -43,14 +44,16 @@ func StartEmulator(t testing.TB) *Emulator {
 			t.Fatalf("%v; scripts/setup.sh modules, or where that has none for your machine: cargo install dynoxide-rs", err)
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := childtest.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := listener.Addr().(*net.TCPAddr)
-	_ = listener.Close()
-	e := &Emulator{URL: "http://" + addr.String(), t: t}
-	e.args = []string{binary, "serve", "--host", "127.0.0.1", "--port", fmt.Sprint(addr.Port), "--db-path", filepath.Join(t.TempDir(), "tables")}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &Emulator{URL: "http://" + addr, t: t}
+	e.args = []string{binary, "serve", "--host", "127.0.0.1", "--port", port, "--db-path", filepath.Join(t.TempDir(), "tables")}
 	t.Cleanup(e.Kill)
 	e.Restart()
 	return e
@@ -86,16 +89,8 @@ func (e *Emulator) Restart() {
 		e.t.Fatal("the emulator still runs; Kill it first")
 	}
 	cmd := exec.Command(e.args[0], e.args[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it ends with a test that is killed
-	started, ended := make(chan error), make(chan struct{})
-	go func() {
-		// Pdeathsig follows the thread that started the process: keep it.
-		runtime.LockOSThread()
-		started <- cmd.Start()
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	if err := <-started; err != nil {
+	ended, err := childtest.Start(cmd)
+	if err != nil {
 		e.t.Fatal(err)
 	}
 	e.cmd, e.ended = cmd, ended
