@@ -23,7 +23,7 @@ func TestStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-ended
-	if _, err := childtest.Start(exec.Command("no such command")); err == nil {
+	if _, err := childtest.Start(exec.Command("no-such-command")); err == nil {
 		t.Error("a command that does not exist was started")
 	}
 }
