@@ -26,6 +26,7 @@ func TestUserdata(t *testing.T) {
 		{Name: "Many", Long: true, Run: testMany},
 		{Name: "Places", Long: true, Run: testPlaces},
 		{Name: "Search", Long: true, Run: testSearch},
+		{Name: "LongJob", Run: testLongJob},
 		{Name: "LatePass", Run: testLatePass},
 	})
 }
@@ -295,6 +296,42 @@ func testSearch(t *testing.T, store kv.Store, clock *kvtest.Clock) {
 	}
 	if page, err := store.List(t.Context(), "userdata/alice", kv.Range{}); err != nil || len(page.Items) > 0 {
 		t.Errorf("left of the index: %v, %v", page.Items, err)
+	}
+}
+
+// testLongJob: a job whose time does not suffice for all records of a user ends well,
+// and others do the rest.
+func testLongJob(t *testing.T, store kv.Store, clock *kvtest.Clock) {
+	for i := range 500 {
+		if err := store.Commit(t.Context(), "inbox/dora", kv.NewOp("test"), kv.Put{Key: fmt.Sprintf("m/%04d", i), Value: []byte("{}"), If: kv.Absent()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := &queuetest.Line{}
+	ledger := queue.NewLedger(store, q, clock.Now)
+	eraser := userdata.NewEraser(store, sources, ledger, clock.Now)
+	left := func() int {
+		t.Helper()
+		page, err := store.List(t.Context(), "inbox/dora", kv.Range{Limit: kv.MaxPage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(page.Items)
+	}
+	if _, err := eraser.Erase(t.Context(), "dora"); err != nil || left() != 300 {
+		t.Fatalf("%d left, %v", left(), err)
+	}
+	for _, want := range []int{100, 0} {
+		clock.Advance(2 * time.Minute)
+		if err := userdata.Process.Sweep(store, ledger, clock.Now)(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		brief, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		err := q.Work(brief, ledger, clock.Now)
+		cancel()
+		if err != nil || left() != want {
+			t.Errorf("%d left, want %d, %v", left(), want, err)
+		}
 	}
 }
 
