@@ -1,41 +1,40 @@
-// Package wordlist finds the words of a rule set in what people write, however
-// they disguise them, at chat speed.
+// Package wordlist finds the words of a rule set in messages, disguised ones included,
+// fast enough for every message of a chat.
 //
-// Rule sets are compiled ahead, with scripts/rulec or package compile, into an
-// image; Open views it where it lies. A List is immutable and safe for
-// concurrent use:
+// Rule sets are compiled ahead, with scripts/rulec or package compile, into an image,
+// which [Open] reads without copying it. A List is immutable and safe for concurrent
+// use:
 //
 //	list, err := wordlist.Open(image)
-//	hits := list.Find(nil, text)
+//	hits, err := list.Find(ctx, nil, text)
 //
-// Find folds and matches in one pass, and allocates nothing unless a word is
-// found. How a text is read:
+// Find folds and matches in one pass, and allocates only if it finds a word. How a text
+// is read:
 //
-//   - Letters are compared in their plainest form: NFKC, without case and
-//     accents, look-alikes of other alphabets as Latin letters, traditional and
-//     Japanese characters as simplified ones, hiragana for all kana, small kana
-//     as large ones. What cannot be seen is not there.
-//   - Signs may stand between the letters of a word, up to MaxGap in a row:
-//     symbols anywhere, spaces between Han characters; spaces and punctuation
-//     elsewhere only where a word is spelled out (f u c k, f.u.c.k, but not
-//     as s).
-//   - An exclamation mark between Han characters or kana is a sign as any other.
-//     An ideographic full stop is a dot where a word has one.
-//   - A word of an alphabet that is spelled out in pieces has no piece of two
-//     letters that is a word of English (p or n).
-//   - Letters may be repeated: those of an alphabet at will, others three times
-//     or more. A word that doubles a letter wants it at least doubled.
-//   - Digits and signs inside a word of an alphabet are read as the letters they
-//     resemble (sh1t, a$$), too.
-//   - A word that begins or ends with a letter of an alphabet, or with a digit,
-//     stands alone there: Scunthorpe is a town. Rules may ask otherwise.
-//   - A word of Han or kana is no hit where an ordinary word is likelier across one
-//     of its edges: 印刷|单位 has no 刷单.
-//   - What an allowed phrase covers wholly is no hit. Nor is what lies within a
-//     URL or an e-mail address, unless the rule looks there. It then sees through
-//     percent-encoding, too.
+//   - Letters are compared in their plainest form: NFKC, without case and accents,
+//     look-alikes of other alphabets as Latin letters, traditional and Japanese
+//     characters as simplified ones, hiragana for all kana, small kana as large ones.
+//     Invisible characters are skipped.
+//   - Signs may stand between the letters of a word, up to [MaxGap] in a row: symbols
+//     anywhere, spaces between Han characters; spaces and punctuation elsewhere only in
+//     a word that is spelled out (f u c k, f.u.c.k, but not as s).
+//   - An exclamation mark between Han characters or kana is a sign like any other. An
+//     ideographic full stop is a dot if the word has a dot there.
+//   - A word of an alphabet that is spelled out in pieces is no hit if a piece of two
+//     letters is an English word (p or n).
+//   - Letters may be repeated: letters of an alphabet any number of times, others three
+//     times or more. A doubled letter of a word must be at least doubled in the text.
+//   - Digits and signs inside a word of an alphabet are also read as the letters they
+//     resemble (sh1t, a$$).
+//   - A word that begins or ends with a letter of an alphabet, or with a digit, must
+//     stand alone at that edge: Scunthorpe is a town. Rules may override this.
+//   - A word of Han or kana is no hit where an ordinary word is likelier across one of
+//     its edges: 印刷|单位 has no 刷单.
+//   - Text that an allowed phrase covers completely is no hit. Neither is text within a
+//     URL or an e-mail address, unless the rule has urls set; the rule is then matched
+//     through percent-encoding, too.
 //
-// Hangul is taken syllable by syllable: jamo are not put together.
+// Hangul is compared syllable by syllable: jamo are not composed.
 package wordlist
 
 import (
@@ -45,22 +44,22 @@ import (
 // MaxGap bounds the signs in a row that a word may have between two letters.
 const MaxGap = 6
 
-// Action is what shall happen to a text with a hit.
+// Action is the treatment of a text with a hit.
 type Action string
 
 const (
 	Allow  Action = "allow"  // nothing; only scopes use it, to lift a rule
 	Shadow Action = "shadow" // deliver, and log the verdict
 	Mask   Action = "mask"   // deliver with the hit masked
-	Review Action = "review" // hold for a person to decide
+	Review Action = "review" // hold for a moderator's decision
 	Drop   Action = "drop"   // the sender sees success, nobody sees the message
-	Reject Action = "reject" // the sender is told that the message was refused
+	Reject Action = "reject" // the sender gets an error
 )
 
 // Actions lists all actions, mildest first.
 var Actions = []Action{Allow, Shadow, Mask, Review, Drop, Reject}
 
-// Word is a rule, as far as a verdict needs it.
+// Word is the part of a rule that a verdict needs.
 type Word struct {
 	Text     string // as the rule set has it
 	Category string
@@ -68,7 +67,7 @@ type Word struct {
 	Action   Action
 }
 
-// Hit is a word found: text[Start:End] is how it was written.
+// Hit is a word found in a text: text[Start:End] is the word as it was written.
 type Hit struct {
 	Start, End int
 	Word       Word
@@ -83,8 +82,8 @@ type List struct {
 	urls  bool      // some words are looked for in addresses
 }
 
-// Open views an image without copying it; the image must not change afterwards. It
-// returns an error for data that is no image, and for an image of another format,
+// Open opens an image without copying it; the image must not change afterwards. Open
+// returns an error for data that is not an image, and for an image of another format,
 // truncated or damaged.
 func Open(data string) (*List, error) {
 	im, err := image.Open(data)
@@ -109,9 +108,9 @@ func Open(data string) (*List, error) {
 // Version returns the rule set's version.
 func (l *List) Version() string { return l.im.Name(0) }
 
-// Action returns what shall happen to a hit of a word: what the first of the
-// scopes says that says anything, otherwise the word's own action. Name the
-// narrowest scope first: "topic:T", "room:G", "type:Public".
+// Action returns the action for a hit of a word: that of the first scope with an action
+// for the word's category, otherwise the word's own action. Name the narrowest scope
+// first: "topic:T", "room:G", "type:Public".
 func (l *List) Action(w Word, scopes ...string) Action {
 	for _, scope := range scopes {
 		all := Action("")

@@ -8,10 +8,10 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist/internal/image"
 )
 
-// Mask replaces what the wanted hits cover by stars, one for each character that
-// can be seen. It looks again until no wanted hit is left, since stars may bring
-// the halves of another word together. The result is never longer than the text.
-// It returns the errors of [List.Find], and then no text.
+// Mask replaces the text of the wanted hits by stars, one for each visible character.
+// It repeats the search until no wanted hit is left, since stars may join the halves of
+// another word. The result is never longer than the text. With an error, which is one
+// of [List.Find]'s, Mask returns no text.
 func (l *List) Mask(ctx context.Context, text string, want func(Hit) bool) (string, error) {
 	var hits []Hit
 	for {

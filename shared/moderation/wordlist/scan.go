@@ -47,9 +47,9 @@ type scan struct {
 type span struct{ start, end int }
 
 // ErrTooCostly is returned for a text with so many near misses and disguises that
-// matching all of it would cost several times as much as prose of its length. Find
-// returns the hits found until then with the error. The same list returns it for
-// the same text each time.
+// matching all of it would cost several times as much as prose of the same length. Find
+// returns the error with the hits found so far. The same list returns the error for the
+// same text every time.
 var ErrTooCostly = errors.New("wordlist: text has too many disguised words to be read to its end")
 
 // Steps beside the first look at each character. A step is about what the first
@@ -72,12 +72,11 @@ func budget(text string) int { return freeSteps + len(text)*3/4 }
 // deadlineEvery is after how many bytes Find looks at its context.
 const deadlineEvery = 16 << 10
 
-// Find appends the hits in a text to dst, by where they start, the longer one
-// first. Hits may overlap. Invalid UTF-8 is in no word.
+// Find appends the hits in a text to dst, sorted by Start, longer hits first. Hits may
+// overlap. Invalid UTF-8 is in no word.
 //
-// The time it takes is linear in the length of the text, whatever the text is.
-// With [ErrTooCostly] or the error of a context that ended it returns the hits
-// that it has found so far, which may not be all.
+// Find takes time linear in the length of any text. With [ErrTooCostly] or the error of
+// a context that ended, Find returns the hits found so far, which may not be all.
 func (l *List) Find(ctx context.Context, dst []Hit, text string) ([]Hit, error) {
 	s := scan{List: l, text: text, hits: dst, left: budget(text)}
 	err := s.all(ctx)

@@ -9,7 +9,7 @@ import (
 	"github.com/backchannel-im/backchannel/shared/moderation/wordlist"
 )
 
-// Fold returns the form in which a text is matched: without invisible characters, the
+// Fold returns the form in which a text is matched: without invisible characters, all
 // others in their plainest form.
 func Fold(text string) string {
 	var b strings.Builder
@@ -23,9 +23,9 @@ func Fold(text string) string {
 	return b.String()
 }
 
-// Conflicts returns probable mistakes in a rule set, a sentence each: words that are
-// equal once folded, words that cannot be hit, phrases that allow nothing, words of
-// one letter.
+// Conflicts returns probable mistakes in a rule set, one sentence each: words that are
+// equal after folding, words that can never be hit, allowed phrases without effect,
+// words of one letter.
 func Conflicts(set *RuleSet) ([]string, error) {
 	list, err := open(set)
 	if err != nil {

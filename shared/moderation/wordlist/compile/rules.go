@@ -43,20 +43,20 @@ type Rule struct {
 	Action   wordlist.Action `json:"action"`   // "" means reject
 	Note     string          `json:"note"`     // for maintainers of the set
 
-	// Word says whether the word stands alone: no letter of the same script may
-	// touch it. Without it, edges of an alphabet and digits stand alone, and Han
-	// and kana do not, since their words are written without gaps.
+	// Word says whether the word must stand alone, without an adjacent letter of the
+	// same script. nil: edges that are letters of an alphabet or digits must stand
+	// alone; Han and kana need not, since their words are written without spaces.
 	Word *bool `json:"word"`
-	// Exact matches the text as written and in no other form.
+	// Exact matches only the text as written.
 	Exact bool `json:"exact"`
 	// Numerals treats 六, 陆 and 6 as equal.
 	Numerals bool `json:"numerals"`
-	// Inflect matches the word's inflections, too: a plural, -s, -es, -ies, -y, -ed
-	// and -ing at its end, yourselves for yourself. Without it, words do so that end
-	// in five letters of English or more.
+	// Inflect matches the word's inflections, too: a plural, -s, -es, -ies, -y, -ed and
+	// -ing at its end, yourselves for yourself. nil: words that end in at least five
+	// English letters are matched with their inflections.
 	Inflect *bool `json:"inflect"`
-	// URLs matches the word in URLs and e-mail addresses, too, which are skipped
-	// otherwise.
+	// URLs matches the word in URLs and e-mail addresses, too; otherwise they are
+	// skipped.
 	URLs bool `json:"urls"`
 }
 
@@ -72,8 +72,8 @@ func Default() *RuleSet {
 	return set
 }
 
-// Parse decodes a rule set and checks it. Unknown fields are errors, so that a
-// misspelt action never becomes a rule that lets everything pass.
+// Parse decodes a rule set and checks it. Unknown fields are errors, so that a misspelt
+// field never becomes a rule without effect.
 func Parse(b []byte) (*RuleSet, error) {
 	if len(b) > MaxSize {
 		return nil, fmt.Errorf("rule set is %d bytes, %d allowed", len(b), MaxSize)

@@ -1,6 +1,6 @@
-// Package wordlisttest has the innocent texts that the word filter's tests and
-// benchmarks measure with: documents of other authors in Debian's packages, which
-// scripts/setup.sh unpacks and which are no part of this repository.
+// Package wordlisttest has harmless texts for the word filter's tests and benchmarks:
+// documents of other authors in Debian's packages, which scripts/setup.sh unpacks and
+// which are not part of this repository.
 package wordlisttest
 
 import (
@@ -28,9 +28,9 @@ const (
 	Names   Kind = "names"   // of people, companies and places, and addresses
 )
 
-// Prose returns the lines of all documents by kind: sentences, paragraphs, names.
-// No line is there twice. Without the documents it fails the test; with -short,
-// which needs Go alone, it skips it.
+// Prose returns the lines of all documents by kind: sentences, paragraphs, names. No
+// line occurs twice. Without the documents Prose fails the test; with -short, which
+// needs only Go, Prose skips the test.
 func Prose(tb testing.TB) map[Kind][]string {
 	tb.Helper()
 	if testing.Short() {

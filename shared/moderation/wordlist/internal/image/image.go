@@ -1,10 +1,10 @@
-// Package image is the flat form of a compiled rule set: what the compiler
-// writes and the engine reads without building anything. An image is a header
-// and a row of arrays, little-endian, that are viewed where they lie.
+// Package image is the binary form of a compiled rule set, which the compiler writes
+// and the engine reads without decoding. An image is a header and a series of arrays,
+// little-endian, that are used in place.
 //
-// Open bounds everything that it hands out, and the engine checks every index
-// that it finds in an array, so that an image from a stranger may give silly
-// verdicts but neither panics nor loops.
+// Open checks the bounds of every array, and the engine checks every index that it
+// reads from an array, so an untrusted image may give wrong verdicts but causes no
+// panic and no endless loop.
 package image
 
 import (
@@ -15,7 +15,7 @@ import (
 	"unsafe"
 )
 
-// Format is the version of the layout. An engine opens its own format alone.
+// Format is the version of the layout. An engine opens only its own format.
 const Format = 2
 
 const (
@@ -23,10 +23,10 @@ const (
 	headerSize = 16 // magic, format, checksum of the rest, length of all
 )
 
-// Codes are what characters become before they are matched. Those from None on
-// take the automaton one step; the ones before need a second look.
+// Codes are the values to which characters are mapped before they are matched. Codes
+// from None on take the automaton one step; lower codes need further checks.
 const (
-	Skip  uint16 = iota // not there: zero-width, bidi control, combining mark
+	Skip  uint16 = iota // ignored: zero-width, bidi control, combining mark
 	Joint               // a symbol that may stand between the letters of a word
 	Dot                 // a full stop, as in f.u.c.k
 	Space
@@ -47,13 +47,14 @@ const (
 	NoneHan
 	NoneKana
 	FirstKana                      // kana that take a voicing mark
-	Kana        = 21               // how many they are
+	Kana        = 21               // their number
 	NoneAlpha   = FirstKana + Kana // in no word, of a script that parts words by spaces
 	FirstLetter = NoneAlpha + 1    // from here on: letters of this image's words, alphabets first
 	Codes       = 1<<16 - 512      // bounds the codes of an image
 )
 
-// Groups sort codes by how words of their script are parted and repeated.
+// Groups classify codes by the word separation and the letter repetition of their
+// script.
 const (
 	Other uint8 = iota
 	Alpha
@@ -62,22 +63,22 @@ const (
 	KanaGroup
 )
 
-// Depth bounds how many letters of a word the automaton knows; the rest of a
-// longer word is compared when its beginning was found.
+// Depth is the maximum number of a word's letters in the automaton; the rest of a
+// longer word is compared after its beginning was found.
 const Depth = 64
 
-// Node is a state of the automaton, a double array: the follower of a state by
-// code c is at Base+c if the node there has c for its Check; no two states have
-// the same Base. Mask says without a look there that there is none, if it lacks
-// Bit(c); where it is empty and words end, Base is the first of them in Outs.
+// Node is a state of the automaton, a double array: the successor of a state by code c
+// is at Base+c if the node there has c as its Check; no two states have the same Base.
+// If Mask lacks Bit(c), there is no successor by c, without a read at Base+c; if Mask
+// is empty and words end in the state, Base is the index of the first of them in Outs.
 type Node struct {
 	Base, Fail   uint32
 	Mask         uint32
 	Check, Flags uint16
 }
 
-// Flags of a Node. Above them, from DepthShift on, stands how many letters lead
-// to the state.
+// Flags of a Node. The bits from DepthShift on are the number of letters that lead to
+// the state.
 const (
 	Own    uint16 = 1 << iota // the state is in Outs
 	Ends                      // it, or one that it fails to
@@ -90,20 +91,20 @@ const (
 // Bit returns the bit of a code in a Mask.
 func Bit(code uint16) uint32 { return 1 << (code & 31) }
 
-// NoCode is the Check of a place that nobody uses.
+// NoCode is the Check of an unused node.
 const NoCode = ^uint16(0)
 
 // Out is a word that ends in a state.
 type Out struct{ State, Word uint32 }
 
-// Word is one way to write a rule. Its text reaches to the next word's.
+// Word is one spelling of a rule. Its text ends where the next word's text begins.
 type Word struct {
 	Text uint32 // offset in Image.Text
 	Kind uint16 // index in Image.Kinds
 	Len  uint16 // letters, equal neighbours counted once
 }
 
-// Kind is what many words share.
+// Kind is the data that many words share.
 type Kind struct {
 	Category uint16 // index in Image.Names
 	Severity uint8
@@ -113,7 +114,7 @@ type Kind struct {
 
 // Flags of a Kind.
 const (
-	Allow      uint32 = 1 << iota // no rule: what is written so is allowed
+	Allow      uint32 = 1 << iota // an allowed phrase, not a rule
 	LeftBorder                    // no letter of the same script may stand before it
 	RightBorder
 	Exact    // only as written
@@ -123,21 +124,21 @@ const (
 	Cuttable // ordinary words may overlap its edges, see Image.Cuts
 )
 
-// Detail is what few words have: equal neighbours, gaps of their own, or more
-// letters than the automaton knows.
+// Detail is extra data of a few words: of those with equal neighbours, with gaps, or
+// with more letters than Depth.
 type Detail struct {
 	Word  uint32
 	Shape uint32 // in Image.Shapes, one for each letter of Word.Len
 	Tail  uint32 // in Image.Tails, the codes of the letters from Depth on
 }
 
-// Shape describes one letter of a word: how often it stands there in a row, and
-// the code of the gap that belongs before it and inside the row, Skip for none.
+// Shape describes one letter of a word: how often it occurs in a row, and the code of
+// the gap before it and between the repetitions, Skip for none.
 type Shape struct{ Run, Before, Inside, _ uint8 }
 
-// Edge hashes an edge of a word and the letters beside it, from the edge outward.
-// Where the hash is among the cuts, the text has an ordinary word across the edge,
-// and the listed word is no hit.
+// Edge hashes an edge of a word and the letters beside it, from the edge outward. If
+// the hash is among the cuts, the text has an ordinary word across the edge, and the
+// listed word is no hit.
 type Edge uint64
 
 // LongestCut bounds the letters beside an edge.
@@ -179,7 +180,7 @@ const (
 	sizes
 )
 
-// Image is a rule set, viewed. Its arrays are never written to.
+// Image is an opened rule set. Its arrays are read-only.
 type Image struct {
 	Index  []uint16 // rune>>8 -> page
 	Pages  []uint16 // page<<8 | rune&255 -> code
@@ -302,7 +303,7 @@ func (im *Image) Marshal() ([]byte, error) {
 	return c.out, nil
 }
 
-// Open views an image, which must stay as it is.
+// Open opens an image without copying it; the image must not change.
 func Open(data string) (*Image, error) {
 	if err := host(); err != nil {
 		return nil, err
@@ -365,7 +366,7 @@ func host() error {
 	return nil
 }
 
-// Name returns a string of the image, "" for one that it does not have.
+// Name returns a string of the image, or "" for an index out of range.
 func (im *Image) Name(i int) string {
 	if i < 0 || i >= len(im.Names) {
 		return ""
