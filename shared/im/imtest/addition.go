@@ -9,22 +9,22 @@ import (
 // What the people of a conversation put on its messages: reactions, and extensions,
 // which are keys with values (1047/51195, 1047/52170).
 
-// Reaction is an emoji on a message, and who put it there, the earliest first.
+// Reaction is an emoji on a message with the users who added it, the earliest first.
 type Reaction struct {
 	ID    string   `json:"id"`
 	Users []string `json:"users"`
 }
 
-// Extension is a key on a message. Seq is the number of the write that changed it
-// last; a key that was deleted has the value "".
+// Extension is a key and value of a message. Seq is the number of the write that
+// changed it last; a key that was deleted has the value "".
 type Extension struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
 	Seq   int    `json:"seq"`
 }
 
-// ExtensionChange is what one write changed. Operation is 1 (set), 2 (delete) or 3
-// (clear all).
+// ExtensionChange describes the changes of one write. Operation is 1 (set), 2 (delete)
+// or 3 (clear all).
 type ExtensionChange struct {
 	Operation int         `json:"operation"`
 	Changed   []Extension `json:"changed,omitempty"`
@@ -113,7 +113,7 @@ func (a *App) tipMessage(p place, t Tip) {
 	}
 }
 
-// React puts the user's reaction on a message, or takes it off. Doing so twice is a
+// React adds the user's reaction to a message, or removes it. Doing so twice is a
 // no-op.
 func (c *Client) React(ref MessageRef, id string, on bool) error {
 	a := c.app
@@ -153,7 +153,7 @@ func (c *Client) React(ref MessageRef, id string, on bool) error {
 	return nil
 }
 
-// Message returns a message that the user has, as it is now.
+// Message returns the current state of a message that the user has received or sent.
 func (c *Client) Message(ref MessageRef) (Message, error) {
 	a := c.app
 	a.mu.Lock()
@@ -290,8 +290,7 @@ func getKeyValues(a *App, by caller, in extensionRequest) (object, error) {
 	return ok.with("ExtensionList", list, "CompleteFlag", 1, "LatestSeq", p.m.extensionSeq, "ClearSeq", p.m.extensionsCleared), nil
 }
 
-// MessageSearch is what a user looks for in the messages of the user's own
-// conversations.
+// MessageSearch is a search in the messages of the user's own conversations.
 type MessageSearch struct {
 	Words   []string // in texts, without regard to case
 	All     bool     // all of the words, and not any of them
@@ -326,14 +325,14 @@ func matches(text string, words []string, all bool) bool {
 	return all || len(words) == 0
 }
 
-// Found is what a conversation has of a search, the newest message first.
+// Found has the messages of one conversation that match a search, the newest first.
 type Found struct {
 	UserID, GroupID string // one of both
 	Messages        []Message
 }
 
-// Search returns the conversations of the user that have a message of the search,
-// the latest first. Topics and AVChatRooms are not searched.
+// Search returns the user's conversations with matching messages, the latest first.
+// Topics and AVChatRooms are not searched.
 func (c *Client) Search(q MessageSearch) []Found {
 	a := c.app
 	a.mu.Lock()
@@ -368,7 +367,8 @@ func (c *Client) Search(q MessageSearch) []Found {
 	return list
 }
 
-// SearchUsers returns the UserIDs of accounts whose UserID or nickname has the words.
+// SearchUsers returns the UserIDs of accounts whose UserID or nickname contains the
+// words.
 func (c *Client) SearchUsers(words []string, all bool) (ids []string) {
 	a := c.app
 	a.mu.Lock()
@@ -382,7 +382,7 @@ func (c *Client) SearchUsers(words []string, all bool) (ids []string) {
 	return ids
 }
 
-// SearchGroups returns the GroupIDs of groups whose GroupID or name has the words.
+// SearchGroups returns the GroupIDs of groups whose GroupID or name contains the words.
 func (c *Client) SearchGroups(words []string, all bool) (ids []string) {
 	a := c.app
 	a.mu.Lock()
@@ -398,8 +398,8 @@ func (c *Client) SearchGroups(words []string, all bool) (ids []string) {
 // FoundMember is a member of a group that a search found.
 type FoundMember struct{ GroupID, UserID, NameCard string }
 
-// SearchMembers returns members of the user's own groups whose UserID, nickname or
-// name card has the words: of the groups named, or of all.
+// SearchMembers returns members of the user's own groups whose UserID, nickname or name
+// card contains the words: of the given groups, or of all.
 func (c *Client) SearchMembers(words []string, all bool, groupIDs ...string) (list []FoundMember) {
 	a := c.app
 	a.mu.Lock()

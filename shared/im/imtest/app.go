@@ -78,9 +78,9 @@ func (a *App) empty() {
 	}
 }
 
-// Reset deletes the app's accounts, groups, messages, REST calls and callbacks,
-// pending ones included. It logs every device out and ends all misbehaviour. The
-// console's settings, the clock and the snapshots stay.
+// Reset deletes the app's accounts, groups, messages, REST calls and callbacks, pending
+// ones included. It logs every device out and ends all misbehaviour. The console's
+// settings, the clock and the snapshots do not change.
 func (a *App) Reset() { a.resetTo(nil) }
 
 // resetTo is Reset, to a copy of contents if they are not nil.
@@ -103,7 +103,7 @@ func (a *App) resetTo(c *holdings) {
 	}
 }
 
-// Config returns how the app was made.
+// Config returns the configuration with which the app was added.
 func (a *App) Config() AppConfig { return a.conf }
 
 // account is one user of an app.

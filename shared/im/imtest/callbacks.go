@@ -51,7 +51,7 @@ type Callback struct {
 	Try     int             `json:"try"`    // 1, or more for a retry
 	Millis  float64         `json:"millis"` // of real time, until the answer
 	Status  int             `json:"status"` // HTTP; 0: no answer in time
-	Failed  bool            `json:"failed"` // not a usable answer
+	Failed  bool            `json:"failed"` // no valid answer
 	Query   string          `json:"query"`  // with the signature
 	Request json.RawMessage `json:"request"`
 	Answer  json.RawMessage `json:"answer,omitempty"`
@@ -315,8 +315,8 @@ func (a *App) eventTime() any {
 	return ms
 }
 
-// Settle waits until every callback has been answered, except those that a delay
-// or a retry pause holds back. It fails when ctx ends first.
+// Settle waits until every callback has been answered, except those that a delay or a
+// retry pause holds back. Settle fails if ctx ends first.
 func (a *App) Settle(ctx context.Context) error {
 	p := a.post
 	p.releaseHeld(nil)
@@ -349,7 +349,7 @@ func (a *App) CallbacksSince(n int) ([]Callback, <-chan struct{}) {
 }
 
 // Replay sends a kept callback's request a second time, with a new signature, and
-// returns the new callback. It changes nothing in the app, whatever the answer.
+// returns the new callback. The answer changes nothing in the app.
 func (a *App) Replay(n int) (Callback, error) {
 	list, first, _ := a.post.sent.since(n - 1)
 	if len(list) == 0 || first != n {

@@ -28,17 +28,18 @@ type Chaos struct {
 // Fault makes one REST call fail.
 type Fault struct {
 	LoseAnswer bool          `json:"loseAnswer"` // takes effect, then the connection is cut
-	Late       time.Duration `json:"-"`          // takes effect, then is answered so much later
+	Late       time.Duration `json:"-"`          // takes effect, then is answered after this delay
 	Code       int           `json:"code"`       // answered with this code; no effect unless Worked
 	Status     int           `json:"status"`     // answered with this HTTP status and no JSON; no effect unless Worked
 	Worked     bool          `json:"worked"`     // with Code or Status: the call takes effect all the same
 }
 
-// Misbehave sets the app's faults by chance from now on. The zero Chaos ends them.
+// Misbehave sets the probabilities of the app's faults from now on. The zero Chaos ends
+// them.
 func (a *App) Misbehave(c Chaos) { a.chaos.set(c) }
 
-// FailNext makes the next calls of one REST command (service/command) fail, one
-// fault each, whatever Misbehave has set.
+// FailNext makes the next calls of one REST command (service/command) fail, one fault
+// each, regardless of Misbehave.
 func (a *App) FailNext(command string, faults ...Fault) { a.chaos.queue(command, faults) }
 
 type chaos struct {

@@ -7,22 +7,20 @@ import (
 	"time"
 )
 
-// Device is what a user logs in with. A user has one device of each platform, and
-// as many Web devices as AppConfig.WebLogins says: logging in with one more kicks
-// the first.
+// Device describes the device of a login. A user has one device of each platform, and
+// AppConfig.WebLogins Web devices: a further login kicks the first.
 type Device struct {
 	Platform string // iOS, Android, Web, ...; "" means Web
 	IP       string // "" means 127.0.0.1
-	// Tips has the device told of what happens in groups and to messages beside
-	// the messages themselves: events of kind tip.
+	// Tips sends the device events of kind tip: changes of groups and of messages.
 	Tips bool
-	// Resumes has the device told, when its heartbeats resume, what it would have been
-	// told in between: what happens in groups and, in AVChatRooms, messages, until IM
-	// counts the user as offline there. Other messages wait for every device.
+	// Resumes sends the device, when its heartbeats resume, the events that it missed:
+	// changes of groups and, in AVChatRooms, messages until IM counts the user as
+	// offline there. Every device gets other missed messages.
 	Resumes bool
 }
 
-// Client is a user on one device, as the client SDK would show it.
+// Client is a user on one device, with the functions of the client SDK.
 type Client struct {
 	app      *App
 	userID   string
@@ -46,7 +44,7 @@ type Client struct {
 	events journal[*Event]
 }
 
-// Event is something that IM told a device.
+// Event is an event that IM sent to a device.
 type Event struct {
 	// Kind is message, broadcast (to all AVChatRooms), modified, recalled,
 	// notification (of the system), kickedOffline, left (taken out of a group),
@@ -63,18 +61,18 @@ type Event struct {
 	// platform: by one on another platform; rest: by the REST API), or why a user left a group (kicked or banned).
 	Reason string `json:"reason,omitempty"`
 	Tip    *Tip   `json:"tip,omitempty"`
-	// UserID is whose Status is new.
+	// UserID is the user whose Status is new.
 	UserID string  `json:"userId,omitempty"`
 	Status *Status `json:"status,omitempty"`
 }
 
-// Draft is a message about to be sent.
+// Draft is a message to send.
 type Draft struct {
 	Text string // one text element; or else
 	Body any    // the MsgBody, marshalled as it is
 
-	Random     uint32 // 0: drawn
-	Seq        uint32 // MsgSeq of a one-to-one message; 0: drawn
+	Random     uint32 // 0: random
+	Seq        uint32 // MsgSeq of a one-to-one message; 0: random
 	ClientTime int64  // MsgClientTime: Unix seconds on the sender's device; 0: none
 	Custom     string // CloudCustomData
 	Priority   Priority
@@ -83,7 +81,7 @@ type Draft struct {
 	Mentions   []string // UserIDs, or @all
 	// NeedReceipt asks the readers for receipts; see [Client.SendReceipts].
 	NeedReceipt bool
-	// Extensible lets others put extensions on the message.
+	// Extensible lets other users add extensions to the message.
 	Extensible bool
 }
 
@@ -99,8 +97,8 @@ func (d Draft) body() (json.RawMessage, error) {
 	return body, nil
 }
 
-// Login logs a user in. The account is made if it does not exist, as IM does.
-// It fails with the codes of a refused UserSig.
+// Login logs a user in. As in IM, it creates the account if it does not exist. Login
+// fails with the codes of a refused UserSig.
 func (a *App) Login(userID, sig string, d Device) (*Client, error) {
 	if err := a.checkSig(userID, sig); err != nil {
 		return nil, err
@@ -174,8 +172,8 @@ func (a *App) flush(c *Client) {
 	u.waiting = nil
 }
 
-// Waited returns how many of the device's first events are messages that waited for
-// its login.
+// Waited returns how many of the device's first events are messages from before its
+// login.
 func (c *Client) Waited() int {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
@@ -213,7 +211,7 @@ func (a *App) unlink(c *Client) {
 	}
 }
 
-// UserID returns who is logged in.
+// UserID returns the UserID that is logged in.
 func (c *Client) UserID() string { return c.userID }
 
 // Token names the device on the server's /client/ routes.

@@ -155,9 +155,9 @@ var userCommands = map[string]userRule{
 	"sns/group_get":                                       self,
 }
 
-// Do performs a command of the REST API's name and fields as the client SDK does
-// for the device's user, and returns IM's answer. It fails with an [*Error] where
-// IM would refuse: 10007 where the user lacks the role, 60009 for a command that
+// Do performs a command, with the REST API's name and fields, for the device's user as
+// the client SDK does, and returns IM's answer. Do fails with an [*Error] if IM would
+// refuse the command: 10007 where the user lacks the role, 60009 for a command that
 // users do not have.
 func (c *Client) Do(command string, body []byte) ([]byte, error) {
 	rule, known := userCommands[command]
@@ -210,11 +210,11 @@ func (s *Server) Handle(pattern string, h http.Handler) {
 // Controlled reports whether the server serves /emulator/; see Options.Control.
 func (s *Server) Controlled() bool { return s.control }
 
-// Origins are the origins of pages that may use the emulator's routes beside its
-// own; see Options.
+// Origins returns the origins of pages, other than the server's own, that may use the
+// emulator's routes; see Options.
 func (s *Server) Origins() []string { return slices.Clone(s.origins) }
 
-// Face returns a user's name and picture, empty where there is none.
+// Face returns a user's name and picture, "" for one that is not set.
 func (a *App) Face(userID string) (nick, faceURL string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -227,7 +227,7 @@ func (a *App) Face(userID string) (nick, faceURL string) {
 	return nick, faceURL
 }
 
-// GroupBrief is what every message of a group says of it.
+// GroupBrief is the summary of a group that the client SDK gets with every message.
 type GroupBrief struct {
 	Type, Name   string
 	Members      int
@@ -236,7 +236,7 @@ type GroupBrief struct {
 	Online       int // users there, of an AVChatRoom
 }
 
-// Brief describes a group in short; the zero value if it does not exist.
+// Brief returns a summary of a group, or the zero value if the group does not exist.
 func (a *App) Brief(groupID string) GroupBrief {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -249,7 +249,7 @@ func (a *App) Brief(groupID string) GroupBrief {
 	}
 }
 
-// NoteUnknown puts a command that the emulator does not know among the app's calls.
+// NoteUnknown records a command that the emulator does not know in the app's calls.
 func (a *App) NoteUnknown(command string, body []byte) {
 	a.noteREST(RESTCall{Command: command, Body: string(body), Code: 60009})
 }

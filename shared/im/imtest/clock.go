@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Clock is the emulator's time: the wall clock, or one that only moves when
-// told, so that ten minutes pass in a test without waiting for them.
+// Clock is the emulator's time: the wall clock, or a manual clock that moves only by
+// Advance, so that a test need not wait for ten minutes to pass.
 type Clock struct {
 	manual bool
 
@@ -53,8 +53,8 @@ func (c *Clock) skewed() time.Duration {
 	return c.skew
 }
 
-// Advance moves a manual clock, and on the way runs everything that falls due,
-// in the order of time. It does nothing on a running clock.
+// Advance moves a manual clock and runs everything that becomes due, in the order of
+// time. It does nothing on a running clock.
 func (c *Clock) Advance(d time.Duration) {
 	if !c.manual {
 		return

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Options make a [Server].
+// Options configure a [Server].
 type Options struct {
 	Clock *Clock // nil: the wall clock
 	Seed  uint64 // of every random choice; the same seed, the same choices
@@ -13,11 +13,11 @@ type Options struct {
 	// callbacks, and the clock, to everybody who can reach the server.
 	Control bool
 	// Origins are the pages' origins, such as http://127.0.0.1:8080, that may use
-	// /client/ and /emulator/ from a browser beside the server's own.
+	// /client/ and /emulator/ from a browser, in addition to the server's own.
 	Origins []string
 }
 
-// Console are the settings of an app's console that may change while it runs.
+// Console has the settings of an app's console that may change while the emulator runs.
 type Console struct {
 	CallbackURL   string // see AppConfig, as of the others
 	CallbackToken string
@@ -27,7 +27,7 @@ type Console struct {
 	BlockC2COnFailure, BlockGroupOnFailure bool
 }
 
-// Console returns the settings as they are now.
+// Console returns the current settings.
 func (a *App) Console() Console { return *a.console.Load() }
 
 // SetConsole changes the settings; it takes effect with the next callback.
@@ -47,11 +47,11 @@ type AppConfig struct {
 	CallbackToken string // "": callbacks carry no signature
 	// Callbacks are the commands switched on; nil means all of them.
 	Callbacks []string
-	// CallbackTimeout is IM's patience, in real time on any clock; 0 means the
-	// documented 2 s.
+	// CallbackTimeout is how long IM waits for an answer, in real time on any clock; 0
+	// means the documented 2 s.
 	CallbackTimeout time.Duration
-	// CallbackConnections is how many after-callbacks are under way at once; 0
-	// means 64. With 1 they arrive in the order of what they tell of.
+	// CallbackConnections is how many after-callbacks are in flight at once; 0 means
+	// 64. With 1 they arrive in the order of their events.
 	CallbackConnections int
 	// RetryCallbacks is the console's "retry upon callback failure or response
 	// timeout", for after-callbacks; off by default, as there.
@@ -69,41 +69,41 @@ type AppConfig struct {
 	NoPush bool
 	// NoBroadcast leaves broadcasts to all AVChatRooms off (10007).
 	NoBroadcast bool
-	// WebLogins is how many Web devices a user has at once, up to 10 in IM's console;
-	// 0 means 1. One login more kicks the first.
+	// WebLogins is how many Web devices a user has at once, up to 10 in IM's console; 0
+	// means 1. A further login kicks the first device.
 	WebLogins int
 	// OnePlatform is the console's login mode of one kind of device at once: a login
 	// on a platform kicks the user's devices on all others. Otherwise they stay.
 	OnePlatform bool
-	// WebRooms is how many AVChatRooms one Web device is in at once: joining one
-	// more leaves the room joined first. 0 means 1; negative means no limit.
+	// WebRooms is how many AVChatRooms one Web device is in at once: joining a further
+	// room leaves the one joined first. 0 means 1; negative means no limit.
 	WebRooms int
 	// RecallWithin is how long clients may recall a message; 0 means the
 	// console's default of 2 minutes.
 	RecallWithin time.Duration
 
-	// Strict refuses what only older documents and SDKs have and IM still takes:
-	// the field names Identifier, ShutUpTime and ShutUpAllMember, media elements
-	// without UUID, and importmsg's SyncFromOldSystem 1. Otherwise they work.
+	// Strict refuses requests in older forms that IM still accepts: the field names
+	// Identifier, ShutUpTime and ShutUpAllMember, media elements without UUID, and
+	// importmsg's SyncFromOldSystem 1. Without Strict they work.
 	Strict bool
 
 	Unknowns Unknowns
 	// FirstSeq is the MsgSeq of a group's first message; 0 means 1. After a restart,
-	// which loses the emulator's groups, a larger one keeps a backend with a memory
-	// from taking new messages for duplicates.
+	// which loses the emulator's groups, use a larger number, so that a backend that
+	// kept its state does not treat new messages as duplicates.
 	FirstSeq uint32
-	// RatePerAPI is how many calls a second each API takes; 0 means the
-	// documented number, negative no limit.
+	// RatePerAPI is how many calls a second each API accepts; 0 means the documented
+	// number, negative no limit.
 	RatePerAPI int
-	// RoomRate is how many messages a second a group takes; 0 means the
-	// documented 40, negative no limit.
+	// RoomRate is how many messages a second a group accepts; 0 means the documented
+	// 40, negative no limit.
 	RoomRate int
 }
 
-// Edition is the plan the app has paid for.
+// Edition is the purchased edition of the app.
 type Edition int
 
-// The plans, the largest first.
+// The editions, the largest first.
 const (
 	Enterprise Edition = iota // everything; the zero value
 	ProPlus
@@ -112,8 +112,8 @@ const (
 	Trial
 )
 
-// Unknowns are switches for what the documentation leaves open. The zero value
-// is what its newest pages suggest.
+// Unknowns are switches for questions that the documentation leaves open. The zero
+// value is the answer that its newest pages suggest.
 type Unknowns struct {
 	// DuplicateFails: a duplicate send_group_msg (same Random) or sendmsg (same
 	// numbers) is answered with an error instead of the first answer.
@@ -122,8 +122,8 @@ type Unknowns struct {
 	// groups of all types; otherwise AVChatRooms drop it while its sender sees
 	// success.
 	OverLimitFails bool
-	// RetryRenewsTime: the retry of a callback carries a new RequestTime and
-	// signature instead of the first ones.
+	// RetryRenewsTime: a retried callback has a new RequestTime and signature instead
+	// of the first ones.
 	RetryRenewsTime bool
 	// EventTimeAsText: EventTime is written as a string.
 	EventTimeAsText bool
@@ -135,7 +135,7 @@ type Unknowns struct {
 	// SDKTypeNames: groups are called Work and Meeting in callbacks instead of
 	// Private and ChatRoom.
 	SDKTypeNames bool
-	// MembersPerAdd is how many members add_group_member takes; 0 means 20.
+	// MembersPerAdd is how many members one add_group_member accepts; 0 means 20.
 	MembersPerAdd int
 	// MissingReceiverIs90012: sendmsg to an account that does not exist is
 	// answered with 90012 instead of 20003.
@@ -143,16 +143,16 @@ type Unknowns struct {
 	// BatchesRepeat: a batchsendmsg with the numbers of an earlier one is sent again;
 	// otherwise its receivers get it once, as with sendmsg.
 	BatchesRepeat bool
-	// StreamsCallBack: a stream's first chunk makes the callbacks that a sendmsg
-	// makes; otherwise streams make none.
+	// StreamsCallBack: a stream's first chunk causes the same callbacks as a sendmsg;
+	// otherwise streams cause none.
 	StreamsCallBack bool
 	// NextAsNumber: the cursor of a Community's members is a number instead of
 	// a text.
 	NextAsNumber bool
-	// KickKeepsSigs: UserSigs made before a kick still work after it; otherwise
+	// KickKeepsSigs: UserSigs issued before a kick are still valid after it; otherwise
 	// they are refused with 70052 (269/3853).
 	KickKeepsSigs bool
-	// MeetingHidesEarlier: who joins a Meeting group does not see its earlier
-	// messages (269/18772); otherwise Meeting groups show them (1047/33529).
+	// MeetingHidesEarlier: users who join a Meeting group do not see its earlier
+	// messages (269/18772); otherwise they do (1047/33529).
 	MeetingHidesEarlier bool
 }

@@ -86,8 +86,8 @@ func (a *App) addMembers(groupID, operator string, ids []string, from origin) (m
 	return result, nil
 }
 
-// ErrAwaitsConsent is what Join returns when the group's leaders have to let
-// the user in; see [Client.Admit].
+// ErrAwaitsConsent is the error of Join if a leader of the group must admit the user;
+// see [Client.Admit].
 var ErrAwaitsConsent = errors.New("imtest: the application waits for a leader's consent")
 
 // Join applies for a group, or enters an AVChatRoom on this device. A Web device
@@ -186,7 +186,7 @@ func (a *App) notJoined(c *Client, g *group, err error) error {
 	return err
 }
 
-// Admit lets an applicant in. Only a leader of the group may.
+// Admit accepts a user's application for a group. Only a leader of the group may.
 func (c *Client) Admit(groupID, userID string) error {
 	a := c.app
 	a.mu.Lock()
@@ -276,8 +276,8 @@ func (c *Client) Quit(groupID string) error {
 	return nil
 }
 
-// CreateGroup makes a group with the device's user as its owner, and returns
-// its GroupID.
+// CreateGroup creates a group with the device's user as its owner, and returns its
+// GroupID.
 func (c *Client) CreateGroup(kind, groupID, name string) (string, error) {
 	if err := c.alive(); err != nil {
 		return "", err

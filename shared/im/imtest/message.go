@@ -28,11 +28,11 @@ type Message struct {
 	Deleted  bool            `json:"deleted,omitempty"`
 	Mentions []string        `json:"mentions,omitempty"`
 	ByREST   bool            `json:"byRest,omitempty"`
-	// NeedReceipt: the sender wants to know who has read it. PeerRead: the receiver
-	// of a one-to-one message has said so.
+	// NeedReceipt: the sender requests read receipts. PeerRead: the receiver of a
+	// one-to-one message has sent one.
 	NeedReceipt bool `json:"needReceipt,omitempty"`
 	PeerRead    bool `json:"peerRead,omitempty"`
-	// Extensible: the sender lets others put extensions on it.
+	// Extensible: other users may add extensions to the message.
 	Extensible bool              `json:"extensible,omitempty"`
 	Reactions  []Reaction        `json:"reactions,omitempty"`
 	Extensions map[string]string `json:"extensions,omitempty"` // by key
@@ -51,12 +51,12 @@ type Message struct {
 // Priority of a group message. Lower ones are dropped first.
 type Priority int
 
-// MarshalText writes the name IM has for it.
+// MarshalText returns IM's name of the priority.
 func (p Priority) MarshalText() ([]byte, error) {
 	return []byte([...]string{Normal: "Normal", High: "High", Low: "Low", Lowest: "Lowest"}[p]), nil
 }
 
-// UnmarshalText reads a name; "" is Normal.
+// UnmarshalText parses IM's name of a priority; "" is Normal.
 func (p *Priority) UnmarshalText(b []byte) error {
 	v, ok := priorityNames[string(b)]
 	if !ok {

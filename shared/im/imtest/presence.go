@@ -115,8 +115,8 @@ func (a *App) sweep() {
 	a.afterAll(notices)
 }
 
-// Heartbeat resumes the heartbeats that Vanish stopped. It fails (6014) when IM has
-// given the connection up in the meantime: log in anew.
+// Heartbeat resumes the heartbeats that Vanish stopped. It fails (6014) if IM has
+// closed the connection meanwhile: log in again.
 func (c *Client) Heartbeat() error {
 	a := c.app
 	a.mu.Lock()

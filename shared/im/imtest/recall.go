@@ -92,9 +92,9 @@ func (a *App) recallWithin() time.Duration {
 	return clientRecallWithin
 }
 
-// Recall takes back a message of a group or, with a topicID, of a topic. The
-// user must have sent it or lead the group (10007). 10030: there is no such
-// message; 10031: it was sent longer ago than AppConfig.RecallWithin allows.
+// Recall recalls a message of a group or, with a topicID, of a topic. The user must
+// have sent it or lead the group (10007). 10030: there is no such message; 10031: it
+// was sent longer ago than AppConfig.RecallWithin allows.
 func (c *Client) Recall(groupID, topicID string, seq uint32) error {
 	if err := c.alive(); err != nil {
 		return err
@@ -117,9 +117,9 @@ func (c *Client) Recall(groupID, topicID string, seq uint32) error {
 	}
 }
 
-// RecallFrom takes back a one-to-one message that the user sent to another user,
-// by its MsgKey. 20022: there is no such message; 20016: it was sent longer ago
-// than AppConfig.RecallWithin allows.
+// RecallFrom recalls a one-to-one message that the user sent to another user, by its
+// MsgKey. 20022: there is no such message; 20016: it was sent longer ago than
+// AppConfig.RecallWithin allows.
 func (c *Client) RecallFrom(userID, msgKey string) error {
 	if err := c.alive(); err != nil {
 		return err

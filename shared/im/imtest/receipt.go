@@ -16,8 +16,8 @@ const (
 // noReceipt is the code of a message without read receipts (1047/49439).
 const noReceipt = 10062
 
-// Receipt tells how many have read a message of a group that needs a receipt, or,
-// one-to-one, that the receiver has.
+// Receipt says how many members have read a group message that needs a receipt, or that
+// the receiver has read a one-to-one message.
 type Receipt struct {
 	Message      Message
 	Read, Unread int
@@ -43,7 +43,7 @@ func (g *group) receipt(l *line, m *Message) Receipt {
 }
 
 // SendReceipts tells the senders of a group's messages that the user has read them.
-// Messages that need no receipt, and the user's own, do not matter.
+// Messages that need no receipt, and the user's own, are ignored.
 func (c *Client) SendReceipts(groupID, topicID string, seqs ...uint32) error {
 	a := c.app
 	a.mu.Lock()

@@ -47,8 +47,8 @@ func NewServer(o Options) *Server {
 	return s
 }
 
-// Close ends every event stream and sends no further callback. Calls under way
-// are answered.
+// Close ends every event stream and sends no further callback. Calls in flight are
+// answered.
 func (s *Server) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,8 +65,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // Clock returns the emulator's clock.
 func (s *Server) Clock() *Clock { return s.clock }
 
-// AddApp makes an app, or gives the existing one of that SDKAppID. It panics
-// without SDKAppID and Key.
+// AddApp creates an app, or returns the existing one of that SDKAppID. It panics if
+// SDKAppID or Key is missing.
 func (s *Server) AddApp(conf AppConfig) *App {
 	s.mu.Lock()
 	defer s.mu.Unlock()

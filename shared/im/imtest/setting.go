@@ -10,11 +10,12 @@ import (
 // What users set for themselves: of conversations, of single messages that they do
 // not want to see any more, and their status.
 
-// ConversationSetting is what a user set for one conversation.
+// ConversationSetting has a user's settings of one conversation.
 type ConversationSetting struct {
 	Pinned time.Time `json:"pinned,omitzero"` // at the top of the list, since when
-	// Flag is how the user is told of new messages: AcceptAndNotify, AcceptNotNotify
-	// or Discard; "" is the first. Of a group it is the member's MsgFlag instead.
+	// Flag is how the user is notified of new messages: AcceptAndNotify,
+	// AcceptNotNotify or Discard; "" is the first. Of a group it is the member's
+	// MsgFlag instead.
 	Flag   string `json:"flag,omitempty"`
 	Marks  []int  `json:"marks,omitempty"`  // the standard marks, 0 to 63
 	Custom string `json:"custom,omitempty"` // custom data of the conversation
@@ -35,8 +36,8 @@ const (
 	maxConversationData = 256 // bytes of custom data
 )
 
-// Setting returns what the user set for the conversation with another user, or of a
-// group: one of both is "".
+// Setting returns the user's settings of the conversation with another user, or of a
+// group: either userID or groupID is "".
 func (c *Client) Setting(userID, groupID string) ConversationSetting {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
@@ -48,8 +49,8 @@ func (c *Client) Setting(userID, groupID string) ConversationSetting {
 	return ConversationSetting{}
 }
 
-// Set changes what the user set for a conversation. It fails where there is no such
-// user or the user is not in the group.
+// Set changes the user's settings of a conversation. It fails if there is no such user
+// or the user is not in the group.
 func (c *Client) Set(userID, groupID string, change func(*ConversationSetting)) error {
 	a := c.app
 	a.mu.Lock()
@@ -91,10 +92,12 @@ func (c *Client) Set(userID, groupID string, change func(*ConversationSetting)) 
 	return nil
 }
 
-// QuietTime is when a user wants no notifications, as the page says it.
+// QuietTime is the time when a user wants no notifications, in the form of the client
+// SDK.
 type QuietTime struct{ Start, End, Repeated, Level int }
 
-// SetQuiet keeps when the user wants no notifications. It changes nothing else.
+// SetQuiet stores the time when the user wants no notifications. It has no other
+// effect.
 func (c *Client) SetQuiet(q QuietTime) error {
 	a := c.app
 	a.mu.Lock()
@@ -107,7 +110,7 @@ func (c *Client) SetQuiet(q QuietTime) error {
 	return nil
 }
 
-// Quiet returns what SetQuiet kept.
+// Quiet returns the time that SetQuiet stored.
 func (c *Client) Quiet() QuietTime {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
@@ -117,7 +120,7 @@ func (c *Client) Quiet() QuietTime {
 	return QuietTime{}
 }
 
-// Hide takes messages of a group or topic off the user's own history.
+// Hide deletes messages of a group or topic from the user's own history.
 func (c *Client) Hide(groupID, topicID string, seqs ...uint32) error {
 	a := c.app
 	a.mu.Lock()
@@ -144,7 +147,7 @@ func (c *Client) Hide(groupID, topicID string, seqs ...uint32) error {
 	return nil
 }
 
-// HideFrom takes one-to-one messages off the user's own history, by their MsgKey.
+// HideFrom deletes one-to-one messages from the user's own history, by their MsgKey.
 func (c *Client) HideFrom(userID string, keys ...string) error {
 	a := c.app
 	a.mu.Lock()
@@ -164,7 +167,7 @@ func (c *Client) HideFrom(userID string, keys ...string) error {
 	return nil
 }
 
-// Clear takes everything off the user's own history with another user, or of a group.
+// Clear deletes the user's own history with another user, or of a group.
 func (c *Client) Clear(userID, groupID string) error {
 	a := c.app
 	a.mu.Lock()
@@ -207,7 +210,7 @@ func (u *account) hide(m *Message) {
 	u.hidden[m] = true
 }
 
-// Status is what others see of a user.
+// Status is a user's status as other users see it.
 type Status struct {
 	Type   int // 1 online, 2 offline, 3 not logged in
 	Custom string
@@ -246,7 +249,8 @@ func (c *Client) StatusOf(userID string) (Status, bool) {
 	return u.status(), true
 }
 
-// SetStatus changes the user's own text, which those who watch the user are told.
+// SetStatus changes the user's status text and notifies the devices that watch the
+// user.
 func (c *Client) SetStatus(custom string) error {
 	a := c.app
 	a.mu.Lock()
@@ -266,7 +270,8 @@ func (c *Client) SetStatus(custom string) error {
 // maxWatched is how many users a device watches.
 const maxWatched = 200
 
-// Watch has the device told when other users' status changes: events of kind status.
+// Watch sends the device an event of kind status whenever the status of one of the
+// users changes.
 func (c *Client) Watch(userIDs ...string) error {
 	a := c.app
 	a.mu.Lock()
@@ -286,7 +291,7 @@ func (c *Client) Watch(userIDs ...string) error {
 	return nil
 }
 
-// Unwatch ends Watch for users, without any for all.
+// Unwatch ends Watch for the given users, or for all users if none is given.
 func (c *Client) Unwatch(userIDs ...string) {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
@@ -308,7 +313,7 @@ func (a *App) tellStatus(u *account) {
 	}
 }
 
-// PinnedMessage is a message at the top of a group.
+// PinnedMessage is a pinned message of a group.
 type PinnedMessage struct {
 	Message Message
 	By      string
@@ -322,8 +327,8 @@ type pin struct {
 	by  string
 }
 
-// PinMessage puts a group's message to its top, or takes it away. Leaders may; in a
-// Work group everybody.
+// PinMessage pins a message of a group, or unpins it. Leaders may; in a Work group all
+// members may.
 func (c *Client) PinMessage(groupID string, seq uint32, on bool) error {
 	a := c.app
 	a.mu.Lock()
@@ -352,7 +357,7 @@ func (c *Client) PinMessage(groupID string, seq uint32, on bool) error {
 	return nil
 }
 
-// PinnedMessages are the messages at the top of a group, the latest pin first.
+// PinnedMessages returns the pinned messages of a group, the latest pin first.
 func (c *Client) PinnedMessages(groupID string) ([]PinnedMessage, error) {
 	a := c.app
 	a.mu.Lock()
@@ -375,12 +380,12 @@ func (c *Client) PinnedMessages(groupID string) ([]PinnedMessage, error) {
 	return list, nil
 }
 
-// Application is a user's wish to join a group.
+// Application is a user's request to join a group.
 type Application struct {
 	GroupID, GroupName, UserID string
 }
 
-// Applications are those that wait for this user's consent.
+// Applications returns the applications that this user may accept or refuse.
 func (c *Client) Applications() []Application {
 	a := c.app
 	a.mu.Lock()
@@ -396,7 +401,7 @@ func (c *Client) Applications() []Application {
 	return list
 }
 
-// Refuse turns an applicant away. Only a leader of the group may.
+// Refuse refuses a user's application for a group. Only a leader of the group may.
 func (c *Client) Refuse(groupID, userID string) error {
 	a := c.app
 	a.mu.Lock()
@@ -417,7 +422,7 @@ func (c *Client) Refuse(groupID, userID string) error {
 	return nil
 }
 
-// ConversationGroup is a name under which a user puts conversations.
+// ConversationGroup is a named group of a user's conversations.
 type ConversationGroup struct {
 	ID   int    `json:"id"`
 	Name string `json:"name"`
@@ -429,7 +434,8 @@ const (
 	maxConversationGroupName = 32 // bytes
 )
 
-// ConversationGroups are the user's, in the order of their making.
+// ConversationGroups returns the user's conversation groups in the order of their
+// creation.
 func (c *Client) ConversationGroups() []ConversationGroup {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
@@ -439,8 +445,8 @@ func (c *Client) ConversationGroups() []ConversationGroup {
 	return nil
 }
 
-// NameConversationGroup makes a conversation group (before is ""), gives one another
-// name, or deletes it (name is "").
+// NameConversationGroup creates a conversation group (before is ""), renames one, or
+// deletes one (name is "").
 func (c *Client) NameConversationGroup(before, name string) (ConversationGroup, error) {
 	a := c.app
 	a.mu.Lock()
@@ -494,8 +500,7 @@ func (u *account) keep(key string, s ConversationSetting) {
 	u.settings[key] = s
 }
 
-// Settings calls f with everything that the user set for conversations, in a fixed
-// order.
+// Settings calls f with the user's settings of each conversation, in a fixed order.
 func (c *Client) Settings(f func(userID, groupID string, s ConversationSetting)) {
 	c.app.mu.Lock()
 	u := c.app.user(c.userID)

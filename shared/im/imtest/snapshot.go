@@ -40,9 +40,9 @@ type holdings struct {
 	broadcasts    line
 }
 
-// Snapshot keeps a copy of everything in the app under a name, in the place of an
-// earlier one of that name. Devices are not in it, nor who is in an AVChatRoom, nor
-// messages that wait for their turn in a group.
+// Snapshot stores a copy of everything in the app under a name, replacing an earlier
+// one of that name. The copy has no devices, no members of AVChatRooms and no messages
+// that are queued in a group.
 func (a *App) Snapshot(name string) (SnapshotInfo, error) {
 	if !snapshotName.MatchString(name) {
 		return SnapshotInfo{}, fail(10004, "a snapshot's name has 1 to 64 letters, digits, dots, dashes and underscores")
@@ -78,7 +78,7 @@ func (a *App) Snapshots() []SnapshotInfo {
 	return list
 }
 
-// Restore is [App.Reset] to a snapshot, which stays. It fails where there is none of
+// Restore is [App.Reset] to a snapshot, which is kept. It fails if there is none of
 // that name.
 func (a *App) Restore(name string) error {
 	a.mu.Lock()
@@ -91,7 +91,7 @@ func (a *App) Restore(name string) error {
 	return nil
 }
 
-// DeleteSnapshot forgets a snapshot. It fails where there is none of that name.
+// DeleteSnapshot deletes a snapshot. It fails if there is none of that name.
 func (a *App) DeleteSnapshot(name string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

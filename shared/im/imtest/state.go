@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// State is everything an app holds, for comparison with what a backend
-// believes. Lists are in a fixed order.
+// State has all data of an app, for comparison with a backend's state. Lists are in a
+// fixed order.
 type State struct {
 	SDKAppID      uint32              `json:"sdkAppId"`
 	Now           time.Time           `json:"now"`
@@ -30,10 +30,10 @@ type UserState struct {
 	Blocked   []string       `json:"blocked,omitempty"`
 	Tags      []string       `json:"tags,omitempty"`
 	Seen      int            `json:"seen"` // messages that reached a device; see App.Seen
-	// Status is the user's own text.
+	// Status is the user's status text.
 	Status string `json:"status,omitempty"`
-	// Settings are what the user set for conversations, by C2C and the other user's
-	// UserID or GROUP and the GroupID, as the client SDK names them.
+	// Settings are the user's settings of conversations, by the client SDK's ids: C2C
+	// and the other user's UserID, or GROUP and the GroupID.
 	Settings map[string]ConversationSetting `json:"settings,omitempty"`
 }
 
@@ -62,7 +62,7 @@ type GroupState struct {
 // success, nobody received it.
 type ShedMessage struct {
 	Message
-	By uint32 `json:"by"` // MsgSeq of the message, perhaps itself, that was one too many
+	By uint32 `json:"by"` // MsgSeq of the message that exceeded the rate; may be this one
 }
 
 // MemberState is one member of a group.
@@ -87,7 +87,7 @@ type TopicState struct {
 	Messages []Message            `json:"messages"`
 }
 
-// ConversationState is what two users said to each other.
+// ConversationState has the messages between two users.
 type ConversationState struct {
 	Users    [2]string `json:"users"`
 	Messages []Message `json:"messages"`
@@ -113,7 +113,7 @@ func (s State) User(id string) UserState {
 	return UserState{}
 }
 
-// State returns a copy of everything the app holds.
+// State returns a copy of all data of the app.
 func (a *App) State() State {
 	a.post.mu.Lock()
 	s := State{SDKAppID: a.conf.SDKAppID, Now: a.clock.Now(), Callbacks: maps.Clone(a.post.byName)}

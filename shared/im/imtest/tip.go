@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// Tip tells a device that wants tips what happened in a group, or that a peer has
-// read messages.
+// Tip is sent to devices with [Device.Tips]: a change of a group, or a read receipt.
 type Tip struct {
 	// What is joined, quit, kicked, banned, admin, notAdmin, owner, profile, muted,
 	// unmuted, attributes or counters, which all members are told; applied, which
@@ -143,7 +142,7 @@ func (c *Client) Conversations() []Conversation {
 	return list
 }
 
-// ReadFrom notes that the user has read what another wrote, up to a time.
+// ReadFrom records that the user has read another user's messages up to a time.
 func (c *Client) ReadFrom(userID string, upTo time.Time) error {
 	if err := c.alive(); err != nil {
 		return err
@@ -152,15 +151,15 @@ func (c *Client) ReadFrom(userID string, upTo time.Time) error {
 	return c.app.markRead(c.userID, userID, &at, c.from, c)
 }
 
-// PeerReadTime returns up to when another user has read what this one wrote.
+// PeerReadTime returns the time up to which another user has read this user's messages.
 func (c *Client) PeerReadTime(userID string) time.Time {
 	c.app.mu.Lock()
 	defer c.app.mu.Unlock()
 	return c.app.conversation(c.userID, userID).read[userID]
 }
 
-// Read notes that the user has read the messages of a group, or of a topic in it,
-// up to a MsgSeq. The topicID is "" for the group's own.
+// Read records that the user has read the messages of a group, or of a topic in it, up
+// to a MsgSeq. topicID is "" for the group's own messages.
 func (c *Client) Read(groupID, topicID string, seq uint32) error {
 	a := c.app
 	a.mu.Lock()

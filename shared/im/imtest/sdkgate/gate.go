@@ -1,6 +1,6 @@
-// Package sdkgate lets Tencent's official web Chat SDK (npm: @tencentcloud/chat,
-// and tim-js-sdk before it) talk to the emulator of package imtest, so that a web
-// front end runs on a laptop and in CI without Tencent's cloud:
+// Package sdkgate connects Tencent's official web Chat SDK (npm: @tencentcloud/chat,
+// and tim-js-sdk before it) to the emulator of package imtest, so that a web front end
+// runs on a laptop and in CI without Tencent's cloud:
 //
 //	emulator := imtest.NewServer(imtest.Options{})
 //	sdkgate.Mount(emulator, sdkgate.Options{})
@@ -9,10 +9,10 @@
 //
 //	const chat = TencentCloudChat.create({SDKAppID: 1400000000, proxyServer: 'ws://127.0.0.1:8081/ws'})
 //
-// The gate has no state of IM: users, groups, messages, limits, verdicts, callbacks
-// and faults are the emulator's. What the SDK sends and accepts was read off its own
-// WebSocket on loopback, with the real service never compared. The project is not
-// affiliated with Tencent; the gate is for testing.
+// The gate has no state of IM: users, groups, messages, limits, verdicts, callbacks and
+// faults are the emulator's. The SDK's protocol was observed on its own WebSocket on
+// loopback and never compared with the real service. The project is not affiliated with
+// Tencent; the gate is for testing.
 package sdkgate
 
 import (
@@ -35,17 +35,17 @@ import (
 	"github.com/backchannel-im/backchannel/shared/im/imtest"
 )
 
-// Options make a gate.
+// Options configure a gate.
 type Options struct {
-	// Features is what the app has bought, as the SDK reads it: a text of binary
-	// digits. "" means everything. Which digit is which feature is unknown.
+	// Features is the list of purchased features, as the SDK reads it: a text of binary
+	// digits. "" means all features. Which digit is which feature is unknown.
 	Features string
-	// Sockets is how many sockets are open at once; 0 means 2000. More are refused
-	// with status 503 before the handshake.
+	// Sockets is how many sockets may be open at once; 0 means 2000. Further ones are
+	// refused with status 503 before the handshake.
 	Sockets int
-	// MediaBytes and MediaFileBytes bound the uploads that are kept in memory: of
-	// all files together, and of one. 0 means 128 MiB and 32 MiB. When the store is
-	// full, the oldest files go.
+	// MediaBytes and MediaFileBytes bound the uploads that are kept in memory: of all
+	// files together, and of one. 0 means 128 MiB and 32 MiB. When the store is full,
+	// the oldest files are deleted.
 	MediaBytes, MediaFileBytes int64
 }
 
