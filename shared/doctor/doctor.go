@@ -105,6 +105,8 @@ func (n *Notes) Arrived(ctx context.Context, q callback.Query) {
 // Refused implements [callback.Watcher]. Without an open check Refused writes nothing,
 // reads no body, and reads the store at most once in the time of [OpenDelay]. A refused
 // request whose message has the mark of a check is IM's, and the check records the reason.
+// While a check is open, a stranger's request costs a look at 4 KiB, and one read of the
+// store if its message has a mark.
 func (n *Notes) Refused(ctx context.Context, q callback.Query, why *callback.Reason, peek func() []byte) {
 	now := n.now()
 	if !n.checking(ctx, now) {
