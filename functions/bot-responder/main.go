@@ -1,4 +1,4 @@
-// Command bot-responder answers what people write to chatbots.
+// Command bot-responder answers messages to chatbots.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command bundle is all of Backchannel behind one URL.
+// Command bundle serves all of Backchannel at one URL.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command callback-router is IM's one callback URL: it runs every rule itself
-// or forwards to functions of their own.
+// Command callback-router serves IM's one callback URL: it runs every rule itself or
+// forwards callbacks to functions that are deployed on their own.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command clock does what happens on a schedule.
+// Command clock runs the periodic tasks, once a minute.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command community-keeper runs communities: their channels, roles and members, and
-// what happens in them beside messages.
+// Command community-keeper manages communities: their channels, roles, members,
+// sub-channels, voice channels, reactions, edits and pins.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command group-full-starter brings players together in teams, each a group of
-// IM, and starts the match of a full team, once.
+// Command group-full-starter manages teams of players, each a group of IM, and starts
+// the match of a full team exactly once.
 package main
 
 import (

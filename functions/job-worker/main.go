@@ -1,4 +1,4 @@
-// Command job-worker does what must happen after the reply.
+// Command job-worker runs jobs: the work after a reply, and retries.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command live-room-manager runs live rooms: their status and notice, who may write
-// and enter, gifts, history, broadcasts, and the streams that they show.
+// Command live-room-manager manages live rooms: their status and notice, mutes and
+// kicks, gifts, history, broadcasts, and streams.
 package main
 
 import (

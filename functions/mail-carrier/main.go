@@ -1,5 +1,5 @@
-// Command mail-carrier carries mail to players, with attachments, and trades between
-// them.
+// Command mail-carrier sends mail with attachments to players, and runs trades between
+// players.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Command ticket-creator opens support tickets with a chat group each, and lets
-// their agents in and out.
+// Command ticket-creator creates support tickets with a chat group each, and adds and
+// removes their agents.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command usersig-issuer issues UserSigs, to whom its mode says.
+// Command usersig-issuer issues UserSigs; USERSIG_MODE says who gets one.
 package main
 
 import (

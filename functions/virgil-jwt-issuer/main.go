@@ -1,5 +1,5 @@
 // Command virgil-jwt-issuer issues the JWTs with which clients of Virgil's
-// end-to-end encryption prove who they are.
+// end-to-end encryption authenticate.
 package main
 
 import (

@@ -17,16 +17,16 @@ import (
 )
 
 const accountsHelp = `
-Imports users into the app, so that they can be added to groups and written to
-before they log in. FILE is CSV: a UserID, and if you like a nick and the URL of
-a face; a first line "userID,nick,faceUrl" is passed over. "-" reads standard
-input. The whole file is checked first. Importing again does no harm: it updates
-nick and face.
+Imports users into the app, so that they can join groups and get messages before
+they log in. FILE is CSV: a UserID, and optionally a nick and the URL of a face;
+a first line "userID,nick,faceUrl" is skipped. "-" reads standard input. The
+whole file is checked first. A second import updates nick and face.
 
   imctl accounts import users.csv -domain adminapisgp.im.qcloud.com -app 1400000001
 
-SECRET in the environment is the app's key. IM takes 10,000 users a second at
-most; with -share less is used, to leave some to your servers.`
+SECRET in the environment is the app's key. IM accepts 10,000 users a second at
+most; -share limits the import to a share of that rate, to leave the rest to your
+servers.`
 
 // importSlice is how many accounts are imported between two lines of progress.
 const importSlice = 5000
@@ -34,7 +34,7 @@ const importSlice = 5000
 func accounts(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(accountsHelp)
 	conf := restFlags(f)
-	share := f.Int("share", 50, "how much of the app's allowance to use, in percent")
+	share := f.Int("share", 50, "share of the app's rate limit to use, in percent")
 	rest, err := t.parse(f, args, 2, 2)
 	if err != nil {
 		return err

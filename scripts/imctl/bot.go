@@ -9,10 +9,10 @@ import (
 )
 
 const botHelp = `
-Makes a chatbot's account, or brings an existing one up to date: its nick, its
-face and what it says about itself. ROBOT starts with @RBT#. Doing so again does
-no harm. An app has at most 20 robots, and one that was deleted still counts.
-Without -nick and the others, what is there stays.
+Creates a chatbot's account, or updates the nick, face and self-description of
+an existing one. ROBOT starts with @RBT#. The command may be repeated. An app has
+at most 20 robots, and deleted ones count. Without -nick and the other flags an
+existing account does not change.
 
   imctl bot ensure '@RBT#001' -nick Robo -about "I answer questions about your order"
 
@@ -21,9 +21,9 @@ SECRET in the environment is the app's key.`
 func bot(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(botHelp)
 	conf := restFlags(f)
-	nick := f.String("nick", "", "what it is called")
-	face := f.String("face", "", "`URL` of its picture")
-	about := f.String("about", "", "what it says about itself, at most 500 bytes")
+	nick := f.String("nick", "", "nickname of the robot")
+	face := f.String("face", "", "`URL` of the robot's picture")
+	about := f.String("about", "", "self-description of the robot, at most 500 bytes")
 	rest, err := t.parse(f, args, 2, 2)
 	if err != nil {
 		return err

@@ -12,16 +12,16 @@ import (
 )
 
 const doctorHelp = `
-Examines a deployment and says what is wired wrong and what to do about it: its
-settings, the clocks, the callback URL, the API key, IM's REST API and what the
-app's edition has, store, queue and schedule, a message that it sends to itself
-and waits for in the callback, which callbacks ever arrived, and the desks. It
-exits with 1 if something is wrong.
+Checks a deployment, and names each fault and how to fix it: its settings, the
+clocks, the callback URL, the API key, IM's REST API and the features of the app's
+edition, store, queue and schedule, the callback of a message that doctor sends,
+the callbacks that ever arrived, and the desks. doctor exits with 1 if it finds a
+fault.
 
-It reads the deployment's settings from the environment, or from a file of lines
-NAME=VALUE with -env, and API_KEY, a key that API_KEYS has the hash of. It shows
-no secret. The self-sent message goes to the account backchannel_doctor, which it
-imports; nobody counts, archives or answers it.
+doctor reads the deployment's settings from the environment, or from a file of lines
+NAME=VALUE with -env, and API_KEY, a key whose hash is in API_KEYS. It prints no
+secret. Its message goes to the account backchannel_doctor, which it imports; no rule
+counts, archives or answers the message.
 
   imctl doctor
   imctl doctor -url https://HOST -env prod.env -json`
@@ -51,7 +51,7 @@ func (u unwell) Error() string { return fmt.Sprintf("%d of the findings above ne
 func runDoctor(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(doctorHelp)
 	at := f.String("url", "http://127.0.0.1:8080", "`URL` of the bundle; of the split functions, see -callback-url")
-	callbackURL := f.String("callback-url", "", "callback `URL`, where that is another function's; default the -url with /im and CALLBACK_PATH_SECRET")
+	callbackURL := f.String("callback-url", "", "callback `URL`, if another function serves it; default the -url with /im and CALLBACK_PATH_SECRET")
 	file := f.String("env", "", "`file` with the deployment's settings, lines NAME=VALUE; names that it lacks come from the environment")
 	asJSON := f.Bool("json", false, "print {\"ok\",\"findings\"} instead of text")
 	patience := f.Duration("wait", 15*time.Second, "how long the self-sent message and the job may take, 5s or more")

@@ -12,9 +12,9 @@ import (
 )
 
 const jobsHelp = `
-Without a word, counts the jobs that wait, and lists those that are dead, since
-their last attempt failed. show prints one, redrive gives dead ones all
-their attempts again ("redrive all" every listed one), drop forgets them.
+Without arguments, counts the waiting jobs and lists the dead ones, whose last
+attempt failed. show prints one job, redrive gives dead jobs all their attempts
+again ("redrive all" every listed one), drop deletes dead jobs.
 
   imctl jobs
   imctl jobs redrive 5J3KQ2...`

@@ -11,13 +11,13 @@ import (
 )
 
 const knowledgeHelp = `
-Compiles a folder of Markdown into an image that chatbots search, and puts images
-into force without a deployment. Give the image to BOT_KNOWLEDGE, or upload it and
-name it by its URL and checksum as compile prints it. It is a candidate for a share
-of the groups first; running functions take up a change within half a minute.
+Compiles a folder of Markdown into an image that chatbots search, and activates
+images without a deployment. Set BOT_KNOWLEDGE to the image, or upload it and stage
+its URL with the checksum that compile prints. A staged image is first a candidate
+for a share of the groups; running functions apply a change within half a minute.
 
-Without a word, shows what is in force. -ask shows what a folder or an image answers
-to a question.
+Without arguments, shows the active image. -ask prints the search results of a folder
+or an image for a question.
 
   imctl knowledge compile help/ -o help.image
   imctl knowledge compile help/ -o help.image -ask "how long can I send it back?"
@@ -28,9 +28,9 @@ to a question.
 func knowledgeOf(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(knowledgeHelp)
 	at := t.serverFlags(f)
-	share := f.Int("share", 100, "`percent` of the groups that a candidate serves")
-	out := f.String("o", "", "`file` that compile writes the image to")
-	ask := f.String("ask", "", "`question` that compile looks up in what it has compiled")
+	share := f.Int("share", 100, "`percent` of the groups that use the candidate")
+	out := f.String("o", "", "`file` to which compile writes the image")
+	ask := f.String("ask", "", "`question` that compile looks up in the compiled pages")
 	rest, err := t.parse(f, args, 0, 2)
 	if err != nil {
 		return err

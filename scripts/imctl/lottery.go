@@ -11,12 +11,12 @@ import (
 )
 
 const lotteryHelp = `
-Recomputes the draw of a lottery from what GET /rooms/{id}/lotteries/{lotteryId}
-answered after the draw; FILE is that answer, "-" reads it from standard input.
-It checks that the seed fits the commitment, that the entries are those that were
-frozen before the seed was read, that they are in the order of
-hex(sha256(seed + ":" + UserID)), and that the first of them won. It needs no
-network and no secret, and exits with 1 if something does not fit.
+Recomputes the draw of a lottery from the answer of GET
+/rooms/{id}/lotteries/{lotteryId} after the draw; FILE is that answer, "-" reads it
+from standard input. The command checks that the seed matches the commitment, that
+the entries are those that were frozen before the seed was read, that they are in the
+order of hex(sha256(seed + ":" + UserID)), and that the first of them won. It needs
+no network and no secret, and exits with 1 if a check fails.
 
   curl -s -H "$AUTH" https://HOST/rooms/live/lotteries/ID | imctl lottery verify -`
 

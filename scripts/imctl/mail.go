@@ -21,12 +21,12 @@ import (
 )
 
 const mailHelp = `
-plan says how a mail would be sent: calls, time, cost. send sends it and shows how far
-it is, unless -detach is given; status shows a mail, with -watch until it is sent; pause,
-resume and cancel act upon it. Recipients are named by exactly one of -users, -group,
--tag, -file and -everyone. A file has one UserID a line and may have millions; lines that
-are no UserIDs are named, and nothing is sent unless -skip-broken leaves them out. After
-an interruption, send with the same -key goes on where it stopped.
+plan prints how a mail would be sent: calls, time, cost. send sends it and shows the
+progress, unless -detach is given; status shows a mail, with -watch until it is sent;
+pause, resume and cancel change a mail that is being sent. Exactly one of -users, -group,
+-tag, -file and -everyone names the recipients. A file has one UserID a line and may have
+millions; invalid lines are listed, and nothing is sent unless -skip-broken skips them.
+After an interruption, send with the same -key continues.
 
   imctl mail plan -file winners.txt -title "You won" -attach gem=5
   imctl mail send -file winners.txt -title "You won" -attach gem=5 -key winners-may
@@ -51,8 +51,8 @@ func runMail(ctx context.Context, t *tool, args []string) error {
 	f.StringVar(&m.text, "text", "", "`text` of the mail")
 	f.StringVar(&m.attach, "attach", "", "attachments as `item=count`, separated by commas")
 	f.StringVar(&m.expires, "expires", "", "time when the mail expires, as `2026-12-31T00:00:00Z`")
-	f.StringVar(&m.key, "key", "", "your own `name` for this mail; the same name again is the same mail")
-	f.BoolVar(&m.skip, "skip-broken", false, "leave out lines of the file that are no UserIDs")
+	f.StringVar(&m.key, "key", "", "idempotency `key` of this mail; the same key again continues the same mail")
+	f.BoolVar(&m.skip, "skip-broken", false, "skip lines of the file that are not UserIDs")
 	f.BoolVar(&m.detach, "detach", false, "do not wait until the mail is sent")
 	f.BoolVar(&m.watch, "watch", false, "show the progress until the mail is sent")
 	rest, err := t.parse(f, args, 1, 2)

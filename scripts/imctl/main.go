@@ -1,14 +1,13 @@
-// Command imctl is the operator's and developer's tool: it sends callbacks as
-// IM would, records and replays them, imports users, makes chatbots,
-// looks after jobs, puts rule sets into force, sends mail to players, and verifies
-// lotteries.
+// Command imctl is the operator's and developer's tool: it checks and makes
+// deployments, sends callbacks as IM would, records and replays them, imports users,
+// creates chatbots, lists and redrives jobs, activates rule sets, sends mail to
+// players, and verifies lotteries.
 //
 //	go run ./scripts/imctl COMMAND [flags] [arguments]
 //
-// Each command explains itself with -h. Without flags the commands talk to what
-// scripts/dev runs, with its published values; for anything else name the URL
-// and give secrets in the environment, not in flags, which other users of the
-// machine can see.
+// Each command explains itself with -h. Without flags the commands call scripts/dev,
+// with its published values; for other deployments name the URL and give secrets in
+// the environment, not in flags, which other users of the machine can see.
 package main
 
 import (
@@ -33,24 +32,24 @@ type command struct {
 }
 
 var commands = []command{
-	{"doctor", "doctor [-url URL] [-env FILE] [-json]", "say what of a deployment is wired wrong, and what to do", runDoctor},
-	{"deploy", "deploy tencent plan|apply|diff|rollback|prune [-file FILE] [-env FILE]", "make Tencent SCF what a serverless.yml says", deploy},
+	{"doctor", "doctor [-url URL] [-env FILE] [-json]", "check a deployment: name each fault and how to fix it", runDoctor},
+	{"deploy", "deploy tencent plan|apply|diff|rollback|prune [-file FILE] [-env FILE]", "deploy a serverless.yml to Tencent SCF", deploy},
 	{"trigger", "trigger COMMAND [-set path=value]... [-n N]", "send a correctly signed callback", trigger},
-	{"record", "record FILE -to URL", "pass callbacks on and keep them in a file, without secrets", record},
-	{"replay", "replay FILE [-filter PATTERN] [-speed N]", "send recorded callbacks again, signed anew", replay},
+	{"record", "record FILE -to URL", "forward callbacks and record them in a file, without secrets", record},
+	{"replay", "replay FILE [-filter PATTERN] [-speed N]", "send recorded callbacks again, with new signatures", replay},
 	{"accounts", "accounts import FILE", "import users into the app", accounts},
-	{"bot", "bot ensure ROBOT [-nick NICK] [-face URL] [-about TEXT]", "make a chatbot's account", bot},
-	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "look after jobs that wait or are dead", jobs},
-	{"webhooks", "webhooks [-url URL] [-callback-url URL] [-all]", "print what to enter and tick in IM's console", webhooks},
-	{"user", "user export|erase USERID [-yes]", "hand out or delete what the store keeps of a user", user},
-	{"knowledge", "knowledge [compile DIR -o FILE | stage URL | promote | rollback]", "compile pages for chatbots, and put them into force", knowledgeOf},
-	{"rules", "rules [stage URL | promote | rollback]", "put the word filter's rule sets into force", rules},
-	{"zendesk", "zendesk install|status|remove|app [-zendesk URL] -url URL [-yes]", "make Zendesk tell the bundle of tickets, and its app", runZendesk},
+	{"bot", "bot ensure ROBOT [-nick NICK] [-face URL] [-about TEXT]", "create or update a chatbot's account", bot},
+	{"jobs", "jobs [show ID | redrive ID... | drop ID...]", "list jobs; redrive or drop dead ones", jobs},
+	{"webhooks", "webhooks [-url URL] [-callback-url URL] [-all]", "print the checklist of callbacks for IM's console", webhooks},
+	{"user", "user export|erase USERID [-yes]", "export or delete the stored records of a user", user},
+	{"knowledge", "knowledge [compile DIR -o FILE | stage URL | promote | rollback]", "compile pages for chatbots, and activate them", knowledgeOf},
+	{"rules", "rules [stage URL | promote | rollback]", "activate rule sets of the word filter", rules},
+	{"zendesk", "zendesk install|status|remove|app [-zendesk URL] -url URL [-yes]", "set up Zendesk's webhooks and trigger, and write its app", runZendesk},
 	{"mail", "mail send|plan|status|pause|resume|cancel [flags] [ID]", "send mail to players, with a progress bar", runMail},
 	{"lottery", "lottery verify FILE", "recompute the draw of a live room's lottery from public data", verifyLottery},
 }
 
-// tool is what commands work with.
+// tool is the environment of a command.
 type tool struct {
 	command
 	out, errs io.Writer

@@ -17,10 +17,10 @@ import (
 )
 
 const recordHelp = `
-Stands between IM and your endpoint: it passes every callback on, answers what
-the endpoint answers, and adds both to FILE, a line of JSON each. Signatures and
-the path secret are left out. Bodies are kept whole, with what people wrote,
-unless -without-texts is given; the file is readable by you alone.
+Runs a proxy between IM and your endpoint: it forwards every callback, returns the
+endpoint's answer, and appends both to FILE as one line of JSON. Signatures and the
+path secret are omitted. Bodies are recorded completely, with the texts of users,
+unless -without-texts is given; only you can read the file.
 
   imctl record callbacks.jsonl -to http://127.0.0.1:8080/im -addr 127.0.0.1:8090
 
@@ -29,7 +29,7 @@ Point IM's callback URL, or the emulator's, at the address. End it with Ctrl-C.`
 func record(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(recordHelp)
 	addr := f.String("addr", "127.0.0.1:8090", "`host:port` to listen on")
-	to := f.String("to", "http://127.0.0.1:8080/im", "callback `URL` to pass on to")
+	to := f.String("to", "http://127.0.0.1:8080/im", "callback `URL` to forward to")
 	hide := f.Bool("without-texts", false, "replace the texts of messages, and custom data, by x")
 	rest, err := t.parse(f, args, 1, 1)
 	if err != nil {

@@ -10,12 +10,12 @@ import (
 )
 
 const replayHelp = `
-Sends the callbacks of a file that imctl record made, in their order, signed
-anew, and says which are answered otherwise than they were.
+Sends the callbacks of a file that imctl record wrote, in their order and with new
+signatures, and lists those whose answer differs from the recorded one.
 
   imctl replay callbacks.jsonl -filter 'Group.*SendMsg' -speed 10
 
-With -speed 1 pauses are as they were, with 10 a tenth, with 0 nothing pauses.`
+With -speed 1 the pauses are as recorded, with 10 a tenth of that; with 0 there are none.`
 
 func replay(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(replayHelp)

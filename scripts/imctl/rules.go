@@ -12,14 +12,14 @@ import (
 )
 
 const rulesHelp = `
-Puts rule sets for the word filter into force without a deployment. Compile one
-with scripts/rulec, upload the image, and name it by its URL and checksum as
-rulec prints them. It is a candidate for a share of the rooms first; running
-functions take up a change within half a minute.
+Activates rule sets of the word filter without a deployment. Compile one with
+scripts/rulec, upload the image, and stage its URL with the checksum that rulec
+prints. A staged rule set is first a candidate for a share of the rooms; running
+functions apply a change within half a minute.
 
-Without a word, shows what is in force. stage with another share changes the
-share of the candidate that is there. promote puts the candidate into force everywhere. rollback takes back the
-candidate, or without one what is in force: what was before returns.
+Without arguments, shows the active rule set. stage with another share changes the
+candidate's share. promote activates the candidate for all messages. rollback removes
+the candidate, or without one reactivates the previous rule set.
 
   imctl rules stage https://files.example.com/rules.image#sha256=6f1e... -share 10
   imctl rules promote

@@ -15,15 +15,15 @@ import (
 )
 
 const triggerHelp = `
-Sends the sample body of a callback, changed by -set, with IM's query and a true
-signature. Times (MsgTime, EventTime) become now unless set.
+Sends the sample body of a callback, changed by -set, with IM's query and a valid
+signature. Times (MsgTime, EventTime) are the current time unless set.
 
   imctl trigger Group.CallbackBeforeSendMsg -set MsgBody.0.MsgContent.Text='join my casino'
   imctl trigger Group.CallbackAfterSendMsg -set GroupId=lobby -set MsgSeq={n} -n 100
 
-A value is JSON if it can be read so, otherwise text; {n} in it becomes 1, 2, 3...
-Without {n} the same callback is sent again and again, as IM's own repetitions
-are. "imctl trigger list" names every command there is a sample of.`
+A value that is valid JSON is sent as JSON, any other as text; {n} in it becomes 1, 2,
+3... Without {n} the same callback is sent -n times, like IM's own retries. "imctl
+trigger list" prints every command with a sample.`
 
 // settings collects -set flags in their order.
 type settings []string

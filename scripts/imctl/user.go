@@ -14,16 +14,17 @@ import (
 )
 
 const userHelp = `
-For a user who asks what is kept of him or wants it gone. export prints the store's
-records of a user, a JSON document a line; erase deletes them, and names what stays
-and why: books of account, bans, what belongs to rooms. Both ask the bundle or, of
-split functions, job-worker.
+Answers a user's request for access or erasure. export prints the store's records of
+the user, a JSON document a line; erase deletes them, and names the records that are
+kept and why: accounting records, bans, records of rooms. Both commands call the
+bundle or, with split functions, job-worker.
 
-An erasure goes over everything twice: at once and, for what was on its way, 26 hours
-later. What is not over, such as an open ticket, waits, and is looked at every 26
-hours. Without a queue (QUEUE_URL) each later time is another run of the command.
+An erasure processes all records twice: at once and, for events that were in flight,
+26 hours later. Records of unfinished work, such as an open ticket, are checked again
+every 26 hours. Without a queue (QUEUE_URL) each later pass is another run of the
+command.
 
-What IM itself keeps goes with the account: delete it in IM's console, or by REST's
+Records in IM are deleted with the account: delete it in IM's console, or by REST's
 account_delete.
 
   imctl user export alice > alice.jsonl
@@ -32,7 +33,7 @@ account_delete.
 func user(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(userHelp)
 	at := t.serverFlags(f)
-	yes := f.Bool("yes", false, "erase without a question, which imctl does not ask")
+	yes := f.Bool("yes", false, "confirm the erasure; imctl does not ask")
 	rest, err := t.parse(f, args, 2, 2)
 	if err != nil {
 		return err

@@ -16,18 +16,19 @@ import (
 
 const webhooksHelp = `
 Prints a checklist for IM's console, Chat > Configuration > Webhook Configuration:
-the callback URL, the token, the switches, and each callback that a rule of the
-deployment wants, as the deployment itself says; API_KEY opens it. Of the split
-functions, -url is job-worker's and -callback-url callback-router's with /im. With
--all the callbacks of every feature, without asking anybody.
+the callback URL, the token, the switches, and each callback for which the
+deployment has a rule. The deployment itself reports these; the command authenticates
+with API_KEY. For split functions, -url is job-worker's and -callback-url is
+callback-router's with /im. With -all the checklist has the callbacks of every
+feature, and the deployment is not called.
 
   API_KEY=... imctl webhooks -url https://HOST`
 
 func webhooks(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(webhooksHelp)
 	at := t.serverFlags(f)
-	callbackURL := f.String("callback-url", "", "callback `URL`, where that is another function's; default the -url with /im")
-	all := f.Bool("all", false, "the callbacks of every feature")
+	callbackURL := f.String("callback-url", "", "callback `URL`, if another function serves it; default the -url with /im")
+	all := f.Bool("all", false, "list the callbacks of every feature")
 	if _, err := t.parse(f, args, 0, 0); err != nil {
 		return err
 	}

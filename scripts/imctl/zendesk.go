@@ -18,15 +18,15 @@ import (
 )
 
 const zendeskHelp = `
-Makes Zendesk tell the bundle what happens to tickets: two webhooks, one for events
-and one for a trigger, and the trigger. It shows its plan and does it with -yes. It
-may run any number of times: it knows its own by their names and leaves all else
-alone.
+Sets up Zendesk so that it reports changes of tickets to the bundle: two webhooks, one
+for events and one for a trigger, and the trigger. The command prints its plan, and
+carries it out with -yes. It may run any number of times: it finds its own webhooks
+and trigger by their names and changes nothing else.
 
-  install   makes or changes them, and prints ZENDESK_WEBHOOK_SECRETS for the bundle
-  status    says what is there; exits with 1 if something is missing or differs
-  remove    takes them away
-  app       writes the app that shows a ticket's chat beside it, for upload in
+  install   creates or changes them, and prints ZENDESK_WEBHOOK_SECRETS for the bundle
+  status    lists them; exits with 1 if one is missing or differs
+  remove    deletes them
+  app       writes the app that shows a ticket's chat beside the ticket, for upload in
             Zendesk's admin center
 
 It reads ZENDESK_URL, and ZENDESK_CLIENT_ID and ZENDESK_CLIENT_SECRET of an OAuth
@@ -41,7 +41,7 @@ func runZendesk(ctx context.Context, t *tool, args []string) error {
 	account := f.String("zendesk", "", "`URL` of the account; default ZENDESK_URL")
 	bundle := f.String("url", "", "`URL` of the bundle, or of ticket-creator deployed on its own")
 	file := f.String("env", "", "`file` with settings, lines NAME=VALUE; names that it lacks come from the environment")
-	yes := f.Bool("yes", false, "do what the plan says")
+	yes := f.Bool("yes", false, "carry out the plan")
 	out := f.String("o", "backchannel-chat.zip", "`file` that app writes")
 	rest, err := t.parse(f, args, 1, 1)
 	if err != nil {

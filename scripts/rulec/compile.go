@@ -13,30 +13,30 @@ import (
 )
 
 const compileHelp = `
-Checks a rule set, prints what is in it and what is probably not meant, and
-with -o writes the image. A rule set is JSON:
+Checks a rule set, prints its contents and probable mistakes, and with -o writes
+the image. A rule set is JSON:
 
   {"version": "any text",
    "words": [{"text": "casino", "category": "gambling", "severity": 2,
               "action": "reject"}, ...],
-   "allow": ["phrases that are innocent although a word is in them", ...],
+   "allow": ["harmless phrases that contain a word", ...],
    "scopes": {"type:AVChatRoom": {"gambling": "drop", "*": "mask"}}}
 
 Actions are reject (the default), drop, mask, review and shadow; severity is 1
 to 5. A word may have more:
 
-  "word": true      no letter of the same script may touch it; the default for
+  "word": true      no letter of the same script may be adjacent; the default for
                     edges of an alphabet and digits ("word": false: anywhere)
   "exact": true     only as it is written here
   "numerals": true  6, 六 and 陆 are the same
   "inflect": true   with -s, -es, -ies, -y, -ed, -ing and -selves at its end; the
                     default for words that end in five letters of English or more
   "urls": true      in URLs and e-mail addresses too, percent-encoded or not
-  "note": "..."     for whoever reads the file
+  "note": "..."     for readers of the file
 
-Where ordinary words overlap the edges of a word of Han or kana, it is no hit:
-the dictionaries for that are in a Go module, so that rulec needs the go command
-and this repository.
+A word of Han or kana is no hit where ordinary words overlap its edges. The
+dictionaries for that are in a Go module, so rulec needs the go command and this
+repository.
 
 Scopes are c2c, type:GROUPTYPE, room:GROUPID and topic:TOPICID, and may also
 allow.`

@@ -11,8 +11,8 @@ import (
 )
 
 const explainHelp = `
-Shows how a text is read and which words are hit, where and why, and which ones
-an allowed phrase lets pass. Without -rules it takes the set that is built in.`
+Shows how a text is read and which words are hit, where and why, and which hits
+an allowed phrase lifts. Without -rules it uses the built-in rule set.`
 
 func explain(t *tool, args []string) error {
 	var rules *string
