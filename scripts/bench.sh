@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Run the benchmarks behind the figures that the documents claim, peers beside ours
-# in the same run, and write them as a table.
+# Run the benchmarks whose figures the documents contain, with their peers in the
+# same run, and write the results as a table.
 #
 # usage: scripts/bench.sh [-quick] [-soak DURATION] [-o FILE]
 #
-#   -quick           a few rounds of each, to see that all of them run
-#   -soak DURATION   mixed traffic with chaos for so long at the end, such as 30m
-#   -o FILE          Markdown file to write; docs/benchmarks.md unless given, - is
+#   -quick           a few rounds of each, to check that all of them run
+#   -soak DURATION   mixed traffic with faults for this time at the end, such as 30m
+#   -o FILE          Markdown file to write; default docs/benchmarks.md, - is
 #                    standard output
 #   -h               show this
 #
-# It takes less than 20 minutes on two cores, without the soak, and says on standard
-# error where it is. Figures are those of the machine in that hour; the ratios hold
-# better. It needs redis-server and node with what scripts/setup.sh installs.
+# The run takes less than 20 minutes on two cores, without the soak, and prints its
+# progress on standard error. Figures depend on the machine and its load; ratios depend
+# on them less. It needs redis-server, node and the modules of scripts/setup.sh.
 #
 # Before a release, on a machine that does nothing else:
 #

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Put together the chat widget of a shop and the agent's chat page.
+# Assemble the chat widget of a shop and the agent's chat page.
 #
 # usage: scripts/build-widget.sh [-no-sdk]
 #
-#   -no-sdk   without Tencent's Chat SDK, which is otherwise taken from npm
+#   -no-sdk   without Tencent's Chat SDK, which is otherwise installed from npm
 #   -h        show this
 #
 # It copies Tencent's Chat SDK into integrations/chat/sdk, pinned by the lock
-# file of scripts/node, and makes
+# file of scripts/node, and creates
 #
-#   integrations/shopify/extensions/chat/assets/   what Shopify serves
+#   integrations/shopify/extensions/chat/assets/   the files that Shopify serves
 #   build/chat/                                    the agent's page, for any web server
 #
 # Git ignores all three.

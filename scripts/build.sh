@@ -3,11 +3,11 @@
 #
 # usage: scripts/build.sh [-arch arm64|amd64] [FUNCTION...]
 #
-#   -arch   processor of the AWS programs; arm64 unless given
+#   -arch   processor of the AWS programs; default arm64
 #   -h      show this
 #
-# Without a name it builds every function. VERSION in the environment is what their
-# -version and GET /healthz say. It makes
+# Without a name it builds every function. -version and GET /healthz of the programs
+# print VERSION of the environment. The script creates
 #
 #   build/aws/FUNCTION/bootstrap   for AWS Lambda, provided.al2023
 #   build/tencent/FUNCTION.zip     for Tencent SCF, Go1 on amd64, handler main

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Deploy template.yaml with the AWS CLI alone: package, show the change set, deploy,
-# print what to paste where; or take the latest release back.
+# Deploy template.yaml with only the AWS CLI: package, show the change set, deploy, and
+# print the values for the next steps; or roll back to the previous release.
 #
 # usage: scripts/deploy-aws.sh [flags] plan|deploy|outputs|rollback
 #
-#   plan           package, make a change set, show it, and leave it unexecuted
+#   plan           package, create a change set, show it, and do not execute it
 #   deploy         the same, then execute it after a question
 #   outputs        print the stack's outputs
-#   rollback       point the alias "live" of every function to the version before
+#   rollback       point the alias "live" of every function to the previous version
 #
-#   -stack NAME    name of the stack; backchannel unless given
+#   -stack NAME    name of the stack; default backchannel
 #   -bucket NAME   S3 bucket for the programs, in the stack's region; plan and deploy need it
 #   -params FILE   lines ParameterName=value, as template.yaml describes them
 #   -yes           execute without a question

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Run every fuzz target for a while.
+# Run every fuzz target for a limited time.
 #
 # usage: scripts/fuzz.sh [TIME]
 #
-#   TIME   of each target, such as 30s, the default, or 2m
+#   TIME   time of each target, such as 2m; default 30s
 #   -h     show this
 #
-# Targets that fail are named at the end; go test leaves the input that failed
-# below the package's testdata/fuzz.
+# Failed targets are listed at the end; go test writes the failing input below the
+# package's testdata/fuzz.
 set -euo pipefail
 script=$(realpath "$0")
 cd "$(dirname "$script")/.."

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Check formatting, common mistakes and the import law.
+# Check formatting, common mistakes and the import rules.
 #
 # usage: scripts/lint.sh
 #
 #   -h   show this
 #
-# It first gets gofumpt, staticcheck, shellcheck and actionlint with scripts/setup.sh, runs
-# every check and fails if one of them found something.
+# It first installs gofumpt, staticcheck, shellcheck and actionlint with scripts/setup.sh,
+# then runs every check, and fails if one of them reports a fault.
 set -euo pipefail
 script=$(realpath "$0")
 cd "$(dirname "$script")/.."

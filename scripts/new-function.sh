@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Make a complete new feature with its function.
+# Create a complete new feature with its function.
 #
 # usage: scripts/new-function.sh NAME NOUN "WHAT IT DOES"
 #
-#   NAME           the job it does, lower-case words joined by -: mail-carrier
-#   NOUN           what the feature is called everywhere else: mail
+#   NAME           name of the function, lower-case words joined by -: mail-carrier
+#   NOUN           name of the feature everywhere else: mail
 #   WHAT IT DOES   the rest of the sentence "mail-carrier ...": carries mail
 #   -h             show this
 #
-# It makes the rule's package shared/NOUN, its wiring shared/wiring/NOUN with a
+# It creates the rule's package shared/NOUN, its wiring shared/wiring/NOUN with a
 # line in the list of features, and functions/NAME with its test, README,
 # .env.example and a sample event, and enters the function in both deployment
 # templates, in the READMEs, in the list of users' records and in the test of

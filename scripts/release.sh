@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Make the archives of a release: programs for both clouds, the operator's tools,
+# Create the archives of a release: programs for both clouds, the operator's tools,
 # the list of modules, checksums. The same commit gives the same bytes.
 #
 # usage: scripts/release.sh [-allow-dirty] VERSION [OUT]
 #
 #   VERSION       semantic version, such as 0.3.0
-#   OUT           folder for the archives; build/release/VERSION unless given
-#   -allow-dirty  also with changes that are not committed, to try it
+#   OUT           folder for the archives; default build/release/VERSION
+#   -allow-dirty  also with uncommitted changes, for a trial
 #   -h            show this
 set -euo pipefail
 script=$(realpath "$0")

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Install what the tests and the linters need, beyond Go.
+# Install the tools that the tests and the linters need besides Go.
 #
 # usage: scripts/setup.sh [TOOL...]
 #
 #   TOOL   redis-server moto_server cfn-lint chromium java node modules shellcheck
-#          gofumpt staticcheck actionlint prose; all of them unless named. prose is the
-#          documents that the word filter is measured with, from Debian packages
+#          gofumpt staticcheck actionlint prose; default all of them. prose is the
+#          documents for the word filter's tests, from Debian packages
 #   -h     show this
 #
-# On a Debian-like system, as root or in CI (CI=true), it installs what is
-# missing: packages with apt-get, the rest below .tools/ and scripts/node/.
+# On a Debian-like system, as root or in CI (CI=true), it installs missing tools:
+# packages with apt-get, the rest below .tools/ and scripts/node/.
 # Elsewhere it names each missing tool with the command that installs it, and
 # fails.
 set -euo pipefail

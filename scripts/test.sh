@@ -3,14 +3,14 @@
 #
 # usage: scripts/test.sh [-short | -full] [-race]
 #
-#   -short   only what needs nothing but Go
-#   -full    every test on every engine, and proofs at their full size, as before
+#   -short   only tests that need nothing but Go
+#   -full    every test on every engine, and stress tests in their full size, as before
 #            a release; takes about an hour
 #   -race    with the race detector, which takes several times as long
 #   -h       show this
 #
-# It first gets what the tests need with scripts/setup.sh, unless -short is
-# given. Failures are shown in full; the last line counts the results.
+# It first installs the tools of the tests with scripts/setup.sh, unless -short is
+# given. Failures are printed completely; the last line counts the results.
 set -euo pipefail
 script=$(realpath "$0")
 cd "$(dirname "$script")/.."

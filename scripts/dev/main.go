@@ -1,11 +1,11 @@
-// Command dev runs everything on one machine: the bundle with its state in a
-// folder, an emulator of IM, and a page to chat on it as several users and to
-// watch what the bundle makes of it.
+// Command dev runs everything on one machine: the bundle with its state in a folder, an
+// emulator of IM, and a page on which you chat as several users and watch the bundle's
+// callbacks and state.
 //
 //	go run ./scripts/dev [-fresh] [-addr HOST:PORT] [-emulator-addr HOST:PORT] [-state DIR] [-rules FILE]
 //
-// Its secrets are published development values, which the deployable programs
-// refuse. It calls no host but itself.
+// Its secrets are published development values, which the deployable programs refuse.
+// It calls no other host.
 package main
 
 import (
@@ -64,9 +64,9 @@ func parse(args []string, errs io.Writer) (options, error) {
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8080", "`host:port` of the bundle and its page")
 	flags.StringVar(&o.emulator, "emulator-addr", "127.0.0.1:8081", "`host:port` of the emulator of IM")
 	flags.StringVar(&o.state, "state", ".dev", "`folder` for the state")
-	flags.StringVar(&o.rules, "rules", "", "moderation rule set, a JSON `file`; the default is the one that ships")
+	flags.StringVar(&o.rules, "rules", "", "moderation rule set, a JSON `file`; the default is the built-in one")
 	flags.StringVar(&o.desk, "desk", "zendesk", "support desk, `zendesk or salesforce`; both are fakes")
-	flags.BoolVar(&o.fresh, "fresh", false, "start over: forget the state first")
+	flags.BoolVar(&o.fresh, "fresh", false, "delete the state first")
 	flags.Usage = func() {
 		fmt.Fprintln(errs, "usage: go run ./scripts/dev [flags]\n\nRuns Backchannel on this machine, with a page to try it.")
 		flags.PrintDefaults()

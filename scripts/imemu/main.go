@@ -4,7 +4,7 @@
 //	go run ./scripts/imemu [-app SDKAPPID:SECRET[@DATACENTRE]]... [-callback-url URL] [flags]
 //
 // It prints a line that starts with "ready" once it serves, and stops on SIGINT
-// or SIGTERM. It calls no host but the callback URL's.
+// or SIGTERM. It calls only the host of the callback URL.
 package main
 
 import (
@@ -84,21 +84,21 @@ func parse(args []string, errs io.Writer) (options, error) {
 	flags := flag.NewFlagSet("imemu", flag.ContinueOnError)
 	flags.SetOutput(errs)
 	flags.StringVar(&o.addr, "addr", "127.0.0.1:8081", "`host:port` to serve on")
-	flags.Func("app", "an app, as `SDKAPPID:SECRET[@DATACENTRE]`; repeat it for more. One with a data centre\nis served under /dc/DATACENTRE and unknown (60026) elsewhere.\nThe default is the development app 1400000000", func(s string) error {
+	flags.Func("app", "an app, as `SDKAPPID:SECRET[@DATACENTRE]`; repeatable. An app with a data centre\nis served under /dc/DATACENTRE and unknown (60026) elsewhere.\nThe default is the development app 1400000000", func(s string) error {
 		apps = append(apps, s)
 		return nil
 	})
-	flags.StringVar(&o.callbackURL, "callback-url", "", "`URL` that callbacks go to; none are sent without it")
+	flags.StringVar(&o.callbackURL, "callback-url", "", "`URL` for callbacks; without it none are sent")
 	flags.StringVar(&o.callbackToken, "callback-token", "", "the console's authentication `token`; callbacks are unsigned without it")
 	flags.Func("origin", "`origin` of a page that may use /client/ and /emulator/, such as http://127.0.0.1:8080; repeatable", func(s string) error {
 		o.origins = append(o.origins, s)
 		return nil
 	})
-	flags.Uint64Var(&o.seed, "seed", 0, "`number` that random choices come from; the same again, the same choices")
-	flags.IntVar(&o.webLogins, "web-logins", 1, "`number` of pages that one user is logged in on at once, 1 to 10; one more kicks the first")
-	flags.StringVar(&o.features, "features", "", "what the apps have bought, as the web SDK reads it: binary `digits`; without it everything, 0 is nothing")
+	flags.Uint64Var(&o.seed, "seed", 0, "seed `number` of random choices; the same seed gives the same choices")
+	flags.IntVar(&o.webLogins, "web-logins", 1, "`number` of Web logins that one user has at once, 1 to 10; a further login kicks the first")
+	flags.StringVar(&o.features, "features", "", "purchased features of the apps, as the web SDK reads them: binary `digits`; default all, 0 is none")
 	flags.BoolVar(&o.manual, "manual-clock", false, "time stands still until POST /emulator/clock moves it")
-	flags.BoolVar(&o.control, "control", false, "serve /emulator/ on an address beyond loopback too: whoever reaches it is in charge")
+	flags.BoolVar(&o.control, "control", false, "serve /emulator/ on an address beyond loopback too: everybody who reaches it controls the emulator")
 	flags.Usage = func() {
 		fmt.Fprintln(errs, "usage: go run ./scripts/imemu [flags]\n\nServes the emulator of Tencent Cloud Chat (IM). shared/im/imtest/README.md describes its routes.")
 		flags.PrintDefaults()

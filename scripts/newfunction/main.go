@@ -1,7 +1,7 @@
-// Command newfunction makes a new feature with its function: the rule's package,
-// its wiring with a line in the list of features, the function's folder, and the
-// entries in the deployment templates, in the READMEs, in the list of users' records
-// and in the test of policies. scripts/new-function.sh calls it.
+// Command newfunction creates a new feature with its function: the rule's package, its
+// wiring with a line in the list of features, the function's folder, and the entries in
+// the deployment templates, in the READMEs, in the list of users' records and in the
+// test of policies. scripts/new-function.sh calls it.
 //
 //	go run ./scripts/newfunction NAME NOUN "WHAT IT DOES"
 package main

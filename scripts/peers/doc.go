@@ -3,7 +3,7 @@
 //
 //	go test -run '^$' -bench . ./scripts/peers
 //
-// Each server is a process of its own, and they take turns within one run: the
-// ratios count, since the figures drift with the machine. The tests see to it
-// that ours and the peers do the same work.
+// Each server is a process of its own, and the servers run alternately within one run:
+// the ratios are meaningful, since the figures drift with the machine. The tests check
+// that our functions and the peers do the same work.
 package peers

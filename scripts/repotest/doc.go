@@ -1,7 +1,7 @@
-// Package repotest holds the tests of the repository itself: which package may
-// import which, that every function folder is complete, that programs,
-// examples, READMEs and both deployment templates agree, that the functions run
-// with exactly what the templates give them, and that the scripts do what they
-// say. What a table here forbids may be changed where there is a reason; write
-// the reason into docs/decisions.
+// Package repotest holds the tests of the repository itself: the allowed imports
+// between packages, that every function folder is complete, that programs, examples,
+// READMEs and both deployment templates agree, that the functions run with exactly the
+// permissions and settings of the templates, and that the scripts do what their usage
+// says. The tables of rules here may be changed for a reason; write the reason into
+// docs/decisions.
 package repotest

@@ -1,6 +1,6 @@
-// Command sbom writes which modules the programs are made of, with their licences,
-// as a CycloneDX document. It fails where a module has no licence that this project
-// accepts.
+// Command sbom writes the modules that the programs link, with their licences, as a
+// CycloneDX document (a software bill of materials). It fails if a module has no
+// licence that this project accepts.
 //
 //	go run ./scripts/sbom [-o FILE]
 package main

@@ -1,11 +1,11 @@
-// Command settings writes each function's .env.example and the tables of settings
-// and callbacks in its README from what the program says about itself.
+// Command settings writes each function's .env.example and the tables of settings and
+// callbacks in its README from the program's output with -settings.
 //
 //	go run ./scripts/settings [FUNCTION...]
 //
-// Without a name it does all functions, docs/settings.md, serverless.env.example,
-// docs/api.html, the table of features in CONTRIBUTING.md, and that of what an erasure
-// does in docs/operate.md.
+// Without a name it writes those of all functions, docs/settings.md,
+// serverless.env.example, docs/api.html, the table of features in CONTRIBUTING.md, and
+// the table of erasures in docs/operate.md.
 package main
 
 import (

@@ -1,15 +1,15 @@
-// Command suites runs the tests of the whole repository, suite by suite, and
-// ends with a table of what each suite took and a line that counts the results.
+// Command suites runs the tests of the whole repository, suite by suite, and ends with
+// a table of each suite's duration and a line that counts the results.
 //
 //	go run ./scripts/suites [-short | -full] [-race]
 //
-// It does what gotestsum does not: suites with budgets of their own, packages
-// within a suite one at a time where they start servers, Node's tests beside
-// Go's, and a last line that counts both.
+// gotestsum lacks what this command has: suites with budgets of their own, packages
+// within a suite one at a time where they start servers, Node's tests beside Go's, and
+// a last line that counts both.
 //
-// A suite is a group of packages with a time budget for two cores; together
-// they stay below 30 minutes, also one after the other. A suite over its budget is marked, not failed:
-// the machine may be busy.
+// A suite is a group of packages with a time budget for two cores; the budgets total
+// less than 30 minutes, even one after the other. A suite over its budget is marked and
+// does not fail: the machine may be busy.
 package main
 
 import (
@@ -57,8 +57,8 @@ var suites = []suite{
 }
 
 func main() {
-	short := flag.Bool("short", false, "only what needs nothing but Go")
-	full := flag.Bool("full", false, "every test on every engine, and proofs at their full size")
+	short := flag.Bool("short", false, "only tests that need nothing but Go")
+	full := flag.Bool("full", false, "every test on every engine, and stress tests in their full size")
 	race := flag.Bool("race", false, "with the race detector")
 	flag.Parse()
 	if flag.NArg() > 0 || *short && *full {

@@ -1,5 +1,5 @@
-// Package apipage makes one HTML page of the OpenAPI document, to read without any
-// tool: no script, no file from elsewhere.
+// Package apipage renders the OpenAPI document as one HTML page that needs no tool: it
+// has no script and loads no other file.
 package apipage
 
 import (
@@ -14,7 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Source and Page are the document and the page made of it.
+// Source and Page are the document and the page rendered from it.
 const (
 	Source = "docs/openapi.yaml"
 	Page   = "docs/api.html"

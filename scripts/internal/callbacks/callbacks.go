@@ -1,5 +1,5 @@
-// Package callbacks tells which callbacks of IM a feature wants, from what its
-// rules register, for whoever has to enable them in IM's console.
+// Package callbacks lists the callbacks of IM for which a feature's rules are
+// registered, for operators who enable callbacks in IM's console.
 package callbacks
 
 import (
@@ -28,8 +28,8 @@ type Wanted struct {
 	Rules   *callback.Mux
 }
 
-// All opens every feature with these settings, over files that are gone
-// afterwards, and returns those that hear callbacks. It calls nobody.
+// All opens every feature with these settings, over temporary files, and returns the
+// features with callbacks. It makes no request.
 func All(ctx context.Context, values map[string]string) (all []Wanted, err error) {
 	dir, err := os.MkdirTemp("", "callbacks")
 	if err != nil {
@@ -64,9 +64,9 @@ func All(ctx context.Context, values map[string]string) (all []Wanted, err error
 // Title is a callback's name in IM's console, "" for one without.
 func Title(command string) string { return titles[command] }
 
-// Table returns the table of a function's README: the callbacks of its feature
-// and the rules that want each, or, of the programs that have all features, the
-// functions. It is "" for a function that wants none.
+// Table returns the table of a function's README: the callbacks of its feature with the
+// rules registered for each, or, for programs with all features, the functions. The
+// table is "" for a function without callbacks.
 func Table(function string, all []Wanted) (string, error) {
 	var b strings.Builder
 	wanted := all

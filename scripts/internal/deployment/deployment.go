@@ -29,9 +29,9 @@ type Function struct {
 // secretFile is how a setting may be given by file.
 const secretFile = "_FILE"
 
-// CheckEnvironment compares what a template gives to a function with the
-// settings that its program reads: every name must be one of them, and what is
-// required must be given. It returns one sentence a fault.
+// CheckEnvironment compares the environment that a template gives to a function with
+// the settings that its program reads: every name must be a setting, and required
+// settings must be given. It returns one sentence per fault.
 func CheckEnvironment(f Function, settings []config.Setting) []string {
 	var faults []string
 	known := map[string]bool{}
@@ -51,7 +51,8 @@ func CheckEnvironment(f Function, settings []config.Setting) []string {
 	return faults
 }
 
-// Gives tells which settings a template gives to a function.
+// Gives returns a function that reports whether a template gives a setting to the named
+// function.
 func Gives(template []Function, name string) func(setting string) bool {
 	i := slices.IndexFunc(template, func(f Function) bool { return f.Name == name })
 	return func(setting string) bool {

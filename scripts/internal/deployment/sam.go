@@ -11,8 +11,8 @@ import (
 )
 
 // SAM reads the functions of a SAM template below root. Each must be built from
-// build/aws/NAME, where scripts/build.sh puts the program of functions/NAME,
-// and none may be there twice.
+// build/aws/NAME, where scripts/build.sh puts the program of functions/NAME, and none
+// may occur twice.
 func SAM(root fs.FS, file string) ([]Function, error) {
 	in, err := fs.ReadFile(root, file)
 	if err != nil {

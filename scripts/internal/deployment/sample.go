@@ -6,9 +6,9 @@ import (
 	kit "github.com/backchannel-im/backchannel/shared/wiring/wiringtest"
 )
 
-// Sample returns what a deployment with every feature switched on would fill in,
-// for tests and for documents. All addresses are dead. Where a template computes a
-// value, such as the name of its table, this one takes its place.
+// Sample returns sample values for the settings of a deployment with every feature, for
+// tests and documents. Nothing listens at the addresses. A sample also replaces each
+// value that a template computes, such as the name of its table.
 func Sample(stateURL string) map[string]string {
 	return map[string]string{
 		"SDK_APP_ID":               "1400000001",

@@ -109,8 +109,8 @@ const (
 	built     = "main"
 )
 
-// The two ways to deploy to Tencent: all in one function, and a function for each
-// feature. One of the two is deployed.
+// The two forms of a deployment to Tencent: one function for everything, and a function
+// for each feature. A deployment has one of them.
 const (
 	TencentBundle = "serverless.yml"
 	TencentSplit  = "serverless.split.yml"
@@ -123,10 +123,10 @@ func Tencent(root fs.FS) ([]Function, error) {
 	return append(bundle, split...), errors.Join(err, splitErr)
 }
 
-// Serverless reads a serverless.yml below root, "." being the repository. An
-// unknown key, a handler or source path that the build does not make, a
-// trigger without function and whatever SCF would refuse are faults, each with
-// its line; all are reported together.
+// Serverless reads a serverless.yml below root, "." being the repository. An unknown
+// key, a handler or source path that the build does not create, a trigger without
+// function and anything that SCF would refuse are faults, each with its line; all are
+// reported together.
 func Serverless(root fs.FS, file string) ([]Function, error) {
 	in, err := fs.ReadFile(root, file)
 	if err != nil {
@@ -167,8 +167,8 @@ func read(root fs.FS, file string, in []byte) (c component, out []Function, err 
 	return c, out, nil
 }
 
-// SCF is what a serverless.yml asks for, with defaults filled in and ${env:NAME} as
-// it stands.
+// SCF is the content of a serverless.yml, with defaults filled in and ${env:NAME}
+// unchanged.
 type SCF struct {
 	App, Stage, Name, Region, Namespace string
 	Source                              string // folder with the zips, relative to the file

@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// Only answers 403 to what a page of elsewhere may have caused: a request whose
-// Host is a name other than localhost, since anybody can make a name of his own
-// lead here (DNS rebinding), and one that a browser sends for a page of another
-// site. Pages of any loopback origin and of the origins named may call. Following
-// a link to a page is no call, and neither is showing a picture, sound or video under
-// /media/, whose names nobody guesses.
+// Only answers 403 to requests that a page of another site may have caused: a request
+// whose Host is a name other than localhost, since anybody can let a name resolve to
+// this machine (DNS rebinding), and a request that a browser sends for a page of
+// another site. Pages of any loopback origin and of the given origins may call. Allowed
+// from any site are links to a page, and images, sounds and videos under /media/, whose
+// names cannot be guessed.
 func Only(h http.Handler, origins ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

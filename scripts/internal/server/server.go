@@ -1,5 +1,5 @@
-// Package server is what the commands that serve have in common: how they end,
-// and how they say that a command line is wrong.
+// Package server is the common part of commands that serve: shutdown, exit status and
+// errors of the command line.
 package server
 
 import (
@@ -16,9 +16,8 @@ import (
 	"github.com/backchannel-im/backchannel/shared/version"
 )
 
-// Main runs a command until it ends or is interrupted, or prints its version when
-// that is asked for. It exits with 2 after a
-// wrong command line, and with 1 after another error.
+// Main runs a command until it ends or is interrupted, or prints its version on
+// -version. It exits with 2 after a wrong command line, and with 1 after another error.
 func Main(name string, run func(ctx context.Context, args []string, out, errs io.Writer) error) {
 	if len(os.Args) == 2 && (os.Args[1] == "-version" || os.Args[1] == "--version") {
 		fmt.Printf("%s %s\n", name, version.Version)
@@ -54,12 +53,12 @@ type usageError struct {
 
 func (e *usageError) Error() string { return e.text }
 
-// Usage is an error of the command line.
+// Usage returns an error of the command line.
 func Usage(format string, args ...any) error {
 	return &usageError{text: fmt.Sprintf(format, args...) + "; -h shows the flags"}
 }
 
-// Parse parses a command line that has flags alone.
+// Parse parses a command line that has only flags.
 func Parse(flags *flag.FlagSet, args []string) error {
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

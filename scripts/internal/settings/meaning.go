@@ -16,9 +16,9 @@ var leaning = []struct {
 	{regexp.MustCompile(`\b(the same (for|as|when|in|with|again)|as above|see above|ditto|likewise|(those|these) (answers|requests|services|calls)|that (api|limit|key|client|app|account))\b`), "leans on its neighbour"},
 }
 
-// CheckMeaning returns what is wrong with the meaning of a setting, "" for one
-// that can be read alone. Lists are sorted by name, so a meaning may lean on no
-// other: it begins with a noun and names what it is about.
+// CheckMeaning returns the fault of a setting's meaning, or "" for a meaning that can
+// be read alone. Lists are sorted by name, so a meaning must not depend on another one:
+// it begins with a noun and names its subject.
 func CheckMeaning(meaning string) string {
 	if strings.TrimSpace(meaning) == "" {
 		return "is empty"

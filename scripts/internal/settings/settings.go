@@ -1,8 +1,7 @@
-// Package settings turns what functions say about their own settings into the
-// texts that people read: each function's .env.example, the table in its README
-// with what is needed to start, and one page with all settings. They are written
-// by go run ./scripts/settings and held against the programs by the repository
-// tests, so they cannot drift from the code.
+// Package settings renders the settings that functions report as texts: each function's
+// .env.example, the table of required settings in its README, and one page with all
+// settings. go run ./scripts/settings writes them, and the repository tests compare
+// them with the programs, so they cannot drift from the code.
 package settings
 
 import (
@@ -84,9 +83,9 @@ func grouped(list []config.Setting) (groups []string, of map[string][]config.Set
 	return groups, of
 }
 
-// Example returns the text of the function's .env.example. Every setting has
-// its meaning, its format and whether it is needed above an empty assignment;
-// an empty value counts as not given, so the file works as it is copied.
+// Example returns the text of the function's .env.example. Every setting is an empty
+// assignment below its meaning, its format and whether it is required; an empty value
+// counts as not given, so the copied file works unchanged.
 func Example(function string, list []config.Setting) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The settings of %s, as the program itself lists them with -h.\n", function)
@@ -120,8 +119,8 @@ func assignment(b *strings.Builder, s config.Setting) {
 // Page is the document with all settings of all functions.
 const Page = "docs/settings.md"
 
-// Table returns the rows of the settings table of a function's README: what is
-// required, and what the deployment templates set. The rest is on Page.
+// Table returns the rows of the settings table of a function's README: the required
+// settings, and those that the deployment templates set. Page has all.
 func Table(list []config.Setting, deployed func(name string) bool) string {
 	var b strings.Builder
 	b.WriteString("| setting | meaning | format | default |\n|---|---|---|---|\n")
@@ -225,9 +224,8 @@ func functions(of map[string][]config.Setting) []string {
 // Heading is the README section that holds the table.
 const Heading = "## Settings"
 
-// InReadme returns the README with the table of a section replaced, or added
-// where there is none. Text around the table stays as it is; "" takes the table
-// out.
+// InReadme returns the README with the table of a section replaced, or added if there
+// is none. Text around the table does not change; "" removes the table.
 func InReadme(readme, heading, table string) (string, error) {
 	before, section, found := strings.Cut(readme, heading+"\n")
 	if !found {

@@ -10,7 +10,7 @@ import (
 )
 
 // TencentExample lists every name that the two files for Tencent read from the
-// environment of whoever deploys.
+// deployer's environment.
 const TencentExample = "serverless.env.example"
 
 var fromEnvironment = regexp.MustCompile(`\$\{env:([A-Z0-9_]+)\}`)
