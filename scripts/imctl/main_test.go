@@ -157,7 +157,7 @@ func TestTriggerElsewhere(t *testing.T) {
 	imctl(t, "trigger", "Group.CallbackAfterSendMsg", "-url", a.url).want(t, 1, "status 403", "1 of 1")
 	env := map[string]string{"CALLBACK_TOKEN": "a token of one's own", "SDK_APP_ID": "1400000000"}
 	imctlWith(t, env, "trigger", "Group.CallbackAfterSendMsg", "-url", a.url).want(t, 0, "ok")
-	imctl(t, "trigger", "Group.CallbackAfterSendMsg", "-url", "http://elsewhere.invalid/im").want(t, 1, "which app")
+	imctl(t, "trigger", "Group.CallbackAfterSendMsg", "-url", "http://elsewhere.invalid/im").want(t, 1, "the app is not given")
 }
 
 // TestMistakes: each is answered with what to do, and secrets are in no

@@ -81,7 +81,7 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	onward, err := http.NewRequestWithContext(r.Context(), r.Method, rec.target, bytes.NewReader(body))
 	if err != nil {
-		http.Error(w, "the target does not do", http.StatusInternalServerError)
+		http.Error(w, "invalid target", http.StatusInternalServerError)
 		return
 	}
 	onward.URL.RawQuery = r.URL.RawQuery
@@ -103,7 +103,7 @@ func (rec *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (rec *recorder) keep(rawQuery string, body []byte, at time.Time, a answer) {
 	query, command, err := cleanQuery(rawQuery)
 	if err != nil || !json.Valid(body) {
-		fmt.Fprintln(rec.out, "not recorded: no callback")
+		fmt.Fprintln(rec.out, "not recorded: not a callback")
 		return
 	}
 	e := entry{At: at.UTC(), Command: command, Query: query, Body: body, Status: a.status, Millis: float64(a.latency.Microseconds()) / 1000}

@@ -27,7 +27,7 @@ type entry struct {
 func cleanQuery(raw string) (clean string, command string, err error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return "", "", errors.New("the query does not parse")
+		return "", "", errors.New("the query is malformed")
 	}
 	command = values.Get("CallbackCommand")
 	values.Del("Sign")

@@ -80,7 +80,7 @@ func appID(given uint, target string, getenv func(string) string) (uint32, error
 	case text == "" && isLocal(target):
 		return devAppID, nil
 	case text == "":
-		return 0, errors.New("which app? Give -app, or SDK_APP_ID in the environment")
+		return 0, errors.New("the app is not given: use -app, or SDK_APP_ID in the environment")
 	}
 	id, err := strconv.ParseUint(text, 10, 32)
 	if err != nil || id == 0 {

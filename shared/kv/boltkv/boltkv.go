@@ -32,7 +32,7 @@ var Engine = kv.Engine{
 	Open: func(_ context.Context, url string) (kv.Store, error) {
 		path, ok := strings.CutPrefix(url, "bolt:")
 		if !ok || path == "" {
-			return nil, errors.New("boltkv: the URL is bolt:FILE, with the path of a file")
+			return nil, errors.New("boltkv: the URL must be bolt:FILE, with the path of a file")
 		}
 		return Open(path, Options{})
 	},
@@ -133,7 +133,7 @@ func inspect(path string) (fresh bool, err error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if _, err := os.Stat(filepath.Dir(path)); err != nil {
-			return false, fmt.Errorf("boltkv: no folder for the state file; make it first: %w", err)
+			return false, fmt.Errorf("boltkv: the folder of the state file does not exist: create it: %w", err)
 		}
 		return true, nil
 	case err != nil:

@@ -75,7 +75,7 @@ func TestOpenRefuses(t *testing.T) {
 
 	for _, c := range []struct{ path, want string }{
 		{dir, "is a directory; name a file in it"},
-		{filepath.Join(dir, "missing", "state"), "no folder for the state file; make it first"},
+		{filepath.Join(dir, "missing", "state"), "the folder of the state file does not exist: create it"},
 		{os.DevNull, "is not a regular file"},
 		{readOnly, "is read-only; make it writable or name another file"},
 		{held, "another process holds " + held + "; stop it, or give this one a file of its own"},

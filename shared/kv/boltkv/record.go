@@ -16,7 +16,7 @@ import (
 
 // errDamaged says that a record does not decode. bbolt checks its meta pages
 // only, so a damaged disk shows here.
-var errDamaged = errors.New("boltkv: the file is damaged: a record does not decode; restore a copy")
+var errDamaged = errors.New("boltkv: the file is damaged: a record is malformed; restore a copy")
 
 // counter is one counter of an item or a segment. Both keep them sorted by name.
 type counter struct {

@@ -71,7 +71,7 @@ func open(ctx context.Context, text string) (kv.Store, error) {
 	}
 	for name := range values {
 		if name != "endpoint" {
-			return nil, fmt.Errorf("dynamokv: no parameter %q; known is endpoint", name)
+			return nil, fmt.Errorf("dynamokv: the URL has an unknown parameter %q: use endpoint", name)
 		}
 	}
 	return Open(ctx, table, Options{Endpoint: values.Get("endpoint")})

@@ -24,7 +24,7 @@ var pageLua string
 var pageScript = redis.NewScript(fmt.Sprintf("local PAGE_BYTES = %d\n", pageBytes) + pageLua)
 
 // errDamaged says that a record is not what this package writes.
-var errDamaged = fmt.Errorf("%w: a record in Redis does not decode", kv.ErrUnavailable)
+var errDamaged = fmt.Errorf("%w: a record in Redis is malformed", kv.ErrUnavailable)
 
 // Get implements [kv.Store].
 func (s *Store) Get(ctx context.Context, partition, key string) (kv.Item, error) {

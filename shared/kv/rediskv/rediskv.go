@@ -159,17 +159,17 @@ func (s *Store) inspect(ctx context.Context) error {
 		}
 	}
 	if major, _, _ := strings.Cut(facts["redis_version"], "."); slices.Contains([]string{"1", "2", "3", "4", "5"}, major) {
-		return fmt.Errorf("rediskv: the server is Redis %s; it has to be 6 or later", major)
+		return fmt.Errorf("rediskv: the server is Redis %s: use version 6 or later", major)
 	}
 	if role := facts["role"]; role == "slave" {
-		return errors.New("rediskv: the server is a replica; give the address of the primary")
+		return errors.New("rediskv: the server is a replica: use the address of the primary")
 	}
 	if policy := facts["maxmemory_policy"]; policy != "" && policy != "noeviction" {
-		return fmt.Errorf("rediskv: the server evicts keys when its memory is full (maxmemory-policy %s); set it to noeviction", policy)
+		return fmt.Errorf("rediskv: the server evicts keys when its memory is full (maxmemory-policy %s): set it to noeviction", policy)
 	}
 	if usec, err := strconv.ParseInt(facts["server_time_usec"], 10, 64); err == nil { // Redis 6.2 and later
 		if apart := s.now().Sub(time.UnixMicro(usec)).Abs(); apart > slack/2 {
-			return fmt.Errorf("rediskv: the server's clock is %v apart from ours; set them right", apart.Round(time.Minute))
+			return fmt.Errorf("rediskv: the server's clock is %v apart from ours: set both by NTP", apart.Round(time.Minute))
 		}
 	}
 	return nil

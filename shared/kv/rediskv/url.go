@@ -40,14 +40,14 @@ type target struct {
 func parse(raw string) (target, error) {
 	var t target
 	if raw == "" {
-		return t, errors.New("rediskv: no URL; it is redis://user:password@host:port/db")
+		return t, errors.New("rediskv: the URL is missing: use redis://user:password@host:port/db")
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return t, errors.New("rediskv: the URL does not parse; percent-encode what is special in the user and password")
+		return t, errors.New("rediskv: the URL is malformed: percent-encode special characters in the user and password")
 	}
 	if u.Scheme != "redis" && u.Scheme != "rediss" {
-		return t, errors.New("rediskv: the URL starts with redis:// or rediss://")
+		return t, errors.New("rediskv: the URL must start with redis:// or rediss://")
 	}
 	if u.Hostname() == "" || u.Port() == "" {
 		return t, errors.New("rediskv: the URL needs host:port")
@@ -56,11 +56,11 @@ func parse(raw string) (target, error) {
 	t.user = u.User.Username()
 	t.password, _ = u.User.Password()
 	if t.user != "" && t.password == "" {
-		return t, errors.New("rediskv: the URL has a user and no password; it is user:password@ or :password@")
+		return t, errors.New("rediskv: the URL has a user and no password: use user:password@ or :password@")
 	}
 	if db := strings.TrimPrefix(u.Path, "/"); db != "" {
 		if t.db, err = strconv.Atoi(db); err != nil || t.db < 0 {
-			return t, errors.New("rediskv: the database in the URL's path is a number")
+			return t, errors.New("rediskv: the database in the URL's path must be a number")
 		}
 	}
 	if u.Scheme == "rediss" {
@@ -68,7 +68,7 @@ func parse(raw string) (target, error) {
 	}
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
-		return t, errors.New("rediskv: the URL's parameters do not parse")
+		return t, errors.New("rediskv: the URL's parameters are malformed")
 	}
 	for name, values := range query {
 		if err := t.parameter(name, values); err != nil {
@@ -77,7 +77,7 @@ func parse(raw string) (target, error) {
 	}
 	switch {
 	case !t.cluster && len(t.addrs) > 1:
-		return t, errors.New("rediskv: further addresses are for a cluster; add cluster=1")
+		return t, errors.New("rediskv: addr= is for clusters only: add cluster=1")
 	case t.cluster && t.db != 0:
 		return t, errors.New("rediskv: a cluster has only database 0")
 	}
@@ -91,19 +91,19 @@ func (t *target) parameter(name string, values []string) error {
 	switch name {
 	case "cluster":
 		if values[0] != "0" && values[0] != "1" {
-			return errors.New("rediskv: cluster= is 0 or 1")
+			return errors.New("rediskv: cluster= must be 0 or 1")
 		}
 		t.cluster = values[0] == "1"
 	case "addr":
 		for _, addr := range values {
 			if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
-				return errors.New("rediskv: addr= is host:port")
+				return errors.New("rediskv: addr= must be host:port")
 			}
 		}
 		t.addrs = append(t.addrs, values...)
 	case "ca":
 		if t.tls == nil {
-			return errors.New("rediskv: ca= is for rediss://")
+			return errors.New("rediskv: ca= is for rediss:// only")
 		}
 		pem, err := os.ReadFile(values[0])
 		if err != nil {
@@ -111,10 +111,10 @@ func (t *target) parameter(name string, values []string) error {
 		}
 		t.tls.RootCAs = x509.NewCertPool()
 		if !t.tls.RootCAs.AppendCertsFromPEM(pem) {
-			return errors.New("rediskv: the file of CA certificates holds none in PEM")
+			return errors.New("rediskv: the file of CA certificates has no certificate in PEM")
 		}
 	default:
-		return errors.New("rediskv: the URL has an unknown parameter; there are cluster, addr and ca")
+		return errors.New("rediskv: the URL has an unknown parameter: use cluster, addr or ca")
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ func (s *Store) run(ctx context.Context, script *redis.Script, names []string, a
 	return verdict, at, nil
 }
 
-var errVerdict = errors.New("rediskv: a script gave no verdict")
+var errVerdict = errors.New("rediskv: a script returned no verdict")
 
 func refusal(verdict string) error {
 	switch verdict {

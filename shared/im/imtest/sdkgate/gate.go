@@ -113,7 +113,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	app := g.emulator.App(uint32(id))
 	switch {
 	case err != nil || app == nil:
-		http.Error(w, "sdkappid names no app of this emulator", http.StatusNotFound)
+		http.Error(w, "sdkappid is not an app of this emulator", http.StatusNotFound)
 		return
 	case !g.allowed(r):
 		http.Error(w, "pages of this origin are not allowed", http.StatusForbidden)

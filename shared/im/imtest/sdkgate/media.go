@@ -170,7 +170,7 @@ func (m *media) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		m.download(w, r)
 	default:
 		h.Set("Allow", "GET, HEAD, OPTIONS, PUT")
-		http.Error(w, "a file is uploaded with PUT", http.StatusMethodNotAllowed)
+		http.Error(w, "upload a file with PUT", http.StatusMethodNotAllowed)
 	}
 }
 
@@ -183,7 +183,7 @@ func (m *media) upload(w http.ResponseWriter, r *http.Request) {
 	content := make([]byte, r.ContentLength)
 	if _, err := io.ReadFull(r.Body, content); err != nil {
 		m.settle(f, nil, "")
-		http.Error(w, "the file did not arrive whole", http.StatusBadRequest)
+		http.Error(w, "the upload was cut off", http.StatusBadRequest)
 		return
 	}
 	m.settle(f, content, r.Header.Get("Content-Type"))
@@ -198,7 +198,7 @@ var shown = []string{"image/png", "image/jpeg", "image/gif", "image/webp", "imag
 func (m *media) download(w http.ResponseWriter, r *http.Request) {
 	f := m.get(r.PathValue("key"))
 	if f == nil {
-		http.Error(w, "there is no such file; the oldest go when the store is full", http.StatusNotFound)
+		http.Error(w, "there is no such file; the oldest files are deleted when the store is full", http.StatusNotFound)
 		return
 	}
 	content, contentType := f.content, f.contentType

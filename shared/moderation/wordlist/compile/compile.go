@@ -86,12 +86,12 @@ func (b *builder) alphabet() error {
 		return cmp.Or(cmp.Compare(notAlpha(x), notAlpha(y)), cmp.Compare(count[y], count[x]), cmp.Compare(x, y))
 	})
 	if len(letters) > int(image.Codes-image.FirstLetter) {
-		return fmt.Errorf("its words have %d different characters, %d can be told apart", len(letters), image.Codes-image.FirstLetter)
+		return fmt.Errorf("its words have %d different characters, at most %d are allowed", len(letters), image.Codes-image.FirstLetter)
 	}
 	b.letters = int(image.FirstLetter) + len(letters)
 	letters = append(letters, b.beside(count)...)
 	if len(letters) > int(image.Codes-image.FirstLetter) {
-		return fmt.Errorf("its words and those around them have %d different characters, %d can be told apart", len(letters), image.Codes-image.FirstLetter)
+		return fmt.Errorf("its words and the ordinary words beside them have %d different characters, at most %d are allowed", len(letters), image.Codes-image.FirstLetter)
 	}
 	b.codes = make(map[rune]uint16, len(letters))
 	b.im.Groups = make([]uint8, int(image.FirstLetter)+len(letters))

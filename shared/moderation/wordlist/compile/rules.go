@@ -76,7 +76,7 @@ func Default() *RuleSet {
 // field never becomes a rule without effect.
 func Parse(b []byte) (*RuleSet, error) {
 	if len(b) > MaxSize {
-		return nil, fmt.Errorf("rule set is %d bytes, %d allowed", len(b), MaxSize)
+		return nil, fmt.Errorf("rule set has %d bytes, at most %d are allowed", len(b), MaxSize)
 	}
 	var set RuleSet
 	dec := json.NewDecoder(bytes.NewReader(b))
@@ -120,16 +120,16 @@ func (set *RuleSet) check() error {
 			r.Severity = 1
 		}
 		if r.Severity < 1 || r.Severity > 5 {
-			return fmt.Errorf("word %d has severity %d; known are 1 to 5", i+1, r.Severity)
+			return fmt.Errorf("word %d has severity %d: use 1 to 5", i+1, r.Severity)
 		}
 		if r.Action == "" {
 			r.Action = wordlist.Reject
 		}
 		if r.Action == wordlist.Allow || !known(r.Action) {
-			return fmt.Errorf("word %d has action %q; known are reject, drop, mask, review and shadow", i+1, r.Action)
+			return fmt.Errorf("word %d has action %q: use reject, drop, mask, review or shadow", i+1, r.Action)
 		}
 		if r.Category == "*" {
-			return fmt.Errorf(`word %d: "*" is no category, it stands for all of them`, i+1)
+			return fmt.Errorf(`word %d: "*" stands for all categories in scopes and cannot be a word's category`, i+1)
 		}
 	}
 	for i, text := range set.Allow {
@@ -145,9 +145,9 @@ func checkText(text string) error {
 	case text == "":
 		return errors.New(`has no "text"`)
 	case len(text) > MaxWord:
-		return fmt.Errorf("is %d bytes long, %d allowed", len(text), MaxWord)
+		return fmt.Errorf("has %d bytes, at most %d are allowed", len(text), MaxWord)
 	case !utf8.ValidString(text):
-		return errors.New("is no valid UTF-8")
+		return errors.New("is not valid UTF-8")
 	case len(lettersOf(text)) == 0:
 		return errors.New("has no letter or digit")
 	}
@@ -158,11 +158,11 @@ func (set *RuleSet) checkScopes() error {
 	for scope, actions := range set.Scopes {
 		kind, name, _ := strings.Cut(scope, ":")
 		if scope != "c2c" && (name == "" || !slices.Contains([]string{"type", "room", "topic"}, kind)) {
-			return fmt.Errorf(`scope %q: known are "c2c", "type:GROUPTYPE", "room:GROUPID" and "topic:TOPICID"`, scope)
+			return fmt.Errorf(`scope %q is unknown: use "c2c", "type:GROUPTYPE", "room:GROUPID" or "topic:TOPICID"`, scope)
 		}
 		for category, action := range actions {
 			if !known(action) {
-				return fmt.Errorf("scope %q has action %q for %q", scope, action, category)
+				return fmt.Errorf("scope %q has the unknown action %q for %q", scope, action, category)
 			}
 			if category != "*" && !slices.ContainsFunc(set.Words, func(r Rule) bool { return r.Category == category }) {
 				return fmt.Errorf("scope %q names category %q, which no word has", scope, category)

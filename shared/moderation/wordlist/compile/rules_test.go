@@ -23,7 +23,7 @@ func TestBadRuleSets(t *testing.T) {
 		"unknown action":   {`{"version":"1","words":[{"text":"x","action":"explode"}]}`, "explode"},
 		"allowed word":     {`{"version":"1","words":[{"text":"x","action":"allow"}]}`, "allow"},
 		"severity":         {`{"version":"1","words":[{"text":"x","severity":6}]}`, "severity 6"},
-		"category of all":  {`{"version":"1","words":[{"text":"x","category":"*"}]}`, "no category"},
+		"category of all":  {`{"version":"1","words":[{"text":"x","category":"*"}]}`, "stands for all categories"},
 		"empty phrase":     {`{"version":"1","allow":["x",""]}`, "phrase 2"},
 		"unknown scope":    {`{"version":"1","scopes":{"group":{"*":"drop"}}}`, "group"},
 		"unnamed room":     {`{"version":"1","scopes":{"room:":{"*":"drop"}}}`, "room:"},

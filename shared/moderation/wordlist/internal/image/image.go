@@ -271,14 +271,14 @@ func section[T any](c *codec, s *[]T) {
 		return
 	}
 	if len(c.in) < 8 {
-		c.err = errors.New("is cut off")
+		c.err = errors.New("is truncated")
 		return
 	}
 	head := []byte(c.in[:8])
 	count, bytes := uint64(binary.LittleEndian.Uint32(head)), uint64(binary.LittleEndian.Uint32(head[4:]))
 	c.in = c.in[8:]
 	if bytes != uint64(size) || count*bytes > uint64(len(c.in)) {
-		c.err = errors.New("has an array that does not fit")
+		c.err = errors.New("has an array that exceeds its bounds")
 		return
 	}
 	if count > 0 {
@@ -313,14 +313,14 @@ func Open(data string) (*Image, error) {
 	}
 	head := []byte(data[:headerSize])
 	if f := binary.LittleEndian.Uint32(head[4:]); f != Format {
-		return nil, fmt.Errorf("rule image: format %d, this engine opens %d: compile the rule set again", f, Format)
+		return nil, fmt.Errorf("rule image: format %d, this engine opens format %d: compile the rule set again", f, Format)
 	}
 	if n := binary.LittleEndian.Uint32(head[12:]); uint64(n) != uint64(len(data)) {
-		return nil, fmt.Errorf("rule image: %d bytes of %d", len(data), n)
+		return nil, fmt.Errorf("rule image: has %d bytes instead of %d: upload it again", len(data), n)
 	}
 	rest := data[headerSize:]
 	if crc32.Checksum(unsafe.Slice(unsafe.StringData(rest), len(rest)), castagnoli) != binary.LittleEndian.Uint32(head[8:]) {
-		return nil, errors.New("rule image: the checksum is wrong")
+		return nil, errors.New("rule image: the checksum is wrong: upload or compile the image again")
 	}
 	im, c := &Image{}, codec{in: rest}
 	im.sections(&c)
@@ -338,13 +338,13 @@ func Open(data string) (*Image, error) {
 func (im *Image) check() error {
 	for _, page := range im.Index {
 		if (int(page)+1)*PageSize > len(im.Pages) {
-			return errors.New("names a page that it does not have")
+			return errors.New("refers to a page that does not exist")
 		}
 	}
 	for _, root := range [][]uint32{im.Root, im.Inner} {
 		for _, state := range root {
 			if uint64(state) >= uint64(len(im.Nodes)) {
-				return errors.New("names a state that it does not have")
+				return errors.New("refers to a state that does not exist")
 			}
 		}
 	}
