@@ -170,7 +170,7 @@ func Identity(s *wiring.Settings) credential.Prover {
 		Format: "at least 32 characters", Secret: true, Least: identity.MinSecret,
 	}
 	jwks := config.Setting{
-		Group: group, Name: "IDENTITY_JWKS_URL", Meaning: "URL of the public keys (JWKS) of whoever signs your identity tokens, in place of IDENTITY_SECRET", Format: "https://HOST/PATH; http on loopback",
+		Group: group, Name: "IDENTITY_JWKS_URL", Meaning: "URL of the public keys (JWKS) that verify your identity tokens, in place of IDENTITY_SECRET", Format: "https://HOST/PATH; http on loopback",
 	}
 	c := identity.Config{Lifetime: maxIdentityLife}
 	key, at := s.Text(secret), s.URL(jwks)
