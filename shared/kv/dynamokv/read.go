@@ -103,43 +103,61 @@ func (s *Store) List(parent context.Context, partition string, r kv.Range) (kv.P
 	return page, err
 }
 
+// A page is read by at most so many queries, each but the first of so many records.
+// Deleted items leave marks, so that a query may find thousands of them before an item.
+const (
+	mostQueries = 20
+	perQuery    = 1000
+)
+
 func (s *Store) list(ctx context.Context, partition string, r kv.Range) (kv.Page, error) {
 	low, high := bounds(r)
 	if low > high {
 		return kv.Page{}, nil
 	}
-	res, err := s.client.Query(ctx, &dynamodb.QueryInput{
-		TableName:                 aws.String(s.table),
-		ConsistentRead:            aws.Bool(true),
-		KeyConditionExpression:    aws.String("pk = :p AND sk BETWEEN :low AND :high"),
-		ExpressionAttributeValues: attributes{":p": text(partition), ":low": text(low), ":high": text(high)},
-		ScanIndexForward:          aws.Bool(!r.Reverse),
-		Limit:                     aws.Int32(int32(r.Limit) + 1), // one may be After itself
-	})
-	if err != nil {
-		return kv.Page{}, err
-	}
 	var page kv.Page
+	var from attributes
 	now := s.now()
-	for n, record := range res.Items {
-		key := strings.TrimPrefix(textOf(record["sk"]), itemPrefix)
-		if key == r.After {
-			continue
-		}
-		if len(page.Items) == r.Limit {
-			page.Next = strings.TrimPrefix(textOf(res.Items[n-1]["sk"]), itemPrefix)
-			return page, nil
-		}
-		i, err := decodeItem(record)
+	limit := r.Limit + 1 // one may be After itself
+	for range mostQueries {
+		res, err := s.client.Query(ctx, &dynamodb.QueryInput{
+			TableName:                 aws.String(s.table),
+			ConsistentRead:            aws.Bool(true),
+			KeyConditionExpression:    aws.String("pk = :p AND sk BETWEEN :low AND :high"),
+			ExpressionAttributeValues: attributes{":p": text(partition), ":low": text(low), ":high": text(high)},
+			ScanIndexForward:          aws.Bool(!r.Reverse),
+			ExclusiveStartKey:         from,
+			Limit:                     aws.Int32(int32(limit)),
+		})
 		if err != nil {
 			return kv.Page{}, err
 		}
-		if i.live(now) {
-			page.Items = append(page.Items, i.public(key))
+		for _, record := range res.Items {
+			key := strings.TrimPrefix(textOf(record["sk"]), itemPrefix)
+			if key == r.After {
+				continue
+			}
+			if len(page.Items) == r.Limit {
+				return page, nil // Next is the last record looked at
+			}
+			i, err := decodeItem(record)
+			if err != nil {
+				return kv.Page{}, err
+			}
+			if i.live(now) {
+				page.Items = append(page.Items, i.public(key))
+			}
+			page.Next = key
 		}
-	}
-	if last := res.LastEvaluatedKey; len(last) > 0 {
-		page.Next = strings.TrimPrefix(textOf(last["sk"]), itemPrefix)
+		if from = res.LastEvaluatedKey; len(from) == 0 {
+			page.Next = ""
+			return page, nil
+		}
+		page.Next = strings.TrimPrefix(textOf(from["sk"]), itemPrefix)
+		if len(page.Items) == r.Limit {
+			return page, nil
+		}
+		limit = perQuery
 	}
 	return page, nil
 }

@@ -74,6 +74,7 @@ func Run(t *testing.T, h Harness) {
 		{"ExpiryOfAdd", testExpiryOfAdd},
 		{"ListOrder", testListOrder},
 		{"ListPages", testListPages},
+		{"ListBehindDeleted", testListBehindDeleted},
 		{"ListAcrossWrites", testListAcrossWrites},
 		{"ListOfLargeItems", testListOfLargeItems},
 		{"Partitions", testPartitions},

@@ -126,6 +126,35 @@ func testListPages(t *testing.T, s *suite) {
 	}
 }
 
+// testListBehindDeleted: hundreds of deleted items hide none that follow them.
+func testListBehindDeleted(t *testing.T, s *suite) {
+	var all []string
+	for n := range 300 {
+		all = append(all, fmt.Sprintf("k%03d", n))
+	}
+	s.fill(all...)
+	gone, left := all[:297], all[297:]
+	for some := range slices.Chunk(gone, kv.MaxWrites) {
+		var writes []kv.Write
+		for _, key := range some {
+			item, err := s.Get(t.Context(), s.partition, key)
+			s.must(err)
+			writes = append(writes, kv.Delete{Key: key, If: kv.Rev(item.Rev)})
+		}
+		s.commit(writes...)
+	}
+	page, err := s.List(t.Context(), s.partition, kv.Range{Prefix: "k", Limit: 2})
+	s.must(err)
+	if got := keys(page.Items); !slices.Equal(got, left[:2]) || page.Next == "" {
+		t.Fatalf("listed %q, next %q; want %q", got, page.Next, left[:2])
+	}
+	page, err = s.List(t.Context(), s.partition, kv.Range{Prefix: "k", After: page.Next, Limit: 2})
+	s.must(err)
+	if got := keys(page.Items); !slices.Equal(got, left[2:]) {
+		t.Fatalf("listed %q; want %q", got, left[2:])
+	}
+}
+
 func testListAcrossWrites(t *testing.T, s *suite) {
 	var stay []string
 	for i := range 40 {
