@@ -10,8 +10,6 @@ import (
 // conversations with robots, and what a day cost.
 func userPartition(userID string) string { return "bot/user/" + named(userID) }
 
-const day = 24 * time.Hour
-
 // UserData lists the records that the rule keeps of a user.
 var UserData = userdata.Source{
 	Feature: "bot",
