@@ -122,10 +122,11 @@ type Store interface {
 	Get(ctx context.Context, partition, key string) (Item, error)
 
 	// List returns the live items of one partition in key order, a page at a time. A
-	// page may be shorter than the limit, even empty behind thousands of deleted items,
-	// although more items follow: only Page.Next == "" means the end. It sees every write acknowledged before the call;
-	// writes made while paging may or may not be seen, but an item that is not deleted
-	// is neither skipped nor repeated. Segments are not items and are not listed.
+	// page may be shorter than the limit although more items follow: only Page.Next ==
+	// "" means the end, and a page without an item is the last. List sees every write
+	// acknowledged before the call; writes made while paging may or may not be seen,
+	// but an item that is not deleted is neither skipped nor repeated. Segments are not
+	// items and are not listed.
 	List(ctx context.Context, partition string, r Range) (Page, error)
 
 	// Commit applies all writes or none. Each key may occur once, and so may each

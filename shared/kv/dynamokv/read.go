@@ -103,8 +103,9 @@ func (s *Store) List(parent context.Context, partition string, r kv.Range) (kv.P
 	return page, err
 }
 
-// A page is read by at most so many queries, each but the first of so many records.
-// Deleted items leave marks, so that a query may find thousands of them before an item.
+// A page that has an item is read by at most so many queries, each but the first of so
+// many records. Deleted items leave marks, so that a query may find thousands of them
+// before an item.
 const (
 	mostQueries = 20
 	perQuery    = 1000
@@ -119,7 +120,7 @@ func (s *Store) list(ctx context.Context, partition string, r kv.Range) (kv.Page
 	var from attributes
 	now := s.now()
 	limit := r.Limit + 1 // one may be After itself
-	for range mostQueries {
+	for queries := 1; queries <= mostQueries || len(page.Items) == 0; queries++ {
 		res, err := s.client.Query(ctx, &dynamodb.QueryInput{
 			TableName:                 aws.String(s.table),
 			ConsistentRead:            aws.Bool(true),

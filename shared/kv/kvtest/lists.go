@@ -126,7 +126,8 @@ func testListPages(t *testing.T, s *suite) {
 	}
 }
 
-// testListBehindDeleted: hundreds of deleted items hide none that follow them.
+// testListBehindDeleted: hundreds of items that are deleted or have expired hide none
+// that follow them.
 func testListBehindDeleted(t *testing.T, s *suite) {
 	var all []string
 	for n := range 300 {
@@ -152,6 +153,21 @@ func testListBehindDeleted(t *testing.T, s *suite) {
 	s.must(err)
 	if got := keys(page.Items); !slices.Equal(got, left[2:]) {
 		t.Fatalf("listed %q; want %q", got, left[2:])
+	}
+
+	soon := s.clock.Now().Add(time.Minute)
+	for some := range slices.Chunk(gone, kv.MaxWrites) {
+		var writes []kv.Write
+		for _, key := range some {
+			writes = append(writes, kv.Put{Key: key, If: kv.Absent(), Expires: soon})
+		}
+		s.commit(writes...)
+	}
+	s.clock.Advance(2 * time.Minute)
+	page, err = s.List(t.Context(), s.partition, kv.Range{Prefix: "k", Limit: 2})
+	s.must(err)
+	if got := keys(page.Items); len(got) == 0 || !slices.Equal(got, left[:len(got)]) {
+		t.Fatalf("behind expired items: listed %q; want some of %q", got, left[:2])
 	}
 }
 

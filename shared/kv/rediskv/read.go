@@ -56,24 +56,29 @@ func (s *Store) List(ctx context.Context, partition string, r kv.Range) (kv.Page
 		return kv.Page{}, err
 	}
 	in := keysOf(partition)
-	found, records, err := s.page(ctx, in.index(), r, in.item)
-	if err != nil {
-		return kv.Page{}, err
-	}
-	var page kv.Page
-	for i, record := range records {
-		item, live, err := s.item(found[i], record)
+	for {
+		found, records, err := s.page(ctx, in.index(), r, in.item)
 		if err != nil {
 			return kv.Page{}, err
 		}
-		if live {
-			page.Items = append(page.Items, item)
+		var page kv.Page
+		for i, record := range records {
+			item, live, err := s.item(found[i], record)
+			if err != nil {
+				return kv.Page{}, err
+			}
+			if live {
+				page.Items = append(page.Items, item)
+			}
 		}
+		if len(records) < len(found) || len(found) == r.Limit {
+			page.Next = found[len(records)-1]
+		}
+		if len(page.Items) > 0 || page.Next == "" {
+			return page, nil
+		}
+		r.After = page.Next // all of these have expired
 	}
-	if len(records) < len(found) || len(found) == r.Limit {
-		page.Next = found[len(records)-1]
-	}
-	return page, nil
 }
 
 // Open implements [kv.Store].
