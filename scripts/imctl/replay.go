@@ -15,7 +15,8 @@ signatures, and lists those whose answer differs from the recorded one.
 
   imctl replay callbacks.jsonl -filter 'Group.*SendMsg' -speed 10
 
-With -speed 1 the pauses are as recorded, with 10 a tenth of that; with 0 there are none.`
+-speed 1 keeps the recorded pauses, -speed 10 makes them ten times shorter, and -speed 0
+leaves them out.`
 
 func replay(ctx context.Context, t *tool, args []string) error {
 	f := t.flags(replayHelp)

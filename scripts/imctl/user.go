@@ -93,7 +93,7 @@ func eraseUser(ctx context.Context, t *tool, at *server, path string) error {
 		}
 		fmt.Fprintf(t.out, "%d records erased\n", all.Erased)
 		if !done.Again.IsZero() {
-			fmt.Fprintf(t.out, "what was on its way or waits is looked at once more at %s; without QUEUE_URL run this again then\n", done.Again.Format(time.RFC3339))
+			fmt.Fprintf(t.out, "records that wait, and those that were being written, are checked again at %s; without QUEUE_URL, run this command again then\n", done.Again.Format(time.RFC3339))
 		}
 		for _, k := range all.Waits {
 			fmt.Fprintf(t.out, "waits until it is over, %s: %s\n", k.Feature, k.Why)

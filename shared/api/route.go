@@ -42,7 +42,8 @@ const (
 	Unkept                           // its answer is not kept: it is a credential, or Do itself makes repeats safe
 )
 
-// On is a [Route].
+// On returns a [Route], whose fields stand in their order, so that a table of routes
+// has a line for each.
 func On(method, path string, status int, is RouteKind, do func(context.Context, Caller, *http.Request) (any, error)) Route {
 	return Route{method, path, status, is, do}
 }
